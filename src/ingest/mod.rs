@@ -1,0 +1,52 @@
+//! Sources of records: files, standard input, Kafka. A source hands over opaque records with their positions and says
+//! which lanes are open, caught up or ended; it never looks inside a record, and it never decides what is committed.
+//!
+//! Promises: records of a lane come in offset order, each once per position asked for; memory is bounded (`limits.rs`):
+//! a source reads only when it is asked, so a slow consumer stops it.
+
+use std::time::Duration;
+
+use schemas::{Lane, RawBatch};
+
+/// What a source has to say next.
+pub enum Signal {
+    /// A lane is ours from now on: detection waits for it.
+    Opened { lane: Lane },
+    /// Records of one lane, in offset order.
+    Records { lane: Lane, records: RawBatch },
+    /// Nothing more to read in this lane for the source's `idle_after`; more may come later.
+    CaughtUp { lane: Lane },
+    /// Nothing will come from this lane any more: end of file, or the partition was lost.
+    Ended { lane: Lane },
+    /// The group takes these lanes away. Commit what was read of them, then call `release`.
+    Revoking { lanes: Vec<Lane> },
+}
+
+/// Where a lane continues: the next offset to read, when something of it was committed before.
+pub trait Positions: Send + Sync {
+    fn next_offset(&self, lane: &Lane) -> anyhow::Result<Option<i64>>;
+}
+
+/// A source of records. One thread owns it and calls it.
+pub trait Source: Send {
+    /// The next signal, `None` when nothing happened for `timeout` (or, once every lane has ended, for ever).
+    fn next(&mut self, timeout: Duration) -> Result<Option<Signal>, IngestError>;
+    /// True when every lane has ended and none can come: files and standard input that were read to their end.
+    fn finished(&self) -> bool;
+    /// Stop reading these lanes for now; they are too far ahead of the others.
+    fn pause(&mut self, lanes: &[Lane]) -> Result<(), IngestError>;
+    fn resume(&mut self, lanes: &[Lane]) -> Result<(), IngestError>;
+    /// The lanes named in `Revoking` are committed; let them go.
+    fn release(&mut self, lanes: &[Lane]) -> Result<(), IngestError>;
+    /// The lake holds everything below these offsets. Kafka stores it for its lag dashboards; files ignore it.
+    fn committed(&mut self, positions: &[(Lane, i64)]) -> Result<(), IngestError>;
+}
+
+/// The world failed: what, where, and whether to try again.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    #[error("{path}: {message}")]
+    File { path: String, message: String },
+    #[error("kafka {brokers}: {message}")]
+    Kafka { brokers: String, message: String },
+}
