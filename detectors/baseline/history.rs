@@ -6,8 +6,8 @@
 //! exponentially weighted and start as plain averages (Welford 1962; EWMA control charts, Roberts 1959). The spread of
 //! a window adds up: error between windows, estimation error of the mean (large while history is short), sampling
 //! error of this very window (binomial, Poisson), floor. The tail is the largest of three: the over-dispersed count
-//! model, Student t with as many degrees of freedom as windows, and a Pareto tail learned from how often and how far
-//! this entity has been beyond 3 sigmas before (Hill 1975) - a series that bursts every day is not news.
+//! model, Student t with as many degrees of freedom as windows, and a tail learned from how often and how far this
+//! entity has been beyond 3 sigmas before (peaks over threshold; Hill 1975) - a series that bursts daily is not news.
 //!
 //! Teaching is bounded (winsorised, Huber 1964): a window moves the mean and the spread by at most 4 spreads' worth, so
 //! one attack does not hide the next. A lasting shift is not an attack for ever: after 8 windows in a row beyond 3
@@ -26,12 +26,14 @@ const RECENT: usize = 8;
 const HUBER: f64 = 4.0;
 /// Beyond this many sigmas the learned tail begins and a window counts towards a shift.
 const OUTER: f64 = 3.0;
-/// Prior of the learned tail's mean log excess: that of Student t with 5 degrees of freedom, heavy on purpose.
+/// Prior of the learned tail's mean excess: that of Student t with 5 degrees of freedom, heavy on purpose.
 const EXCESS_PRIOR: f64 = 0.2;
 /// How much one excursion moves it: after one incident the same again still alerts, after several it is a habit.
 const EXCESS_SHARE: f64 = 0.1;
+/// More excess of a share than this teaches no more.
+const EXCESS_SIGMAS_MAX: f64 = 50.0;
 /// Share by which the tail probability must undercut the Gaussian one of the same number of sigmas.
-const TAIL_SHARE: f64 = 0.01;
+const TAIL_SHARE: f64 = 0.02;
 /// Smallest relative spread of an amount, for callers that give no floor.
 const AMOUNT_SPREAD_MIN: f64 = 0.05;
 /// The fast mean forgets with this share per window: a memory of about seven windows.
@@ -199,17 +201,17 @@ impl History {
             (Kind::Rate, true) => tails::hits_at_most(value * n, n, at.mean, at.between),
             (Kind::Amount, _) => 0.0,
         };
-        model.max(tails::student(outward, at.freedom)).max(self.learned_tail(outward))
+        model.max(tails::student(outward, at.freedom)).max(self.learned_tail(p, outward))
     }
 
-    fn learned_tail(&self, outward: f64) -> f64 {
+    fn learned_tail(&self, p: &Params, outward: f64) -> f64 {
         if outward <= OUTER {
             return 0.0;
         }
         // Rule of succession: what was not seen in n windows may still be an ordinary one in n.
         let unseen = 1.0 / (self.windows as f64 + 1.0);
-        let excess = if self.outer_share > 0.0 { self.outer_excess.max(0.05) } else { EXCESS_PRIOR };
-        (self.outer_share + unseen) * (outward / OUTER).powf(-1.0 / excess)
+        let mean_excess = if self.outer_share > 0.0 { self.outer_excess.max(0.05) } else { EXCESS_PRIOR };
+        (self.outer_share + unseen) * (-excess(p, outward) / mean_excess).exp()
     }
 
     fn learn_outer(&mut self, p: &Params, sigmas: f64) {
@@ -222,7 +224,7 @@ impl History {
             if self.outer_share == 0.0 {
                 self.outer_excess = EXCESS_PRIOR;
             }
-            self.outer_excess += EXCESS_SHARE * ((outward / OUTER).min(1e6).ln() - self.outer_excess);
+            self.outer_excess += EXCESS_SHARE * (excess(p, outward) - self.outer_excess);
         }
         self.outer_share += (f64::from(u8::from(outer)) - self.outer_share) / memory;
         if self.outer_share < 1e-12 {
@@ -302,6 +304,16 @@ fn sampling_of_mean(p: &Params, mean: f64, exposure: f64) -> f64 {
 /// Errors of counts are kept relative to the level (a busy hour varies more), with 1 added for empty series.
 fn unit(p: &Params, mean: f64) -> f64 {
     if p.kind == Kind::Count { mean.max(0.0) + 1.0 } else { 1.0 }
+}
+
+/// How far beyond `OUTER`, on the scale on which the learned tail is exponential. Counts and amounts have power-law
+/// tails (Hill 1975: the log); a share is bounded by 1 and cannot, so its tail is exponential in sigmas, which are
+/// scaled to agree with the log at `OUTER`.
+fn excess(p: &Params, outward: f64) -> f64 {
+    match p.kind {
+        Kind::Rate => (outward - OUTER).min(EXCESS_SIGMAS_MAX) / OUTER,
+        Kind::Count | Kind::Amount => (outward / OUTER).min(1e6).ln(),
+    }
 }
 
 fn outward(direction: Direction, sigmas: f64) -> f64 {

@@ -9,7 +9,7 @@
 //! # Why not a bare three-sigma rule
 //! Mean + 3 sigma is right for 13 windows of 10,000 to be beyond it only if windows are independent and Gaussian.
 //! Traffic is neither: it has days and nights, bursts, and many series are nearly empty. So three things must agree:
-//! the value is `sigmas` spreads away, its tail probability is a hundred times smaller than the Gaussian one, and the
+//! the value is `sigmas` spreads away, its tail probability is fifty times smaller than the Gaussian one, and the
 //! change matters (`min_change`). What goes into the spread is listed in `history.rs`.
 
 mod history;
