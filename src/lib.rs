@@ -14,5 +14,6 @@ pub mod pipeline;
 pub mod query;
 pub mod respond;
 pub mod rules;
+pub mod service;
 pub mod store;
 pub mod telemetry;
