@@ -323,10 +323,6 @@ impl Config {
         }
         Ok(())
     }
-
-    pub fn lake_uri(&self) -> String {
-        self.lake.uri.clone().unwrap_or_else(|| self.data_dir.join("lake").display().to_string())
-    }
 }
 
 /// An environment variable the command line documents; empty counts as unset.

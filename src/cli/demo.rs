@@ -106,7 +106,7 @@ fn fresh_folder(folder: &Path) -> anyhow::Result<()> {
 async fn redactions(data_dir: &Path) -> anyhow::Result<Vec<(String, u64)>> {
     let limits = QueryLimits::default();
     let uri = app::lake_dir(data_dir).display().to_string();
-    let session = query::session(&uri, &Default::default(), &limits).await?;
+    let session = query::session(&uri, &Default::default(), limits).await?;
     let sql = "select class, count(*) from (select unnest(redactions) class from events) group by 1 order by 2 desc, 1";
     let answer = query::run(&session, sql, limits).await?;
     let mut counts = Vec::new();
