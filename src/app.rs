@@ -79,6 +79,7 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
     }
     let lateness = job.lateness_us;
     let mut pipeline = Pipeline {
+        lanes: Lanes::of(&engine),
         engine,
         ledger,
         outlets,
@@ -86,7 +87,6 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
         stop: job.stop,
         progress: job.progress,
         totals: Totals::default(),
-        lanes: Lanes::default(),
     };
     pipeline.run(reader)?;
     Ok(Done { totals: pipeline.totals, engine: pipeline.engine.stats(), drift: Vec::new() })
@@ -96,8 +96,8 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
 fn engine(rules: Vec<Arc<Rule>>, snapshot: Option<&[u8]>) -> anyhow::Result<Engine> {
     let limits = EngineLimits::default();
     let Some(snapshot) = snapshot else { return Ok(Engine::new(rules, limits)?) };
-    let (engine, notes) = Engine::restore(rules, limits, snapshot).context("restoring detection from the last checkpoint")?;
-    for note in notes {
+    let engine = Engine::restore(rules, limits, snapshot).context("restoring detection from the last checkpoint")?;
+    for note in engine.notes() {
         tracing::info!("{note}");
     }
     Ok(engine)

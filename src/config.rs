@@ -167,7 +167,10 @@ pub struct SaslSection {
 
 impl KafkaSection {
     /// The settings of the source, with the password fetched.
-    pub fn build(&self) -> anyhow::Result<KafkaConfig> {
+    ///
+    /// The instance is a static member of the group: a copy that is started again after a crash gets its partitions back
+    /// at once, instead of after the broker has missed it for a session timeout.
+    pub fn build(&self, instance: &str) -> anyhow::Result<KafkaConfig> {
         let mut config = KafkaConfig::new(&self.brokers, &self.topic, &self.group);
         config.start = match self.start.as_str() {
             "earliest" => Start::Earliest,
@@ -186,6 +189,7 @@ impl KafkaSection {
         }
         config.idle_after_ms = self.idle_after.us.unsigned_abs() / 1000;
         config.extra = self.properties.clone();
+        config.extra.entry("group.instance.id".to_owned()).or_insert_with(|| instance.to_owned());
         config.check()?;
         Ok(config)
     }

@@ -38,7 +38,7 @@ pub fn load(section: &DetectorsSection) -> anyhow::Result<Vec<Arc<Rule>>> {
 fn unique(found: Vec<(String, Rule)>, disabled: &[String]) -> anyhow::Result<Vec<Arc<Rule>>> {
     let mut by_id: BTreeMap<String, (String, Rule)> = BTreeMap::new();
     for (file, rule) in found {
-        let id = rule.id().to_owned();
+        let id = rule.id.clone();
         if let Some((other, _)) = by_id.get(&id) {
             bail!("detector {id} is in {other} and in {file}; expected each id once");
         }

@@ -46,7 +46,7 @@ fn list(paths: &[PathBuf], json: bool) -> Result<(), Failure> {
         if json {
             writeln!(text, "{}", rule.summary_json())?;
         } else {
-            writeln!(text, "{:<24} {:<9} {:<18} {}", rule.id(), rule.severity_name(), rule.entity_name(), rule.title())?;
+            writeln!(text, "{:<24} {:<9} {:<18} {}", &rule.id, rule.severity_name(), rule.entity_name(), rule.title())?;
         }
     }
     Ok(output::stdout(text.as_bytes())?)
@@ -99,11 +99,11 @@ impl Tally {
         match detectors::run_case(rule, &case) {
             Ok(()) => {
                 self.held += 1;
-                writeln!(report, "ok      {:<24} {name}", rule.id())?;
+                writeln!(report, "ok      {:<24} {name}", &rule.id)?;
             }
             Err(mismatch) => {
                 self.broken += 1;
-                writeln!(report, "BROKEN  {:<24} {name}\n        {mismatch}", rule.id())?;
+                writeln!(report, "BROKEN  {:<24} {name}\n        {mismatch}", &rule.id)?;
             }
         }
         Ok(())
@@ -112,7 +112,7 @@ impl Tally {
     fn run_beside(&mut self, rule: &Rule, file: &Path, report: &mut String) -> Result<(), Failure> {
         let folder = file.parent().unwrap_or(Path::new(".")).join("cases");
         if !folder.is_dir() {
-            writeln!(report, "none    {:<24} has no folder {}", rule.id(), folder.display())?;
+            writeln!(report, "none    {:<24} has no folder {}", &rule.id, folder.display())?;
             return Ok(());
         }
         for case in rules::files(&folder).map_err(usage)? {

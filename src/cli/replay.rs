@@ -81,7 +81,7 @@ pub struct Summary {
 
 impl Summary {
     pub fn of(totals: &Totals, seconds: f64) -> Summary {
-        let time = |us: Option<i64>| us.map(schemas::time::rfc3339);
+        let time = |us: Option<i64>| us.map(schemas::time_text);
         Summary {
             records: totals.records,
             events: totals.events,

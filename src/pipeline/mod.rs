@@ -78,12 +78,18 @@ pub struct Pipeline<'a> {
 /// Which lanes are ours, and which of them are read to their end.
 #[derive(Default)]
 pub struct Lanes {
+    /// Open in the snapshot, not yet opened by the source.
+    restored: BTreeSet<Lane>,
     open: BTreeSet<Lane>,
     at_end: BTreeSet<Lane>,
     announced: bool,
 }
 
 impl Lanes {
+    pub fn of(engine: &Engine) -> Lanes {
+        Lanes { restored: engine.lanes().into_iter().collect(), ..Lanes::default() }
+    }
+
     fn gone(&mut self, lane: &Lane) {
         self.open.remove(lane);
         self.at_end.remove(lane);
@@ -150,10 +156,15 @@ impl Pipeline<'_> {
                     ledger.adopt(std::slice::from_ref(&lane))?;
                 }
                 self.engine.open(&lane, (self.lateness_us)(&lane));
+                self.lanes.restored.remove(&lane);
                 self.lanes.open.insert(lane);
             }
-            Read::Batch(batch) => self.take(batch)?,
+            Read::Batch(batch) => {
+                self.close_what_is_not_ours();
+                self.take(batch)?;
+            }
             Read::CaughtUp(lane) => {
+                self.close_what_is_not_ours();
                 self.engine.idle(&lane);
                 self.lanes.at_end.insert(lane);
             }
@@ -166,6 +177,14 @@ impl Pipeline<'_> {
             Read::Failed(error) => return Err(error.into()),
         }
         Ok(false)
+    }
+
+    /// A source opens its lanes before it reads any. Lanes of the snapshot that it did not open are another copy's by now
+    /// (or their file is not read any more); nothing shall wait for them.
+    fn close_what_is_not_ours(&mut self) {
+        for lane in std::mem::take(&mut self.lanes.restored) {
+            self.engine.close(&lane);
+        }
     }
 
     fn take(&mut self, mut batch: ReadBatch) -> Result<(), PipelineError> {
@@ -220,7 +239,7 @@ impl Pipeline<'_> {
         let held = self.engine.held_rows();
         if held > limits::HELD_ROWS_MAX {
             let laggard = self.engine.laggard();
-            let ahead: BTreeSet<Lane> = self.engine.lanes().filter(|lane| Some(*lane) != laggard.as_ref()).cloned().collect();
+            let ahead: BTreeSet<Lane> = self.engine.lanes().into_iter().filter(|lane| Some(lane) != laggard.as_ref()).collect();
             controls.pause(ahead);
         } else if held < limits::HELD_ROWS_MAX / 2 {
             controls.pause([]);
