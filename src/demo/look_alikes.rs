@@ -162,7 +162,7 @@ fn broken_front_end(script: &mut Script) {
         description: "A page asks for the same three missing files 500 times, in bursts, since before the recording.",
     };
     let mut entities = vec![entity("client_ip", address), entity("principal", name)];
-    entities.extend(FORGOTTEN.iter().map(|path| entity("endpoint", &format!("GET {path}"))));
+    entities.extend(["js", "css"].map(|kind| entity("endpoint", &format!("GET /app/assets/{{file}}.{kind}"))));
     script.set_beside(first, story.on(entities));
 }
 

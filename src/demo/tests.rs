@@ -84,7 +84,7 @@ fn the_same_seed_gives_the_same_bytes() {
     let first = bytes(&small());
     assert_eq!(
         fingerprint(&first),
-        0xcd36_46e7_5b15_f6fc,
+        0x78bf_1e5c_232a_3c44,
         "the bytes of seed 1 changed; if that was meant, put the new value here"
     );
     assert_eq!(fingerprint(&first), fingerprint(&bytes(&small())));
@@ -182,7 +182,7 @@ fn tokens_are_good_while_they_are_used() {
         if let Some(claims) = token.split('.').nth(1) {
             let claims: Value = serde_json::from_slice(&unbase64(claims)).unwrap();
             assert_eq!(claims["sub"], value["consumer"]["username"]);
-            assert_eq!(claims["tenant"], value["consumer"]["custom_id"]);
+            assert_eq!(claims["tenant"], value["request"]["headers"]["x-tenant-id"]);
             tokens += 1;
             expired += i32::from(claims["exp"].as_i64().unwrap() * 1000 < value["started_at"].as_i64().unwrap());
         }
