@@ -1,1 +1,3 @@
 //! x
+pub mod lake;
+pub mod query;
