@@ -110,7 +110,7 @@ impl DayWriter {
     pub(crate) fn finish(mut self, label: &str) -> Result<DataFile, LakeError> {
         let fail = |e| LakeError::rows(self.table.name(), e);
         let metadata = self.writer.finish().map_err(fail)?;
-        let bytes = Bytes::from(self.writer.into_inner().map_err(fail)?);
+        let bytes = Bytes::from(std::mem::take(self.writer.inner_mut()));
         let hash: String = digest(&SHA256, &bytes).as_ref()[..8].iter().map(|b| format!("{b:02x}")).collect();
         Ok(DataFile {
             path: format!("{DAY}={}/{label}-{hash}.zstd.parquet", self.day),

@@ -14,7 +14,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use bytes::Bytes;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::transaction::{CommitData, TransactionError};
-use deltalake::kernel::{Action, StructType, Transaction, Version};
+use deltalake::kernel::{Action, StructField, StructType, Transaction, Version};
 use deltalake::logstore::{CommitOrBytes, LogStoreRef, commit_uri_from_version, get_actions};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode, checkpoints};
@@ -26,6 +26,8 @@ use super::layout::{DAY, Table};
 
 /// Attempts to commit against other writers.
 const ATTEMPTS_MAX: usize = 100;
+/// The writer version of the table format we keep to: tables of a later one may have rules we would break.
+const WRITER_VERSION: i32 = 2;
 /// A checkpoint of the log is written every so many entries, so that a reader need not read them all.
 const LOG_CHECKPOINT_EVERY: Version = 100;
 
@@ -95,7 +97,7 @@ pub(crate) struct TableLog {
     opened: DeltaTable,
     version: Version,
     markers: HashMap<String, Option<i64>>,
-    /// Files removed since the table was opened; unknown once it had to be read anew.
+    /// Files removed since the table was opened. None when nobody counts, so that no file may be replaced.
     removed: Option<HashSet<String>>,
 }
 
@@ -105,15 +107,26 @@ impl TableLog {
         if !place.exists().await? {
             create(&place).await?;
         }
-        let opened = place.load().await?;
-        check_table(place.table, &opened)?;
+        let mut opened = place.load().await?;
+        if let Some(missing) = check_table(place.table, &opened)? {
+            add_columns(&place, opened, missing).await?;
+            opened = place.load().await?;
+            check_table(place.table, &opened)?;
+        }
         let store = opened.log_store();
         if store.name() != "DefaultLogStore" {
             let message = format!("storage with {} is not supported: it has no conditional put", store.name());
             return Err(LakeError::Table { table: place.name(), message });
         }
         let version = opened.version().unwrap_or_default();
-        Ok(TableLog { place, store, opened, version, markers: HashMap::new(), removed: Some(HashSet::new()) })
+        Ok(TableLog { place, store, opened, version, markers: HashMap::new(), removed: None })
+    }
+
+    /// Opens the table to replace files of it.
+    pub(crate) async fn open_to_rewrite(place: Place) -> Result<TableLog, LakeError> {
+        let mut log = TableLog::open(place).await?;
+        log.removed = Some(HashSet::new());
+        Ok(log)
     }
 
     pub(crate) fn opened(&self) -> &DeltaTable {
@@ -129,20 +142,22 @@ impl TableLog {
         if let Some(known) = self.markers.get(app_id) {
             return Ok(*known);
         }
-        let what = || format!("read marker {app_id} of table {}", self.place.name());
-        let state = self.opened.snapshot().during(what)?;
-        let version = match state.transaction_version(self.store.as_ref(), app_id).await {
+        let version = match self.read_marker(app_id).await {
             Ok(version) => version,
-            // The log entries it needs may have been cleaned up since: read the table anew.
+            // The log entries it needs may have been cleaned up since the table was opened.
             Err(_) => {
                 self.reload().await?;
-                let state = self.opened.snapshot().during(|| format!("read marker {app_id}"))?;
-                let found = state.transaction_version(self.store.as_ref(), app_id).await;
-                found.during(|| format!("read marker {app_id} of table {}", self.place.name()))?
+                self.read_marker(app_id).await?
             }
         };
         self.markers.insert(app_id.to_string(), version);
         Ok(version)
+    }
+
+    async fn read_marker(&self, app_id: &str) -> Result<Option<i64>, LakeError> {
+        let what = || format!("read marker {app_id} of table {}", self.place.name());
+        let state = self.opened.snapshot().during(what)?;
+        state.transaction_version(self.store.as_ref(), app_id).await.during(what)
     }
 
     /// Reads what others committed since.
@@ -191,7 +206,8 @@ impl TableLog {
         let known: Vec<String> = self.markers.drain().map(|(app_id, _)| app_id).collect();
         self.removed = None;
         for app_id in known {
-            Box::pin(self.marker(&app_id)).await?;
+            let version = self.read_marker(&app_id).await?;
+            self.markers.insert(app_id, version);
         }
         Ok(())
     }
@@ -278,53 +294,70 @@ fn entry_bytes(change: &Change) -> Result<Bytes, TransactionError> {
 }
 
 async fn create(place: &Place) -> Result<(), LakeError> {
+    let fields = place.table.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
+    match create_with(place, fields).await {
+        Ok(()) => Ok(()),
+        // Another copy may have created it in this moment; then it can be read.
+        Err(_) if place.exists().await? => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+pub(crate) async fn create_with(place: &Place, fields: Vec<Field>) -> Result<(), LakeError> {
     let table = place.builder()?.build().during(|| format!("open {}", place.url))?;
-    let fields = columns(place.table).map_err(|message| LakeError::Table { table: place.name(), message })?;
+    let columns = kernel_columns(fields).map_err(|message| LakeError::Table { table: place.name(), message })?;
     let created = CreateBuilder::new()
         .with_log_store(table.log_store())
         .with_table_name(place.name())
-        .with_columns(fields.fields().cloned())
+        .with_columns(columns.fields().cloned())
         .with_partition_columns([DAY])
-        .with_save_mode(SaveMode::Ignore)
         .await;
-    match created {
-        Ok(_) => Ok(()),
-        // Another copy may have created it in this moment; then it can be read.
-        Err(_) if place.exists().await? => Ok(()),
-        Err(error) => Err(error).during(|| format!("create table {}", place.url)),
-    }
+    created.map(|_| ()).during(|| format!("create table {}", place.url))
 }
 
 /// The columns in the table format's types, `day` last.
 fn columns(table: Table) -> Result<StructType, String> {
-    let mut fields: Vec<Field> = table.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
+    kernel_columns(table.schema().fields().iter().map(|f| f.as_ref().clone()).collect())
+}
+
+fn kernel_columns(mut fields: Vec<Field>) -> Result<StructType, String> {
     fields.push(Field::new(DAY, DataType::Date32, false));
     (&Schema::new(fields)).try_into_kernel().map_err(|e| e.to_string())
 }
 
-/// Refuses a table this version would damage.
-fn check_table(table: Table, found: &DeltaTable) -> Result<(), LakeError> {
+/// A table made before some of today's columns existed gets them; its old rows have nulls there.
+async fn add_columns(place: &Place, table: DeltaTable, missing: Vec<StructField>) -> Result<(), LakeError> {
+    let names: Vec<&str> = missing.iter().map(|field| field.name().as_str()).collect();
+    tracing::info!(table = place.name(), columns = names.join(", "), "adding columns to the table");
+    match table.add_columns().with_fields(missing).await {
+        Ok(_) => Ok(()),
+        // Another copy may be adding them in this moment.
+        Err(_) if check_table(place.table, &place.load().await?)?.is_none() => Ok(()),
+        Err(error) => Err(error).during(|| format!("add columns to table {}", place.name())),
+    }
+}
+
+/// Refuses a table this version would damage. Returns the columns it lacks, when there are any and they can be added.
+fn check_table(table: Table, found: &DeltaTable) -> Result<Option<Vec<StructField>>, LakeError> {
     let refuse = |message: String| Err(LakeError::Table { table: table.name(), message });
     let state = found.snapshot().during(|| format!("read table {}", table.name()))?;
     let writer = state.protocol().min_writer_version();
-    if writer > 2 {
-        return refuse(format!("its format asks for writer version {writer}; this program writes version 2"));
+    if writer > WRITER_VERSION {
+        return refuse(format!("its format asks for writer version {writer}; this program writes {WRITER_VERSION}"));
     }
     let expected = columns(table).map_err(|message| LakeError::Table { table: table.name(), message })?;
     let schema = state.schema();
+    let mut missing = Vec::new();
     for field in expected.fields() {
         match schema.field(field.name()) {
-            None => return refuse(format!("it has no column `{}`: it was made by another version", field.name())),
+            None if field.is_nullable() => missing.push(field.clone()),
+            None => return refuse(format!("it has no column `{}`: it was made by another program", field.name())),
             Some(there) if there.data_type() != field.data_type() => {
-                return refuse(format!(
-                    "column `{}` is {} there, {} here: it was made by another version",
-                    field.name(),
-                    there.data_type(),
-                    field.data_type()
-                ));
+                let (there, here) = (there.data_type(), field.data_type());
+                return refuse(format!("column `{}` is {there} there and {here} here", field.name()));
             }
             Some(_) => {}
         }
     }
-    Ok(())
+    Ok((!missing.is_empty()).then_some(missing))
 }

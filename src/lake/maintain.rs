@@ -108,7 +108,7 @@ async fn maintain_table(
     today: NaiveDate,
 ) -> Result<TableReport, LakeError> {
     let mut report = TableReport { table: place.name(), ..TableReport::default() };
-    let mut log = TableLog::open(place.clone()).await?;
+    let mut log = TableLog::open_to_rewrite(place.clone()).await?;
     let mut days = days(&log)?;
     if let Some(keep) = policy.retain.of(place.table) {
         let first_kept = today.checked_sub_days(Days::new(keep)).unwrap_or(NaiveDate::MIN);
