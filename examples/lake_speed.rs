@@ -1,4 +1,5 @@
-//! Measures what an event costs to store: `cargo run --example lake_speed [rows] [rows per checkpoint]`.
+//! Measures what an event costs to store: `cargo run --example lake_speed [rows] [rows per checkpoint]
+//! [folder]`.
 //!
 //! Made-up gateway traffic of a realistic shape goes through `Lake::commit` in checkpoints; then the rows are counted
 //! again with a query. Prints CPU time per event, which is what the pipeline pays, and the size on disk.
@@ -25,11 +26,11 @@ const START_US: i64 = 1_769_846_400_000_000;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let mut arguments = std::env::args().skip(1).map(|text| text.parse::<usize>());
-    let rows = arguments.next().transpose()?.unwrap_or(1_000_000);
-    let every = arguments.next().transpose()?.unwrap_or(131_072);
+    let mut arguments = std::env::args().skip(1);
+    let rows = arguments.next().map_or(Ok(1_000_000), |text| text.parse::<usize>())?;
+    let every = arguments.next().map_or(Ok(131_072), |text| text.parse::<usize>())?;
     let folder = tempfile::tempdir()?;
-    let uri = folder.path().to_string_lossy().into_owned();
+    let uri = arguments.next().unwrap_or_else(|| folder.path().to_string_lossy().into_owned());
     let (mut lake, _) = Lake::open(&LakeConfig::new(&uri, || START_US), "speed").await?;
     let lane = Lane::new("kong", 0);
     let mut random = ChaCha8Rng::seed_from_u64(7);
@@ -44,7 +45,7 @@ async fn main() -> anyhow::Result<()> {
         let positions = vec![(lane.clone(), offset as i64)];
         let (cpu_before, before) = (cpu_seconds()?, Instant::now());
         let done =
-            lake.commit(Checkpoint { events, positions, snapshot: vec![7; 4096], ..Checkpoint::default() }).await?;
+            lake.commit(&Checkpoint { events, positions, snapshot: vec![7; 4096], ..Checkpoint::default() }).await?;
         cpu += cpu_seconds()? - cpu_before;
         wall += before.elapsed().as_secs_f64();
         bytes += done.bytes;

@@ -18,7 +18,7 @@ use deltalake::kernel::{Action, StructField, StructType, Transaction, Version};
 use deltalake::logstore::{CommitOrBytes, LogStoreRef, commit_uri_from_version, get_actions};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode, checkpoints};
-use deltalake::{DeltaTable, DeltaTableBuilder, ObjectStoreError};
+use deltalake::{DeltaTable, DeltaTableBuilder, ObjectStoreError, TableProperty};
 use url::Url;
 
 use super::error::{During, LakeError};
@@ -31,8 +31,8 @@ const WRITER_VERSION: i32 = 2;
 /// A checkpoint of the log is written every so many entries, so that a reader need not read them all.
 const LOG_CHECKPOINT_EVERY: Version = 100;
 
-/// Where a table is and how to reach it.
-#[derive(Clone, Debug)]
+/// Where a table is and how to reach it. No Debug: the options may hold credentials.
+#[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) table: Table,
     pub(crate) url: Url,
@@ -311,6 +311,7 @@ pub(crate) async fn create_with(place: &Place, fields: Vec<Field>) -> Result<(),
         .with_table_name(place.name())
         .with_columns(columns.fields().cloned())
         .with_partition_columns([DAY])
+        .with_configuration_property(TableProperty::DataSkippingStatsColumns, Some(place.table.indexed().join(",")))
         .await;
     created.map(|_| ()).during(|| format!("create table {}", place.url))
 }

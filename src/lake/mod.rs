@@ -51,7 +51,7 @@ const STATES_KEPT: i64 = 2;
 const INSTANCE_BYTES_MAX: usize = 64;
 
 /// Where the lake is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LakeConfig {
     /// A local folder, or `s3://bucket/prefix`.
     pub uri: String,
@@ -65,6 +65,14 @@ pub struct LakeConfig {
 impl LakeConfig {
     pub fn new(uri: &str, now_us: fn() -> i64) -> LakeConfig {
         LakeConfig { uri: uri.to_string(), options: HashMap::new(), file_bytes_target: FILE_BYTES_TARGET, now_us }
+    }
+}
+
+impl std::fmt::Debug for LakeConfig {
+    /// The options may hold credentials: only their names are shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let options: Vec<&String> = self.options.keys().collect();
+        f.debug_struct("LakeConfig").field("uri", &self.uri).field("options", &options).finish_non_exhaustive()
     }
 }
 
@@ -171,12 +179,12 @@ impl Lake {
         Ok(positions)
     }
 
-    /// Stores a checkpoint. When this returns an error that is not `Fenced`, nothing or all of it is committed, and the
-    /// same call may be repeated.
-    pub async fn commit(&mut self, checkpoint: Checkpoint) -> Result<Committed, LakeError> {
+    /// Stores a checkpoint. After a retryable error the same call may be repeated: what was committed is not committed
+    /// twice. After `Fenced` the lake must be opened again.
+    pub async fn commit(&mut self, checkpoint: &Checkpoint) -> Result<Committed, LakeError> {
         self.finish().await?;
         self.check_positions(&checkpoint.positions)?;
-        let prepared = self.prepare(&checkpoint).await?;
+        let prepared = self.prepare(checkpoint).await?;
         let report = self.commit_prepared(prepared).await?;
         self.finish().await?;
         self.drop_states(report.checkpoint - STATES_KEPT).await;
@@ -266,7 +274,7 @@ impl Lake {
         self.checkpoint = state.checkpoint;
         self.own = state.positions.iter().cloned().collect();
         self.held.extend(moves.into_iter().map(|(lane, next)| (lane, Some(next))));
-        self.unfinished = Some(state);
+        self.unfinished = Some(State { snapshot: Vec::new(), ..state });
         Ok(report)
     }
 
@@ -297,8 +305,8 @@ impl Lake {
             self.own.insert(lane.clone(), now);
             positions.push((lane.clone(), now));
         }
-        let snapshot = state.snapshot.clone();
-        self.unfinished = Some(state);
+        let snapshot = state.snapshot;
+        self.unfinished = Some(State { snapshot: Vec::new(), ..state });
         self.finish().await?;
         self.drop_states(number - STATES_KEPT).await;
         Ok(Some(Recovered { checkpoint: number, positions, snapshot }))

@@ -9,6 +9,8 @@
 use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
+use std::io::Write;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use schemas::Lane;
 use serde::{Deserialize, Serialize};
@@ -73,17 +75,17 @@ impl State {
             snapshot_bytes: self.snapshot.len() as u64,
         };
         let header = serde_json::to_vec(&header).map_err(|e| e.to_string())?;
-        let mut raw = Vec::with_capacity(8 + header.len() + alerts.len() + rejects.len() + self.snapshot.len());
-        raw.extend_from_slice(&(header.len() as u64).to_le_bytes());
-        raw.extend_from_slice(&header);
-        raw.extend_from_slice(&alerts);
-        raw.extend_from_slice(&rejects);
-        raw.extend_from_slice(&self.snapshot);
-        let packed = zstd::bulk::compress(&raw, 1).map_err(|e| e.to_string())?;
-        let mut body = (raw.len() as u64).to_le_bytes().to_vec();
-        body.extend_from_slice(&packed);
-        let hash = digest(&SHA256, &body);
-        let bytes = [MAGIC, hash.as_ref(), &body].concat();
+        let length = (header.len() as u64).to_le_bytes();
+        let parts: [&[u8]; 5] = [&length, &header, &alerts, &rejects, &self.snapshot];
+        let raw: usize = parts.iter().map(|part| part.len()).sum();
+        let mut bytes = [MAGIC, &[0; HASH_BYTES], &(raw as u64).to_le_bytes()].concat();
+        let mut packer = zstd::Encoder::new(&mut bytes, 1).map_err(|e| e.to_string())?;
+        for part in parts {
+            packer.write_all(part).map_err(|e| e.to_string())?;
+        }
+        packer.finish().map_err(|e| e.to_string())?;
+        let hash = digest(&SHA256, &bytes[MAGIC.len() + HASH_BYTES..]);
+        bytes[MAGIC.len()..MAGIC.len() + HASH_BYTES].copy_from_slice(hash.as_ref());
         Ok(StateFile { bytes, digest: short(hash.as_ref()) })
     }
 

@@ -57,7 +57,7 @@ fn suggest(near: &[String]) -> String {
 }
 
 /// The planner's error in our words.
-pub(crate) fn explain(error: DataFusionError, context: &SessionContext) -> QueryError {
+pub(crate) fn explain(error: DataFusionError, sql: &str, context: &SessionContext) -> QueryError {
     match error.find_root() {
         DataFusionError::SchemaError(schema, _) => match schema.as_ref() {
             SchemaError::FieldNotFound { field, valid_fields } => QueryError::UnknownColumn {
@@ -66,11 +66,24 @@ pub(crate) fn explain(error: DataFusionError, context: &SessionContext) -> Query
             },
             other => QueryError::Sql(other.to_string()),
         },
-        DataFusionError::SQL(parser, _) => QueryError::Sql(parser.to_string()),
+        DataFusionError::SQL(parser, _) => QueryError::Sql(format!("{parser}{}", hint(sql))),
         DataFusionError::ResourcesExhausted(message) => QueryError::Memory(message.lines().next().unwrap_or("").into()),
         DataFusionError::Plan(message) => plan(message, context),
+        DataFusionError::NotImplemented(message) if message.starts_with("Unsupported SQL statement") => {
+            QueryError::NotAQuestion(message.clone())
+        }
+        DataFusionError::NotImplemented(message) => QueryError::Sql(message.clone()),
         other => QueryError::Failed(other.strip_backtrace()),
     }
+}
+
+/// A column of `events` whose name the SQL parser takes for a keyword.
+fn hint(sql: &str) -> &'static str {
+    let bare = sql.to_ascii_lowercase().replace("\"offset\"", "");
+    if bare.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == "offset") {
+        return " (offset is a word of SQL: write the column as \"offset\")";
+    }
+    ""
 }
 
 fn plan(message: &str, context: &SessionContext) -> QueryError {
@@ -107,5 +120,8 @@ fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Vec<String>
         }
     }
     scored.sort();
+    if scored.first().is_some_and(|(distance, _)| *distance == 0) {
+        scored.truncate(1);
+    }
     scored.into_iter().take(SUGGESTIONS_MAX).map(|(_, name)| name).collect()
 }

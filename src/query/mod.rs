@@ -103,7 +103,7 @@ pub async fn run(context: &SessionContext, sql: &str, limits: QueryLimits) -> Re
 
 async fn collect(context: &SessionContext, sql: &str, rows_max: usize) -> Result<QueryOutput, QueryError> {
     let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    let fail = |e| error::explain(e, context);
+    let fail = |e| error::explain(e, sql, context);
     let frame = context.sql_with_options(sql, read_only).await.map_err(fail)?;
     let mut stream = frame.execute_stream().await.map_err(fail)?;
     let mut output = QueryOutput { schema: stream.schema(), batches: Vec::new(), truncated: false };

@@ -21,7 +21,7 @@ async fn lake() -> (TempDir, String) {
     let uri = folder.path().to_str().unwrap().to_string();
     let (mut lake, _) = Lake::open(&LakeConfig::new(&uri, || 0), "a").await.unwrap();
     let alerts = vec![alert("one", 0, State::Open), alert("two", 0, State::Open), alert("one", 1, State::Closed)];
-    lake.commit(Checkpoint { alerts, ..Checkpoint::default() }).await.unwrap();
+    lake.commit(&Checkpoint { alerts, ..Checkpoint::default() }).await.unwrap();
     let rows: Vec<ActionRow> = (1..=50).map(action).collect();
     lake.append_actions(&rows, 50).await.unwrap();
     (folder, uri)
@@ -98,6 +98,7 @@ async fn every_table_can_be_asked() {
             "{\"id\":\"one\",\"state\":\"closed\"}\n{\"id\":\"two\",\"state\":\"open\"}\n",
         ),
         ("SELECT day, opened FROM alerts LIMIT 1", "{\"day\":\"2026-01-31\",\"opened\":\"2026-01-31T08:00:00Z\"}\n"),
+        ("SELECT partition, \"offset\" FROM events WHERE late ORDER BY \"offset\" LIMIT 1", ""),
         ("SELECT expires, answer FROM actions LIMIT 1", "{\"expires\":null,\"answer\":null}\n"),
     ] {
         let output = ask(&uri, sql, QueryLimits::default()).await.unwrap();
@@ -163,6 +164,8 @@ async fn mistakes_are_answered_with_help() {
         "there is no table `event`; there are: actions, alerts, alerts_latest, events, rejects"
     );
     assert!(refusal(&uri, "SELEC 1").await.starts_with("SQL: "));
+    let keyword = refusal(&uri, "SELECT source, offset FROM events").await;
+    assert!(keyword.ends_with("(offset is a word of SQL: write the column as \"offset\")"), "{keyword}");
     assert!(refusal(&uri, "SELECT nofunction(1)").await.contains("nofunction"));
     let empty = folder.path().join("none").to_str().unwrap().to_string();
     let error = session(&empty, &HashMap::new(), QueryLimits::default()).await.err().unwrap();
