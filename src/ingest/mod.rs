@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod file;
+pub mod kafka;
 pub mod lines;
 pub mod stdin;
 pub mod unpack;
