@@ -1,1 +1,3 @@
 //! x
+pub mod respond;
+pub mod store;
