@@ -6,9 +6,11 @@
 // Each test program uses its own part of this.
 #![allow(dead_code)]
 
+pub mod alerts;
 pub mod crowdsec;
 pub mod nginx;
 pub mod process;
+pub mod proxy;
 pub mod receiver;
 
 use std::sync::{Arc, Once};

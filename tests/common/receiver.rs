@@ -253,7 +253,10 @@ async fn answer(stream: &mut TcpStream, reply: &Reply) -> io::Result<bool> {
     let body = format!("{{\"status\":{}}}", reply.status);
     let wait = reply.retry_after.as_ref().map(|value| format!("Retry-After: {value}\r\n")).unwrap_or_default();
     let length = body.len();
-    let head = format!("HTTP/1.1 {} Told\r\n{wait}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n", reply.status);
+    let head = format!(
+        "HTTP/1.1 {} Told\r\n{wait}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n",
+        reply.status
+    );
     stream.write_all(head.as_bytes()).await?;
     if reply.end == End::AfterHeaders {
         stream.shutdown().await?;
@@ -381,7 +384,8 @@ fn check_alert(alert: &Value, problems: &mut Vec<String>) {
 
 fn expect_keys(value: &Value, expected: &[&str], what: &str, problems: &mut Vec<String>) {
     let expected: BTreeSet<&str> = expected.iter().copied().collect();
-    let found: BTreeSet<&str> = value.as_object().map(|map| map.keys().map(String::as_str).collect()).unwrap_or_default();
+    let found: BTreeSet<&str> =
+        value.as_object().map(|map| map.keys().map(String::as_str).collect()).unwrap_or_default();
     if found != expected {
         let differing: Vec<&&str> = found.symmetric_difference(&expected).collect();
         problems.push(format!("{what}: unexpected or missing {differing:?}"));
