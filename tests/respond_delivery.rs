@@ -1,6 +1,8 @@
 //! Promises 2 and 5 for messages: delivered at least once with an effect once, whatever the receiver does and whenever
 //! the process dies; every step on record. The receiver is strict and real HTTP on loopback.
 
+#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "one test starts this program again, to kill it")]
+
 mod common;
 
 use std::io::BufRead;

@@ -25,6 +25,8 @@ use crate::store::StoreError;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// While draining, how often to look whether everything is done, where another loop does the work.
 const LOOK_EVERY_DRAINING: Duration = Duration::from_millis(50);
+/// The shortest: what is due sooner waits this little longer.
+const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(1);
 /// The pause after the state store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 const ENDED_BLOCKS_MAX: u32 = 100;
@@ -32,6 +34,7 @@ const ENDED_BLOCKS_MAX: u32 = 100;
 impl Outbox {
     /// Deliver until told to stop.
     pub async fn run(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
+        self.warn_of_orphans().await;
         let (stop, stopped) = watch::channel(false);
         let lanes = join_all(self.lanes.iter().map(|lane| self.work(lane, stopped.clone(), false)));
         let ask = async {
@@ -55,6 +58,17 @@ impl Outbox {
         Ok(left)
     }
 
+    /// Actions that wait for a target which is not configured any more stay where they are; that needs a person's word.
+    async fn warn_of_orphans(&self) {
+        let known = |name: &str| self.lanes.iter().any(|lane| lane.target.name() == name);
+        for count in self.queue.counts().await.unwrap_or_default() {
+            if count.state == State::Pending.name() && !known(&count.target) {
+                let (target, actions) = (count.target, count.actions);
+                tracing::warn!(target, actions, "actions wait for a target that is not configured");
+            }
+        }
+    }
+
     async fn work(self: &Arc<Self>, lane: &Arc<Lane>, mut stop: watch::Receiver<bool>, until_empty: bool) {
         // Tasks of their own, because an attempt must go on while this loop waits for the state store.
         let mut running = JoinSet::new();
@@ -76,7 +90,11 @@ impl Outbox {
             };
             tokio::select! {
                 _ = stop.changed() => {}
-                Some(_) = running.join_next() => {}
+                Some(ended) = running.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(target = lane.target.name(), %error, "an attempt broke off");
+                    }
+                }
                 () = lane.wake.notified() => {}
                 () = tokio::time::sleep(sleep) => {}
             }
@@ -92,6 +110,8 @@ impl Outbox {
     async fn look(&self, lane: &Arc<Lane>) -> Result<(Vec<Claim>, Duration), StoreError> {
         let now_us = (self.clock)();
         self.end_blocks(lane, now_us).await?;
+        let (name, waiting) = (lane.target.name(), self.queue.waiting(lane.target.name()).await?);
+        metrics::gauge!("gatewatch_outbox_pending", "target" => name.to_owned()).set(waiting as f64);
         let mut next_us = self.queue.next_end(lane.target.name()).await?.unwrap_or(i64::MAX);
         let busy = locked(&lane.in_flight).len();
         let heads = self.queue.heads(lane.target.name(), busy + self.delivery.concurrency + 1).await?;
@@ -113,7 +133,7 @@ impl Outbox {
             }
         }
         let sleep = Duration::from_micros(u64::try_from(next_us.saturating_sub(now_us)).unwrap_or(0));
-        Ok((claims, sleep.min(LOOK_EVERY)))
+        Ok((claims, sleep.clamp(LOOK_AT_MOST_EVERY, LOOK_EVERY)))
     }
 
     /// Record the end of blocks whose time is over; the targets end them by themselves.
@@ -136,8 +156,8 @@ impl Outbox {
 
     async fn try_attempt(&self, claim: &mut Claim) -> Result<(), StoreError> {
         let now_us = (self.clock)();
-        if let Some((to, step)) = self.stand_down(&claim.entry, now_us).await? {
-            return self.settle(&claim.entry, now_us, waiting_to(to), &[step]).await;
+        if let Some((change, steps)) = self.stand_down(&claim.entry, now_us).await? {
+            return self.settle(&claim.entry, now_us, change, &steps).await;
         }
         let number = claim.entry.attempts.saturating_add(1);
         let sent = NewStep::new(StepKind::Sent, format!("attempt {number}"));
@@ -158,12 +178,17 @@ impl Outbox {
         self.settle(entry, done_us, change, &steps).await
     }
 
-    /// Reasons, found only now, not to send a block after all.
-    async fn stand_down(&self, entry: &Entry, now_us: i64) -> Result<Option<(State, NewStep)>, StoreError> {
+    /// Reasons, found only now, not to send it after all.
+    async fn stand_down(&self, entry: &Entry, now_us: i64) -> Result<Option<(Change, Vec<NewStep>)>, StoreError> {
         let action = &entry.action;
         if action.expires_us.is_some_and(|expires| expires <= now_us) {
             let step = NewStep::new(StepKind::Expired, "its time was over before it could be delivered");
-            return Ok(Some((State::Expired, step)));
+            return Ok(Some((waiting_to(State::Expired), vec![step])));
+        }
+        // A crash in the last attempt gets one more; a message that crashes us each time does not go on for ever.
+        if entry.attempts > self.delivery.attempts_max {
+            let why = format!("{} attempts ended without a result", entry.attempts);
+            return Ok(Some(park(action, why, String::new())));
         }
         // After the first attempt the block may be our own.
         if action.kind != Kind::Block || entry.attempts > 0 {
@@ -171,7 +196,8 @@ impl Outbox {
         }
         let until_us = self.queue.blocked_until_now(action).await?;
         let reason = already_blocked(action, until_us, now_us);
-        Ok(reason.map(|reason| (State::Suppressed, NewStep::new(StepKind::Suppressed, reason))))
+        let suppressed = |reason| (waiting_to(State::Suppressed), vec![NewStep::new(StepKind::Suppressed, reason)]);
+        Ok(reason.map(suppressed))
     }
 
     /// What an attempt's outcome means for the action.

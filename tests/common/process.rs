@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// The path of a program, or a panic that says how to install it.
+#[allow(clippy::disallowed_methods, reason = "looks along PATH")]
 pub fn program(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from));
@@ -57,6 +58,7 @@ impl Running {
                 panic!("{} ended with {status}:\n{}", self.name, log());
             }
             assert!(Instant::now() < deadline, "{} does not answer on port {port}:\n{}", self.name, log());
+            // The only way to wait for a program that says nothing when it is ready.
             std::thread::sleep(Duration::from_millis(10));
         }
     }
