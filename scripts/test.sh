@@ -6,6 +6,7 @@ need_toolchain
 say "programs the tests talk to"
 scripts/setup-test-deps.sh
 scripts/kafka.sh fetch
+scripts/python-readers.sh
 say "format and lints"
 cargo fmt --all --check
 cargo clippy --locked --workspace --all-targets -- -D warnings
