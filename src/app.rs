@@ -112,7 +112,7 @@ fn normalisers(sources: &[SourceConfig], keys: &Keys) -> anyhow::Result<HashMap<
 }
 
 /// Nothing is kept, so everything is read.
-struct FromTheStart;
+pub struct FromTheStart;
 
 impl Positions for FromTheStart {
     fn next_offset(&self, _lane: &Lane) -> anyhow::Result<Option<i64>> {

@@ -20,7 +20,7 @@ use crate::config::{self, Config, SourceSection};
 use crate::ingest::file::FileSource;
 use crate::ingest::kafka::{KafkaConfig, KafkaSource};
 use crate::ingest::merged::{Merged, Named};
-use crate::ingest::{Positions, Source};
+use crate::ingest::{Positions, ReadLimits, Source};
 use crate::lake::LakeConfig;
 use crate::pipeline::LedgerConfig;
 use crate::respond::{Outbox, Secret, SecretRef, Target};
@@ -90,7 +90,6 @@ pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
     let (end, ended) = watch::channel(false);
     let delivering = runtime.spawn(outbox.clone().run(ended));
 
-    let files_only = parts.kafka.is_empty();
     let job = Job {
         lateness_us: config.sources.iter().map(|s| (s.name.clone(), s.lateness.us)).collect(),
         open: Box::new(|positions| open(config, &parts.kafka, &positions)),
@@ -119,9 +118,6 @@ pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
         waiting_actions = left,
         "gatewatch stopped; everything read is committed"
     );
-    if files_only {
-        super::cli::notice("every file was read to its end");
-    }
     Ok(())
 }
 
@@ -157,9 +153,10 @@ fn open(
 ) -> anyhow::Result<Box<dyn Source>> {
     let mut sources = Vec::new();
     for section in &config.sources {
+        let limits = ReadLimits::default();
         let source: Box<dyn Source> = match (kafka.get(&section.name), &section.files) {
-            (Some(topic), _) => Box::new(KafkaSource::new(topic, &section.name, clock::system(), positions.clone())?),
-            (None, Some(files)) => Box::new(FileSource::new(files, &section.name, clock::system(), positions.clone())?),
+            (Some(topic), _) => Box::new(KafkaSource::new(topic.clone(), &section.name, limits, positions.clone(), clock::system())?),
+            (None, Some(files)) => Box::new(FileSource::new(files, &section.name, limits, positions.clone(), clock::system())?),
             (None, None) => bail!("sources: {}: neither kafka nor files", section.name),
         };
         sources.push(Named { name: section.name.clone(), source });

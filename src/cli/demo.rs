@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         outbox: Some(Arc::new(outbox)),
         outlets: vec![Box::new(Collect(told.clone()))],
         stop: Arc::new(AtomicBool::new(false)),
-        progress: Box::new(|totals| progress.update(totals)),
+        progress: Box::new(|totals| progress.update(totals.events, totals)),
     };
     let done = app::run(job, runtime.handle())?;
     progress.done();

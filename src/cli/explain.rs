@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use super::{Failure, usage};
 use crate::config::{self, DetectorsSection};
 use crate::ingest::file::FileSource;
-use crate::ingest::{Positions, Signal, Source, stdin};
+use crate::app::FromTheStart;
+use crate::ingest::stdin::StdinSource;
+use crate::ingest::{Positions, ReadLimits, Signal, Source};
 use crate::{clock, keys, rules};
 
 /// Show what each record becomes: the redacted event and the detectors that look at it, or why it is rejected.
@@ -59,14 +61,6 @@ pub fn source_config(
     })
 }
 
-struct FromTheStart;
-
-impl Positions for FromTheStart {
-    fn next_offset(&self, _lane: &schemas::Lane) -> anyhow::Result<Option<i64>> {
-        Ok(None)
-    }
-}
-
 pub fn run(args: &Args) -> Result<(), Failure> {
     let section = DetectorsSection { paths: args.detectors.clone(), ..DetectorsSection::default() };
     let rules = rules::load(&section).map_err(usage)?;
@@ -74,12 +68,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let config =
         source_config("explain", &args.source, args.mapping.as_deref(), &args.trusted_proxy).map_err(usage)?;
     let mut normaliser = Normaliser::new(&config, &keys::of_the_moment()?).map_err(usage)?;
+    let (positions, limits): (Arc<dyn Positions>, _) = (Arc::new(FromTheStart), ReadLimits::default());
     let mut source: Box<dyn Source> = match args.file.as_deref() {
         Some(path) if path.as_os_str() != "-" => {
-            let positions: Arc<dyn Positions> = Arc::new(FromTheStart);
-            Box::new(FileSource::new(&[path.to_path_buf()], "explain", clock::system(), positions)?)
+            Box::new(FileSource::new(&[path], "explain", limits, positions, clock::system())?)
         }
-        _ => Box::new(stdin::source("explain", clock::system())),
+        _ => Box::new(StdinSource::new("explain", limits, Duration::MAX, positions, clock::system())?),
     };
     let mut out = BufWriter::new(io::stdout().lock());
     while !source.finished() {
