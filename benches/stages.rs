@@ -9,7 +9,6 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Instant;
 
 use detectors::{Engine, EngineLimits};
@@ -126,7 +125,7 @@ fn run_stage(stage: &str, lines: &Path) {
         "detect" => {
             let events: Vec<_> = batches.iter().map(|b| normaliser.normalise(&lane, b).events).collect();
             drop((batches, content));
-            let rules = detectors::catalogue().into_iter().map(Arc::new).collect();
+            let rules = detectors::catalogue();
             let mut engine = Engine::new(rules, EngineLimits::default()).unwrap();
             engine.open(&lane, 1_000_000);
             let start = own_cpu_seconds();

@@ -14,7 +14,7 @@ pub mod testkit;
 mod where_sql;
 
 pub use case::{Case, Mismatch, parse_case, run_case};
-pub use catalogue::{catalogue, catalogue_entries};
+pub use catalogue::catalogue;
 pub use engine::{Engine, EngineError, EngineLimits, EngineStats};
 pub use method::DetectorStats;
 pub use rule::{Rule, RuleError, parse_rule};

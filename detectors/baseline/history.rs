@@ -18,7 +18,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, Judgement, Kind, Params, tails};
+use super::{Direction, Judgement, Kind, Params, bits, tails};
 
 /// Windows kept as evidence, and the length of a shift that becomes the new normal.
 const RECENT: usize = 8;
@@ -44,13 +44,17 @@ const FAST: f64 = 0.25;
 pub struct History {
     windows: u64,
     /// Effective windows in memory, at most `history_windows`.
+    #[serde(with = "bits")]
     weight: f64,
     /// Mean events per taught window: what makes a window a large one.
+    #[serde(with = "bits")]
     exposure: f64,
     slow: Level,
     fast: Level,
     /// Share of windows beyond `OUTER`, and their mean log excess over it.
+    #[serde(with = "bits")]
     outer_share: f64,
+    #[serde(with = "bits")]
     outer_excess: f64,
     recent: [f32; RECENT],
     /// Windows in a row beyond `OUTER`: above if positive, below if negative.
@@ -60,7 +64,9 @@ pub struct History {
 /// One running prediction on the working scale, and how it errs beyond sampling noise (see `History::dispersion`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Level {
+    #[serde(with = "bits")]
     mean: f64,
+    #[serde(with = "bits")]
     error: f64,
 }
 

@@ -12,6 +12,8 @@
 //! the value is `sigmas` spreads away, its tail probability is fifty times smaller than the Gaussian one, and the
 //! change matters (`min_change`). What goes into the spread is listed in `history.rs`.
 
+mod bits;
+mod channel;
 mod history;
 mod rarity;
 mod season;
