@@ -23,8 +23,8 @@ use datafusion_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion_expr::simplify::SimplifyContext;
 use datafusion_expr::{AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
-use datafusion_physical_expr::planner::create_physical_expr;
 use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::planner::create_physical_expr;
 use datafusion_sql::planner::{PlannerContext, SqlToRel};
 use datafusion_sql::sqlparser::ast;
 use datafusion_sql::sqlparser::dialect::GenericDialect;
@@ -71,9 +71,8 @@ impl Predicate {
             return Err(format!("expected a condition that is true or false, found one of type {found}"));
         }
         let expr = simplifier.simplify(expr).map_err(|error| explain(&error))?;
-        let expr =
-            create_physical_expr(&expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
-                .map_err(|error| explain(&error))?;
+        let expr = create_physical_expr(&expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
+            .map_err(|error| explain(&error))?;
         Ok(Predicate { sql: text, expr })
     }
 
@@ -186,10 +185,9 @@ fn unknown_column(name: &str) -> String {
 
 /// "did you mean ...", or all columns.
 pub(crate) fn columns_hint(name: &str) -> String {
-    let close = schemas::event::FIELDS.iter().find(|f| {
-        let (a, b) = (f.name.replace('_', ""), name.to_lowercase().replace('_', ""));
-        a == b || (b.len() > 3 && (a.contains(&b) || b.contains(&a)))
-    });
+    let plain = |name: &str| name.to_lowercase().replace('_', "");
+    let distance = |field: &&schemas::event::Field| edits(&plain(field.name), &plain(name));
+    let close = schemas::event::FIELDS.iter().min_by_key(distance).filter(|field| distance(field) <= 2);
     match close {
         Some(field) => format!("did you mean `{}`?", field.name),
         None => {
@@ -197,6 +195,22 @@ pub(crate) fn columns_hint(name: &str) -> String {
             format!("expected one of {}", names.join(", "))
         }
     }
+}
+
+/// Letters to change, add or drop to make one word of the other (Levenshtein).
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, letter) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, other) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(letter != *other);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
 }
 
 /// What SQL can name: the event columns and the functions that need no clock.
@@ -341,7 +355,8 @@ mod tests {
     #[test]
     fn what_is_not_a_condition_over_one_event_is_refused_with_what_was_expected() {
         let cases = [
-            ("statuz = 1", "unknown column `statuz`; expected one of time, observed_time,"),
+            ("statuz = 1", "unknown column `statuz`; did you mean `status`?"),
+            ("colour = 1", "unknown column `colour`; expected one of time, observed_time,"),
             ("clientip = 'a'", "unknown column `clientip`; did you mean `client_ip`?"),
             ("status", "expected a condition that is true or false, found one of type Int32"),
             ("status = 'abc'", "Cannot"),

@@ -242,3 +242,80 @@ impl<S: State> Keyed<S> {
 
 /// What `save` wrote: evicted, refused, the queue, the others.
 pub(crate) type SavedSlots<S> = (u64, u64, Vec<Slot<S>>, Vec<Slot<S>>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::evidence::{Evidence, Name};
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Seen(u64);
+
+    impl State for Seen {
+        fn known(&self) -> bool {
+            self.0 > 1
+        }
+    }
+
+    fn suspect() -> Option<Box<Suspect>> {
+        Some(Box::new(Suspect { name: Name::default(), evidence: Evidence::new(true), episode: None }))
+    }
+
+    fn key(n: u64) -> EntityKey {
+        (u128::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).max(2)
+    }
+
+    #[test]
+    fn a_million_newcomers_do_not_evict_a_suspect_or_a_known_entity() {
+        let mut keyed = Keyed::<Seen>::new(1000);
+        keyed.enter(key(1), || Seen(1)).unwrap().suspect = suspect();
+        keyed.enter(key(2), || Seen(1)).unwrap().state = Seen(2);
+        for n in 10..1_000_010 {
+            keyed.enter(key(n), || Seen(1));
+        }
+        assert_eq!((keyed.len(), keyed.evicted, keyed.refused), (1000, 1_000_000 - 998, 0));
+        assert!(keyed.peek(key(1)).is_some() && keyed.peek(key(2)).is_some());
+        assert!(keyed.peek(key(1_000_009)).is_some(), "the newest stays");
+        assert!(keyed.peek(key(10)).is_none(), "the oldest goes");
+    }
+
+    #[test]
+    fn when_all_are_protected_a_newcomer_is_refused_until_one_is_released() {
+        let mut keyed = Keyed::<Seen>::new(3);
+        for n in 1..=3 {
+            keyed.enter(key(n), || Seen(1)).unwrap().suspect = suspect();
+        }
+        assert!(keyed.enter(key(9), || Seen(1)).is_none());
+        assert!(keyed.enter(key(9), || Seen(1)).is_none());
+        assert_eq!((keyed.len(), keyed.refused), (3, 2));
+        keyed.get(key(2)).unwrap().suspect = None;
+        keyed.release(key(2));
+        assert!(keyed.enter(key(9), || Seen(1)).is_some());
+        assert!(keyed.peek(key(2)).is_none());
+    }
+
+    #[test]
+    fn a_sweep_drops_requeues_and_leaves_no_trace_of_the_layout() {
+        let build = |order: &[u64]| {
+            let mut keyed = Keyed::<Seen>::new(10);
+            for n in order {
+                keyed.enter(key(*n), || Seen(2)).unwrap();
+            }
+            // All are known, so a newcomer's search for a place empties the queue.
+            keyed.evict_one();
+            keyed.sweep(|slot| {
+                slot.state.0 = 1;
+                if slot.key == key(4) { Keep::No } else { Keep::Yes }
+            });
+            let mut bytes = Vec::new();
+            keyed.save(&mut bytes).unwrap();
+            bytes
+        };
+        assert_eq!(build(&[1, 2, 3, 4, 5]), build(&[5, 4, 3, 2, 1]));
+        let (.., queue, others): SavedSlots<Seen> = binary::read(&build(&[1, 2, 3, 4, 5])).unwrap();
+        let mut keys = [key(1), key(2), key(3), key(5)];
+        keys.sort_unstable();
+        assert_eq!(queue.iter().map(|slot| slot.key).collect::<Vec<_>>(), keys);
+        assert!(others.is_empty());
+    }
+}

@@ -105,13 +105,6 @@ impl Sliding for LastSeen {
     fn events(&self) -> u64 {
         self.len() as u64
     }
-    fn merge(&mut self, other: &LastSeen, span: u32) {
-        self.pane = self.pane.max(other.pane);
-        for (value, pane) in other.sorted() {
-            self.put(value, pane, u64::MAX);
-        }
-        self.clear_until(self.pane, span);
-    }
 }
 
 impl Serialize for LastSeen {
@@ -191,14 +184,13 @@ mod tests {
 
     #[test]
     fn merging_two_halves_is_the_whole() {
-        let (mut whole, mut left, mut right) = (LastSeen::default(), LastSeen::default(), LastSeen::default());
+        let (mut whole, mut left, mut right) = (Values::default(), Values::default(), Values::default());
         for at in 0..300_u32 {
-            whole.add(at / 3, 60, at * 7 % 150, u64::MAX);
-            let half = if at % 2 == 0 { &mut left } else { &mut right };
-            half.add(at / 3, 60, at * 7 % 150, u64::MAX);
+            whole.add(at * 7 % 150);
+            if at % 2 == 0 { &mut left } else { &mut right }.add(at * 7 % 150);
         }
-        left.merge(&right, 60);
-        whole.value(99, 60, 0);
-        assert_eq!(left.sorted(), whole.sorted());
+        left.merge(&right);
+        assert_eq!((left.seen.sorted(), left.events()), (whole.seen.sorted(), whole.events()));
+        assert_eq!(left.value(), 150.0);
     }
 }

@@ -22,8 +22,6 @@ pub(crate) trait Sliding: Clone + Default + Serialize + DeserializeOwned + Send 
     fn value(&mut self, pane: u32, span: u32, enough: u64) -> u64;
     /// Events behind the value that was last asked for.
     fn events(&self) -> u64;
-    /// The window over the events of both.
-    fn merge(&mut self, other: &Self, span: u32);
 }
 
 /// The window: the running pane, what the panes before it sum up to, and those panes one by one.
@@ -103,20 +101,6 @@ impl<S: Summary> Sliding for Panes<S> {
     fn events(&self) -> u64 {
         self.past.events() + self.now.events()
     }
-    fn merge(&mut self, other: &Panes<S>, span: u32) {
-        let mut other = other.clone();
-        let pane = self.pane.max(other.pane);
-        self.advance(pane, span);
-        other.advance(pane, span);
-        self.now.merge(&other.now);
-        for (pane, summary) in &other.older {
-            match self.older.binary_search_by_key(pane, |(pane, _)| *pane) {
-                Ok(at) => self.older[at].1.merge(summary),
-                Err(at) => self.older.insert(at, (*pane, summary.clone())),
-            }
-        }
-        self.sum_up();
-    }
 }
 
 #[cfg(test)]
@@ -150,18 +134,5 @@ mod tests {
         assert_eq!(window.older.capacity(), 0);
         window.add(500, 60, (), u64::MAX);
         assert_eq!((count(&mut window, 500), window.older.capacity()), (1, 0));
-    }
-
-    #[test]
-    fn merging_two_halves_is_the_whole() {
-        let (mut whole, mut left, mut right) = (Panes::default(), Panes::default(), Panes::default());
-        for (at, pane) in [1, 1, 2, 30, 59, 59, 61, 70].into_iter().enumerate() {
-            Sliding::add(&mut whole, pane, 60, (), u64::MAX);
-            let half: &mut Panes<Count> = if at % 3 == 0 { &mut left } else { &mut right };
-            half.add(pane, 60, (), u64::MAX);
-        }
-        left.merge(&right, 60);
-        assert_eq!((count(&mut left, 70), left.events()), (count(&mut whole, 70), whole.events()));
-        assert_eq!(left, whole);
     }
 }

@@ -1,0 +1,226 @@
+//! The engine's first promise: the same events give the same alerts, byte for byte, however they are cut into batches,
+//! interrupted and restored, or interleaved across lanes within the allowed lateness.
+
+use std::sync::Arc;
+
+use detectors::testkit::batch_of;
+use detectors::{Engine, EngineLimits, Rule, parse_rule};
+use proptest::prelude::*;
+use schemas::{Alert, Lane};
+use serde_json::{Value, json};
+
+const LATENESS_US: i64 = 5_000_000;
+const LANES: usize = 3;
+
+/// A small generator, so that a seed names a whole run.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+/// One detector of each kind, with bounds small enough to be met.
+fn rules() -> Vec<Arc<Rule>> {
+    let texts = [
+        ("threshold", "client_ip", "where: status = 401", "{ threshold: { at_least: 6, within: 30s } }", "quiet: 40s"),
+        (
+            "new",
+            "client_ip",
+            "where: status >= 400",
+            "{ threshold: { at_least: 4, within: 20s } }",
+            "first_seen_within: 1m",
+        ),
+        ("distinct", "client_ip", "", "{ distinct: { of: endpoint, at_least: 8, within: 20s } }", "quiet: 30s"),
+        ("pairs", "principal+endpoint", "", "{ threshold: { at_least: 5, within: 1m } }", ""),
+        ("sum", "principal", "", "{ sum: { of: response_bytes, at_least: 30000, within: 1m } }", "quiet: 60s"),
+        (
+            "ratio",
+            "endpoint",
+            "",
+            "{ ratio: { of: \"status >= 500\", at_least: 0.4, min_events: 5, within: 15s } }",
+            "quiet: 20s",
+        ),
+        (
+            "count",
+            "client_ip",
+            "",
+            "{ baseline: { of: count, window: 10s, warmup: 3, history: 20, direction: both } }",
+            "quiet: 20s",
+        ),
+        (
+            "rate",
+            "tenant",
+            "where: client_ip <> '203.0.113.66'",
+            "{ baseline: { of: ratio(\"status >= 400\"), window: 30s, warmup: 2, sigmas: 1.5, min_events: 3, parent: whole } }",
+            "",
+        ),
+        (
+            "bytes",
+            "tenant",
+            "",
+            "{ baseline: { of: sum(response_bytes), window: 15s, warmup: 3, sigmas: 1.5, floor: 500, parent: whole } }",
+            "",
+        ),
+        (
+            "variety",
+            "whole",
+            "",
+            "{ baseline: { of: \"distinct(endpoint)\", window: 10s, warmup: 3, sigmas: 2 } }",
+            "quiet: 20s",
+        ),
+    ];
+    texts
+        .into_iter()
+        .map(|(id, entity, filter, method, more)| {
+            let yaml = format!(
+                "id: {id}\ntitle: A test\nseverity: low\nnotes: For a test.\nentity: {entity}\n{filter}\nmethod: {}\n{more}\n",
+                method.replace("ratio(\"status >= 400\")", "'ratio(\"status >= 400\")'")
+            );
+            Arc::new(parse_rule(&yaml, id).unwrap_or_else(|error| panic!("{error}\n{yaml}")))
+        })
+        .collect()
+}
+
+/// Rows per lane, in arrival order: out of order by less than the lateness, some late.
+fn lanes(seed: u64, events: usize) -> Vec<Vec<Value>> {
+    let mut chance = Chance(seed);
+    let mut lanes = vec![Vec::new(); LANES];
+    let mut now = 1_772_366_400_000_000_i64;
+    for number in 0..events {
+        // Bursts and pauses.
+        now += if chance.below(40) == 0 { chance.below(60_000_000) as i64 } else { chance.below(400_000) as i64 };
+        let lane = chance.below(LANES as u64) as usize;
+        let behind = if chance.below(30) == 0 { 7_000_000 } else { chance.below(LATENESS_US as u64) as i64 };
+        // Whole tenths of seconds, so that many rows share a time.
+        let time = (now - behind) / 100_000 * 100_000;
+        let attacker = chance.below(3) == 0;
+        // For a while half of what is asked of one endpoint fails.
+        let outage = (events / 2..events * 3 / 4).contains(&number) && !attacker && chance.below(2) == 0;
+        let bad = attacker || outage || chance.below(12) == 0;
+        let status = if bad { [401, 404, 500, 503][chance.below(4) as usize] } else { 200 };
+        let rows = &mut lanes[lane];
+        // Two events of one record share an offset.
+        let offset = rows.len() - rows.len() % 2;
+        let mut row = json!({
+            "time": time,
+            "source": "s",
+            "partition": lane,
+            "offset": offset,
+            "status": status,
+            "client_ip": if attacker { "203.0.113.66".to_owned() } else { format!("192.0.2.{}", chance.below(12)) },
+            "endpoint": format!("GET /{}", if outage { 2 } else { chance.below(if attacker { 30 } else { 4 }) }),
+            "response_bytes": if outage { 200_000 } else { chance.below(3000) },
+            "request_id": format!("r{}", chance.below(1_000_000)),
+        });
+        if chance.below(4) > 0 {
+            row["principal"] = format!("user-{}", chance.below(5)).into();
+            row["tenant"] = format!("tenant-{}", chance.below(2)).into();
+        }
+        rows.push(row);
+    }
+    lanes
+}
+
+fn lane(partition: usize) -> Lane {
+    Lane::new("s", partition as i32)
+}
+
+fn limits() -> EngineLimits {
+    EngineLimits {
+        entities_per_detector: 9,
+        suspects_per_detector: 4,
+        first_seen_entities: 10,
+        ..EngineLimits::default()
+    }
+}
+
+fn started() -> Engine {
+    let mut engine = Engine::new(rules(), limits()).unwrap();
+    (0..LANES).for_each(|partition| engine.open(&lane(partition), LATENESS_US));
+    engine
+}
+
+fn lines(alerts: &[Alert]) -> String {
+    alerts.iter().map(|alert| serde_json::to_string(alert).unwrap() + "\n").collect()
+}
+
+/// Each lane in one batch, one after the other.
+fn whole(lanes: &[Vec<Value>]) -> (String, u64) {
+    let mut engine = started();
+    for (partition, rows) in lanes.iter().enumerate() {
+        engine.push(&lane(partition), batch_of(rows).unwrap()).unwrap();
+    }
+    let alerts = engine.finish().unwrap();
+    (lines(&alerts), engine.stats().late)
+}
+
+/// Lanes in turns by chance, batches of `size`, restored from a snapshot by chance.
+fn in_pieces(lanes: &[Vec<Value>], size: usize, seed: u64) -> (String, u64) {
+    let mut chance = Chance(seed);
+    let mut engine = started();
+    let mut next = [0; LANES];
+    let mut told = Vec::new();
+    while let Some(partition) = pick(lanes, &next, &mut chance) {
+        let end = (next[partition] + size).min(lanes[partition].len());
+        engine.push(&lane(partition), batch_of(&lanes[partition][next[partition]..end]).unwrap()).unwrap();
+        next[partition] = end;
+        if chance.below(2) == 0 {
+            told.extend(engine.advance().unwrap());
+        }
+        if chance.below(if size == 1 { 40 } else { 6 }) == 0 {
+            let bytes = engine.snapshot();
+            engine = Engine::restore(rules(), limits(), &bytes).unwrap();
+            assert!(engine.snapshot() == bytes, "a snapshot restores to itself");
+        }
+    }
+    told.extend(engine.finish().unwrap());
+    (lines(&told), engine.stats().late)
+}
+
+fn pick(lanes: &[Vec<Value>], next: &[usize; LANES], chance: &mut Chance) -> Option<usize> {
+    let left: Vec<usize> = (0..LANES).filter(|partition| next[*partition] < lanes[*partition].len()).collect();
+    (!left.is_empty()).then(|| left[chance.below(left.len() as u64) as usize])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_same_events_give_the_same_alerts(seed in any::<u64>()) {
+        let lanes = lanes(seed, 700);
+        let expected = whole(&lanes);
+        for size in [1, 7, 8192] {
+            let found = in_pieces(&lanes, size, seed ^ size as u64);
+            prop_assert_eq!(&found, &expected, "seed {} in batches of {}", seed, size);
+        }
+    }
+}
+
+/// The property above would also hold for an engine that never says anything.
+#[test]
+fn every_detector_of_the_property_alerts_on_some_seed() {
+    let mut told = String::new();
+    let mut late = 0;
+    for seed in 0..8 {
+        let (lines, rows) = whole(&lanes(seed, 700));
+        told += &lines;
+        late += rows;
+    }
+    for rule in rules() {
+        assert!(told.contains(&format!("\"detector\":\"{}\"", rule.id)), "{} never alerts", rule.id);
+    }
+    for state in ["open", "updated", "closed"] {
+        assert!(told.contains(&format!("\"state\":\"{state}\"")), "nothing is ever {state}");
+    }
+    assert!(late > 20, "{late} rows were late");
+}
