@@ -8,6 +8,7 @@ pub mod batch;
 pub mod file;
 pub mod kafka;
 pub mod lines;
+pub mod merged;
 pub mod stdin;
 pub mod unpack;
 

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use detectors::{Engine, EngineError};
 use schemas::alert::State;
@@ -256,7 +256,7 @@ impl Pipeline<'_> {
 
     fn commit(&mut self, controls: &Controls) -> Result<(), PipelineError> {
         let Some(ledger) = &mut self.ledger else { return Ok(()) };
-        let landed = ledger.begin(self.engine.snapshot())?;
+        let landed = ledger.begin(self.engine.snapshot()?)?;
         controls.committed(&landed);
         Ok(())
     }
