@@ -150,7 +150,7 @@ impl KafkaSource {
         partitions.iter().map(|partition| Lane { source: self.name.clone(), partition: *partition }).collect()
     }
 
-    fn listed(&self, partitions: &[i32]) -> TopicPartitionList {
+    pub(super) fn listed(&self, partitions: &[i32]) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             list.add_partition(&self.config.topic, *partition);
@@ -158,7 +158,7 @@ impl KafkaSource {
         list
     }
 
-    fn failed(&self, what: &str, error: &KafkaError) -> IngestError {
+    pub(super) fn failed(&self, what: &str, error: &KafkaError) -> IngestError {
         self.config.error(format!("{what}: {error}"))
     }
 }
