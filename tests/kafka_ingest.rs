@@ -66,6 +66,7 @@ struct Member {
     uncommitted: BTreeMap<i32, (i64, i64)>,
     owned: BTreeSet<i32>,
     revoked: BTreeSet<i32>,
+    ended: BTreeSet<i32>,
     caught_up: BTreeSet<i32>,
     records: usize,
     bytes: u64,
@@ -82,6 +83,7 @@ impl Member {
             uncommitted: BTreeMap::new(),
             owned: BTreeSet::new(),
             revoked: BTreeSet::new(),
+            ended: BTreeSet::new(),
             caught_up: BTreeSet::new(),
             records: 0,
             bytes: 0,
@@ -105,7 +107,11 @@ impl Member {
                 self.caught_up.remove(&lane.partition);
             }
             Some(Signal::CaughtUp { lane }) => drop(self.caught_up.insert(lane.partition)),
-            Some(Signal::Ended { lane }) => drop(self.owned.remove(&lane.partition)),
+            Some(Signal::Ended { lane }) => {
+                assert!(self.owned.remove(&lane.partition), "{lane} was not ours");
+                self.uncommitted.remove(&lane.partition);
+                self.ended.insert(lane.partition);
+            }
             Some(Signal::Revoking { lanes }) => return Ok(Some(lanes)),
         }
         Ok(None)
@@ -240,6 +246,28 @@ fn a_member_that_is_asked_to_give_back_can_close_without_answering() {
     until(&mut [&mut second], |m| m[0].records as i64 == missing);
     second.commit();
     assert_eq!(lake.total(), 3_000);
+}
+
+#[test]
+fn a_member_that_is_silent_for_too_long_loses_its_lanes_and_commits_nothing_of_them() {
+    let broker = Broker::shared();
+    let topic = broker.topic(3);
+    let (mut config, lake) = (config(&broker, &topic), Lake::at(&[]));
+    fill_all(&broker, &topic, 1_000);
+    let second = config.clone();
+    config
+        .extra
+        .extend(["session.timeout.ms", "max.poll.interval.ms"].map(|key| (key.to_string(), "6000".to_string())));
+    let mut first = Member::new(&config, &lake);
+    until(&mut [&mut first], |m| m[0].owned.len() == 3 && !m[0].uncommitted.is_empty());
+    // The first is not asked for its signals any more, as if it hung.
+    let mut second = Member::new(&second, &lake);
+    let missing = 3_000 - lake.total();
+    until(&mut [&mut second], |m| m[0].owned.len() == 3 && m[0].records as i64 == missing);
+    second.commit();
+    until(&mut [&mut first, &mut second], |m| m[0].ended.len() == 3);
+    until(&mut [&mut first, &mut second], |m| !m[0].owned.is_empty() && m[0].owned.len() + m[1].owned.len() == 3);
+    assert_eq!(lake.positions(), BTreeMap::from([(0, 1_000), (1, 1_000), (2, 1_000)]));
 }
 
 #[test]
