@@ -8,10 +8,13 @@
 
 pub mod alerts;
 pub mod crowdsec;
+pub mod kafka;
 pub mod nginx;
 pub mod process;
+pub mod program;
 pub mod proxy;
 pub mod receiver;
+pub mod service;
 
 use std::sync::{Arc, Once};
 
