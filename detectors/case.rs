@@ -185,7 +185,10 @@ fn expectations(fields: &mut Fields<'_>, start: i64, file: &str) -> Result<Vec<E
 
 fn expectation(item: &Node, start: i64, file: &str) -> Result<Expected, RuleError> {
     let mut fields = Fields::of(item, "expect", file)?;
-    let entity = fields.text("entity", "the value of the entity")?.to_owned();
+    let entity = match &fields.required("entity", "the value of the entity")?.value {
+        Value::Text(text) => text.clone(),
+        _ => return Err(fields.error("entity", "expected the value of the entity as text")),
+    };
     let state = match fields.optional_text("state", "open, updated or closed")? {
         None | Some("open") => State::Open,
         Some("updated") => State::Updated,

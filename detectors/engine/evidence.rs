@@ -46,9 +46,9 @@ impl Name {
         self.0.split(SEPARATOR)
     }
 
-    /// The value in the alert.
+    /// The value in the alert; empty when everything is one entity.
     pub fn shown(&self) -> String {
-        if self.0.is_empty() { "whole".into() } else { self.0.replace(SEPARATOR, "+") }
+        self.0.replace(SEPARATOR, "+")
     }
 }
 
