@@ -362,6 +362,15 @@ impl Lake {
     }
 }
 
+/// Where a lane stands in the lake, for a reader that has no writer at hand. None when nothing of it was ever committed.
+pub async fn stored_position(config: &LakeConfig, lane: &Lane) -> Result<Option<i64>, LakeError> {
+    let place = place(config, &root_url(&config.uri)?, Table::Events);
+    if !place.exists().await? {
+        return Ok(None);
+    }
+    TableLog::open(place).await?.marker(&lane_id(lane)).await
+}
+
 fn lane_id(lane: &Lane) -> String {
     format!("gatewatch/{lane}")
 }

@@ -1,0 +1,243 @@
+//! What the detectors need of a batch, computed once per batch: event times, one bitmap per distinct condition, one
+//! column of 128-bit keys per distinct kind of entity, one column per distinct argument of a method.
+//!
+//! Promises: the same values give the same keys in every batch and every run with the same hash key; NULL and empty
+//! text are key 0, which no detector counts. No allocation per row.
+//! Never: keeps anything of one batch for the next.
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch, StringArray,
+};
+use arrow::buffer::{BooleanBuffer, ScalarBuffer};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
+use siphasher::sip128::SipHasher13;
+
+use super::EngineError;
+use crate::rule::EntityKind;
+use crate::where_sql::Predicate;
+
+/// The key of an entity, or of a distinct value. 0 stands for NULL.
+pub(crate) type EntityKey = u128;
+/// The key when everything is one entity.
+pub(crate) const WHOLE: EntityKey = 1;
+
+/// What to compute for a batch: each thing once, however many detectors ask for it.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    hash_key: (u64, u64),
+    predicates: Vec<Predicate>,
+    kinds: Vec<EntityKind>,
+    values: Vec<Vec<&'static str>>,
+    amounts: Vec<&'static str>,
+}
+
+fn position_of<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
+    list.iter().position(|known| *known == item).unwrap_or_else(|| {
+        list.push(item);
+        list.len() - 1
+    })
+}
+
+impl Plan {
+    pub fn new(hash_key: (u64, u64)) -> Plan {
+        Plan { hash_key, predicates: Vec::new(), kinds: Vec::new(), values: Vec::new(), amounts: Vec::new() }
+    }
+
+    pub fn predicate(&mut self, predicate: &Predicate) -> usize {
+        position_of(&mut self.predicates, predicate.clone())
+    }
+
+    pub fn kind(&mut self, kind: &EntityKind) -> usize {
+        position_of(&mut self.kinds, kind.clone())
+    }
+
+    pub fn values(&mut self, columns: &[&'static str]) -> usize {
+        position_of(&mut self.values, columns.to_vec())
+    }
+
+    pub fn amount(&mut self, column: &'static str) -> usize {
+        position_of(&mut self.amounts, column)
+    }
+
+    /// Computes everything for a batch of the event schema. Also says how many conditions could not be evaluated.
+    pub fn compute(&self, events: &RecordBatch) -> Result<(Columns, usize), EngineError> {
+        let mut failed = 0;
+        let filters = self.predicates.iter().map(|predicate| {
+            let (matching, failures) = predicate.matches(events);
+            failed += failures;
+            matching
+        });
+        let filters = filters.collect();
+        let hasher = SipHasher13::new_with_keys(self.hash_key.0, self.hash_key.1);
+        let mut parts: Vec<(&'static str, Vec<EntityKey>)> = Vec::new();
+        let mut keys = Vec::with_capacity(self.kinds.len());
+        for kind in &self.kinds {
+            let names: Vec<&'static str> = kind.columns().iter().map(|c| c.name()).collect();
+            keys.push(combine(events, &names, &hasher, &mut parts, true)?);
+        }
+        let mut values = Vec::with_capacity(self.values.len());
+        for columns in &self.values {
+            let hashes = combine(events, columns, &hasher, &mut parts, false)?;
+            values.push(hashes.into_iter().map(|hash| hash as u64).collect());
+        }
+        let amounts: Result<Vec<Vec<i64>>, EngineError> =
+            self.amounts.iter().map(|column| amounts(column_of(events, column)?, column)).collect();
+        let times = time_column(events)?;
+        let offsets = column_of(events, "offset")?.as_primitive_opt::<Int64Type>();
+        let offsets = offsets.ok_or(EngineError::Schema { column: "offset" })?.values().clone();
+        Ok((Columns { times, offsets, filters, keys, values, amounts: amounts? }, failed))
+    }
+}
+
+/// The computed columns; all of one length.
+#[derive(Clone, Debug)]
+pub(crate) struct Columns {
+    pub times: ScalarBuffer<i64>,
+    pub offsets: ScalarBuffer<i64>,
+    pub filters: Vec<BooleanBuffer>,
+    pub keys: Vec<Vec<EntityKey>>,
+    pub values: Vec<Vec<u64>>,
+    /// -1 stands for NULL.
+    pub amounts: Vec<Vec<i64>>,
+}
+
+impl Columns {
+    /// The rows `order` names, as (source, row), in that order.
+    pub fn gather(sources: &[&Columns], order: &[(u32, u32)]) -> Columns {
+        fn pick<T: Copy>(sources: &[&Columns], order: &[(u32, u32)], of: impl Fn(&Columns) -> &[T]) -> Vec<T> {
+            let slices: Vec<&[T]> = sources.iter().map(|s| of(s)).collect();
+            order.iter().map(|(source, row)| slices[*source as usize][*row as usize]).collect()
+        }
+        let Some(first) = sources.first() else { return Columns::empty() };
+        let filters = (0..first.filters.len()).map(|i| {
+            BooleanBuffer::collect_bool(order.len(), |at| {
+                let (source, row) = order[at];
+                sources[source as usize].filters[i].value(row as usize)
+            })
+        });
+        Columns {
+            times: pick(sources, order, |c| &c.times).into(),
+            offsets: pick(sources, order, |c| &c.offsets).into(),
+            filters: filters.collect(),
+            keys: (0..first.keys.len()).map(|i| pick(sources, order, |c| &c.keys[i])).collect(),
+            values: (0..first.values.len()).map(|i| pick(sources, order, |c| &c.values[i])).collect(),
+            amounts: (0..first.amounts.len()).map(|i| pick(sources, order, |c| &c.amounts[i])).collect(),
+        }
+    }
+
+    fn empty() -> Columns {
+        let none = || ScalarBuffer::from(Vec::new());
+        let (times, offsets) = (none(), none());
+        Columns { times, offsets, filters: vec![], keys: vec![], values: vec![], amounts: vec![] }
+    }
+}
+
+pub(crate) fn column_of<'a>(events: &'a RecordBatch, name: &'static str) -> Result<&'a ArrayRef, EngineError> {
+    events.column_by_name(name).ok_or(EngineError::Schema { column: name })
+}
+
+pub(crate) fn time_column(events: &RecordBatch) -> Result<ScalarBuffer<i64>, EngineError> {
+    let times = column_of(events, "time")?.as_primitive_opt::<TimestampMicrosecondType>();
+    Ok(times.ok_or(EngineError::Schema { column: "time" })?.values().clone())
+}
+
+/// One hash per row of one or several columns. With `all`, one NULL makes the whole NULL; without, only all NULL does.
+fn combine(
+    events: &RecordBatch,
+    names: &[&'static str],
+    hasher: &SipHasher13,
+    parts: &mut Vec<(&'static str, Vec<EntityKey>)>,
+    all: bool,
+) -> Result<Vec<EntityKey>, EngineError> {
+    for name in names {
+        if !parts.iter().any(|(known, _)| known == name) {
+            parts.push((name, hash_column(column_of(events, name)?, name, hasher)?));
+        }
+    }
+    let part = |name: &str| parts.iter().find(|(known, _)| *known == name).map(|(_, hashes)| hashes.as_slice());
+    let columns: Vec<&[EntityKey]> = names.iter().filter_map(|name| part(name)).collect();
+    if columns.is_empty() {
+        return Ok(vec![WHOLE; events.num_rows()]);
+    }
+    if let [only] = columns.as_slice() {
+        return Ok(only.to_vec());
+    }
+    let mut bytes = Vec::with_capacity(16 * columns.len());
+    let hashes = (0..events.num_rows()).map(|row| {
+        let nulls = columns.iter().filter(|c| c[row] == 0).count();
+        if nulls == columns.len() || all && nulls > 0 {
+            return 0;
+        }
+        bytes.clear();
+        columns.iter().for_each(|c| bytes.extend_from_slice(&c[row].to_le_bytes()));
+        key_of(hasher, &bytes)
+    });
+    Ok(hashes.collect())
+}
+
+fn key_of(hasher: &SipHasher13, bytes: &[u8]) -> EntityKey {
+    hasher.hash(bytes).as_u128().max(2)
+}
+
+fn hash_column(
+    array: &ArrayRef,
+    name: &'static str,
+    hasher: &SipHasher13,
+) -> Result<Vec<EntityKey>, EngineError> {
+    let wrong = EngineError::Schema { column: name };
+    match array.data_type() {
+        DataType::Utf8 => Ok(hash_texts(array.as_string::<i32>(), hasher)),
+        DataType::Dictionary(_, _) => {
+            let dictionary = array.as_dictionary_opt::<Int32Type>().ok_or(wrong)?;
+            hash_dictionary(dictionary, hasher).ok_or(EngineError::Schema { column: name })
+        }
+        DataType::Int32 => {
+            let numbers = array.as_primitive::<Int32Type>();
+            Ok(numbers.iter().map(|n| n.map_or(0, |n| key_of(hasher, &n.to_le_bytes()))).collect())
+        }
+        DataType::Int64 => {
+            let numbers = array.as_primitive::<Int64Type>();
+            Ok(numbers.iter().map(|n| n.map_or(0, |n| key_of(hasher, &n.to_le_bytes()))).collect())
+        }
+        DataType::Boolean => {
+            let flags: &BooleanArray = array.as_boolean();
+            Ok(flags.iter().map(|b| b.map_or(0, |b| key_of(hasher, &[u8::from(b)]))).collect())
+        }
+        _ => Err(wrong),
+    }
+}
+
+fn hash_text(hasher: &SipHasher13, text: &str) -> EntityKey {
+    if text.is_empty() { 0 } else { key_of(hasher, text.as_bytes()) }
+}
+
+fn hash_texts(texts: &StringArray, hasher: &SipHasher13) -> Vec<EntityKey> {
+    if texts.null_count() == 0 {
+        return (0..texts.len()).map(|row| hash_text(hasher, texts.value(row))).collect();
+    }
+    texts.iter().map(|text| text.map_or(0, |text| hash_text(hasher, text))).collect()
+}
+
+/// Hashes each value of the dictionary at most once, and only those that rows use: a dictionary can be larger than
+/// the batch.
+fn hash_dictionary(dictionary: &DictionaryArray<Int32Type>, hasher: &SipHasher13) -> Option<Vec<EntityKey>> {
+    let texts = dictionary.values().as_string_opt::<i32>()?;
+    let mut known: Vec<Option<EntityKey>> = vec![None; texts.len()];
+    let codes: &PrimitiveArray<Int32Type> = dictionary.keys();
+    let hashes = (0..codes.len()).map(|row| {
+        if codes.is_null(row) {
+            return 0;
+        }
+        let code = codes.value(row) as usize;
+        *known[code].get_or_insert_with(|| if texts.is_null(code) { 0 } else { hash_text(hasher, texts.value(code)) })
+    });
+    Some(hashes.collect())
+}
+
+fn amounts(array: &ArrayRef, name: &'static str) -> Result<Vec<i64>, EngineError> {
+    if let Some(numbers) = array.as_primitive_opt::<Int64Type>() {
+        return Ok(numbers.iter().map(|n| n.map_or(-1, |n| n.max(0))).collect());
+    }
+    let numbers = array.as_primitive_opt::<Int32Type>().ok_or(EngineError::Schema { column: name })?;
+    Ok(numbers.iter().map(|n| n.map_or(-1, |n| i64::from(n.max(0)))).collect())
+}

@@ -1,0 +1,229 @@
+//! Evidence: what a person needs to believe an alert. Gathered only for entities that look bad.
+//!
+//! Promises: bounded (five small counters, at most five samples, the first `ROWS_MAX` events); counts are of events
+//! that were counted and never more than there were; the SQL shows the rows of the alert and quotes what came from
+//! outside.
+//! Never: on the path of an ordinary event.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::run::{EventRow, POSITIONS};
+use super::time::rfc3339;
+use crate::rule::{EntityColumn, EntityKind, Rule};
+
+/// Events that are counted in detail per suspect. An attack of millions needs no more to be understood.
+const ROWS_MAX: u64 = 10_000;
+const VALUES_MAX: usize = 16;
+const SHOWN: usize = 5;
+const FIRST_SAMPLES: usize = 4;
+/// Longest text kept of one value, in characters.
+const TEXT_MAX: usize = 200;
+
+/// The values of an entity's columns, in the order of its kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Name(Box<str>);
+
+/// Between the values of a name; values come without control characters.
+const SEPARATOR: char = '\u{1f}';
+
+impl Name {
+    pub fn of(kind: &EntityKind, columns: &[usize], event: EventRow<'_>) -> Name {
+        let mut name = String::new();
+        for (at, (column, position)) in kind.columns().iter().zip(columns).enumerate() {
+            if at > 0 {
+                name.push(SEPARATOR);
+            }
+            match column {
+                EntityColumn::Asn => name.push_str(&event.number(*position).unwrap_or_default().to_string()),
+                _ => name.extend(event.text(*position).unwrap_or_default().chars().filter(|c| *c != SEPARATOR)),
+            }
+        }
+        Name(name.into())
+    }
+
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        self.0.split(SEPARATOR)
+    }
+
+    /// The value in the alert.
+    pub fn shown(&self) -> String {
+        if self.0.is_empty() { "whole".into() } else { self.0.replace(SEPARATOR, "+") }
+    }
+}
+
+/// The most frequent values of one column, in few places. When they are taken, a new value takes the place of the
+/// rarest one, so counts are never too high.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Tops {
+    values: Vec<(Box<str>, u64)>,
+}
+
+impl Tops {
+    fn add(&mut self, value: &str) {
+        if let Some((_, count)) = self.values.iter_mut().find(|(known, _)| **known == *value) {
+            *count += 1;
+            return;
+        }
+        if self.values.len() == VALUES_MAX {
+            let rarest = (0..VALUES_MAX).rev().min_by_key(|i| self.values[*i].1).unwrap_or(0);
+            self.values.swap_remove(rarest);
+        }
+        self.values.push((value.into(), 1));
+    }
+
+    fn show(&self) -> Option<Value> {
+        let mut top: Vec<&(Box<str>, u64)> = self.values.iter().collect();
+        top.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let shown: Vec<Value> =
+            top.into_iter().take(SHOWN).map(|(value, count)| json!({"value": &**value, "count": count})).collect();
+        (!shown.is_empty()).then_some(Value::Array(shown))
+    }
+}
+
+/// One event an investigator can look up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Sample {
+    time: i64,
+    request_id: Option<String>,
+    source: String,
+    partition: i64,
+    offset: i64,
+    endpoint: Option<String>,
+    status: Option<i64>,
+}
+
+impl Sample {
+    fn of(time: i64, event: EventRow<'_>) -> Sample {
+        let at = &*POSITIONS;
+        Sample {
+            time,
+            request_id: event.text(at.request_id).map(short),
+            source: event.text(at.source).map(short).unwrap_or_default(),
+            partition: event.number(at.partition).unwrap_or_default(),
+            offset: event.number(at.offset).unwrap_or_default(),
+            endpoint: event.text(at.endpoint).map(short),
+            status: event.number(at.status),
+        }
+    }
+
+    fn show(&self) -> Value {
+        json!({
+            "time": rfc3339(self.time),
+            "request_id": self.request_id,
+            "source": self.source,
+            "partition": self.partition,
+            "offset": self.offset,
+            "endpoint": self.endpoint,
+            "status": self.status,
+        })
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(TEXT_MAX).collect()
+}
+
+/// What was seen of one suspect since it looked bad.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Evidence {
+    /// False when there are too many suspects at once: then only samples of tellings are kept.
+    detailed: bool,
+    counted: u64,
+    endpoints: Tops,
+    statuses: Tops,
+    countries: Tops,
+    client_ips: Tops,
+    principals: Tops,
+    first: Vec<Sample>,
+    /// The event of the latest telling.
+    telling: Option<Sample>,
+}
+
+impl Evidence {
+    pub fn new(detailed: bool) -> Evidence {
+        Evidence { detailed, ..Evidence::default() }
+    }
+
+    pub fn is_detailed(&self) -> bool {
+        self.detailed
+    }
+
+    pub fn record(&mut self, time: i64, event: EventRow<'_>) {
+        if !self.detailed || self.counted >= ROWS_MAX {
+            return;
+        }
+        self.counted += 1;
+        let at = &*POSITIONS;
+        let columns = [
+            (&mut self.endpoints, at.endpoint),
+            (&mut self.countries, at.country),
+            (&mut self.client_ips, at.client_ip),
+            (&mut self.principals, at.principal),
+        ];
+        for (tops, column) in columns {
+            if let Some(text) = event.text(column) {
+                tops.add(cut(text));
+            }
+        }
+        if let Some(status) = event.number(at.status) {
+            self.statuses.add(&status.to_string());
+        }
+        if self.first.len() < FIRST_SAMPLES {
+            self.first.push(Sample::of(time, event));
+        }
+    }
+
+    /// Keeps the event at which an alert opened or grew.
+    pub fn keep_telling(&mut self, time: i64, event: EventRow<'_>) {
+        self.telling = Some(Sample::of(time, event));
+    }
+
+    pub fn show(&self, rule: &Rule, name: &Name, (from, to): (i64, i64), baseline: Option<Value>) -> Value {
+        let mut shown = Map::new();
+        let entity = rule.entity.columns().iter().zip(name.values());
+        shown.insert("entity".into(), entity.map(|(c, value)| (c.name().to_owned(), Value::from(value))).collect());
+        let columns = [
+            ("endpoints", &self.endpoints),
+            ("statuses", &self.statuses),
+            ("countries", &self.countries),
+            ("client_ips", &self.client_ips),
+            ("principals", &self.principals),
+        ];
+        for (label, tops) in columns {
+            if let Some(top) = tops.show() {
+                shown.insert(label.into(), top);
+            }
+        }
+        shown.insert("counted".into(), self.counted.into());
+        let last = self.telling.iter().filter(|t| !self.first.contains(t));
+        shown.insert("samples".into(), self.first.iter().chain(last).map(Sample::show).collect());
+        if let Some(baseline) = baseline {
+            shown.insert("baseline".into(), baseline);
+        }
+        shown.insert("sql".into(), sql(rule, name, from, to).into());
+        Value::Object(shown)
+    }
+}
+
+fn cut(text: &str) -> &str {
+    text.char_indices().nth(TEXT_MAX).map_or(text, |(end, _)| &text[..end])
+}
+
+/// A query over the table `events` that shows what an alert counted.
+fn sql(rule: &Rule, name: &Name, from: i64, to: i64) -> String {
+    let mut conditions = vec![
+        format!("time >= TIMESTAMP '{}'", rfc3339(from)),
+        format!("time <= TIMESTAMP '{}'", rfc3339(to)),
+    ];
+    for (column, value) in rule.entity.columns().iter().zip(name.values()) {
+        conditions.push(match column {
+            EntityColumn::Asn => format!("asn = {}", value.parse::<i64>().unwrap_or_default()),
+            column => format!("{} = '{}'", column.name(), value.replace('\'', "''")),
+        });
+    }
+    if let Some(filter) = &rule.filter {
+        conditions.push(format!("({})", filter.sql()));
+    }
+    format!("SELECT * FROM events WHERE {} ORDER BY time, \"partition\", \"offset\"", conditions.join(" AND "))
+}

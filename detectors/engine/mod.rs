@@ -1,0 +1,299 @@
+//! The engine: batches of events in, alerts out.
+//!
+//! For: the pipeline, which pushes batches lane by lane and asks `advance` for what follows from them.
+//! Promises: events are folded in one total order (time, lane, offset), so the alerts are the same, byte for byte,
+//! however the events are cut into batches, interrupted and restored (`snapshot`, `restore`), or interleaved across
+//! lanes within the allowed lateness. Memory is bounded by `EngineLimits`, apart from rows held back, which
+//! `held_rows` counts and the pipeline bounds by pausing lanes. What happens by time happens in event time.
+//! Never: does I/O, reads a clock, or sees a raw record.
+
+pub(crate) mod binary;
+pub(crate) mod columns;
+pub(crate) mod episode;
+pub(crate) mod evidence;
+pub(crate) mod keyed;
+mod order;
+pub(crate) mod run;
+pub(crate) mod seen;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod time;
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use schemas::{Alert, Lane};
+
+use self::columns::{Columns, Plan, time_column};
+use self::episode::Telling;
+use self::order::{Held, Order, Ready, Waiting, with_late};
+use self::run::{Origin, Run};
+use self::seen::SeenKinds;
+pub use self::time::{parse_rfc3339, rfc3339};
+use crate::method::{self, Detector, DetectorStats};
+use crate::rule::Rule;
+
+/// Bounds of the engine's memory, each with what happens at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineLimits {
+    /// Entities with state, per detector. At the bound the oldest one that does not look bad makes room.
+    pub entities_per_detector: usize,
+    /// Entities that look bad whose evidence is gathered in detail, per detector; others alert with less evidence.
+    pub suspects_per_detector: usize,
+    /// Entities whose first visit is remembered, per kind of entity, for `first_seen_within`.
+    pub first_seen_entities: usize,
+    /// An entity not seen for so long is new again.
+    pub remember_us: i64,
+    /// Key of the hash of entities. Set it from a secret where outsiders choose the values and may try to collide.
+    pub hash_key: (u64, u64),
+}
+
+impl Default for EngineLimits {
+    fn default() -> EngineLimits {
+        EngineLimits {
+            entities_per_detector: 200_000,
+            suspects_per_detector: 5_000,
+            first_seen_entities: 500_000,
+            remember_us: 7 * 86_400_000_000,
+            hash_key: (0x6761_7465_7761_7463, 0x6865_6e67_696e_6531),
+        }
+    }
+}
+
+/// Why the engine refused.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("two detectors have the id `{id}`")]
+    DuplicateId { id: String },
+    #[error("lane {lane} was not opened")]
+    UnknownLane { lane: String },
+    #[error("a batch does not have the event schema: column `{column}`")]
+    Schema { column: &'static str },
+    #[error("snapshot: {0}")]
+    Snapshot(String),
+    #[error("arrow: {0}")]
+    Arrow(#[from] arrow::error::ArrowError),
+}
+
+/// Figures of the engine since it was made, restores included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    pub events: u64,
+    pub folded: u64,
+    pub late: u64,
+    /// Rows for which a condition could not be evaluated (a division by zero, a cast) and so did not match.
+    pub unevaluated: u64,
+    pub held: usize,
+    /// Every row before this time has been folded.
+    pub folded_to: Option<i64>,
+    pub first_seen_entities: usize,
+    pub detectors: Vec<DetectorStats>,
+}
+
+/// The engine. One thread owns it.
+pub struct Engine {
+    limits: EngineLimits,
+    plan: Plan,
+    seen: SeenKinds,
+    detectors: Vec<Box<dyn Detector>>,
+    order: Order,
+    events: u64,
+    folded: u64,
+    late: u64,
+    unevaluated: u64,
+    notes: Vec<String>,
+}
+
+impl Engine {
+    /// An engine without any past.
+    pub fn new(mut rules: Vec<Arc<Rule>>, limits: EngineLimits) -> Result<Engine, EngineError> {
+        rules.sort_by(|a, b| a.id.cmp(&b.id));
+        if let Some(pair) = rules.windows(2).find(|pair| pair[0].id == pair[1].id) {
+            return Err(EngineError::DuplicateId { id: pair[0].id.clone() });
+        }
+        let (mut plan, mut seen) = (Plan::new(limits.hash_key), SeenKinds::default());
+        let detectors =
+            rules.into_iter().map(|rule| method::build(rule, &mut plan, &mut seen, &limits)).collect();
+        seen.start(&limits);
+        Ok(Engine {
+            limits,
+            plan,
+            seen,
+            detectors,
+            order: Order::default(),
+            events: 0,
+            folded: 0,
+            late: 0,
+            unevaluated: 0,
+            notes: Vec::new(),
+        })
+    }
+
+    /// A lane is read from now on: the others wait for it until it has rows, is idle or is closed. Opening a lane again
+    /// keeps how far it has come.
+    pub fn open(&mut self, lane: &Lane, lateness_us: i64) {
+        self.order.open(lane, lateness_us);
+    }
+
+    /// The lane has nothing to read for now: nobody waits for it until its next row.
+    pub fn idle(&mut self, lane: &Lane) {
+        if let Some(state) = self.order.lanes.get_mut(lane) {
+            state.idle = true;
+        }
+    }
+
+    /// Nothing more comes from this lane. What it brought is folded in its turn.
+    pub fn close(&mut self, lane: &Lane) {
+        self.order.lanes.remove(lane);
+    }
+
+    /// The lanes that are open. After a restore they are those of the snapshot; close the ones that are not read here.
+    pub fn lanes(&self) -> Vec<Lane> {
+        self.order.lanes.keys().cloned().collect()
+    }
+
+    /// Takes the next rows of a lane. They come back with `late` set: a late row is counted and not folded.
+    pub fn push(&mut self, lane: &Lane, events: RecordBatch) -> Result<RecordBatch, EngineError> {
+        check_schema(&events)?;
+        let times = time_column(&events)?;
+        let late = self.order.mark_late(lane, &times)?;
+        let events = with_late(&events, late.as_deref())?;
+        self.events += events.num_rows() as u64;
+        let waiting = match late {
+            None => Waiting::Range(0, events.num_rows()),
+            Some(late) => {
+                let rows: Vec<u32> = (0..late.len() as u32).filter(|row| !late[*row as usize]).collect();
+                self.late += (late.len() - rows.len()) as u64;
+                Waiting::Rows(rows)
+            }
+        };
+        if waiting.len() > 0 {
+            let columns = self.compute(&events)?;
+            self.order.held.push(Held { lane: lane.clone(), events: events.clone(), columns, waiting });
+            let plan = &self.plan;
+            self.order.join_small(|events| Ok(plan.compute(events)?.0))?;
+        }
+        Ok(events)
+    }
+
+    fn compute(&mut self, events: &RecordBatch) -> Result<Columns, EngineError> {
+        let (columns, unevaluated) = self.plan.compute(events)?;
+        self.unevaluated += unevaluated as u64;
+        Ok(columns)
+    }
+
+    /// Folds every row that no live lane can precede any more, and tells what follows.
+    pub fn advance(&mut self) -> Result<Vec<Alert>, EngineError> {
+        let Some(frontier) = self.order.frontier() else { return Ok(Vec::new()) };
+        let mut tellings = Vec::new();
+        let ready = self.order.ready(frontier.before);
+        match ready {
+            Ready::Nothing => {}
+            Ready::Straight(parts) => {
+                for (index, rows) in parts {
+                    let held = &self.order.held[index];
+                    self.folded += rows.len() as u64;
+                    fold(
+                        &mut self.detectors,
+                        &mut self.seen,
+                        (&held.columns, rows, Origin::One(&held.events)),
+                        &mut tellings,
+                    );
+                }
+            }
+            Ready::Merged(order) => {
+                let sources: Vec<&Columns> = self.order.held.iter().map(|held| &held.columns).collect();
+                let batches: Vec<&RecordBatch> = self.order.held.iter().map(|held| &held.events).collect();
+                let columns = Columns::gather(&sources, &order);
+                self.folded += order.len() as u64;
+                let origin = Origin::Many { batches: &batches, order: &order };
+                fold(&mut self.detectors, &mut self.seen, (&columns, 0..order.len(), origin), &mut tellings);
+            }
+        }
+        self.detectors.iter_mut().for_each(|detector| detector.settle(frontier.settled, &mut tellings));
+        self.order.folded(frontier)?;
+        tellings.sort_by(|a, b| a.order().cmp(&b.order()));
+        Ok(tellings.into_iter().map(|telling| telling.alert).collect())
+    }
+
+    /// The end of the input: closes all lanes, folds what is held back, and does what is due up to the last event.
+    pub fn finish(&mut self) -> Result<Vec<Alert>, EngineError> {
+        self.order.lanes.clear();
+        self.advance()
+    }
+
+    /// Rows that wait for other lanes.
+    pub fn held_rows(&self) -> usize {
+        self.order.held_rows()
+    }
+
+    /// The live lane that is furthest behind, for which the others wait.
+    pub fn laggard(&self) -> Option<Lane> {
+        self.order.laggard().cloned()
+    }
+
+    /// Per row, the ids of the detectors whose `where` it meets.
+    pub fn matched(&self, events: &RecordBatch) -> Result<Vec<Vec<String>>, EngineError> {
+        check_schema(events)?;
+        let mut matched = vec![Vec::new(); events.num_rows()];
+        for detector in &self.detectors {
+            let rule = detector.rule();
+            let matching = rule.filter.as_ref().map(|filter| filter.matches(events).0);
+            for (row, ids) in matched.iter_mut().enumerate() {
+                if matching.as_ref().is_none_or(|m| m.value(row)) {
+                    ids.push(rule.id.clone());
+                }
+            }
+        }
+        Ok(matched)
+    }
+
+    /// What a restore could not keep, one line each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    pub fn stats(&self) -> EngineStats {
+        EngineStats {
+            events: self.events,
+            folded: self.folded,
+            late: self.late,
+            unevaluated: self.unevaluated,
+            held: self.held_rows(),
+            folded_to: self.order.folded_to,
+            first_seen_entities: self.seen.entities(),
+            detectors: self.detectors.iter().map(|d| d.stats()).collect(),
+        }
+    }
+}
+
+fn fold(
+    detectors: &mut [Box<dyn Detector>],
+    seen: &mut SeenKinds,
+    (columns, rows, origin): (&Columns, std::ops::Range<usize>, Origin<'_>),
+    tellings: &mut Vec<Telling>,
+) {
+    let first_seen = seen.fold(columns, rows.clone());
+    let run = Run { columns, rows, origin, first_seen: &first_seen };
+    detectors.iter_mut().for_each(|detector| detector.fold(&run, tellings));
+}
+
+fn check_schema(events: &RecordBatch) -> Result<(), EngineError> {
+    let (expected, found) = (schemas::event::arrow_schema(), events.schema());
+    if Arc::ptr_eq(&expected, &found) {
+        return Ok(());
+    }
+    for (at, field) in schemas::event::FIELDS.iter().enumerate() {
+        let fits = found.fields().get(at).is_some_and(|f| f.name() == field.name && *f.data_type() == field.kind.data_type());
+        if !fits {
+            return Err(EngineError::Schema { column: field.name });
+        }
+    }
+    Ok(())
+}
+
+/// The first multiple of `period_us` after `time`.
+pub(crate) fn next_multiple(time: i64, period_us: i64) -> i64 {
+    (time.div_euclid(period_us) + 1).saturating_mul(period_us)
+}

@@ -1,0 +1,128 @@
+//! A run: rows in total order, as detectors read them. One batch where that is already in order, or rows gathered from
+//! several batches.
+//!
+//! Promises: detectors see one contiguous range of columns either way; a row's own batch is reached only for the few
+//! rows whose texts are wanted (evidence, names of entities).
+//! Never: copies a batch.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type};
+use schemas::event::FIELDS;
+
+use super::columns::{Columns, EntityKey};
+
+/// Where the rows of a run came from.
+#[derive(Clone, Copy)]
+pub(crate) enum Origin<'a> {
+    One(&'a RecordBatch),
+    Many { batches: &'a [&'a RecordBatch], order: &'a [(u32, u32)] },
+}
+
+/// Rows in total order.
+pub(crate) struct Run<'a> {
+    pub columns: &'a Columns,
+    pub rows: Range<usize>,
+    pub origin: Origin<'a>,
+    /// Per tracked kind of entity: when the entity of each row of `rows` was first seen.
+    pub first_seen: &'a [Vec<i64>],
+}
+
+impl Run<'_> {
+    /// Calls `visit` for each row that matches a filter and has a key, in order.
+    #[inline]
+    pub fn visit(&self, filter: Option<usize>, kind: usize, mut visit: impl FnMut(usize, i64, EntityKey)) {
+        let (times, keys) = (&self.columns.times, &self.columns.keys[kind]);
+        let mut one = |row: usize| {
+            let key = keys[row];
+            if key != 0 {
+                visit(row, times[row], key);
+            }
+        };
+        match filter {
+            None => self.rows.clone().for_each(one),
+            Some(filter) => {
+                let start = self.rows.start;
+                let matching = self.columns.filters[filter].slice(start, self.rows.len());
+                matching.set_indices().for_each(|at| one(start + at));
+            }
+        }
+    }
+
+    /// The event of a row.
+    pub fn event(&self, row: usize) -> EventRow<'_> {
+        match self.origin {
+            Origin::One(events) => EventRow { events, row },
+            Origin::Many { batches, order } => {
+                let (source, row) = order[row];
+                EventRow { events: batches[source as usize], row: row as usize }
+            }
+        }
+    }
+}
+
+/// One event, column by column.
+#[derive(Clone, Copy)]
+pub(crate) struct EventRow<'a> {
+    events: &'a RecordBatch,
+    row: usize,
+}
+
+/// Positions of the columns detectors read texts of. Batches have the event schema, which `Engine::push` checks.
+pub(crate) struct Positions {
+    pub source: usize,
+    pub request_id: usize,
+    pub endpoint: usize,
+    pub status: usize,
+    pub client_ip: usize,
+    pub country: usize,
+    pub principal: usize,
+    pub partition: usize,
+    pub offset: usize,
+}
+
+pub(crate) fn position(name: &str) -> usize {
+    FIELDS.iter().position(|f| f.name == name).expect("the column is in the event schema")
+}
+
+pub(crate) static POSITIONS: LazyLock<Positions> = LazyLock::new(|| Positions {
+    source: position("source"),
+    request_id: position("request_id"),
+    endpoint: position("endpoint"),
+    status: position("status"),
+    client_ip: position("client_ip"),
+    country: position("country"),
+    principal: position("principal"),
+    partition: position("partition"),
+    offset: position("offset"),
+});
+
+impl<'a> EventRow<'a> {
+    /// The text of a text column; `None` when NULL.
+    pub fn text(&self, column: usize) -> Option<&'a str> {
+        let array = self.events.column(column);
+        if array.is_null(self.row) {
+            return None;
+        }
+        if let Some(texts) = array.as_string_opt::<i32>() {
+            return Some(texts.value(self.row));
+        }
+        let dictionary = array.as_dictionary_opt::<Int32Type>()?;
+        let code = dictionary.key(self.row)?;
+        Some(dictionary.values().as_string_opt::<i32>()?.value(code))
+    }
+
+    /// The number of a whole-number column; `None` when NULL.
+    pub fn number(&self, column: usize) -> Option<i64> {
+        let array = self.events.column(column);
+        if array.is_null(self.row) {
+            return None;
+        }
+        match array.as_primitive_opt::<Int64Type>() {
+            Some(numbers) => Some(numbers.value(self.row)),
+            None => array.as_primitive_opt::<Int32Type>().map(|numbers| i64::from(numbers.value(self.row))),
+        }
+    }
+}

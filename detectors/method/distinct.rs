@@ -1,0 +1,204 @@
+//! `distinct`: how many different values. Values are 32 bits of a keyed hash: two of them are taken for one with a
+//! probability of 2^-32, which can make an alert a row late and never early.
+//!
+//! `events` of an alert starts from the number of different values, each of which came in at least one event.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::Summary;
+use super::panes::Sliding;
+use crate::engine::columns::Columns;
+use crate::engine::keyed::KeyHasher;
+
+/// Up to so many values a scan is faster than a map, and smaller.
+const FEW: usize = 64;
+
+/// Each value with the pane in which it was last seen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LastSeen {
+    /// The last pane with an event.
+    pane: u32,
+    /// What was last cleared of values that left the window.
+    cleared: u32,
+    few: Vec<(u32, u32)>,
+    many: Option<Box<HashMap<u64, u32, BuildHasherDefault<KeyHasher>>>>,
+}
+
+fn item_of(columns: &Columns, argument: usize, row: usize) -> Option<u32> {
+    let hash = columns.values[argument][row];
+    (hash != 0).then_some((hash ^ (hash >> 32)) as u32)
+}
+
+impl LastSeen {
+    fn len(&self) -> usize {
+        self.many.as_ref().map_or(self.few.len(), |many| many.len())
+    }
+
+    fn put(&mut self, value: u32, pane: u32, most: u64) {
+        if let Some(many) = &mut self.many {
+            if (many.len() as u64) < most || many.contains_key(&u64::from(value)) {
+                many.insert(u64::from(value), pane);
+            }
+            return;
+        }
+        if let Some((_, seen)) = self.few.iter_mut().find(|(known, _)| *known == value) {
+            *seen = pane.max(*seen);
+            return;
+        }
+        if self.few.len() as u64 >= most {
+            return;
+        }
+        self.few.push((value, pane));
+        if self.few.len() > FEW {
+            let few = std::mem::take(&mut self.few);
+            self.many = Some(Box::new(few.into_iter().map(|(value, pane)| (u64::from(value), pane)).collect()));
+        }
+    }
+
+    fn clear_until(&mut self, pane: u32, span: u32) {
+        if self.cleared == pane {
+            return;
+        }
+        self.cleared = pane;
+        let stays = |seen: u32| u64::from(seen) + u64::from(span) > u64::from(pane);
+        self.few.retain(|(_, seen)| stays(*seen));
+        let Some(many) = &mut self.many else { return };
+        many.retain(|_, seen| stays(*seen));
+        if many.len() <= FEW / 2 {
+            self.few = many.iter().map(|(value, pane)| (*value as u32, *pane)).collect();
+            self.few.sort_unstable();
+            self.many = None;
+        }
+    }
+
+    fn sorted(&self) -> Vec<(u32, u32)> {
+        let many = self.many.iter().flat_map(|many| many.iter().map(|(value, pane)| (*value as u32, *pane)));
+        let mut all: Vec<(u32, u32)> = self.few.iter().copied().chain(many).collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+impl Sliding for LastSeen {
+    type Item = u32;
+
+    #[inline]
+    fn item(columns: &Columns, argument: usize, row: usize) -> Option<u32> {
+        item_of(columns, argument, row)
+    }
+    fn add(&mut self, pane: u32, span: u32, value: u32, most: u64) {
+        self.pane = self.pane.max(pane);
+        if self.len() as u64 >= most {
+            self.clear_until(pane, span);
+        }
+        self.put(value, pane, most);
+    }
+    fn value(&mut self, pane: u32, span: u32, enough: u64) -> u64 {
+        if self.len() as u64 >= enough {
+            self.clear_until(pane, span);
+        }
+        self.len() as u64
+    }
+    fn events(&self) -> u64 {
+        self.len() as u64
+    }
+    fn merge(&mut self, other: &LastSeen, span: u32) {
+        self.pane = self.pane.max(other.pane);
+        for (value, pane) in other.sorted() {
+            self.put(value, pane, u64::MAX);
+        }
+        self.clear_until(self.pane, span);
+    }
+}
+
+impl Serialize for LastSeen {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.pane, self.cleared, self.sorted()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for LastSeen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LastSeen, D::Error> {
+        let (pane, cleared, values) = <(u32, u32, Vec<(u32, u32)>)>::deserialize(deserializer)?;
+        let mut set = LastSeen { pane, cleared, ..LastSeen::default() };
+        values.into_iter().for_each(|(value, pane)| set.put(value, pane, u64::MAX));
+        Ok(set)
+    }
+}
+
+/// The different values of one window, for a baseline of their number.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Values {
+    seen: LastSeen,
+    events: u32,
+}
+
+/// Different values counted per window of a baseline; more than this is this.
+const VALUES_MAX: u64 = 100_000;
+
+impl Summary for Values {
+    type Item = u32;
+
+    fn item(columns: &Columns, argument: usize, row: usize) -> Option<u32> {
+        item_of(columns, argument, row)
+    }
+    fn add(&mut self, value: u32) {
+        self.seen.put(value, 0, VALUES_MAX);
+        self.events = self.events.saturating_add(1);
+    }
+    fn merge(&mut self, other: &Values) {
+        other.seen.sorted().into_iter().for_each(|(value, _)| self.seen.put(value, 0, VALUES_MAX));
+        self.events = self.events.saturating_add(other.events);
+    }
+    fn value(&self) -> f64 {
+        self.seen.len() as f64
+    }
+    fn events(&self) -> u64 {
+        u64::from(self.events)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_values_of_the_window_and_forgets_older_ones() {
+        let mut set = LastSeen::default();
+        for value in 0..100 {
+            set.add(value, 60, value % 80, 400);
+        }
+        assert_eq!(set.value(99, 60, 0), 60);
+        assert_eq!(set.value(158, 60, 0), 1);
+        assert_eq!(set.value(159, 60, 0), 0);
+    }
+
+    #[test]
+    fn a_large_set_survives_saving_and_stops_at_its_bound() {
+        let mut set = LastSeen::default();
+        for value in 0..5000 {
+            set.add(1, 60, value, 1000);
+        }
+        assert_eq!(set.value(1, 60, 0), 1000);
+        let mut bytes = Vec::new();
+        crate::engine::binary::write(&mut bytes, &set).unwrap();
+        let back: LastSeen = crate::engine::binary::read(&bytes).unwrap();
+        assert_eq!(back.sorted(), set.sorted());
+    }
+
+    #[test]
+    fn merging_two_halves_is_the_whole() {
+        let (mut whole, mut left, mut right) = (LastSeen::default(), LastSeen::default(), LastSeen::default());
+        for at in 0..300_u32 {
+            whole.add(at / 3, 60, at * 7 % 150, u64::MAX);
+            let half = if at % 2 == 0 { &mut left } else { &mut right };
+            half.add(at / 3, 60, at * 7 % 150, u64::MAX);
+        }
+        left.merge(&right, 60);
+        whole.value(99, 60, 0);
+        assert_eq!(left.sorted(), whole.sorted());
+    }
+}

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Runs every test against real parts: Apache Kafka, CrowdSec, nginx. Installs and fetches what they need first.
+# GATEWATCH_KAFKA_BROKERS=host:port uses a broker that is there already.
+. "$(dirname "$0")/common.sh"
+need_toolchain
+say "programs the tests talk to"
+scripts/setup-test-deps.sh
+scripts/kafka.sh fetch
+scripts/python-readers.sh
+say "format and lints"
+cargo fmt --all --check
+cargo clippy --locked --workspace --all-targets -- -D warnings
+say "tests"
+cargo test --locked --workspace

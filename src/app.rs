@@ -1,0 +1,194 @@
+//! The composition root: settings in, a running pipeline out. This is the one file that knows every stage.
+//!
+//! Never: does a stage's work.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Context;
+use detectors::{Engine, EngineLimits, Rule};
+use schemas::{Keys, Lane, Normaliser, SourceConfig};
+use tokio::runtime::{Handle, Runtime};
+
+use crate::clock::{self, Clock};
+use crate::config::{Config, LakeSection};
+use crate::ingest::{Positions, Source};
+use crate::lake::{Lake, LakeConfig, Maintenance, RetainDays};
+use crate::pipeline::{Controls, Lanes, Ledger, LedgerConfig, Outlet, Pipeline, Reader, Totals};
+use crate::respond::Outbox;
+
+/// Makes the source once it is known where its lanes continue.
+pub type OpenSource<'a> = Box<dyn FnOnce(Arc<dyn Positions>) -> anyhow::Result<Box<dyn Source>> + 'a>;
+
+/// What is kept and when; without it a run keeps nothing.
+pub struct Keep {
+    pub lake: LakeConfig,
+    pub instance: String,
+    pub ledger: LedgerConfig,
+}
+
+/// Everything one run of the pipeline needs.
+pub struct Job<'a> {
+    pub sources: Vec<SourceConfig>,
+    /// By source name; a source that is not named is ordered.
+    pub lateness_us: HashMap<String, i64>,
+    pub open: OpenSource<'a>,
+    pub keys: Keys,
+    pub rules: Vec<Arc<Rule>>,
+    pub keep: Option<Keep>,
+    pub outbox: Option<Arc<Outbox>>,
+    pub outlets: Vec<Box<dyn Outlet>>,
+    pub stop: Arc<AtomicBool>,
+    pub progress: Box<dyn FnMut(&Totals) + 'a>,
+}
+
+/// What a run did.
+pub struct Done {
+    pub totals: Totals,
+    pub engine: detectors::EngineStats,
+    /// Unknown fields that were seen, by source: path and records.
+    pub drift: Vec<(String, u64)>,
+}
+
+/// The runtime of everything asynchronous: the lake, the outbox, queries.
+pub fn runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the async runtime")
+}
+
+/// Runs a job to its end, or until `stop` is set.
+pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
+    let clock = clock::system();
+    let mut ledger = None;
+    let mut snapshot = None;
+    let mut positions: Arc<dyn Positions> = Arc::new(FromTheStart);
+    if let Some(keep) = job.keep {
+        positions = Arc::new(LakePositions { runtime: runtime.clone(), lake: keep.lake.clone() });
+        let opened = runtime.block_on(Lake::open(&keep.lake, &keep.instance));
+        let (lake, recovered) = opened.with_context(|| format!("lake {}", keep.lake.uri))?;
+        snapshot = recovered.map(|recovered| recovered.snapshot);
+        ledger = Some(Ledger::new(runtime.clone(), lake, job.outbox.clone(), clock.clone(), keep.ledger));
+    }
+    let respond = job.rules.iter().map(|rule| (rule.id.clone(), rule.respond.clone())).collect();
+    let engine = engine(job.rules, snapshot.as_deref())?;
+    let reader = Reader::new((job.open)(positions)?, normalisers(&job.sources, &job.keys)?, Arc::new(Controls::default()));
+    let mut outlets = job.outlets;
+    if let Some(outbox) = job.outbox {
+        outlets.push(Box::new(ToOutbox { outbox, respond, runtime: runtime.clone(), clock }));
+    }
+    let lateness = job.lateness_us;
+    let mut pipeline = Pipeline {
+        lanes: Lanes::of(&engine),
+        engine,
+        ledger,
+        outlets,
+        lateness_us: Box::new(move |lane: &Lane| lateness.get(&*lane.source).copied().unwrap_or(0)),
+        stop: job.stop,
+        progress: job.progress,
+        totals: Totals::default(),
+    };
+    pipeline.run(reader)?;
+    Ok(Done { totals: pipeline.totals, engine: pipeline.engine.stats(), drift: Vec::new() })
+}
+
+/// The engine where it was left, or a new one.
+fn engine(rules: Vec<Arc<Rule>>, snapshot: Option<&[u8]>) -> anyhow::Result<Engine> {
+    let limits = EngineLimits::default();
+    let Some(snapshot) = snapshot else { return Ok(Engine::new(rules, limits)?) };
+    let engine = Engine::restore(rules, limits, snapshot).context("restoring detection from the last checkpoint")?;
+    for note in engine.notes() {
+        tracing::info!("{note}");
+    }
+    Ok(engine)
+}
+
+fn normalisers(sources: &[SourceConfig], keys: &Keys) -> anyhow::Result<HashMap<Arc<str>, Normaliser>> {
+    let build = |config: &SourceConfig| {
+        let normaliser = Normaliser::new(config, keys).with_context(|| format!("source {}", config.name))?;
+        Ok((Arc::from(config.name.as_str()), normaliser))
+    };
+    sources.iter().map(build).collect()
+}
+
+/// Nothing is kept, so everything is read.
+pub struct FromTheStart;
+
+impl Positions for FromTheStart {
+    fn next_offset(&self, _lane: &Lane) -> anyhow::Result<Option<i64>> {
+        Ok(None)
+    }
+}
+
+/// Where the lake says a lane continues, asked afresh each time: another copy may have moved it.
+struct LakePositions {
+    runtime: Handle,
+    lake: LakeConfig,
+}
+
+impl Positions for LakePositions {
+    fn next_offset(&self, lane: &Lane) -> anyhow::Result<Option<i64>> {
+        Ok(self.runtime.block_on(crate::lake::stored_position(&self.lake, lane))?)
+    }
+}
+
+/// Alerts into the outbox, at once, with what their detectors ask for.
+struct ToOutbox {
+    outbox: Arc<Outbox>,
+    respond: HashMap<String, Vec<String>>,
+    runtime: Handle,
+    clock: Clock,
+}
+
+impl Outlet for ToOutbox {
+    fn tell(&mut self, alerts: &[schemas::Alert]) -> anyhow::Result<()> {
+        let none: &[String] = &[];
+        let asked = |alert: &schemas::Alert| self.respond.get(&alert.detector).map_or(none, Vec::as_slice);
+        let told: Vec<(&schemas::Alert, &[String])> = alerts.iter().map(|alert| (alert, asked(alert))).collect();
+        self.runtime.block_on(self.outbox.tell(&told, (self.clock)()))?;
+        Ok(())
+    }
+}
+
+/// The lake below a data folder, with the settings of a one-off run.
+pub fn keep_in(data_dir: &Path, instance: String) -> Keep {
+    let lake = LakeConfig::new(&lake_dir(data_dir).display().to_string(), clock::now_us);
+    let ledger = LedgerConfig {
+        every: std::time::Duration::from_secs(10),
+        rows: crate::limits::CHECKPOINT_ROWS_MAX / 2,
+        maintain_every: std::time::Duration::from_secs(600),
+        maintenance: Maintenance::default(),
+    };
+    Keep { lake, instance, ledger }
+}
+
+/// The upkeep of the lake as configured.
+pub fn maintenance(section: &LakeSection) -> Maintenance {
+    let days = |table: &str| section.retain_days.get(table).copied().filter(|days| *days > 0).map(u64::from);
+    Maintenance {
+        compact_after_files: section.compact_after_files,
+        retain: RetainDays {
+            events: days("events"),
+            alerts: days("alerts"),
+            actions: days("actions"),
+            rejects: days("rejects"),
+        },
+        vacuum_after: section.vacuum_after.duration(),
+        ..Maintenance::default()
+    }
+}
+
+/// Copies what is left of the actions' steps into the lake, after a run.
+pub async fn write_steps(lake: &LakeConfig, instance: &str, outbox: &Outbox) -> anyhow::Result<()> {
+    let (mut lake, _) = Lake::open(lake, instance).await?;
+    Ok(crate::pipeline::write_steps(&mut lake, outbox).await?)
+}
+
+/// Where a configuration puts its tables.
+pub fn lake_uri(config: &Config) -> String {
+    config.lake.uri.clone().unwrap_or_else(|| lake_dir(&config.data_dir).display().to_string())
+}
+
+pub fn lake_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("lake")
+}

@@ -1,0 +1,1 @@
+//! `gatewatch baseline`: any series of numbers, judged by the method the detectors use.

@@ -1,0 +1,112 @@
+//! `gatewatch explain`: what each record becomes, one JSON object per record, in order.
+
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use detectors::{Engine, EngineLimits};
+use schemas::{Normaliser, RawBatch, SourceConfig};
+use serde_json::{Value, json};
+
+use super::{Failure, usage};
+use crate::config::{self, DetectorsSection};
+use crate::ingest::file::FileSource;
+use crate::app::FromTheStart;
+use crate::ingest::stdin::StdinSource;
+use crate::ingest::{Positions, ReadLimits, Signal, Source};
+use crate::{clock, keys, rules};
+
+/// Show what each record becomes: the redacted event and the detectors that look at it, or why it is rejected.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gatewatch explain --source combined access.log | head -1 | jq
+  tail -n 1 kong.log | gatewatch explain --source kong
+
+One JSON object per record: {\"event\": {...}, \"matched\": [detector ids]} or {\"reject\": {\"code\": ..., \"detail\": ...}}.")]
+pub struct Args {
+    /// Format of the records.
+    #[arg(long, value_name = "KIND")]
+    source: String,
+    /// Mapping file for --source mapping.
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
+    /// Proxies (CIDR) whose X-Forwarded-For is believed.
+    #[arg(long, value_name = "CIDR")]
+    trusted_proxy: Vec<String>,
+    /// Detectors besides the built-in catalogue.
+    #[arg(long, value_name = "DIR")]
+    detectors: Vec<PathBuf>,
+    /// A log file; without one, or with -, standard input.
+    file: Option<PathBuf>,
+}
+
+/// The normaliser settings of a one-off run.
+pub fn source_config(
+    name: &str,
+    kind: &str,
+    mapping: Option<&Path>,
+    trusted_proxies: &[String],
+) -> anyhow::Result<SourceConfig> {
+    let mapping = match mapping {
+        Some(path) => Some(schemas::Mapping::parse(&config::read_text(path)?, &path.display().to_string())?),
+        None => None,
+    };
+    Ok(SourceConfig {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        mapping,
+        trusted_proxies: trusted_proxies.to_vec(),
+        ..SourceConfig::default()
+    })
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let section = DetectorsSection { paths: args.detectors.clone(), ..DetectorsSection::default() };
+    let rules = rules::load(&section).map_err(usage)?;
+    let engine = Engine::new(rules, EngineLimits::default())?;
+    let config =
+        source_config("explain", &args.source, args.mapping.as_deref(), &args.trusted_proxy).map_err(usage)?;
+    let mut normaliser = Normaliser::new(&config, &keys::of_the_moment()?).map_err(usage)?;
+    let (positions, limits): (Arc<dyn Positions>, _) = (Arc::new(FromTheStart), ReadLimits::default());
+    let mut source: Box<dyn Source> = match args.file.as_deref() {
+        Some(path) if path.as_os_str() != "-" => {
+            Box::new(FileSource::new(&[path], "explain", limits, positions, clock::system())?)
+        }
+        _ => Box::new(StdinSource::new("explain", limits, Duration::MAX, positions, clock::system())?),
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    while !source.finished() {
+        let Some(Signal::Records { lane, records }) = source.next(Duration::from_millis(50))? else { continue };
+        explain(&mut normaliser, &engine, &lane, &records, &mut out)?;
+    }
+    Ok(out.flush()?)
+}
+
+fn explain(
+    normaliser: &mut Normaliser,
+    engine: &Engine,
+    lane: &schemas::Lane,
+    records: &RawBatch,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let normalised = normaliser.normalise(lane, records);
+    let matched = engine.matched(&normalised.events)?;
+    let mut lines: Vec<(i64, Value)> = Vec::with_capacity(records.len());
+    for (row, ids) in matched.into_iter().enumerate() {
+        let event = schemas::event_json(&normalised.events, row);
+        let offset = event.get("offset").and_then(Value::as_i64).unwrap_or(0);
+        lines.push((offset, json!({ "event": event, "matched": ids })));
+    }
+    for reject in &normalised.rejects {
+        let told = json!({ "code": reject.code, "detail": reject.detail, "offset": reject.offset, "length": reject.length });
+        lines.push((reject.offset, json!({ "reject": told })));
+    }
+    // Stable: the events of one record keep their order.
+    lines.sort_by_key(|(offset, _)| *offset);
+    for (_, line) in lines {
+        serde_json::to_writer(&mut *out, &line).map_err(io::Error::from)?;
+        out.write_all(b"\n")?;
+    }
+    Ok(())
+}

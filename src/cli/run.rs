@@ -1,0 +1,23 @@
+//! `gatewatch run`: the service.
+
+use std::path::PathBuf;
+
+use super::{Failure, usage};
+use crate::config::Config;
+use crate::service;
+
+/// Run the service: records from Kafka or files, everything on, until SIGTERM or Ctrl-C.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  gatewatch check --config gatewatch.yaml
+  gatewatch run --config gatewatch.yaml --log-format json")]
+pub struct Args {
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let config = Config::load(&args.config).map_err(usage)?;
+    let parts = service::check(&config).map_err(usage)?;
+    Ok(service::run(&config, parts)?)
+}

@@ -1,0 +1,79 @@
+//! Offsets that are asked for and not there: retention was faster than we, or the topic is not the one it was.
+//!
+//! Promises: a gap is an error or, if so configured, a warning with its size; never silence. Offsets are never read again
+//! from below what is stored.
+
+use rdkafka::consumer::Consumer;
+use rdkafka::topic_partition_list::Offset;
+
+use super::start::QUESTION;
+use super::{ASK_AGAIN_US, KafkaSource, OnGap};
+use crate::ingest::IngestError;
+
+impl KafkaSource {
+    pub(super) fn mend_gaps(&mut self, now_us: i64) -> Result<(), IngestError> {
+        for index in 0..self.partitions.len() {
+            if self.partitions[index].gap && !self.partitions[index].revoking && now_us >= self.ask_again_us {
+                self.mend(index, now_us)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn mend(&mut self, index: usize, now_us: i64) -> Result<(), IngestError> {
+        let (number, next) = (self.partitions[index].lane.partition, self.partitions[index].next);
+        let found = self.consumer.fetch_watermarks(&self.config.topic, number, QUESTION).and_then(|(low, high)| {
+            let next = self.across_gap(number, next, low, high);
+            if let Ok(offset) = next {
+                self.consumer.seek(&self.config.topic, number, Offset::Offset(offset), QUESTION)?;
+            }
+            Ok(next)
+        });
+        match found {
+            Ok(next) => {
+                self.partitions[index].next = Some(next?);
+                self.partitions[index].gap = false;
+            }
+            Err(error) => {
+                self.ask_again_us = now_us + ASK_AGAIN_US;
+                let reason = format!("cannot find out what partition {number} holds: {error}");
+                self.outage.trouble(&self.config.brokers, &reason, now_us);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where to go on in a partition that holds the offsets from `low` to below `high`.
+    fn across_gap(&self, number: i32, next: Option<i64>, low: i64, high: i64) -> Result<i64, IngestError> {
+        let next = next.unwrap_or(low);
+        if next > high {
+            let message = format!(
+                "partition {number} of topic {:?} ends at offset {high}, but everything below {next} was read of it before: it was \
+                 made anew, or this is another cluster. Give the source another name to read it from its start",
+                self.config.topic
+            );
+            return Err(self.config.error(message));
+        }
+        if next >= low {
+            return Ok(next);
+        }
+        let lost = low - next;
+        if self.config.on_gap == OnGap::Fail {
+            let message = format!(
+                "partition {number} of topic {:?}: {lost} records, offsets {next} to {}, were removed by retention before they \
+                 were read. To accept the loss and go on, set on_gap to skip",
+                self.config.topic,
+                low - 1
+            );
+            return Err(self.config.error(message));
+        }
+        tracing::warn!(
+            partition = number,
+            lost,
+            from = next,
+            to = low - 1,
+            "records were removed by retention before they were read"
+        );
+        Ok(low)
+    }
+}

@@ -1,0 +1,21 @@
+//! Every bound of the service in one place: what it limits and what happens when it is reached. The bounds of
+//! normalising and detection are in those crates' own `limits`.
+
+/// Batches between the reader and the engine. Full: the reader waits.
+pub const READ_QUEUE_BATCHES: usize = 4;
+/// Rows the merge may hold back before lanes that are ahead are paused. They resume at half of it.
+pub const HELD_ROWS_MAX: usize = 65_536;
+/// Event rows of one checkpoint; reached: commit now.
+pub const CHECKPOINT_ROWS_MAX: usize = 262_144;
+/// Alert tellings and rejects of one checkpoint; reached: commit now.
+pub const CHECKPOINT_SIDE_ROWS_MAX: usize = 50_000;
+/// Action steps copied to the lake in one commit; the rest follow in the next.
+pub const ACTION_STEPS_MAX: u32 = 10_000;
+/// Bytes of a record; longer: a reject `oversized`, with its length.
+pub const RECORD_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a configuration, detector or mapping file; larger: refused.
+pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// Detector files loaded from folders; more: refused.
+pub const DETECTOR_FILES_MAX: usize = 10_000;
+
+const _: () = assert!(CHECKPOINT_ROWS_MAX >= HELD_ROWS_MAX / 2, "held rows must fit a checkpoint's memory budget");

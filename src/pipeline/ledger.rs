@@ -1,0 +1,209 @@
+//! The ledger: the only place that commits. It collects what a checkpoint will hold, hands it to the lake in one piece,
+//! and says which positions are safe once the lake has it.
+//!
+//! A commit runs beside detection; the next one waits for it. The snapshot is taken when the commit begins, so it and
+//! the positions belong together.
+//! Never: reorders checkpoints, forgets a failed one (the failure stops the pipeline; the restart repeats from the last
+//! commit).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::record_batch::RecordBatch;
+use schemas::{Alert, Lane, Reject};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use super::PipelineError;
+use super::reader::ReadBatch;
+use crate::clock::{Clock, Stopwatch};
+use crate::lake::{ActionRow, Checkpoint, Lake, Maintenance};
+use crate::limits;
+use crate::respond::{Outbox, Step};
+
+/// When to commit and what to do besides.
+pub struct LedgerConfig {
+    pub every: Duration,
+    pub rows: usize,
+    pub maintain_every: Duration,
+    pub maintenance: Maintenance,
+}
+
+type Landing = (Lake, Result<(), PipelineError>);
+
+pub struct Ledger {
+    runtime: Handle,
+    config: LedgerConfig,
+    clock: Clock,
+    outbox: Option<Arc<Outbox>>,
+    /// Away while a commit is under way.
+    lake: Option<Lake>,
+    under_way: Option<(JoinHandle<Landing>, Vec<(Lane, i64)>)>,
+    pending: Pending,
+    since_commit: Stopwatch,
+    since_maintenance: Stopwatch,
+}
+
+/// What the next checkpoint will hold.
+#[derive(Default)]
+struct Pending {
+    events: Vec<RecordBatch>,
+    rows: usize,
+    positions: BTreeMap<Lane, i64>,
+    alerts: Vec<Alert>,
+    rejects: Vec<Reject>,
+}
+
+impl Ledger {
+    pub fn new(runtime: Handle, lake: Lake, outbox: Option<Arc<Outbox>>, clock: Clock, config: LedgerConfig) -> Ledger {
+        Ledger {
+            runtime,
+            config,
+            clock,
+            outbox,
+            lake: Some(lake),
+            under_way: None,
+            pending: Pending::default(),
+            since_commit: Stopwatch::start(),
+            since_maintenance: Stopwatch::start(),
+        }
+    }
+
+    /// Notes a batch: its events (with `late` decided), its rejects, its position.
+    pub fn note(&mut self, batch: &mut ReadBatch, events: RecordBatch) {
+        self.pending.rows += events.num_rows();
+        if events.num_rows() > 0 {
+            self.pending.events.push(events);
+        }
+        self.pending.rejects.append(&mut batch.rejects);
+        self.pending.positions.insert(batch.lane.clone(), batch.next_offset);
+    }
+
+    pub fn note_alerts(&mut self, alerts: &[Alert]) {
+        self.pending.alerts.extend_from_slice(alerts);
+    }
+
+    /// Whether it is time to commit, by rows or by age.
+    pub fn due(&self) -> bool {
+        let side = self.pending.alerts.len() + self.pending.rejects.len();
+        let full = self.pending.rows >= self.config.rows || side >= limits::CHECKPOINT_SIDE_ROWS_MAX;
+        full || (self.something_pending() && self.since_commit.elapsed() >= self.config.every)
+    }
+
+    fn something_pending(&self) -> bool {
+        !self.pending.positions.is_empty() || !self.pending.alerts.is_empty()
+    }
+
+    /// Begins a checkpoint with the engine's state of this very moment, after the one under way has landed.
+    pub fn begin(&mut self, snapshot: Vec<u8>) -> Result<Vec<(Lane, i64)>, PipelineError> {
+        let landed = self.settle()?;
+        let pending = std::mem::take(&mut self.pending);
+        let positions: Vec<(Lane, i64)> = pending.positions.into_iter().collect();
+        let checkpoint = Checkpoint {
+            events: pending.events,
+            positions: positions.clone(),
+            snapshot,
+            alerts: pending.alerts,
+            rejects: pending.rejects,
+        };
+        let maintain = self.maintenance_due();
+        let mut lake = self.lake.take().expect("settle brought the lake back");
+        let outbox = self.outbox.clone();
+        let now_us = (self.clock)();
+        let task = self.runtime.spawn(async move {
+            let result = land(&mut lake, checkpoint, outbox.as_deref(), maintain, now_us).await;
+            (lake, result)
+        });
+        self.under_way = Some((task, positions));
+        self.since_commit = Stopwatch::start();
+        Ok(landed)
+    }
+
+    fn maintenance_due(&mut self) -> Option<Maintenance> {
+        if self.since_maintenance.elapsed() < self.config.maintain_every {
+            return None;
+        }
+        self.since_maintenance = Stopwatch::start();
+        Some(self.config.maintenance.clone())
+    }
+
+    /// Waits for the commit under way; returns the positions it made safe.
+    pub fn settle(&mut self) -> Result<Vec<(Lane, i64)>, PipelineError> {
+        let Some((task, positions)) = self.under_way.take() else { return Ok(Vec::new()) };
+        let (lake, result) =
+            self.runtime.block_on(task).expect("the commit task does not panic and is never cancelled");
+        self.lake = Some(lake);
+        result.map(|()| positions)
+    }
+
+    /// The positions made safe by a commit that has landed by now, without waiting.
+    pub fn landed(&mut self) -> Result<Vec<(Lane, i64)>, PipelineError> {
+        match &self.under_way {
+            Some((task, _)) if task.is_finished() => self.settle(),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Takes over lanes that another copy may have moved: their positions in the lake count from now on.
+    pub fn adopt(&mut self, lanes: &[Lane]) -> Result<(), PipelineError> {
+        self.settle()?;
+        let lake = self.lake.as_mut().expect("settle brought the lake back");
+        self.runtime.block_on(lake.refresh_positions(lanes))?;
+        Ok(())
+    }
+}
+
+/// One checkpoint, then the actions' steps, then the upkeep when it is due.
+async fn land(
+    lake: &mut Lake,
+    checkpoint: Checkpoint,
+    outbox: Option<&Outbox>,
+    maintain: Option<Maintenance>,
+    now_us: i64,
+) -> Result<(), PipelineError> {
+    let committed = lake.commit(checkpoint).await?;
+    tracing::debug!(number = committed.checkpoint, rows = committed.rows, bytes = committed.bytes, "checkpoint");
+    if let Some(outbox) = outbox {
+        write_steps(lake, outbox).await?;
+    }
+    if let Some(policy) = maintain {
+        let today = chrono::DateTime::from_timestamp_micros(now_us).unwrap_or_default().date_naive();
+        // Upkeep that fails costs space, not data: it is told and tried again next time.
+        match lake.maintain(&policy, today).await {
+            Ok(report) => tracing::info!(?report, "lake maintained"),
+            Err(error) => tracing::warn!(%error, "lake maintenance failed; it is tried again later"),
+        }
+    }
+    Ok(())
+}
+
+/// Copies the actions' steps into the lake, each once: the table's marker says how far it has come.
+pub async fn write_steps(lake: &mut Lake, outbox: &Outbox) -> Result<(), PipelineError> {
+    loop {
+        let steps = outbox.steps_after(lake.actions_marker().unwrap_or(0), limits::ACTION_STEPS_MAX).await?;
+        let Some(through) = steps.last().map(|step| step.seq) else { return Ok(()) };
+        let rows: Vec<ActionRow> = steps.into_iter().map(action_row).collect();
+        lake.append_actions(&rows, through).await?;
+    }
+}
+
+fn action_row(step: Step) -> ActionRow {
+    let answer = (!step.answer.is_empty()).then_some(step.answer);
+    ActionRow {
+        seq: step.seq,
+        time_us: step.time_us,
+        action_id: step.action_id,
+        alert_id: step.alert_id,
+        detector: step.detector,
+        entity_kind: step.entity_kind,
+        entity_value: step.entity_value,
+        target: step.target,
+        kind: step.kind,
+        step: step.step,
+        dry_run: step.dry_run,
+        expires_us: step.expires_us,
+        detail: step.detail,
+        answer,
+    }
+}

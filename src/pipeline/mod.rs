@@ -1,0 +1,283 @@
+//! The step loop: batches of events go into the engine, its alerts go out at once, and the ledger commits.
+//!
+//! Promises: one thread owns the engine and the ledger, so the order of everything that matters is the order of this
+//! loop. Lanes too far ahead of the others are paused, so what the merge holds back stays bounded.
+//! Never: opens a record, decides what an alert is, talks to a target.
+
+mod ledger;
+mod reader;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::TimestampMicrosecondType;
+use detectors::{Engine, EngineError};
+use schemas::alert::State;
+use schemas::{Alert, Lane};
+
+pub use ledger::{Ledger, LedgerConfig, write_steps};
+pub use reader::{Controls, Read, ReadBatch, Reader};
+
+use crate::ingest::IngestError;
+use crate::lake::LakeError;
+use crate::limits;
+use crate::store::StoreError;
+
+/// Where alerts go at once: a file, the outbox.
+pub trait Outlet: Send {
+    fn tell(&mut self, alerts: &[Alert]) -> anyhow::Result<()>;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    #[error("detection: {0}")]
+    Engine(#[from] EngineError),
+    #[error("lake: {0}")]
+    Lake(#[from] LakeError),
+    #[error("state store: {0}")]
+    Store(#[from] StoreError),
+    #[error("telling alerts: {0:#}")]
+    Outlet(anyhow::Error),
+    #[error("the reading thread stopped without a word; this is a bug")]
+    ReaderGone,
+}
+
+/// What one run did, for people and for `--summary`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Totals {
+    pub records: u64,
+    pub events: u64,
+    pub rejects: u64,
+    pub late: u64,
+    pub bytes: u64,
+    pub alerts_opened: u64,
+    pub first_event_us: Option<i64>,
+    pub last_event_us: Option<i64>,
+}
+
+pub struct Pipeline<'a> {
+    pub engine: Engine,
+    /// None: nothing is kept.
+    pub ledger: Option<Ledger>,
+    pub outlets: Vec<Box<dyn Outlet>>,
+    pub lateness_us: Box<dyn Fn(&Lane) -> i64 + Send + 'a>,
+    /// Set from outside: stop at the next step, commit, return.
+    pub stop: Arc<AtomicBool>,
+    /// Told after every batch.
+    pub progress: Box<dyn FnMut(&Totals) + 'a>,
+    pub totals: Totals,
+    pub lanes: Lanes,
+}
+
+/// Which lanes are ours, and which of them are read to their end.
+#[derive(Default)]
+pub struct Lanes {
+    /// Open in the snapshot, not yet opened by the source.
+    restored: BTreeSet<Lane>,
+    open: BTreeSet<Lane>,
+    at_end: BTreeSet<Lane>,
+    announced: bool,
+}
+
+impl Lanes {
+    pub fn of(engine: &Engine) -> Lanes {
+        Lanes { restored: engine.lanes().into_iter().collect(), ..Lanes::default() }
+    }
+
+    fn gone(&mut self, lane: &Lane) {
+        self.open.remove(lane);
+        self.at_end.remove(lane);
+    }
+
+    /// True once each time all lanes have come to their end.
+    fn all_at_end(&mut self) -> bool {
+        let all = !self.open.is_empty() && self.open == self.at_end;
+        let news = all && !self.announced;
+        self.announced = all;
+        news
+    }
+}
+
+/// How long the loop waits for the reader before it looks at the time and at `stop`.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+impl Pipeline<'_> {
+    /// Runs until the source is finished or `stop` is set, then commits what is open.
+    pub fn run(&mut self, reader: Reader) -> Result<(), PipelineError> {
+        let controls = reader.controls.clone();
+        let (sender, reads) = sync_channel(limits::READ_QUEUE_BATCHES);
+        std::thread::scope(|scope| {
+            scope.spawn(move || reader.run(&sender));
+            let result = self.step_all(&reads, &controls);
+            controls.stop();
+            // Unblocks a reader that waits for room in the queue.
+            drop(reads);
+            result
+        })
+    }
+
+    fn step_all(&mut self, reads: &Receiver<Read>, controls: &Controls) -> Result<(), PipelineError> {
+        let mut finished = false;
+        while !finished && !self.stop.load(Ordering::Relaxed) {
+            match reads.recv_timeout(PATIENCE) {
+                Ok(read) => finished = self.step(read, controls)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(PipelineError::ReaderGone),
+            }
+            let alerts = self.engine.advance()?;
+            self.tell(&alerts)?;
+            self.balance(controls);
+            if self.lanes.all_at_end() {
+                self.commit(controls)?;
+                self.settle(controls)?;
+                tracing::info!(events = self.totals.events, "caught up: every lane is read to its end");
+            }
+            self.commit_if_due(controls)?;
+        }
+        if finished {
+            let alerts = self.engine.finish()?;
+            self.tell(&alerts)?;
+        }
+        self.commit(controls)?;
+        self.settle(controls)
+    }
+
+    /// One thing the reader said; true when it was its last word.
+    fn step(&mut self, read: Read, controls: &Controls) -> Result<bool, PipelineError> {
+        match read {
+            Read::Opened(lane) => {
+                if let Some(ledger) = &mut self.ledger {
+                    ledger.adopt(std::slice::from_ref(&lane))?;
+                }
+                self.engine.open(&lane, (self.lateness_us)(&lane));
+                self.lanes.restored.remove(&lane);
+                self.lanes.open.insert(lane);
+            }
+            Read::Batch(batch) => {
+                self.close_what_is_not_ours();
+                self.take(batch)?;
+            }
+            Read::CaughtUp(lane) => {
+                self.close_what_is_not_ours();
+                self.engine.idle(&lane);
+                self.lanes.at_end.insert(lane);
+            }
+            Read::Ended(lane) => {
+                self.engine.close(&lane);
+                self.lanes.gone(&lane);
+            }
+            Read::Revoking(lanes) => self.let_go(lanes, controls)?,
+            Read::Finished => return Ok(true),
+            Read::Failed(error) => return Err(error.into()),
+        }
+        Ok(false)
+    }
+
+    /// A source opens its lanes before it reads any. Lanes of the snapshot that it did not open are another copy's by now
+    /// (or their file is not read any more); nothing shall wait for them.
+    fn close_what_is_not_ours(&mut self) {
+        for lane in std::mem::take(&mut self.lanes.restored) {
+            self.engine.close(&lane);
+        }
+    }
+
+    fn take(&mut self, mut batch: ReadBatch) -> Result<(), PipelineError> {
+        self.lanes.at_end.remove(&batch.lane);
+        let totals = &mut self.totals;
+        totals.records += batch.records;
+        totals.bytes += batch.bytes;
+        totals.rejects += batch.rejects.len() as u64;
+        totals.events += batch.events.num_rows() as u64;
+        totals.note_times(&batch.events);
+        let events = self.engine.push(&batch.lane, batch.events.clone())?;
+        if let Some(late) = events.column_by_name("late") {
+            totals.late += late.as_boolean().true_count() as u64;
+        }
+        if let Some(ledger) = &mut self.ledger {
+            ledger.note(&mut batch, events);
+        }
+        (self.progress)(&self.totals);
+        Ok(())
+    }
+
+    /// Lanes the group takes away: fold what is held of them, commit, and only then let them go.
+    fn let_go(&mut self, lanes: Vec<Lane>, controls: &Controls) -> Result<(), PipelineError> {
+        for lane in &lanes {
+            self.engine.close(lane);
+            self.lanes.gone(lane);
+        }
+        let alerts = self.engine.advance()?;
+        self.tell(&alerts)?;
+        self.commit(controls)?;
+        self.settle(controls)?;
+        controls.release(lanes);
+        Ok(())
+    }
+
+    fn tell(&mut self, alerts: &[Alert]) -> Result<(), PipelineError> {
+        if alerts.is_empty() {
+            return Ok(());
+        }
+        self.totals.alerts_opened += alerts.iter().filter(|a| a.state == State::Open).count() as u64;
+        for outlet in &mut self.outlets {
+            outlet.tell(alerts).map_err(PipelineError::Outlet)?;
+        }
+        if let Some(ledger) = &mut self.ledger {
+            ledger.note_alerts(alerts);
+        }
+        Ok(())
+    }
+
+    /// Pauses every lane but the one the others wait for while too many rows are held back.
+    fn balance(&mut self, controls: &Controls) {
+        let held = self.engine.held_rows();
+        if held > limits::HELD_ROWS_MAX {
+            let laggard = self.engine.laggard();
+            let ahead: BTreeSet<Lane> = self.engine.lanes().into_iter().filter(|lane| Some(lane) != laggard.as_ref()).collect();
+            controls.pause(ahead);
+        } else if held < limits::HELD_ROWS_MAX / 2 {
+            controls.pause([]);
+        }
+    }
+
+    fn commit_if_due(&mut self, controls: &Controls) -> Result<(), PipelineError> {
+        let Some(ledger) = &mut self.ledger else { return Ok(()) };
+        let landed = ledger.landed()?;
+        let due = ledger.due();
+        controls.committed(&landed);
+        if due { self.commit(controls) } else { Ok(()) }
+    }
+
+    fn commit(&mut self, controls: &Controls) -> Result<(), PipelineError> {
+        let Some(ledger) = &mut self.ledger else { return Ok(()) };
+        let landed = ledger.begin(self.engine.snapshot())?;
+        controls.committed(&landed);
+        Ok(())
+    }
+
+    fn settle(&mut self, controls: &Controls) -> Result<(), PipelineError> {
+        let Some(ledger) = &mut self.ledger else { return Ok(()) };
+        let landed = ledger.settle()?;
+        controls.committed(&landed);
+        Ok(())
+    }
+}
+
+impl Totals {
+    fn note_times(&mut self, events: &arrow::record_batch::RecordBatch) {
+        let Some(times) = events.column_by_name("time") else { return };
+        let times = times.as_primitive::<TimestampMicrosecondType>();
+        if times.is_empty() {
+            return;
+        }
+        let (first, last) = (arrow::compute::min(times), arrow::compute::max(times));
+        self.first_event_us = [self.first_event_us, first].into_iter().flatten().min();
+        self.last_event_us = [self.last_event_us, last].into_iter().flatten().max();
+    }
+}
