@@ -5,3 +5,17 @@
 //! Never: does I/O, is async, reads a clock, sees a raw record.
 
 pub mod baseline;
+pub mod case;
+pub mod catalogue;
+pub mod engine;
+mod method;
+pub mod rule;
+pub mod testkit;
+mod where_sql;
+
+pub use case::{Case, Mismatch, parse_case, run_case};
+pub use catalogue::catalogue;
+pub use engine::{Engine, EngineError, EngineLimits, EngineStats};
+pub use method::DetectorStats;
+pub use rule::{Rule, RuleError, parse_rule};
+pub use where_sql::Predicate;

@@ -1,4 +1,19 @@
-//! x
-pub mod cli {
-    pub mod baseline;
-}
+//! Gatewatch: a security monitor for APIs. This crate is everything that touches the world; the data contract is in
+//! `schemas`, detection in `detectors`. Start reading at `app`.
+
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod ingest;
+pub mod keys;
+pub mod lake;
+pub mod limits;
+pub mod pipeline;
+pub mod query;
+pub mod respond;
+pub mod rules;
+pub mod service;
+pub mod store;
+pub mod telemetry;

@@ -6,17 +6,35 @@
 //! Never: holds more than one line; sorts.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-use std::path::Path;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use detectors::baseline::series::{Series, SeriesParams};
 
+use super::{Failure, output};
+
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 const TIMESTAMP_EXPECTED: &str =
     "expected RFC 3339, YYYY-MM-DD HH:MM:SS (taken as UTC), or seconds or milliseconds since 1970";
 const FORMATS: [&str; 4] = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"];
+
+/// Score any series of numbers by the method the detectors use.
+#[derive(clap::Args)]
+#[command(after_help = "Example:
+  gatewatch baseline cpu.csv > scored.csv
+
+The file has lines `timestamp,value`, with or without a header; the output adds anomaly_score (0 to 1) and alert (0 or 1).
+Each line is judged by the lines before it alone.")]
+pub struct Args {
+    /// A CSV file.
+    file: PathBuf,
+}
+
+pub fn command(args: &Args) -> Result<(), Failure> {
+    Ok(run(&args.file, &mut io::stdout().lock())?)
+}
 
 /// Scores the series in `file` and writes `timestamp,value,anomaly_score,alert` to `out`.
 pub fn run(file: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -27,7 +45,7 @@ pub fn run(file: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     out.flush().context("cannot write the scores")?;
     let unread = done.map_err(|stop| stop.context(format!("{name}: stopped; the lines before were scored")))?;
     if unread > 0 {
-        eprintln!("{name}: {unread} values are empty or no number; they are scored 0 and not learned from");
+        output::stderr_line(&format!("{name}: {unread} values are empty or no number; they are scored 0 and not learned from"));
     }
     Ok(())
 }

@@ -256,7 +256,7 @@ impl Pipeline<'_> {
 
     fn commit(&mut self, controls: &Controls) -> Result<(), PipelineError> {
         let Some(ledger) = &mut self.ledger else { return Ok(()) };
-        let landed = ledger.begin(self.engine.snapshot()?)?;
+        let landed = ledger.begin(self.engine.snapshot())?;
         controls.committed(&landed);
         Ok(())
     }
