@@ -91,7 +91,8 @@ fn sequence(
         text if text.ends_with('Z') => parse_rfc3339(text),
         text => duration_us(text).map(|us| start + us),
     };
-    let at = at.ok_or_else(|| fields.error("at", "expected a duration after the start like 90s, or an RFC 3339 time"))?;
+    let at =
+        at.ok_or_else(|| fields.error("at", "expected a duration after the start like 90s, or an RFC 3339 time"))?;
     let repeat = match fields.optional("repeat") {
         Some(_) => fields.whole_number("repeat", 1, EVENTS_MAX as i64)?,
         None => 1,

@@ -23,8 +23,8 @@ use datafusion_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion_expr::simplify::SimplifyContext;
 use datafusion_expr::{AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
-use datafusion_physical_expr::planner::create_physical_expr;
 use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::planner::create_physical_expr;
 use datafusion_sql::planner::{PlannerContext, SqlToRel};
 use datafusion_sql::sqlparser::ast;
 use datafusion_sql::sqlparser::dialect::GenericDialect;
@@ -71,9 +71,8 @@ impl Predicate {
             return Err(format!("expected a condition that is true or false, found one of type {found}"));
         }
         let expr = simplifier.simplify(expr).map_err(|error| explain(&error))?;
-        let expr =
-            create_physical_expr(&expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
-                .map_err(|error| explain(&error))?;
+        let expr = create_physical_expr(&expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
+            .map_err(|error| explain(&error))?;
         Ok(Predicate { sql: text, expr })
     }
 

@@ -45,7 +45,9 @@ pub fn run(file: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     out.flush().context("cannot write the scores")?;
     let unread = done.map_err(|stop| stop.context(format!("{name}: stopped; the lines before were scored")))?;
     if unread > 0 {
-        output::stderr_line(&format!("{name}: {unread} values are empty or no number; they are scored 0 and not learned from"));
+        output::stderr_line(&format!(
+            "{name}: {unread} values are empty or no number; they are scored 0 and not learned from"
+        ));
     }
     Ok(())
 }
