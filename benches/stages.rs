@@ -30,7 +30,12 @@ fn main() {
     say(&format!("{events} Kong lines, {} bytes each, {clients} clients", bytes / events));
     say("stage                     events/CPU-s       MB/s    wall s   peak MB");
     for stage in ["read", "normalise", "redact", "detect"] {
-        report(stage, events, bytes, Command::new(std::env::current_exe().unwrap()).arg(format!("--stage={stage}")).arg(&lines));
+        report(
+            stage,
+            events,
+            bytes,
+            Command::new(std::env::current_exe().unwrap()).arg(format!("--stage={stage}")).arg(&lines),
+        );
     }
     let replay = |extra: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gatewatch"));
@@ -118,7 +123,8 @@ fn run_stage(stage: &str, lines: &Path) {
         }
         "redact" => {
             let text = std::str::from_utf8(&content).unwrap();
-            let changed = text.lines().filter(|line| matches!(schemas::scrub(line), std::borrow::Cow::Owned(_))).count();
+            let changed =
+                text.lines().filter(|line| matches!(schemas::scrub(line), std::borrow::Cow::Owned(_))).count();
             assert!(changed > 0);
             own_cpu_seconds() - start
         }

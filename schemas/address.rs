@@ -4,6 +4,7 @@
 //! trusted proxies vouch for it, from the right; what is not an address never wins. IPv4 in IPv6 clothes is IPv4.
 //! Never: resolves a name.
 
+use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::limits::FORWARDED_HOPS_MAX;
@@ -77,6 +78,28 @@ pub(crate) fn parse(text: &str) -> Option<IpAddr> {
     match text.split_once(':') {
         Some((v4, port)) if is_port(port) => Some(IpAddr::V4(v4.parse().ok()?)),
         _ => v6(text),
+    }
+}
+
+/// Writes `address` over `out`, as the standard library prints it. Faster for IPv4, since every event has one.
+pub(crate) fn write(address: IpAddr, out: &mut String) {
+    out.clear();
+    let IpAddr::V4(v4) = address else {
+        write!(out, "{address}").expect("writing to a string succeeds");
+        return;
+    };
+    for (i, octet) in v4.octets().into_iter().enumerate() {
+        if i > 0 {
+            out.push('.');
+        }
+        let digit = |n: u8| char::from(b'0' + n % 10);
+        if octet >= 100 {
+            out.push(digit(octet / 100));
+        }
+        if octet >= 10 {
+            out.push(digit(octet / 10));
+        }
+        out.push(digit(octet));
     }
 }
 
@@ -189,6 +212,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn addresses_print_as_the_standard_library_does(bits in any::<u32>(), v6 in any::<u128>()) {
+            for address in [IpAddr::V4(Ipv4Addr::from_bits(bits)), IpAddr::V6(Ipv6Addr::from_bits(v6))] {
+                let mut out = String::from("old");
+                write(address, &mut out);
+                prop_assert_eq!(out, address.to_string());
+            }
+        }
+
         #[test]
         fn an_untrusted_peer_is_always_the_client(forwarded in "\\PC{0,60}") {
             let found = client(Some("203.0.113.9"), Some(&forwarded), &trusted(&["10.0.0.0/8"]));

@@ -70,7 +70,10 @@ mod tests {
             ("python-requests/2.32.3", Some("library")),
             ("Go-http-client/1.1", Some("library")),
             ("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0", Some("browser")),
-            ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36", Some("browser")),
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36",
+                Some("browser"),
+            ),
             ("acme-mobile 4.2", None),
             ("", None),
         ] {

@@ -67,6 +67,7 @@ pub struct EventRow<'a> {
     pub late: bool,
 }
 
+#[derive(Clone, Copy)]
 enum Cell<'a> {
     Text(Option<&'a str>),
     Int(Option<i64>),
@@ -144,7 +145,7 @@ impl EventBuilder {
     }
 
     pub fn append(&mut self, row: &EventRow<'_>) {
-        for (column, cell) in self.columns.iter_mut().zip(row.cells()) {
+        for (column, cell) in self.columns.iter_mut().zip(&row.cells()) {
             column.append(cell);
         }
         self.rows += 1;
@@ -205,7 +206,7 @@ impl Column {
     }
 
     #[inline]
-    fn append(&mut self, cell: Cell<'_>) {
+    fn append(&mut self, cell: &Cell<'_>) {
         if matches!(cell, Cell::Text(None) | Cell::Int(None) | Cell::Float(None) | Cell::Bool(None) | Cell::List([])) {
             self.nulls += 1;
             return;
@@ -213,7 +214,7 @@ impl Column {
         if self.nulls > 0 {
             self.flush_nulls();
         }
-        match (&mut self.values, cell) {
+        match (&mut self.values, *cell) {
             (Values::Time(b), Cell::Int(Some(v))) => b.append_value(v),
             (Values::Dict(b), Cell::Text(Some(v))) => b.append(v),
             (Values::Text(b), Cell::Text(Some(v))) => b.append_value(v),

@@ -17,13 +17,11 @@ pub(crate) enum Origin {
     ApiKey,
     Session,
     Certificate,
-    /// Named by the gateway; the secret itself was not logged.
-    Gateway,
     /// A bearer token in the query.
     Bearer,
 }
 
-const ORIGINS: usize = 6;
+const ORIGINS: usize = 5;
 
 /// What is known of a credential.
 #[derive(Default)]
@@ -81,7 +79,6 @@ impl Credential {
             Origin::ApiKey => (Some("api_key"), raw),
             Origin::Session => (Some("session"), raw),
             Origin::Certificate => (Some("certificate"), raw),
-            Origin::Gateway => (None, raw),
             Origin::Bearer => (Some("bearer"), raw),
         };
         if secret.is_empty() || is_placeholder(secret.as_bytes()) || secret.contains("REDACTED") {
@@ -102,9 +99,8 @@ impl Credential {
 
     fn take(&mut self, claims: jwt::Claims, scrubber: &mut Scrubber) {
         let mut found = Found::default();
-        let mut clean = |text: Option<String>| {
-            text.map(|text| scrubber.scrub(&text, &mut String::new(), &mut found).to_string())
-        };
+        let mut clean =
+            |text: Option<String>| text.map(|text| scrubber.scrub(&text, &mut String::new(), &mut found).to_string());
         self.kind = Some("jwt");
         self.algorithm = claims.algorithm;
         self.expires_us = claims.expires_us;
@@ -123,7 +119,10 @@ fn scheme(raw: &str) -> (Option<&'static str>, &str) {
     let raw = raw.trim();
     let Some((scheme, rest)) = raw.split_once([' ', '\t']) else { return (Some("bearer"), raw) };
     let rest = rest.trim();
-    if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token") || scheme.eq_ignore_ascii_case("dpop") {
+    if scheme.eq_ignore_ascii_case("bearer")
+        || scheme.eq_ignore_ascii_case("token")
+        || scheme.eq_ignore_ascii_case("dpop")
+    {
         (Some("bearer"), rest)
     } else if scheme.eq_ignore_ascii_case("basic") {
         (Some("basic"), rest)
@@ -179,8 +178,12 @@ pub(crate) fn in_query(query: &str) -> Option<(Origin, &str)> {
 }
 
 fn is_access_token(name: &str) -> bool {
-    let name: String = name.bytes().filter(u8::is_ascii_alphanumeric).map(|b| char::from(b.to_ascii_lowercase())).collect();
-    matches!(name.as_str(), "token" | "accesstoken" | "authtoken" | "oauthtoken" | "jwt" | "idtoken" | "bearer" | "bearertoken")
+    let name: String =
+        name.bytes().filter(u8::is_ascii_alphanumeric).map(|b| char::from(b.to_ascii_lowercase())).collect();
+    matches!(
+        name.as_str(),
+        "token" | "accesstoken" | "authtoken" | "oauthtoken" | "jwt" | "idtoken" | "bearer" | "bearertoken"
+    )
 }
 
 #[cfg(test)]
@@ -207,13 +210,21 @@ mod tests {
     fn kinds_and_owners() {
         let basic = get(Origin::Authorization, "Basic YWxpY2U6ZmFrZQ==");
         assert_eq!((basic.kind, basic.principal.as_deref()), (Some("basic"), Some("alice")));
-        let aws = |signature| get(Origin::Authorization, &format!("AWS4-HMAC-SHA256 Credential=AKIAFAKEFAKEFAKEFAKE/2024/x, Signature={signature}"));
+        let aws = |signature| {
+            get(
+                Origin::Authorization,
+                &format!("AWS4-HMAC-SHA256 Credential=AKIAFAKEFAKEFAKEFAKE/2024/x, Signature={signature}"),
+            )
+        };
         assert_eq!(aws("00").token, aws("11").token);
         assert_eq!(aws("00").kind, Some("api_key"));
         for hidden in ["REDACTED", "Bearer REDACTED", "***", "Basic [REDACTED]", ""] {
             assert_eq!(get(Origin::Authorization, hidden).token, None, "{hidden}");
         }
-        let token = jwt::tests::encode(r#"{"alg":"ES256"}"#, r#"{"sub":"user-7","iss":"https://i.example","scope":"a password=fake"}"#);
+        let token = jwt::tests::encode(
+            r#"{"alg":"ES256"}"#,
+            r#"{"sub":"user-7","iss":"https://i.example","scope":"a password=fake"}"#,
+        );
         let jwt = get(Origin::Authorization, &format!("Bearer {token}"));
         assert_eq!((jwt.kind, jwt.algorithm, jwt.principal.as_deref()), (Some("jwt"), Some("ES256"), Some("user-7")));
         assert_eq!(jwt.scopes.as_deref(), Some("a password=[REDACTED:password]"));

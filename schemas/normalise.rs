@@ -65,7 +65,8 @@ impl Normaliser {
                 };
                 sealable.extend(outcome.err());
             });
-            rejects.extend(sealable.into_iter().map(|(f, bytes)| self.reject(lane, entry, f, bytes, bytes.len() as u64)));
+            rejects
+                .extend(sealable.into_iter().map(|(f, bytes)| self.reject(lane, entry, f, bytes, bytes.len() as u64)));
             if Drift::samples(entry.offset)
                 && let Some(plan) = parser.plan()
             {
@@ -83,7 +84,8 @@ impl Normaliser {
 
     fn check<'r>(&self, entry: &Entry, bytes: &'r [u8]) -> Result<&'r str, Fault> {
         if entry.length > bytes.len() as u64 || bytes.len() > RECORD_BYTES_MAX {
-            let detail = format!("a record has at most {RECORD_BYTES_MAX} bytes or what the source allows, whichever is less");
+            let detail =
+                format!("a record has at most {RECORD_BYTES_MAX} bytes or what the source allows, whichever is less");
             return Err(Fault::new(Code::Oversized, detail));
         }
         let text = std::str::from_utf8(bytes).map_err(|error| {

@@ -66,6 +66,8 @@ pub(crate) struct Target<'a> {
     pub(crate) host: Option<&'a str>,
     pub(crate) path: Option<&'a str>,
     pub(crate) query: Option<&'a str>,
+    /// A `user:password@` was left out of the URL.
+    pub(crate) has_userinfo: bool,
 }
 
 impl<'a> Target<'a> {
@@ -77,13 +79,18 @@ impl<'a> Target<'a> {
             method = method.or(Some(line_method));
             target = target.or(Some(line_target));
         }
-        let (url_host, path, query) = split_target(target.or(request.path).unwrap_or(""));
+        let (authority, path, query) = split_target(target.or(request.path).unwrap_or(""));
+        let (userinfo, url_host) = match authority.map(|a| a.rsplit_once('@').unwrap_or(("", a))) {
+            Some((userinfo, host)) => (userinfo, Some(host)),
+            None => ("", None),
+        };
         let path = if path.is_empty() { None } else { Some(path) };
         Target {
             method: method.filter(|m| is_method(m)),
             host: request.host.or(url_host),
             path,
             query: query.or(request.query).filter(|q| !q.is_empty()),
+            has_userinfo: !userinfo.is_empty(),
         }
     }
 }
@@ -102,10 +109,15 @@ pub(crate) fn request_line(line: &str) -> Option<(&str, &str)> {
         _ if rest.starts_with('/') => rest,
         _ => return None,
     };
-    (is_method(method) && !target.is_empty()).then_some((method, target))
+    // A word that is no method before something that is no target is not HTTP: it could be any text.
+    let is_target = target.starts_with(['/', '*']) || target.contains("://") || METHODS.contains(&method);
+    (is_method(method) && is_target && !target.is_empty()).then_some((method, target))
 }
 
-/// Host (of an absolute URL), path and query. A fragment, which no client should send, stays with the query.
+/// Methods that are believed even before a target of a strange form.
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+
+/// Authority (of an absolute URL), path and query. A fragment, which no client should send, stays with the query.
 fn split_target(target: &str) -> (Option<&str>, &str, Option<&str>) {
     let (host, rest) = match absolute(target) {
         Some((host, rest)) => (Some(host), if rest.is_empty() { "/" } else { rest }),
@@ -127,9 +139,7 @@ fn absolute(target: &str) -> Option<(&str, &str)> {
         return None;
     }
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let authority = &rest[..end];
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    Some((host, &rest[end..]))
+    Some((&rest[..end], &rest[end..]))
 }
 
 #[cfg(test)]
@@ -142,7 +152,9 @@ mod tests {
         assert_eq!(request_line("GET /a b?c=d  HTTP/2.0"), Some(("GET", "/a b?c=d ")));
         assert_eq!(request_line("GET /old"), Some(("GET", "/old")));
         assert_eq!(request_line("PROPFIND http://a.example/x HTTP/1.1"), Some(("PROPFIND", "http://a.example/x")));
-        for garbage in ["", "HELP", "\\x16\\x03\\x01", "lv|'|'|x /y HTTP/1.0", "GET  HTTP/1.1", "GET x"] {
+        for garbage in
+            ["", "HELP", "\\x16\\x03\\x01", "lv|'|'|x /y HTTP/1.0", "GET  HTTP/1.1", "GET x", "Bearer fake / HTTP/1.1"]
+        {
             assert_eq!(request_line(garbage), None, "{garbage}");
         }
     }

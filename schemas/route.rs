@@ -103,7 +103,8 @@ impl Shape {
                 b'-' => shape.dashes += 1,
                 b'_' => shape.underscores += 1,
                 b'.' => shape.dots += 1,
-                b'%' | b'@' | b'*' | b'[' | b']' | 0x80.. => shape.foreign += 1,
+                b'%' | b'@' | b'*' | b'[' | b']' => shape.foreign += 1,
+                0x80.. => (shape.lower, shape.beyond_hex) = (shape.lower + 1, shape.beyond_hex + 1),
                 b'~' | b'{' | b'}' | b':' | b'+' | b'!' | b',' => {}
                 _ => shape.other += 1,
             }
@@ -198,10 +199,11 @@ fn is_version(bytes: &[u8]) -> bool {
     let Some((b'v' | b'V', rest)) = bytes.split_first() else { return false };
     let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
     let tail = &rest[digits..];
-    let named = [&b"alpha"[..], b"beta", b"rc"].iter().any(|name| {
-        tail.strip_prefix(*name).is_some_and(|n| n.len() <= 2 && n.iter().all(u8::is_ascii_digit))
-    });
-    let dotted = tail.first() == Some(&b'.') && tail.len() <= 6 && tail.iter().all(|&b| b == b'.' || b.is_ascii_digit());
+    let named = [&b"alpha"[..], b"beta", b"rc"]
+        .iter()
+        .any(|name| tail.strip_prefix(*name).is_some_and(|n| n.len() <= 2 && n.iter().all(u8::is_ascii_digit)));
+    let dotted =
+        tail.first() == Some(&b'.') && tail.len() <= 6 && tail.iter().all(|&b| b == b'.' || b.is_ascii_digit());
     (1..=3).contains(&digits) && (tail.is_empty() || named || dotted)
 }
 
@@ -212,7 +214,8 @@ pub(crate) fn names_object(key: &str) -> bool {
         return true;
     }
     let Some(stem) = ["_id", "-id", "Id", "ID"].iter().find_map(|end| key.strip_suffix(end)) else { return false };
-    let other = ["session", "client", "request", "trace", "span", "correlation", "state", "nonce", "track", "click", "device"];
+    let other =
+        ["session", "client", "request", "trace", "span", "correlation", "state", "nonce", "track", "click", "device"];
     let stem = stem.trim_end_matches(['-', '_']).to_ascii_lowercase();
     !stem.is_empty() && !other.iter().any(|name| stem.ends_with(name))
 }
@@ -251,9 +254,26 @@ mod tests {
     #[test]
     fn words_and_versions_stay() {
         for path in [
-            "/", "/v1", "/v2.1/status", "/api/v1beta1/pods", "/oauth2/token", "/s3/buckets", "/index.html", "/login.php",
-            "/api/reset-password", "/.well-known/openid-configuration", "/.env", "/.git/config", "/wp-admin/setup-config.php",
-            "/pets/{petId}", "/v1/orders:batchGet", "/users/me", "/a//b", "/a/", "/robots.txt", "/getUserAccountSettings",
+            "/",
+            "/v1",
+            "/v2.1/status",
+            "/api/v1beta1/pods",
+            "/oauth2/token",
+            "/s3/buckets",
+            "/index.html",
+            "/login.php",
+            "/api/reset-password",
+            "/.well-known/openid-configuration",
+            "/.env",
+            "/.git/config",
+            "/wp-admin/setup-config.php",
+            "/pets/{petId}",
+            "/v1/orders:batchGet",
+            "/users/me",
+            "/a//b",
+            "/a/",
+            "/robots.txt",
+            "/getUserAccountSettings",
         ] {
             check(path, path);
         }

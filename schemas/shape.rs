@@ -4,8 +4,6 @@
 //! address that parsed, or a token. This is the place to look when asking what may be in a column.
 //! Never: knows a gateway's format.
 
-use std::fmt::Write;
-
 use arrow::array::RecordBatch;
 
 use crate::address::{self, Trusted};
@@ -37,6 +35,8 @@ pub(crate) struct Shaper {
     hosts: Texts,
     principals: Texts,
     objects: Texts,
+    /// Credentials by the gateway's own name for them.
+    named: Texts,
     buffers: Buffers,
     builder: EventBuilder,
 }
@@ -51,6 +51,7 @@ struct Buffers {
     trace_id: String,
     tenant: String,
     scopes: String,
+    spaced: String,
     method: String,
     country: String,
     endpoint: String,
@@ -77,6 +78,7 @@ impl Shaper {
             hosts: repeated(),
             principals: repeated(),
             objects: Texts::new(OBJECTS_MAX, OBJECT_CACHED_BYTES_MAX),
+            named: repeated(),
             buffers: Buffers::default(),
             builder: EventBuilder::new(),
         })
@@ -92,6 +94,9 @@ impl Shaper {
         let time = self.time(request, entry)?;
         let target = Target::of(request);
         let mut found = Found::default();
+        if target.has_userinfo {
+            found.add(Class::USERINFO);
+        }
         let Shaper { scrubber, buffers: b, .. } = self;
         let mut row = EventRow {
             time,
@@ -112,8 +117,8 @@ impl Shaper {
         row.path = target.path.map(|t| scrubber.scrub(t, &mut b.path, &mut found));
         row.query = target.query.map(|t| scrubber.scrub(t, &mut b.query, &mut found));
         row.referrer = request.referrer.map(|t| scrubber.scrub(t, &mut b.referrer, &mut found));
-        row.request_id = request.request_id.map(|t| scrubber.scrub(short(t), &mut b.request_id, &mut found));
-        row.trace_id = request.trace_id.map(|t| scrubber.scrub(short(t), &mut b.trace_id, &mut found));
+        row.request_id = request.request_id.map(|t| short(scrubber.scrub(t, &mut b.request_id, &mut found)));
+        row.trace_id = request.trace_id.map(|t| short(scrubber.scrub(t, &mut b.trace_id, &mut found)));
         row.country = request.country.and_then(|c| country(c, &mut b.country));
         row.tls_version = request.tls_version.and_then(tls_version);
 
@@ -131,8 +136,7 @@ impl Shaper {
             .then(|| self.objects.get(&b.identifiers, |ids| learn_token(key, Domain::Object, ids)).kept.as_str());
 
         if let Some((ip, source)) = address::client(request.peer, request.forwarded, &self.trusted) {
-            b.client_ip.clear();
-            write!(b.client_ip, "{ip}").expect("writing to a string succeeds");
+            address::write(ip, &mut b.client_ip);
             (row.client_ip, row.client_ip_source) = (Some(b.client_ip.as_str()), Some(source));
         }
 
@@ -140,6 +144,12 @@ impl Shaper {
         let used = used.map(|(origin, raw)| self.credentials.get(origin, raw, key, scrubber));
         if let Some(used) = used {
             take_credential(used, &mut row, &mut found);
+        }
+        if row.credential.is_none()
+            && let Some(id) = request.credential_id
+        {
+            // The gateway took the secret out of its log; its own name for the credential tells it apart as well.
+            row.credential = Some(&self.named.get(id, |id| learn_token(key, Domain::Credential, id)).kept);
         }
         let principal = request.principal.or(used.and_then(|u| u.principal.as_deref()));
         if let Some(principal) = principal {
@@ -149,11 +159,11 @@ impl Shaper {
             let named = request.principal.map(|_| request.principal_kind.unwrap_or("user"));
             row.principal_kind = named.and_then(principal_kind).or(used.and_then(|u| u.principal_kind));
         }
-        row.tenant = request.tenant.map(|t| scrubber.scrub(short(t), &mut b.tenant, &mut found));
+        row.tenant = request.tenant.map(|t| short(scrubber.scrub(t, &mut b.tenant, &mut found)));
         row.tenant = row.tenant.or(used.and_then(|u| u.tenant.as_deref())).or(self.tenant.as_deref());
-        row.scopes = request.scopes.map(|t| scrubber.scrub(t, &mut b.scopes, &mut found));
+        row.scopes = request.scopes.map(|t| spaced(scrubber.scrub(t, &mut b.scopes, &mut found), &mut b.spaced));
         row.scopes = row.scopes.or(used.and_then(|u| u.scopes.as_deref()));
-        row.auth_result = auth_result(&row, used.is_some() || request.principal.is_some());
+        row.auth_result = auth_result(&row, used.is_some() || row.credential.is_some() || request.principal.is_some());
         found.names(&mut b.names);
         row.redactions = &b.names;
         self.builder.append(&row);
@@ -199,6 +209,21 @@ fn upper<'b>(method: &'b str, buffer: &'b mut String) -> &'b str {
     buffer
 }
 
+/// Scopes with spaces between them, as OAuth has them; gateways write commas, too.
+fn spaced<'b>(scopes: &'b str, buffer: &'b mut String) -> &'b str {
+    if !scopes.contains(',') {
+        return scopes;
+    }
+    buffer.clear();
+    for scope in scopes.split([',', ' ']).filter(|scope| !scope.is_empty()) {
+        if !buffer.is_empty() {
+            buffer.push(' ');
+        }
+        buffer.push_str(scope);
+    }
+    buffer
+}
+
 /// ISO 3166-1 alpha-2, upper case; `-`, `XX` and longer names say nothing.
 fn country<'b>(text: &str, buffer: &'b mut String) -> Option<&'b str> {
     let is_code = text.len() == 2 && text.bytes().all(|b| b.is_ascii_alphabetic()) && !text.eq_ignore_ascii_case("xx");
@@ -207,15 +232,15 @@ fn country<'b>(text: &str, buffer: &'b mut String) -> Option<&'b str> {
     is_code.then_some(buffer.as_str())
 }
 
-/// The versions there are, by the names gateways give them.
+/// The versions there are, by the names and numbers gateways give them.
 fn tls_version(text: &str) -> Option<&'static str> {
     let digits: &str = text.trim_start_matches(|c: char| !c.is_ascii_digit());
     let is_ssl = text.len() >= 3 && text.as_bytes()[..3].eq_ignore_ascii_case(b"ssl");
     match digits {
-        "1.3" | "1_3" => Some("TLSv1.3"),
-        "1.2" | "1_2" => Some("TLSv1.2"),
-        "1.1" | "1_1" => Some("TLSv1.1"),
-        "1" | "1.0" | "1_0" if !is_ssl => Some("TLSv1"),
+        "1.3" | "1_3" | "772" => Some("TLSv1.3"),
+        "1.2" | "1_2" | "771" => Some("TLSv1.2"),
+        "1.1" | "1_1" | "770" => Some("TLSv1.1"),
+        "1" | "1.0" | "1_0" | "769" if !is_ssl => Some("TLSv1"),
         "3" | "3.0" if is_ssl => Some("SSLv3"),
         _ => None,
     }
@@ -236,11 +261,18 @@ fn learn_host(raw: &str, scrubber: &mut Scrubber) -> Known {
         None => raw,
     };
     let host = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) => name,
+        Some((name, port))
+            if port.bytes().all(|b| b.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) =>
+        {
+            name
+        }
         _ => host,
     };
-    let lower = short(host).to_ascii_lowercase();
-    known.kept = scrubber.scrub(&lower, &mut String::new(), &mut known.found).to_string();
+    // Scrubbed before it is lowered: shapes have their case.
+    known.kept = short(scrubber.scrub(host, &mut String::new(), &mut known.found)).to_string();
+    if known.found.is_empty() {
+        known.kept.make_ascii_lowercase();
+    }
     known
 }
 
@@ -260,8 +292,7 @@ fn learn_principal(raw: &str, tokenise: bool, key: &TokenKey, scrubber: &mut Scr
         return learn_token(key, Domain::Principal, raw);
     }
     let mut known = Known::default();
-    let kept = scrubber.scrub(short(raw), &mut String::new(), &mut known.found).to_string();
-    known.kept = kept;
+    known.kept = short(scrubber.scrub(raw, &mut String::new(), &mut known.found)).to_string();
     if !known.found.is_empty() {
         let token = key.token(Domain::Principal, raw.to_lowercase().as_bytes());
         let mut email = Found::default();
@@ -274,7 +305,13 @@ fn learn_principal(raw: &str, tokenise: bool, key: &TokenKey, scrubber: &mut Scr
 
 /// Writes `METHOD /template` and the identifiers of the path. Templates come from the scrubbed path, identifiers (which
 /// only ever become a token) from the raw one.
-fn endpoint(method: Option<&str>, raw: Option<&str>, scrubbed: Option<&str>, out: &mut String, identifiers: &mut String) {
+fn endpoint(
+    method: Option<&str>,
+    raw: Option<&str>,
+    scrubbed: Option<&str>,
+    out: &mut String,
+    identifiers: &mut String,
+) {
     out.clear();
     identifiers.clear();
     let (Some(raw), Some(scrubbed)) = (raw, scrubbed) else { return };
@@ -321,7 +358,6 @@ fn credential_of<'r>(request: &Request<'r>, query: Option<&'r str>, found: &mut 
         .or_else(|| query.filter(|_| !found.is_empty()).and_then(credential::in_query))
         .or_else(|| request.cookie.and_then(credential::session_cookie).map(|raw| (Origin::Session, raw)))
         .or_else(|| request.certificate.map(|raw| (Origin::Certificate, raw)))
-        .or_else(|| request.credential_id.map(|raw| (Origin::Gateway, raw)))
 }
 
 fn take_credential<'c>(used: &'c Credential, row: &mut EventRow<'c>, found: &mut Found) {

@@ -72,7 +72,8 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
     }
     let respond = job.rules.iter().map(|rule| (rule.id.clone(), rule.respond.clone())).collect();
     let engine = engine(job.rules, snapshot.as_deref())?;
-    let reader = Reader::new((job.open)(positions)?, normalisers(&job.sources, &job.keys)?, Arc::new(Controls::default()));
+    let reader =
+        Reader::new((job.open)(positions)?, normalisers(&job.sources, &job.keys)?, Arc::new(Controls::default()));
     let mut outlets = job.outlets;
     if let Some(outbox) = job.outbox {
         outlets.push(Box::new(ToOutbox { outbox, respond, runtime: runtime.clone(), clock }));

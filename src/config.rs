@@ -87,7 +87,9 @@ pub struct KeyRef {
 /// Fetches a secret; a trailing newline of a file does not belong to it.
 pub fn resolve(secret: &SecretRef) -> anyhow::Result<String> {
     let value = match secret {
-        SecretRef::Env(name) => std::env::var(name).with_context(|| format!("the environment variable {name} is not set"))?,
+        SecretRef::Env(name) => {
+            std::env::var(name).with_context(|| format!("the environment variable {name} is not set"))?
+        }
         SecretRef::File(path) => std::fs::read_to_string(path).with_context(|| path.clone())?,
     };
     let value = value.trim_end_matches(['\r', '\n']);
@@ -184,8 +186,7 @@ impl KafkaSection {
         config.tls = self.tls.as_ref().map(|t| Tls { ca: t.ca.clone(), cert: t.cert.clone(), key: t.key.clone() });
         if let Some(sasl) = &self.sasl {
             let password = resolve(&sasl.password).context("kafka.sasl.password")?;
-            config.sasl =
-                Some(Sasl { mechanism: sasl.mechanism.clone(), username: sasl.username.clone(), password });
+            config.sasl = Some(Sasl { mechanism: sasl.mechanism.clone(), username: sasl.username.clone(), password });
         }
         config.idle_after_ms = self.idle_after.us.unsigned_abs() / 1000;
         config.extra = self.properties.clone();

@@ -48,7 +48,8 @@ pub fn check(config: &Config) -> anyhow::Result<Parts> {
     for section in &config.sources {
         let normaliser = normaliser_config(section).with_context(|| format!("sources: {}", section.name))?;
         // Building one finds what is wrong; the real one gets the real keys.
-        Normaliser::new(&normaliser, &Keys::new("check", b"check")).with_context(|| format!("sources: {}", section.name))?;
+        Normaliser::new(&normaliser, &Keys::new("check", b"check"))
+            .with_context(|| format!("sources: {}", section.name))?;
         sources.push(normaliser);
         if let Some(topic) = &section.kafka {
             let built = topic.build(&config.instance).with_context(|| format!("sources: {}", section.name))?;
@@ -155,8 +156,12 @@ fn open(
     for section in &config.sources {
         let limits = ReadLimits::default();
         let source: Box<dyn Source> = match (kafka.get(&section.name), &section.files) {
-            (Some(topic), _) => Box::new(KafkaSource::new(topic.clone(), &section.name, limits, positions.clone(), clock::system())?),
-            (None, Some(files)) => Box::new(FileSource::new(files, &section.name, limits, positions.clone(), clock::system())?),
+            (Some(topic), _) => {
+                Box::new(KafkaSource::new(topic.clone(), &section.name, limits, positions.clone(), clock::system())?)
+            }
+            (None, Some(files)) => {
+                Box::new(FileSource::new(files, &section.name, limits, positions.clone(), clock::system())?)
+            }
             (None, None) => bail!("sources: {}: neither kafka nor files", section.name),
         };
         sources.push(Named { name: section.name.clone(), source });

@@ -22,7 +22,9 @@ const BYSTANDER: &str = "198.51.100.20";
 fn request(nginx: &Nginx, path: &str, client: &str) -> String {
     let address = nginx.url().replace("http://", "");
     let mut stream = TcpStream::connect(&address).expect("nginx listens");
-    let text = format!("GET {path} HTTP/1.1\r\nHost: api.example.com\r\nX-Forwarded-For: {client}\r\nConnection: close\r\n\r\n");
+    let text = format!(
+        "GET {path} HTTP/1.1\r\nHost: api.example.com\r\nX-Forwarded-For: {client}\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(text.as_bytes()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("answered");

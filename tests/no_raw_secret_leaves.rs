@@ -14,7 +14,11 @@ use common::program::{self, gatewatch, path, query};
 /// Class and an invented secret of it. Each has a core that nothing else contains.
 fn canaries() -> Vec<(&'static str, String)> {
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
-    let jwt = format!("{}.{}.Q0FOQVJZ-jwt-signature-not-real-7741", part("{\"alg\":\"HS256\"}"), part("{\"sub\":\"canary-subject\"}"));
+    let jwt = format!(
+        "{}.{}.Q0FOQVJZ-jwt-signature-not-real-7741",
+        part("{\"alg\":\"HS256\"}"),
+        part("{\"sub\":\"canary-subject\"}")
+    );
     vec![
         ("password", "canary-password-8812".to_owned()),
         ("jwt", jwt),
@@ -49,10 +53,20 @@ fn records(kind: &str, class: &str, value: &str) -> Vec<String> {
     let record = |target: &String| {
         let target = serde_json::to_string(target).expect("a string is JSON");
         match kind {
-            "combined" => format!("192.0.2.7 - - [05/Jan/2026:10:00:00 +0000] \"GET {} HTTP/1.1\" 200 12 \"https://app.example.com{}\" \"agent\"", unquote(&target), unquote(&target)),
-            "nginx_json" => format!("{{\"time_iso8601\":\"2026-01-05T10:00:00+00:00\",\"remote_addr\":\"192.0.2.7\",\"request_method\":\"GET\",\"request_uri\":{target},\"status\":401,\"http_authorization\":{free},\"http_cookie\":{free},\"http_user_agent\":{free},\"http_referer\":{free},\"request_id\":{free},\"host\":\"api.example.com\"}}"),
-            "kong" => format!("{{\"started_at\":1767607200000,\"client_ip\":\"192.0.2.7\",\"latencies\":{{\"request\":5}},\"request\":{{\"method\":\"GET\",\"uri\":{target},\"size\":10,\"headers\":{{\"authorization\":{free},\"cookie\":{free},\"x-api-key\":{free},\"user-agent\":{free},\"referer\":{free},\"x-unknown\":{free}}}}},\"response\":{{\"status\":401,\"size\":20}},\"consumer\":{{\"username\":{free}}}}}"),
-            "envoy" => format!("{{\"start_time\":\"2026-01-05T10:00:00.000Z\",\"method\":\"GET\",\"path\":{target},\"response_code\":401,\"duration\":5,\"bytes_sent\":1,\"bytes_received\":1,\"downstream_remote_address\":\"192.0.2.7:1234\",\"user_agent\":{free},\"request_id\":{free},\"authority\":\"api.example.com\",\"x_forwarded_for\":{free}}}"),
+            "combined" => format!(
+                "192.0.2.7 - - [05/Jan/2026:10:00:00 +0000] \"GET {} HTTP/1.1\" 200 12 \"https://app.example.com{}\" \"agent\"",
+                unquote(&target),
+                unquote(&target)
+            ),
+            "nginx_json" => format!(
+                "{{\"time_iso8601\":\"2026-01-05T10:00:00+00:00\",\"remote_addr\":\"192.0.2.7\",\"request_method\":\"GET\",\"request_uri\":{target},\"status\":401,\"http_authorization\":{free},\"http_cookie\":{free},\"http_user_agent\":{free},\"http_referer\":{free},\"request_id\":{free},\"host\":\"api.example.com\"}}"
+            ),
+            "kong" => format!(
+                "{{\"started_at\":1767607200000,\"client_ip\":\"192.0.2.7\",\"latencies\":{{\"request\":5}},\"request\":{{\"method\":\"GET\",\"uri\":{target},\"size\":10,\"headers\":{{\"authorization\":{free},\"cookie\":{free},\"x-api-key\":{free},\"user-agent\":{free},\"referer\":{free},\"x-unknown\":{free}}}}},\"response\":{{\"status\":401,\"size\":20}},\"consumer\":{{\"username\":{free}}}}}"
+            ),
+            "envoy" => format!(
+                "{{\"start_time\":\"2026-01-05T10:00:00.000Z\",\"method\":\"GET\",\"path\":{target},\"response_code\":401,\"duration\":5,\"bytes_sent\":1,\"bytes_received\":1,\"downstream_remote_address\":\"192.0.2.7:1234\",\"user_agent\":{free},\"request_id\":{free},\"authority\":\"api.example.com\",\"x_forwarded_for\":{free}}}"
+            ),
             other => panic!("no kind {other}"),
         }
     };
@@ -100,7 +114,18 @@ fn canaries_in_every_source_are_in_nothing_that_is_written() {
         let alerts = folder.path().join("alerts.jsonl");
         let output = gatewatch()
             .env("GATEWATCH_LOG", "trace")
-            .args(["replay", path(&log), "--source", kind, "--data-dir", path(&data), "--alerts", path(&alerts), "--summary", "-"])
+            .args([
+                "replay",
+                path(&log),
+                "--source",
+                kind,
+                "--data-dir",
+                path(&data),
+                "--alerts",
+                path(&alerts),
+                "--summary",
+                "-",
+            ])
             .output()
             .expect("the program runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -60,7 +60,13 @@ impl Setup {
         let text = fs::read_to_string(&self.config).expect("written before");
         let changed: Vec<String> = text
             .lines()
-            .map(|line| if line.trim_start().starts_with("idle_after:") { format!("      idle_after: {span}") } else { line.to_owned() })
+            .map(|line| {
+                if line.trim_start().starts_with("idle_after:") {
+                    format!("      idle_after: {span}")
+                } else {
+                    line.to_owned()
+                }
+            })
             .collect();
         fs::write(&self.config, changed.join("\n")).expect("the configuration is written");
     }
@@ -81,7 +87,8 @@ fn produce(broker: &Broker, topic: &str, traffic: &mut Traffic, count: u64) {
         line.clear();
         assert!(traffic.next_line(&mut line), "the traffic is long enough");
         let text = line.trim_ascii_end();
-        let partition = text.iter().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte))) % PARTITIONS as u32;
+        let partition =
+            text.iter().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte))) % PARTITIONS as u32;
         send(&producer, topic, partition as i32, Given::value(text));
     }
     producer.flush(Duration::from_secs(60)).expect("delivered");
@@ -98,7 +105,10 @@ fn tellings(data: &Path) -> Vec<serde_json::Value> {
 
 fn each_record_is_there_once(data: &Path) {
     assert_eq!(number(data, "select count(*) from events"), RECORDS as i64);
-    assert_eq!(number(data, "select count(*) from (select distinct partition, \"offset\" from events)"), RECORDS as i64);
+    assert_eq!(
+        number(data, "select count(*) from (select distinct partition, \"offset\" from events)"),
+        RECORDS as i64
+    );
     assert_eq!(number(data, "select count(*) from rejects"), 0);
 }
 

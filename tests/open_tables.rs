@@ -10,10 +10,8 @@ use program::{number, path, run};
 
 /// A virtual environment with the readers, made by `scripts/python-readers.sh`.
 fn python() -> PathBuf {
-    let cache = std::env::var("XDG_CACHE_HOME").map_or_else(
-        |_| PathBuf::from(std::env::var("HOME").expect("a home folder")).join(".cache"),
-        PathBuf::from,
-    );
+    let cache = std::env::var("XDG_CACHE_HOME")
+        .map_or_else(|_| PathBuf::from(std::env::var("HOME").expect("a home folder")).join(".cache"), PathBuf::from);
     let python = cache.join("gatewatch/python/bin/python");
     assert!(python.exists(), "{} is missing; run scripts/python-readers.sh", python.display());
     python

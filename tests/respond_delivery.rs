@@ -17,6 +17,8 @@ use common::receiver::{End, Receiver, Reply, SECRET};
 use common::{wall_clock, wall_us};
 use gatewatch::respond::breaker::Position;
 use gatewatch::respond::{Clock, Outbox};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use schemas::Alert;
 
 const PLENTY: Duration = Duration::from_secs(30);
@@ -405,4 +407,89 @@ async fn a_redirect_is_not_followed() {
     tell(&outbox, &[an_alert()], &["case"], wall_us()).await;
     outbox.drain(PLENTY).await.expect("drains");
     assert_eq!(step_names(&outbox).await, ["planned", "sent", "failed", "parked"]);
+}
+
+#[tokio::test]
+async fn two_loops_share_the_work() {
+    let rig = Rig::new("concurrency = 8").await;
+    let outbox = rig.outbox().await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn(Arc::clone(&outbox).run(stopped));
+    for n in 0..50 {
+        let open = opening(&format!("al-{n}"), "203.0.113.7", wall_us());
+        tell(&outbox, &[open.clone(), closing(&open)], &["case"], wall_us()).await;
+    }
+    assert_eq!(outbox.drain(PLENTY).await.expect("drains"), 0);
+    stop.send(true).expect("it listens");
+    running.await.expect("it stops");
+    assert_eq!((rig.receiver.seen().len(), rig.receiver.effects().len()), (100, 100));
+    rig.clean();
+}
+
+#[tokio::test]
+async fn forgetting_keeps_what_still_matters() {
+    let rig = Rig::new("attempts_max = 1").await;
+    rig.receiver.script([Reply::accept(), Reply::status(400)]);
+    let outbox = rig.outbox().await;
+    for id in ["al-done", "al-parked", "al-new"] {
+        tell(&outbox, &[opening(id, "203.0.113.7", wall_us())], &["case"], wall_us()).await;
+        assert_eq!(outbox.drain(PLENTY).await.expect("drains"), 0);
+    }
+    let before = steps(&outbox).await;
+    let new_us = before.iter().find(|step| step.alert_id == "al-new").expect("a step").time_us;
+    let parked_through = before.iter().rfind(|step| step.alert_id == "al-parked").expect("a step").seq;
+    assert_eq!(outbox.forget(new_us, parked_through - 1).await.expect("forgets"), 1);
+    let left: Vec<(String, String)> = steps(&outbox).await.into_iter().map(|step| (step.alert_id, step.step)).collect();
+    let expected = [("al-parked", "parked"), ("al-new", "planned"), ("al-new", "sent"), ("al-new", "delivered")];
+    assert_eq!(left, expected.map(|(alert, step)| (alert.to_owned(), step.to_owned())));
+    assert_eq!(outbox.parked(None, 10).await.expect("parked").len(), 1);
+    // What is forgotten is new again; what is not, is known.
+    let again = ["al-done", "al-parked", "al-new"].map(|id| opening(id, "203.0.113.7", wall_us()));
+    assert_eq!(tell(&outbox, &again, &["case"], wall_us()).await, 1);
+}
+
+/// Promise 2 at random: alerts told again and again, a receiver that fails in every passing way, deliveries cut off,
+/// processes replaced. In the end each telling had its effect once, the opening before the closing.
+#[tokio::test]
+async fn whatever_happens_each_telling_has_its_effect_once() {
+    for seed in 0..12 {
+        println!("seed {seed}");
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let rig = Rig::new("attempts_max = 1000\nbreaker_failures = 1000\ntimeout = \"50ms\"").await;
+        rig.receiver.script((0..80).map(|_| passing_failure(&mut rng)));
+        let opens: Vec<Alert> = (0..8).map(|n| opening(&format!("al-{n}"), "203.0.113.7", wall_us())).collect();
+        let mut outbox = rig.outbox().await;
+        for _ in 0..10 {
+            let open = &opens[rng.random_range(0..opens.len())];
+            let both = [open.clone(), closing(open)];
+            tell(&outbox, &both[..rng.random_range(1..=2)], &["case"], wall_us()).await;
+            outbox.drain(Duration::from_millis(rng.random_range(1..40))).await.expect("drains");
+            if rng.random_bool(0.3) {
+                outbox = rig.outbox().await;
+            }
+        }
+        let all: Vec<Alert> = opens.iter().flat_map(|open| [open.clone(), closing(open)]).collect();
+        tell(&outbox, &all, &["case"], wall_us()).await;
+        assert_eq!(outbox.drain(PLENTY).await.expect("drains"), 0, "seed {seed}");
+        rig.clean();
+        for open in &opens {
+            let effects = rig.receiver.effects();
+            let mine = effects.iter().filter(|effect| effect.body["data"]["id"] == open.id.as_str());
+            let types: Vec<&str> = mine.map(|effect| effect.body["type"].as_str().expect("a type")).collect();
+            assert_eq!(types, ["alert.open", "alert.closed"], "seed {seed}, {}", open.id);
+        }
+    }
+}
+
+fn passing_failure(rng: &mut ChaCha8Rng) -> Reply {
+    match rng.random_range(0..8) {
+        0 => Reply::status(500),
+        1 => Reply::status(503),
+        2 => Reply::retry_after(429, "0"),
+        3 => Reply::status(409),
+        4 => Reply::lost(End::Reset),
+        5 => Reply::lost(End::AfterHeaders),
+        6 => Reply::accept().after(Duration::from_millis(80)),
+        _ => Reply::accept(),
+    }
 }

@@ -25,7 +25,12 @@ fn the_demo_finds_every_planted_attack_and_alerts_on_no_look_alike() {
 fn a_replay_of_the_same_file_adds_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let log = folder.path().join("access.log");
-    let line = |n: usize| format!("192.0.2.7 - - [05/Jan/2026:10:00:{:02} +0000] \"GET /v1/orders/{n} HTTP/1.1\" 200 12 \"-\" \"curl/8.5.0\"\n", n % 60);
+    let line = |n: usize| {
+        format!(
+            "192.0.2.7 - - [05/Jan/2026:10:00:{:02} +0000] \"GET /v1/orders/{n} HTTP/1.1\" 200 12 \"-\" \"curl/8.5.0\"\n",
+            n % 60
+        )
+    };
     fs::write(&log, (0..30).map(line).collect::<String>()).expect("written");
     let data = folder.path().join("data");
     let replay = || run(&["replay", path(&log), "--source", "combined", "--data-dir", path(&data), "--summary", "-"]);

@@ -71,7 +71,7 @@ pub struct Judgement {
     pub spread: f64,
     /// Signed distance: negative below the expected value. For amounts it is measured on the log scale.
     pub sigmas: f64,
-    /// Probability of a window at least this far out in the watched direction.
+    /// Probability of a window at least this far out in the watched direction; 1 within one spread.
     pub tail: f64,
     pub breach: bool,
 }

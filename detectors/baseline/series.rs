@@ -43,7 +43,7 @@ const VALUE_MAX: f64 = 1e150;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SeriesParams {
-    /// Score from which a point is an alert. 0.46 is a tail of about 4 in 10,000 of this series' own history.
+    /// Score from which a point is an alert. 0.44 is a tail of about 7 in 10,000 of this series' own history.
     pub alert_score: f64,
     /// Points the long-run statistics remember.
     pub memory: f64,
@@ -53,7 +53,7 @@ pub struct SeriesParams {
 
 impl Default for SeriesParams {
     fn default() -> Self {
-        SeriesParams { alert_score: 0.46, memory: 4096.0, calm_points: 200.0 }
+        SeriesParams { alert_score: 0.44, memory: 4096.0, calm_points: 200.0 }
     }
 }
 

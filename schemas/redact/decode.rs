@@ -171,9 +171,8 @@ pub(crate) fn base64_whole(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
         if group.iter().any(|&b| !is_base64(b)) || group.len() == 1 {
             return None;
         }
-        let bits = (0..4).fold(0u32, |bits, i| {
-            bits << 6 | group.get(i).map_or(0, |&b| u32::from(SEXTETS[usize::from(b)]))
-        });
+        let bits =
+            (0..4).fold(0u32, |bits, i| bits << 6 | group.get(i).map_or(0, |&b| u32::from(SEXTETS[usize::from(b)])));
         out.extend_from_slice(&[(bits >> 16) as u8, (bits >> 8) as u8, bits as u8][..group.len() - 1]);
     }
     Some(())

@@ -257,7 +257,8 @@ fn userinfo(bytes: &[u8], at: usize) -> Option<Finding> {
 }
 
 fn email(bytes: &[u8], at: usize) -> Option<Finding> {
-    let local = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'%' | b'+' | b'-' | b'\'') || *b >= 0x80;
+    let local =
+        |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'%' | b'+' | b'-' | b'\'') || *b >= 0x80;
     let domain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-') || *b >= 0x80;
     let start = bytes[..at].iter().rposition(|b| !local(b)).map_or(0, |i| i + 1);
     let mut end = bytes[at + 1..].iter().position(|b| !domain(b)).map_or(bytes.len(), |i| at + 1 + i);

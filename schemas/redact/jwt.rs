@@ -25,8 +25,29 @@ pub(crate) struct Claims {
 
 /// Algorithms by the names of RFC 7518, 8037 and 8812; anything else is `other`, since an attacker may write anything.
 static ALGORITHMS: &[&str] = &[
-    "none", "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512",
-    "EdDSA", "ES256K", "dir", "RSA-OAEP", "RSA-OAEP-256", "A128KW", "A256KW", "ECDH-ES", "A128GCMKW", "A256GCMKW",
+    "none",
+    "HS256",
+    "HS384",
+    "HS512",
+    "RS256",
+    "RS384",
+    "RS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "EdDSA",
+    "ES256K",
+    "dir",
+    "RSA-OAEP",
+    "RSA-OAEP-256",
+    "A128KW",
+    "A256KW",
+    "ECDH-ES",
+    "A128GCMKW",
+    "A256GCMKW",
 ];
 
 /// The claims, when `token` has the form of a JWT: dotted parts, the first of them a JSON object in base64url.
@@ -53,7 +74,8 @@ fn object(part: &str) -> Option<Map<String, Value>> {
 
 fn algorithm(value: &Value) -> &'static str {
     let name = value.as_str().unwrap_or("other");
-    let known = ALGORITHMS.iter().find(|known| **known == name || (**known == "none" && name.eq_ignore_ascii_case("none")));
+    let known =
+        ALGORITHMS.iter().find(|known| **known == name || (**known == "none" && name.eq_ignore_ascii_case("none")));
     known.unwrap_or(&"other")
 }
 

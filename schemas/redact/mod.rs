@@ -3,7 +3,7 @@
 //! Promises: what is found, in the text as it stands or behind percent escapes, backslash escapes, base64 and JSON in
 //! JSON, is replaced by `[REDACTED:class]` (cards by `****-1234`, e-mail addresses by `n***@[REDACTED:email]`); found
 //! only in a decoded form, the whole enclosing value goes. What is returned, decoded again, holds nothing any more: if
-//! it would, the whole text goes. A text with nothing to find is returned as it is, without allocating.
+//! it would, the whole text goes. Control characters are printed as `\x1b`. A text with nothing to find is returned as it is, without allocating.
 //! Never: guesses secrets that have neither a telling key nor a known shape.
 
 mod classes;
@@ -23,7 +23,7 @@ pub(crate) use find::{floor, is_placeholder};
 
 use crate::limits::{DECODE_DEPTH_MAX, FINDINGS_MAX, SEARCH_BYTES_MAX, TEXT_BYTES_MAX};
 use find::Finding;
-use profile::{AT, BACKSLASH, CARD_DIGITS_MIN, PAIR, PERCENT, Profile, RUN_MIN, SPACE};
+use profile::{AT, BACKSLASH, CARD_DIGITS_MIN, CONTROL, PAIR, PERCENT, Profile, RUN_MIN, SPACE};
 
 /// A text without its secrets and personal data. Borrowed, without any allocation, when there was nothing to remove.
 pub fn scrub(text: &str) -> Cow<'_, str> {
@@ -69,7 +69,7 @@ impl Scrubber {
         self.search(window, profile, 0, &mut findings);
         let residue = profile.has(PERCENT | BACKSLASH);
         let mut kept = text;
-        if !findings.is_empty() || text.len() > TEXT_BYTES_MAX || residue {
+        if !findings.is_empty() || text.len() > TEXT_BYTES_MAX || residue || profile.has(CONTROL) {
             rewrite(window, &mut findings, out, found);
             if residue && let Some(class) = self.hidden(out) {
                 found.add(class);
@@ -163,13 +163,24 @@ impl Scrubber {
             while at < bytes.len() && decode::is_base64(bytes[at]) {
                 at += 1;
             }
-            if at - start >= RUN_MIN as usize {
-                decode::base64(&bytes[start..at], start, &mut scratch, &mut |piece, plain| {
-                    if let Some(class) = self.first_in(plain, depth + 1) {
-                        let (start, end) = widen(bytes, piece.start, piece.end);
-                        findings.push(Finding { start, end, class, whole: true });
-                    }
-                });
+            let run = &bytes[start..at];
+            if run.len() < RUN_MIN as usize {
+                continue;
+            }
+            let mut found = |piece: decode::Decoded, plain: &str| {
+                if let Some(class) = self.first_in(plain, depth + 1) {
+                    let (start, end) = widen(bytes, piece.start, piece.end);
+                    findings.push(Finding { start, end, class, whole: true });
+                }
+            };
+            decode::base64(run, start, &mut scratch, &mut found);
+            // `/` may be a character of base64 or stand between two values: look both ways.
+            let mut from = start;
+            for piece in run.split(|&b| b == b'/').filter(|piece| piece.len() < run.len()) {
+                if piece.len() >= RUN_MIN as usize {
+                    decode::base64(piece, from, &mut scratch, &mut found);
+                }
+                from += piece.len() + 1;
             }
         }
         self.texts.push(scratch);
@@ -197,8 +208,27 @@ impl Scrubber {
 fn is_delimiter(b: u8) -> bool {
     matches!(
         b,
-        b'&' | b';' | b'?' | b'#' | b'/' | b'=' | b' ' | b'\t' | b'\r' | b'\n' | b'"' | b'\'' | b',' | b'<' | b'>'
-            | b'(' | b')' | b'|' | b'{' | b'}' | b'[' | b']'
+        b'&' | b';'
+            | b'?'
+            | b'#'
+            | b'/'
+            | b'='
+            | b' '
+            | b'\t'
+            | b'\r'
+            | b'\n'
+            | b'"'
+            | b'\''
+            | b','
+            | b'<'
+            | b'>'
+            | b'('
+            | b')'
+            | b'|'
+            | b'{'
+            | b'}'
+            | b'['
+            | b']'
     )
 }
 
@@ -224,15 +254,28 @@ fn rewrite(text: &str, findings: &mut Vec<Finding>, out: &mut String, found: &mu
     let mut i = 0;
     while i < findings.len() && findings[i].start < limit {
         let merged = merge(findings, &mut i);
-        out.push_str(&text[at..merged.start]);
+        push_printable(&text[at..merged.start], out);
         write_replacement(text, merged, out);
         at = merged.end;
     }
     if at < limit {
-        out.push_str(&text[at..limit]);
+        push_printable(&text[at..limit], out);
     }
     if limit < text.len() {
         out.push('…');
+    }
+}
+
+/// Appends `text`, control characters as `\x1b`.
+fn push_printable(text: &str, out: &mut String) {
+    for piece in text.split_inclusive(|c: char| c.is_ascii_control()) {
+        match piece.chars().next_back() {
+            Some(last) if last.is_ascii_control() => {
+                out.push_str(&piece[..piece.len() - 1]);
+                out.push_str(&format!("\\x{:02x}", u32::from(last)));
+            }
+            _ => out.push_str(piece),
+        }
     }
 }
 

@@ -10,6 +10,8 @@ pub(crate) const BACKSLASH: u16 = 4;
 pub(crate) const PAIR: u16 = 8;
 /// White space or `+`, as in `Bearer x`.
 pub(crate) const SPACE: u16 = 16;
+/// A control character: printed as `\\x1b`, lest it does something to a terminal or a database.
+pub(crate) const CONTROL: u16 = 512;
 const DIGIT: u16 = 32;
 /// Between the digits of a card number.
 const SEPARATOR: u16 = 64;
@@ -42,7 +44,8 @@ const fn table() -> [u16; 256] {
             b'-' => SEPARATOR,
             b'+' => SEPARATOR | SPACE,
             b' ' => SEPARATOR | SPACE,
-            b'\t' | b'\n' | b'\r' => SPACE,
+            b'\t' | b'\n' | b'\r' => SPACE | CONTROL,
+            0..0x20 | 0x7f => CONTROL,
             b'@' => AT,
             b'%' => PERCENT,
             b'\\' => BACKSLASH,
@@ -95,7 +98,7 @@ impl Profile {
     /// Nothing in it can be, name or hide a secret.
     #[inline]
     pub(crate) fn is_clean(self) -> bool {
-        self.flags & (AT | PERCENT | BACKSLASH | PAIR | SPACE) == 0
+        self.flags & (AT | PERCENT | BACKSLASH | PAIR | SPACE | CONTROL) == 0
             && self.run < RUN_MIN
             && self.digits < CARD_DIGITS_MIN
     }

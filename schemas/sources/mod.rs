@@ -72,7 +72,9 @@ pub enum SourceError {
     Kind { source_name: String, kind: String },
     #[error("source {source_name}: the kind mapping needs a mapping file")]
     NoMapping { source_name: String },
-    #[error("source {source_name}: trusted proxy {network:?}: expected a network such as 10.0.0.0/8, an address, or unix:")]
+    #[error(
+        "source {source_name}: trusted proxy {network:?}: expected a network such as 10.0.0.0/8, an address, or unix:"
+    )]
     Network { source_name: String, network: String },
     #[error(transparent)]
     Mapping(#[from] MappingError),
@@ -164,12 +166,32 @@ impl<'b> Reader<'_, 'b> {
     }
 }
 
-/// Reads `line` as a number of whole microseconds, bytes or the like: unsigned decimal, `-` is absent.
-pub(crate) fn count(text: &str) -> Result<Option<i64>, ()> {
-    match text {
-        "-" | "" => Ok(None),
-        _ if text.len() <= 18 && text.bytes().all(|b| b.is_ascii_digit()) => Ok(text.parse().ok()),
-        _ => Err(()),
+/// The largest size or number of rows that is believed (a terabyte), far above what a request moves; a longer number
+/// is a mistake, or a card number in the wrong place.
+pub(crate) const COUNT_MAX: i64 = 1 << 40;
+/// The longest time a request may take (30 days), in microseconds.
+pub(crate) const LATENCY_US_MAX: i64 = 30 * 86_400 * 1_000_000;
+
+/// Why a text is no count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoCount {
+    NoNumber,
+    /// Negative, or above `COUNT_MAX`.
+    OutOfRange,
+}
+
+/// Reads a whole number from 0 on; `-` and nothing are absent.
+pub(crate) fn count(text: &str) -> Result<Option<i64>, NoCount> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() {
+        return Ok(None);
+    }
+    if !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(NoCount::NoNumber);
+    }
+    match text.parse() {
+        Ok(number @ 0..=COUNT_MAX) => Ok(Some(number)),
+        _ => Err(NoCount::OutOfRange),
     }
 }
 
@@ -177,4 +199,3 @@ pub(crate) fn count(text: &str) -> Result<Option<i64>, ()> {
 pub(crate) fn present(text: &str) -> Option<&str> {
     (!text.is_empty() && text != "-").then_some(text)
 }
-

@@ -25,12 +25,16 @@ fn outcome(config: &SourceConfig, record: &str) -> Value {
     let mut outcomes: Vec<Value> = (0..normalised.events.num_rows())
         .map(|row| {
             let event = event_json(&normalised.events, row);
-            assert_eq!((&event["offset"], &event["partition"], &event["source"]), (&json!(7), &json!(3), &json!("case")));
+            assert_eq!(
+                (&event["offset"], &event["partition"], &event["source"]),
+                (&json!(7), &json!(3), &json!("case"))
+            );
             let kept = event.into_iter().filter(|(name, value)| !value.is_null() && !POSITION.contains(&name.as_str()));
             json!({"event": kept.collect::<Map<_, _>>()})
         })
         .collect();
-    outcomes.extend(normalised.rejects.iter().map(|r| json!({"reject": {"code": r.code.as_str(), "detail": r.detail}})));
+    outcomes
+        .extend(normalised.rejects.iter().map(|r| json!({"reject": {"code": r.code.as_str(), "detail": r.detail}})));
     if outcomes.len() == 1 { outcomes.remove(0) } else { Value::Array(outcomes) }
 }
 
@@ -75,8 +79,10 @@ fn check(kind: &str, path: &Path) -> usize {
 
 fn check_kind(kind: &str) {
     let folder = sources().join(kind).join("cases");
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(&folder).expect("each source has cases").map(|f| f.expect("a readable entry").path()).collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .expect("each source has cases")
+        .map(|f| f.expect("a readable entry").path())
+        .collect();
     files.retain(|file| file.extension().is_some_and(|e| e == "json"));
     files.sort();
     let cases: usize = files.iter().map(|file| check(kind, file)).sum();

@@ -94,7 +94,8 @@ fn fresh_folder(folder: &Path) -> anyhow::Result<()> {
     let marker = folder.join(MARKER);
     if marker.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
-    } else if folder.exists() && fs::read_dir(folder).with_context(|| format!("{}", folder.display()))?.next().is_some() {
+    } else if folder.exists() && fs::read_dir(folder).with_context(|| format!("{}", folder.display()))?.next().is_some()
+    {
         bail!("{}: is not empty and not from an earlier demo; expected a new folder, see --data-dir", folder.display());
     }
     fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;

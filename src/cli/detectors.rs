@@ -91,7 +91,9 @@ fn test(paths: &[PathBuf]) -> Result<(), Failure> {
         return Err(Failure::Failed(anyhow::anyhow!("{} cases do not hold", tally.broken)));
     }
     if tally.held == 0 {
-        return Err(usage(anyhow::anyhow!("there is no case; expected YAML files in a folder `cases` beside each detector")));
+        return Err(usage(anyhow::anyhow!(
+            "there is no case; expected YAML files in a folder `cases` beside each detector"
+        )));
     }
     Ok(())
 }

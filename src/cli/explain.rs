@@ -10,9 +10,9 @@ use schemas::{Normaliser, RawBatch, SourceConfig};
 use serde_json::{Value, json};
 
 use super::{Failure, usage};
+use crate::app::FromTheStart;
 use crate::config::{self, DetectorsSection};
 use crate::ingest::file::FileSource;
-use crate::app::FromTheStart;
 use crate::ingest::stdin::StdinSource;
 use crate::ingest::{Positions, ReadLimits, Signal, Source};
 use crate::{clock, keys, rules};
@@ -65,8 +65,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let section = DetectorsSection { paths: args.detectors.clone(), ..DetectorsSection::default() };
     let rules = rules::load(&section).map_err(usage)?;
     let engine = Engine::new(rules, EngineLimits::default())?;
-    let config =
-        source_config("explain", &args.source, args.mapping.as_deref(), &args.trusted_proxy).map_err(usage)?;
+    let config = source_config("explain", &args.source, args.mapping.as_deref(), &args.trusted_proxy).map_err(usage)?;
     let mut normaliser = Normaliser::new(&config, &keys::of_the_moment()?).map_err(usage)?;
     let (positions, limits): (Arc<dyn Positions>, _) = (Arc::new(FromTheStart), ReadLimits::default());
     let mut source: Box<dyn Source> = match args.file.as_deref() {
@@ -99,7 +98,8 @@ fn explain(
         lines.push((offset, json!({ "event": event, "matched": ids })));
     }
     for reject in &normalised.rejects {
-        let told = json!({ "code": reject.code, "detail": reject.detail, "offset": reject.offset, "length": reject.length });
+        let told =
+            json!({ "code": reject.code, "detail": reject.detail, "offset": reject.offset, "length": reject.length });
         lines.push((reject.offset, json!({ "reject": told })));
     }
     // Stable: the events of one record keep their order.

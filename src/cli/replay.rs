@@ -59,7 +59,7 @@ pub struct Args {
     #[arg(long, value_name = "CIDR")]
     trusted_proxy: Vec<String>,
     /// How far a record may come behind a later one and still be detected on.
-    #[arg(long, default_value = "5s", value_name = "SPAN")]
+    #[arg(long, default_value = "2m", value_name = "SPAN")]
     lateness: Span,
     /// Alerts as JSON Lines; - is standard output.
     #[arg(long, value_name = "FILE")]
@@ -105,11 +105,8 @@ impl Summary {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let section = DetectorsSection {
-        catalogue: !args.no_catalogue,
-        paths: args.detectors.clone(),
-        disabled: Vec::new(),
-    };
+    let section =
+        DetectorsSection { catalogue: !args.no_catalogue, paths: args.detectors.clone(), disabled: Vec::new() };
     let rules = rules::load(&section).map_err(usage)?;
     let inputs = inputs(&args.files).map_err(usage)?;
     let sources: Vec<SourceConfig> =
@@ -233,7 +230,11 @@ fn tell(args: &Args, summary: &Summary, data_dir: &Path) -> Result<(), Failure> 
     );
     output::stderr_line(&line);
     if !args.no_lake {
-        output::stderr_line(&format!("kept in {}; ask it with: gatewatch query --data-dir {} 'select * from alerts_latest'", data_dir.display(), data_dir.display()));
+        output::stderr_line(&format!(
+            "kept in {}; ask it with: gatewatch query --data-dir {} 'select * from alerts_latest'",
+            data_dir.display(),
+            data_dir.display()
+        ));
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ pub mod batch;
 pub mod file;
 pub mod kafka;
 pub mod lines;
+pub mod merged;
 pub mod stdin;
 pub mod unpack;
 
@@ -51,7 +52,8 @@ pub enum Signal {
     CaughtUp { lane: Lane },
     /// Nothing will come from this lane any more: end of file, or the partition was lost.
     Ended { lane: Lane },
-    /// The group takes these lanes away. Commit what was read of them, then call `release`.
+    /// The group takes these lanes away. Commit what was read of them, then call `release`; no `Ended` follows. The group
+    /// stands still until then.
     Revoking { lanes: Vec<Lane> },
 }
 

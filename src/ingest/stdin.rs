@@ -212,7 +212,8 @@ impl Arriving {
         match received {
             Ok(chunk) => chunk,
             Err(true) => Err(ErrorKind::WouldBlock.into()),
-            Err(false) => Ok(Vec::new()),
+            // The end is an empty chunk; without one the thread died.
+            Err(false) => Err(io::Error::other("reading ended unexpectedly")),
         }
     }
 }

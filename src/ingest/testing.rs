@@ -70,6 +70,22 @@ pub fn next(source: &mut dyn Source) -> Told {
     panic!("no signal within a minute");
 }
 
+/// Everything a source says until it is finished, with batches that follow each other joined.
+pub fn joined(source: &mut dyn Source) -> Vec<Told> {
+    let mut joined: Vec<Told> = Vec::new();
+    for told in all(source) {
+        match (joined.last_mut(), told) {
+            (Some(Told::Records(before, count, bytes, next)), Told::Records(lane, more, length, end))
+                if *before == lane =>
+            {
+                (*count, *bytes, *next) = (*count + more, *bytes + length, end);
+            }
+            (_, told) => joined.push(told),
+        }
+    }
+    joined
+}
+
 /// Everything a source says until it is finished.
 pub fn all(source: &mut dyn Source) -> Vec<Told> {
     let mut told = Vec::new();

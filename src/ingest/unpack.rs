@@ -26,16 +26,16 @@ const UNREADABLE: [(&[u8], &str); 6] = [
     (b"\xFE\xFF", "this is UTF-16 text: convert it first, for example with `iconv -f UTF-16 -t UTF-8`"),
 ];
 
-/// The records in `stream`, unpacked. Reads its first bytes.
+/// The records in `stream`, unpacked. Reads only as many of its first bytes as it takes to tell, so that a short line of
+/// a stream that goes on later is not held up.
 pub fn unpack<R: Read + Send + 'static>(mut stream: R) -> io::Result<Box<dyn Read + Send>> {
     let mut first = Vec::with_capacity(8);
-    stream.by_ref().take(8).read_to_end(&mut first)?;
+    while is_undecided(&first) && stream.by_ref().take(1).read_to_end(&mut first)? > 0 {}
     if let Some((_, advice)) = UNREADABLE.iter().find(|(magic, _)| first.starts_with(magic)) {
         return Err(io::Error::new(ErrorKind::InvalidData, *advice));
     }
     let is_gzip = first.starts_with(GZIP);
-    let is_zstd = first.starts_with(ZSTD)
-        || (first.get(1..4) == Some(ZSTD_SKIPPABLE) && first.first().is_some_and(|byte| byte & 0xF0 == 0x50));
+    let is_zstd = first.starts_with(ZSTD) || (first.get(1..4) == Some(ZSTD_SKIPPABLE) && first[0] & 0xF0 == 0x50);
     let whole = Cursor::new(first).chain(stream);
     if is_gzip {
         return Ok(Box::new(Named {
@@ -48,6 +48,14 @@ pub fn unpack<R: Read + Send + 'static>(mut stream: R) -> io::Result<Box<dyn Rea
         return Ok(Box::new(Named { name: "zstd", inner: zstd::stream::read::Decoder::with_buffer(packed)? }));
     }
     Ok(Box::new(whole))
+}
+
+/// More bytes could still make one of the known beginnings.
+fn is_undecided(first: &[u8]) -> bool {
+    let begins = |magic: &[u8]| magic.len() > first.len() && magic.starts_with(first);
+    let skippable =
+        first.first().is_some_and(|byte| byte & 0xF0 == 0x50) && begins(&[&first[..1], ZSTD_SKIPPABLE].concat());
+    begins(GZIP) || begins(ZSTD) || skippable || UNREADABLE.iter().any(|(magic, _)| begins(magic))
 }
 
 /// Says in an error which packing was being read.
@@ -94,7 +102,7 @@ mod tests {
 
     #[test]
     fn plain_text_is_passed_on_however_short() {
-        for text in ["", "a", "{\"a\":1}", "a longer line\nand another\n"] {
+        for text in ["", "a", "P", "PAR", "PAR2", "Z*", "{\"a\":1}", "a longer line\nand another\n"] {
             assert_eq!(read(text.into()).expect("plain"), text);
         }
     }

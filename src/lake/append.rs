@@ -14,6 +14,9 @@ use super::layout::Table;
 use super::log::{Change, TableLog};
 use super::{LakeConfig, check_instance, place, root_url, rows};
 
+/// Attempts to append against another handle of the same name.
+const ATTEMPTS_MAX: usize = 8;
+
 /// Stores data files under their table. Returns the actions that would add them.
 pub(crate) async fn store(
     log: &TableLog,
@@ -31,30 +34,42 @@ pub(crate) async fn store(
     Ok(adds)
 }
 
-/// Appends rows and moves the marker to `number`, unless it is there already. Says whether it wrote.
+/// Appends the rows of a checkpoint and moves the marker to its number, unless it is there already.
 pub(crate) async fn append_once(
     log: &mut TableLog,
     config: &LakeConfig,
     app_id: &str,
     number: i64,
-    rows: &[RecordBatch],
-) -> Result<bool, LakeError> {
+    rows: &RecordBatch,
+) -> Result<(), LakeError> {
     log.refresh().await?;
     let seen = log.marker(app_id).await?;
     if seen.is_some_and(|seen| seen >= number) {
-        return Ok(false);
+        return Ok(());
     }
+    match append_after(log, config, app_id, seen, number, rows).await {
+        // A writer of the same name did it in this moment.
+        Err(LakeError::Fenced { found, .. }) if found >= number => Ok(()),
+        done => done,
+    }
+}
+
+/// Appends rows and moves the marker from `seen` to `number`, or is fenced.
+async fn append_after(
+    log: &mut TableLog,
+    config: &LakeConfig,
+    app_id: &str,
+    seen: Option<i64>,
+    number: i64,
+    rows: &RecordBatch,
+) -> Result<(), LakeError> {
     let label = format!("{number:010}-{}", app_id.rsplit('/').next().unwrap_or("rows"));
-    let files = encode::encode(log.place.table, rows, &label, config.file_bytes_target)?;
+    let files = encode::encode(log.place.table, std::slice::from_ref(rows), &label, config.file_bytes_target)?;
     let actions = store(log, files, config.now_us, true).await?;
     let sets = vec![(app_id.to_string(), number)];
     let expects = vec![(app_id.to_string(), seen)];
-    match log.commit(&Change { operation: Change::append(), actions, sets, expects }).await {
-        Ok(_) => Ok(true),
-        // A writer of the same name did it in this moment.
-        Err(LakeError::Fenced { found, .. }) if found >= number => Ok(false),
-        Err(error) => Err(error),
-    }
+    log.commit(&Change { operation: Change::append(), actions, sets, expects }).await?;
+    Ok(())
 }
 
 /// The `actions` table, opened by one instance. Its own handle, so that responding never waits for a checkpoint.
@@ -86,16 +101,25 @@ impl ActionLog {
             let message = format!("row {} is above the marker {through} it is stored under", row.seq);
             return Err(LakeError::rows(Table::Actions.name(), message));
         }
-        self.log.refresh().await?;
-        self.marker = self.log.marker(&self.app_id).await?;
-        let fresh: Vec<&ActionRow> =
-            rows.iter().filter(|row| self.marker.is_none_or(|marker| row.seq > marker)).collect();
-        if fresh.is_empty() {
-            return Ok(0);
+        for _ in 0..ATTEMPTS_MAX {
+            self.log.refresh().await?;
+            self.marker = self.log.marker(&self.app_id).await?;
+            let new = |row: &&ActionRow| self.marker.is_none_or(|marker| row.seq > marker);
+            let fresh: Vec<&ActionRow> = rows.iter().filter(new).collect();
+            if fresh.is_empty() {
+                return Ok(0);
+            }
+            let batch = rows::actions(&fresh)?;
+            match append_after(&mut self.log, &self.config, &self.app_id, self.marker, through, &batch).await {
+                Ok(()) => {
+                    self.marker = Some(through);
+                    return Ok(fresh.len());
+                }
+                // Another handle of this name appended in this moment: see what is left to do.
+                Err(LakeError::Fenced { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
-        let batch = rows::actions(&fresh)?;
-        let written = append_once(&mut self.log, &self.config, &self.app_id, through, &[batch]).await?;
-        self.marker = self.log.marker(&self.app_id).await?;
-        Ok(if written { fresh.len() } else { 0 })
+        Err(LakeError::Busy { table: Table::Actions.name(), attempts: ATTEMPTS_MAX })
     }
 }

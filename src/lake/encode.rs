@@ -61,22 +61,21 @@ pub(crate) fn encode(
 ) -> Result<Vec<DataFile>, LakeError> {
     let mut files = Vec::new();
     for (day, parts) in split_by_day(table, batches)? {
-        let mut writer: Option<DayWriter> = None;
+        let mut open: Option<DayWriter> = None;
         for part in &parts {
-            let open = match writer.take() {
-                Some(open) => open,
+            let mut writer = match open.take() {
+                Some(writer) => writer,
                 None => DayWriter::new(table, day, part.schema())?,
             };
-            let mut open = open;
-            open.write(part)?;
-            if open.size() >= target {
-                files.push(open.finish(label)?);
+            writer.write(part)?;
+            if writer.size() < target {
+                open = Some(writer);
             } else {
-                writer = Some(open);
+                files.push(writer.finish(label)?);
             }
         }
-        if let Some(open) = writer {
-            files.push(open.finish(label)?);
+        if let Some(writer) = open {
+            files.push(writer.finish(label)?);
         }
     }
     Ok(files)

@@ -17,6 +17,9 @@ pub const DAY: &str = "day";
 /// Rows of one row group: what a reader skips or reads as a whole.
 const ROW_GROUP_ROWS: usize = 131_072;
 
+/// Text columns in which hardly a value repeats.
+const UNIQUE: [&str; 4] = ["request_id", "trace_id", "action_id", "evidence"];
+
 /// One table of the lake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Table {
@@ -94,8 +97,8 @@ impl Table {
                         .set_column_dictionary_enabled(column.clone(), false)
                         .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
                 }
-                // One value per request: a dictionary would be built only to be given up.
-                _ if field.name().ends_with("_id") && self == Table::Events && field.name() != "object_id" => {
+                // A dictionary would be built only to be given up.
+                _ if UNIQUE.contains(&field.name().as_str()) => {
                     builder = builder.set_column_dictionary_enabled(column, false);
                 }
                 _ => {}

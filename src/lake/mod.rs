@@ -106,6 +106,8 @@ pub struct Committed {
     pub rows: usize,
     pub files: usize,
     pub bytes: u64,
+    /// Whether the alerts and rejects are in their tables, too. If not, the next commit or opening brings them there.
+    pub told: bool,
 }
 
 /// The lake, opened by one instance for writing.
@@ -183,10 +185,14 @@ impl Lake {
     /// twice. After `Fenced` the lake must be opened again.
     pub async fn commit(&mut self, checkpoint: &Checkpoint) -> Result<Committed, LakeError> {
         self.finish().await?;
-        self.check_positions(&checkpoint.positions)?;
+        self.check_positions(checkpoint)?;
         let prepared = self.prepare(checkpoint).await?;
-        let report = self.commit_prepared(prepared).await?;
-        self.finish().await?;
+        let mut report = self.commit_prepared(prepared).await?;
+        match self.finish().await {
+            Ok(()) => report.told = true,
+            // The checkpoint stands: an error here would make the caller repeat it.
+            Err(error) => tracing::warn!(%error, "alerts and rejects of checkpoint {} wait", report.checkpoint),
+        }
         self.drop_states(report.checkpoint - STATES_KEPT).await;
         Ok(report)
     }
@@ -211,13 +217,19 @@ impl Lake {
         maintain(&self.config, policy, today).await
     }
 
-    fn check_positions(&self, positions: &[(Lane, i64)]) -> Result<(), LakeError> {
-        for (lane, asked) in positions {
-            if let Some(held) = self.next_offset(lane)
-                && *asked < held
-            {
-                return Err(LakeError::Backwards { lane: lane.to_string(), held, asked: *asked });
+    fn check_positions(&self, checkpoint: &Checkpoint) -> Result<(), LakeError> {
+        let mut moved = false;
+        for (lane, asked) in &checkpoint.positions {
+            match self.next_offset(lane) {
+                Some(held) if *asked < held => {
+                    return Err(LakeError::Backwards { lane: lane.to_string(), held, asked: *asked });
+                }
+                held => moved |= held != Some(*asked),
             }
+        }
+        if !moved && checkpoint.events.iter().any(|batch| batch.num_rows() > 0) {
+            let message = "no position moves with these rows: they would be stored twice".to_string();
+            return Err(LakeError::Rows { table: Table::Events.name(), message });
         }
         Ok(())
     }
@@ -248,6 +260,7 @@ impl Lake {
             rows: files.iter().map(|f| f.rows).sum(),
             files: files.len(),
             bytes: files.iter().map(|f| f.bytes.len() as u64).sum(),
+            told: false,
         };
         let adds = append::store(&self.events, files, self.config.now_us, true).await?;
         Ok(Prepared { state, digest: file.digest, adds, moves: checkpoint.positions.clone(), report })
@@ -284,7 +297,7 @@ impl Lake {
         let app_id = instance_id(&self.instance);
         for (log, rows) in [(&mut self.alerts, &state.alerts), (&mut self.rejects, &state.rejects)] {
             if let Some(rows) = rows {
-                append::append_once(log, &self.config, &app_id, state.checkpoint, std::slice::from_ref(rows)).await?;
+                append::append_once(log, &self.config, &app_id, state.checkpoint, rows).await?;
             }
         }
         self.unfinished = None;

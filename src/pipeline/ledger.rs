@@ -162,7 +162,7 @@ async fn land(
     maintain: Option<Maintenance>,
     now_us: i64,
 ) -> Result<(), PipelineError> {
-    let committed = lake.commit(checkpoint).await?;
+    let committed = lake.commit(&checkpoint).await?;
     tracing::debug!(number = committed.checkpoint, rows = committed.rows, bytes = committed.bytes, "checkpoint");
     if let Some(outbox) = outbox {
         write_steps(lake, outbox).await?;

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use detectors::{Engine, EngineError};
 use schemas::alert::State;
@@ -239,7 +239,8 @@ impl Pipeline<'_> {
         let held = self.engine.held_rows();
         if held > limits::HELD_ROWS_MAX {
             let laggard = self.engine.laggard();
-            let ahead: BTreeSet<Lane> = self.engine.lanes().into_iter().filter(|lane| Some(lane) != laggard.as_ref()).collect();
+            let ahead: BTreeSet<Lane> =
+                self.engine.lanes().into_iter().filter(|lane| Some(lane) != laggard.as_ref()).collect();
             controls.pause(ahead);
         } else if held < limits::HELD_ROWS_MAX / 2 {
             controls.pause([]);

@@ -165,13 +165,13 @@ pub struct Step {
 /// The longest answer of a target that is kept.
 pub const ANSWER_CHARS_MAX: usize = 512;
 
-/// Text from outside made safe to store and print: one line, no control characters, bounded.
+/// Text from outside made safe to store and print: one line, bounded, without characters that steer a terminal or turn
+/// the direction of writing.
 pub fn scrub(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len().min(ANSWER_CHARS_MAX));
-    for c in text.trim().chars().take(ANSWER_CHARS_MAX) {
-        clean.push(if c.is_control() { ' ' } else { c });
-    }
-    clean
+    let steers =
+        |c: char| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c);
+    let clean: String = text.chars().map(|c| if steers(c) { ' ' } else { c }).collect();
+    clean.trim().chars().take(ANSWER_CHARS_MAX).collect()
 }
 
 #[cfg(test)]
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_one_bounded_line() {
-        assert_eq!(scrub("  a\r\nb\u{1b}[31mc\0 "), "a  b [31mc");
+        assert_eq!(scrub("  a\r\nb\u{1b}[31mc\u{202e}d\0 "), "a  b [31mc d");
         assert_eq!(scrub(&"ä".repeat(2000)).chars().count(), ANSWER_CHARS_MAX);
     }
 }

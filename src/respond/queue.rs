@@ -72,7 +72,7 @@ impl Queue {
     }
 
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(self.store.pool().begin_with("BEGIN IMMEDIATE").await?)
+        self.store.begin().await
     }
 
     pub async fn commit(tx: Tx) -> Result<(), StoreError> {

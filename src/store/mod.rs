@@ -8,8 +8,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Row, Sqlite, Transaction};
 
 /// In order; the position in this table (from 1) is the file's `user_version`. Released entries are never edited.
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_outbox.sql")];
@@ -52,6 +52,16 @@ impl Store {
         let store = Store { pool };
         store.migrate(path).await?;
         Ok(store)
+    }
+
+    /// A transaction that holds the right to write from its beginning, so that what it reads stays true until it commits.
+    /// Dropping it, or the future that waits for any part of it, rolls it back.
+    pub async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        // Not `begin_with("BEGIN IMMEDIATE")`: dropped in the middle, that leaves the connection inside the transaction
+        // (sqlx 0.8). A write that changes nothing takes the same lock.
+        let mut tx = self.pool.begin().await?;
+        sqlx::query("DELETE FROM outbox WHERE 0").execute(&mut *tx).await?;
+        Ok(tx)
     }
 
     pub fn pool(&self) -> &SqlitePool {
@@ -100,6 +110,51 @@ mod tests {
         assert_eq!(sync.get::<i64, _>(0), 2, "synchronous is FULL");
         let journal = sqlx::query("PRAGMA journal_mode").fetch_one(store.pool()).await.expect("a row");
         assert_eq!(journal.get::<String, _>(0), "wal");
+    }
+
+    #[tokio::test]
+    async fn a_transaction_given_up_at_any_point_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(&folder.path().join("state.db")).await.expect("opens");
+        let write = async || {
+            let mut tx = store.begin().await?;
+            sqlx::query("DELETE FROM blocks").execute(&mut *tx).await?;
+            tx.commit().await?;
+            Ok::<(), StoreError>(())
+        };
+        // Polled once more in each round before it is dropped, so every place where it waits is hit.
+        for polls in 0..40 {
+            let mut attempt = Box::pin(write());
+            for _ in 0..polls {
+                if futures::poll!(&mut attempt).is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            drop(attempt);
+            write().await.unwrap_or_else(|error| panic!("after {polls} polls: {error}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn two_processes_write_in_turn() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("state.db");
+        let (one, two) = (Store::open(&path).await.expect("opens"), Store::open(&path).await.expect("opens again"));
+        let add = async |store: &Store, name: &str| {
+            for n in 0..50 {
+                let mut tx = store.begin().await.expect("its turn comes");
+                let row = sqlx::query("SELECT count(*) FROM blocks").fetch_one(&mut *tx).await.expect("a row");
+                let insert = sqlx::query("INSERT INTO blocks VALUES (?, ?, ?, ?)").bind(name).bind("waf").bind(n);
+                insert.bind(row.get::<i64, _>(0)).execute(&mut *tx).await.expect("inserts");
+                tx.commit().await.expect("commits");
+            }
+        };
+        tokio::join!(add(&one, "one"), add(&two, "two"));
+        // Each counted what was there and wrote the count: all differ when no two ran at once.
+        let sql = "SELECT count(DISTINCT expires_us) FROM blocks";
+        let row = sqlx::query(sql).fetch_one(one.pool()).await.expect("a row");
+        assert_eq!(row.get::<i64, _>(0), 100);
     }
 
     #[tokio::test]

@@ -27,9 +27,15 @@ impl Nginx {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The log; each line is complete when the client has its answer, for nothing is buffered.
+    /// The log, which is not buffered. nginx writes a line just after the client has its answer: see `settle`.
     pub fn access_log(&self) -> PathBuf {
         self.folder.path().join("access.log")
+    }
+
+    /// Return when every request answered before has its line. One process deals with one thing after the other, so the
+    /// answer to a later request is the proof.
+    pub fn settle(&mut self) {
+        self.process.wait_for_http(self.port, "/health");
     }
 
     pub fn stop(&mut self) {

@@ -53,12 +53,12 @@ impl Drop for Relay {
 
 async fn relay(mut client: TcpStream, server: SocketAddr, request: &str, losses: &AtomicUsize) -> std::io::Result<()> {
     let mut upstream = TcpStream::connect(server).await?;
-    let mut buffer = vec![0; 64 * 1024];
+    let (mut sent, mut answered) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
     loop {
         // A client sends its next request only after the answer to the last, so one side speaks at a time.
         tokio::select! {
-            read = client.read(&mut buffer) => {
-                let sent = &buffer[..read?];
+            read = client.read(&mut sent) => {
+                let sent = &sent[..read?];
                 if sent.is_empty() {
                     return Ok(());
                 }
@@ -70,8 +70,8 @@ async fn relay(mut client: TcpStream, server: SocketAddr, request: &str, losses:
                     return client.set_zero_linger();
                 }
             }
-            read = upstream.read(&mut buffer) => {
-                let answered = &buffer[..read?];
+            read = upstream.read(&mut answered) => {
+                let answered = &answered[..read?];
                 if answered.is_empty() {
                     return Ok(());
                 }

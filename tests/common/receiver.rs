@@ -257,12 +257,13 @@ async fn answer(stream: &mut TcpStream, reply: &Reply) -> io::Result<bool> {
         "HTTP/1.1 {} Told\r\n{wait}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n",
         reply.status
     );
-    stream.write_all(head.as_bytes()).await?;
     if reply.end == End::AfterHeaders {
+        stream.write_all(head.as_bytes()).await?;
         stream.shutdown().await?;
         return Ok(false);
     }
-    stream.write_all(body.as_bytes()).await?;
+    // In one piece: two small ones would wait for each other's acknowledgement.
+    stream.write_all((head + &body).as_bytes()).await?;
     Ok(true)
 }
 

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use crate::address;
 use crate::reject::Code;
 use crate::request::{Fault, Request, request_line};
-use crate::sources::{count, present};
+use crate::sources::{LATENCY_US_MAX, NoCount, count, present};
 use crate::time;
 
 /// Reads lines; its buffers hold the texts that had escapes.
@@ -40,11 +40,11 @@ impl Reader {
         request.response_bytes = match rest.token() {
             // `%b` writes `-` for no bytes at all.
             Some("-") => Some(0),
-            Some(text) => count(text).map_err(|()| expected("response_bytes", "a whole number or -"))?,
+            Some(text) => count(text).map_err(|_| expected("response_bytes", "a whole number from 0 to 2^40, or -"))?,
             None => return Err(expected("response_bytes", "a whole number or -")),
         };
-        request.referrer = rest.optional()?.and_then(present).map(|t| unescape(t, &mut self.referrer));
-        request.user_agent = rest.optional()?.and_then(present).map(|t| unescape(t, &mut self.user_agent));
+        request.referrer = rest.optional().and_then(present).map(|t| unescape(t, &mut self.referrer));
+        request.user_agent = rest.optional().and_then(present).map(|t| unescape(t, &mut self.user_agent));
         request.principal = user.and_then(present).map(|t| unescape(t, &mut self.user));
         tail(rest, &mut request);
         Ok(request)
@@ -94,13 +94,17 @@ fn head<'a>(before: &'a str, request: &mut Request<'a>) -> Result<Option<&'a str
         if address::parse(second).is_some() || second == "unix:" {
             request.host = present(first).filter(|host| *host != "_");
             (first, after) = (second, behind);
+        } else if !is_host_name(first) || after.trim().split(' ').count() > 2 {
+            return Err(expected("client_ip", "an address at the start of the line"));
         }
-    }
-    if first.is_empty() {
-        return Err(expected("client_ip", "an address at the start of the line"));
     }
     request.peer = Some(first);
     user(after, request)
+}
+
+/// Apache can be told to log names instead of addresses.
+fn is_host_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':'))
 }
 
 fn token(text: &str) -> (&str, &str) {
@@ -124,10 +128,10 @@ fn forwarding_list(text: &str) -> (&str, &str) {
 fn user<'a>(text: &'a str, request: &mut Request<'a>) -> Result<Option<&'a str>, Fault> {
     let (_ident, rest) = token(text);
     let rest = rest.trim();
-    match rest.split_once(' ') {
-        Some((id, user)) if request.host.is_some() && !user.contains(' ') => {
+    match rest.rsplit_once(' ') {
+        Some((id, "-")) if request.host.is_some() && !id.contains(' ') => {
             request.request_id = present(id);
-            Ok(Some(user))
+            Ok(None)
         }
         _ => Ok(Some(rest).filter(|user| !user.is_empty())),
     }
@@ -137,7 +141,9 @@ fn status(text: Option<&str>) -> Result<Option<i32>, Fault> {
     match text.map(count) {
         Some(Ok(None)) => Ok(None),
         Some(Ok(Some(status @ (0 | 100..=999)))) => Ok(Some(status as i32)),
-        Some(Ok(Some(_))) => Err(Fault::new(Code::OutOfRange, "status: expected 100 to 999, or 0 for none")),
+        Some(Ok(Some(_)) | Err(NoCount::OutOfRange)) => {
+            Err(Fault::new(Code::OutOfRange, "status: expected 100 to 999, or 0 for none"))
+        }
         _ => Err(expected("status", "a whole number behind the request")),
     }
 }
@@ -169,13 +175,17 @@ impl<'a> Rest<'a> {
         (!token.is_empty()).then_some(token)
     }
 
-    /// A text in quotes, or a bare `-`, or nothing at the end of the line.
-    fn optional(&mut self) -> Result<Option<&'a str>, Fault> {
+    /// A text in quotes, or a bare `-`, or nothing at the end of the line. A closing quote may be missing where a line
+    /// was cut: everything that counts is before it.
+    fn optional(&mut self) -> Option<&'a str> {
         let text = self.0.trim_start();
-        if text.starts_with('"') {
-            return self.quoted().map(Some);
+        if let Some(cut) = text.strip_prefix('"') {
+            return Some(self.quoted().unwrap_or_else(|_| {
+                self.0 = "";
+                cut
+            }));
         }
-        Ok(if text.starts_with("- ") || text == "-" { self.token() } else { None })
+        if text.starts_with("- ") || text == "-" { self.token() } else { None }
     }
 }
 
@@ -199,10 +209,11 @@ fn tail<'a>(mut rest: Rest<'a>, request: &mut Request<'a>) {
         && name.starts_with('[')
         && let (Ok(Some(bytes)), Some(micros)) = (count(length), time::decimal(seconds.as_bytes(), 1_000_000_000))
     {
-        (request.request_bytes, request.latency_us) = (Some(bytes), Some(micros).filter(|us| *us >= 0));
+        request.request_bytes = Some(bytes);
+        request.latency_us = Some(micros).filter(|us| (0..=LATENCY_US_MAX).contains(us));
         request.request_id = Some(last).filter(|id| id.len() == 32);
     } else if let Some(Ok(Some(ms))) = last.strip_suffix("ms").map(count) {
-        request.latency_us = ms.checked_mul(1000);
+        request.latency_us = ms.checked_mul(1000).filter(|us| *us <= LATENCY_US_MAX);
     }
 }
 

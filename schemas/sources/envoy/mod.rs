@@ -7,14 +7,16 @@
 
 use crate::reject::Code;
 use crate::request::{Fault, Request, request_line};
-use crate::sources::{count, present};
+use crate::sources::{LATENCY_US_MAX, NoCount, count, present};
 use crate::time;
 
 /// The line behind a container runtime's prefix, where there is one.
 pub(super) fn without_prefix(text: &str) -> &str {
     let mut parts = text.splitn(4, ' ');
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some(at), Some("stdout" | "stderr"), Some("F" | "P"), Some(line)) if time::rfc3339(at.as_bytes()).is_some() => {
+        (Some(at), Some("stdout" | "stderr"), Some("F" | "P"), Some(line))
+            if time::rfc3339(at.as_bytes()).is_some() =>
+        {
             line.trim_start()
         }
         _ => text,
@@ -45,7 +47,7 @@ impl Reader {
         let line = request_line(tokens[0]);
         Ok(Request {
             start_us: Some(start_us),
-            latency_us: number("duration", tail[2])?.map(|ms| ms.saturating_mul(1000)),
+            latency_us: latency(tail[2])?,
             method: line.map(|(method, _)| method),
             target: line.map(|(_, target)| target),
             status: status(tokens[1])?,
@@ -73,8 +75,20 @@ fn status(text: &str) -> Result<Option<i32>, Fault> {
     }
 }
 
+fn latency(text: &str) -> Result<Option<i64>, Fault> {
+    match number("latency", text)?.map(|ms| ms.saturating_mul(1000)) {
+        Some(us) if us > LATENCY_US_MAX => {
+            Err(Fault::new(Code::OutOfRange, "latency: expected a number from 0 to 30 days"))
+        }
+        latency => Ok(latency),
+    }
+}
+
 fn number(name: &str, text: &str) -> Result<Option<i64>, Fault> {
-    count(text).map_err(|()| Fault::new(Code::WrongType, format!("{name}: expected a whole number or -")))
+    count(text).map_err(|why| {
+        let code = if why == NoCount::OutOfRange { Code::OutOfRange } else { Code::WrongType };
+        Fault::new(code, format!("{name}: expected a whole number from 0 to 2^40, or -"))
+    })
 }
 
 /// Splits at spaces outside quotes; the quotes are taken off. `None` when a quote is not closed.

@@ -207,8 +207,7 @@ impl Mapping {
             column: location.as_ref().map_or(1, Location::column),
             message,
         };
-        let parsed: File =
-            serde_saphyr::from_str(yaml).map_err(|e| error(e.location(), message_of(&e)))?;
+        let parsed: File = serde_saphyr::from_str(yaml).map_err(|e| error(e.location(), message_of(&e)))?;
         let path = |text: &Spanned<String>| {
             split(&text.value).ok_or_else(|| error(Some(text.referenced.clone()), bad_path(&text.value)))
         };
@@ -274,8 +273,10 @@ impl Column {
     fn check(input: Input, spec: Spec) -> Result<Column, String> {
         let name = input.name();
         let from = spec.from.map(OneOrMore::into_vec).unwrap_or_default();
-        let paths: Vec<Vec<String>> =
-            from.iter().map(|path| split(path).ok_or_else(|| format!("{name}: {}", bad_path(path)))).collect::<Result<_, _>>()?;
+        let paths: Vec<Vec<String>> = from
+            .iter()
+            .map(|path| split(path).ok_or_else(|| format!("{name}: {}", bad_path(path))))
+            .collect::<Result<_, _>>()?;
         if paths.is_empty() == spec.value.is_none() {
             return Err(format!("{name}: expected either from (a path or a list of paths) or value"));
         }
@@ -359,14 +360,22 @@ mod tests {
         refused("gateway: g\ncolumns:\n  time: { from: ts, unit: fortnight }\n", 3, "expected unit: rfc3339");
         refused("gateway: g\ncolumns:\n  time: { from: ts }\n", 3, "time: expected unit: rfc3339");
         refused("gateway: g\ncolumns:\n  time: { from: ts, unit: ms }\n", 3, "expected unit: rfc3339");
-        refused("gateway: g\ncolumns:\n  time: { from: ts, unit: epoch_s }\n  latency: { from: d }\n", 4, "expected unit: s, ms");
-        refused("gateway: g\ncolumns:\n  time: { from: ts, unit: epoch_s }\n  status: { from: s, unit: ms }\n", 4, "no unit");
+        refused(
+            "gateway: g\ncolumns:\n  time: { from: ts, unit: epoch_s }\n  latency: { from: d }\n",
+            4,
+            "expected unit: s, ms",
+        );
+        refused(
+            "gateway: g\ncolumns:\n  time: { from: ts, unit: epoch_s }\n  status: { from: s, unit: ms }\n",
+            4,
+            "no unit",
+        );
         refused("gateway: g\ncolumns:\n  time: { from: a..b, unit: epoch_s }\n", 3, "keys joined by dots");
         refused("gateway: g\ncolumns:\n  time: { unit: epoch_s }\n", 3, "either from");
         refused("gateway: g\ncolumns:\n  status: { from: s }\n", 1, "expected time or start_time");
         refused("gateway: g\ncolumns:\n  time: { from: ts, unit: epoch_s }\nextra: 1\n", 4, "extra");
         refused("columns:\n  time: { from: ts, unit: epoch_s }\n", 1, "gateway");
-        refused("gateway: [\n", 2, "");
+        refused("gateway: [\n", 1, "");
         let secret = "gateway: g\ncolumns:\n  time: { from: ts, unit: epoch_s }\n  request_id: { from: headers.Authorization }\n";
         refused(secret, 4, "names a secret");
     }

@@ -1,5 +1,6 @@
 //! Records that are JSON: a mapping (data) says which path feeds which column in which unit; one walk over the record
-//! collects the values, without building a tree of it.
+//! collects the values, without building a tree of it. The scanner is our own (`scan.rs`): serde's visitors cost more
+//! than everything else an event needs together.
 //!
 //! Promises: UTF-8 is checked once, before. Of a key that is there twice the last value counts, as in most parsers.
 //! Nesting is bounded by the parser. Details of faults name fields and expectations, never content.
@@ -7,6 +8,7 @@
 
 mod mapping;
 mod plan;
+mod scan;
 mod walk;
 
 pub use mapping::{MAPPING_COLUMNS, Mapping, MappingError};
@@ -51,14 +53,21 @@ impl<'p, 'b> Reader<'p, 'b> {
     fn read_array(&mut self, text: &'b str, sink: &mut dyn FnMut(Outcome<'_, 'b>)) {
         let elements: Vec<&'b RawValue> = match serde_json::from_str(text) {
             Ok(elements) => elements,
-            Err(error) => return sink(Err((walk::syntax(&error), text.as_bytes()))),
+            Err(error) => return sink(Err((syntax(&error), text.as_bytes()))),
         };
         if elements.is_empty() || elements.len() > RECORD_EVENTS_MAX {
-            let fault = Fault::new(Code::NotAnObject, format!("expected an array of 1 to {RECORD_EVENTS_MAX} requests"));
+            let fault =
+                Fault::new(Code::NotAnObject, format!("expected an array of 1 to {RECORD_EVENTS_MAX} requests"));
             return sink(Err((fault, text.as_bytes())));
         }
         for element in elements {
             self.read_object(element.get(), sink);
         }
     }
+}
+
+/// What is wrong with the JSON, without the parser's words: they may quote the record.
+fn syntax(error: &serde_json::Error) -> Fault {
+    let (at, what) = (error.column(), if error.is_eof() { "the JSON ends early" } else { "not JSON" });
+    Fault::new(Code::InvalidJson, format!("{what}, at byte {at}"))
 }

@@ -8,7 +8,7 @@ use super::mapping::{Column, Holds, Input, Mapping, Unit};
 use super::walk::{Scalar, Slots};
 use crate::reject::Code;
 use crate::request::{Fault, Request};
-use crate::sources::{count, present};
+use crate::sources::{COUNT_MAX, LATENCY_US_MAX, NoCount, count, present};
 use crate::time;
 
 /// "No slot": nothing is kept of the value here.
@@ -25,38 +25,73 @@ pub(crate) struct Node {
     /// Listed under `known` or `headers`: what is below may be anything.
     is_open: bool,
     /// Per hash of a key the first edge, plus one; 0 for none.
-    heads: [u8; HEADS],
+    heads: [u16; HEADS],
     edges: Vec<Edge>,
 }
 
 #[derive(Clone)]
 struct Edge {
+    words: Words,
     key: Box<str>,
     node: u16,
     /// The next edge of the same hash, plus one.
-    next: u8,
+    next: u16,
 }
 
 impl Node {
-    /// For the elements of an array at this node.
-    pub(super) fn element(&self) -> Node {
-        Node { is_text: self.is_text, ..Node::leaf(self.slot) }
+    fn new() -> Node {
+        Node {
+            slot: SLOT_NONE,
+            is_text: false,
+            ignore_case: false,
+            is_open: false,
+            heads: [0; HEADS],
+            edges: Vec::new(),
+        }
     }
 
-    fn leaf(slot: u16) -> Node {
-        Node { slot, is_text: false, ignore_case: false, is_open: false, heads: [0; HEADS], edges: Vec::new() }
+    #[inline]
+    pub(super) fn has_children(&self) -> bool {
+        !self.edges.is_empty()
     }
 }
 
-/// Length, first and last letter tell most keys of one object apart.
-#[inline]
-fn hash(key: &[u8]) -> usize {
-    let (first, last) = match key {
-        [] => (0, 0),
-        [only] => (*only, *only),
-        [first, .., last] => (*first, *last),
-    };
-    (key.len() ^ usize::from(first | 32) ^ (usize::from(last | 32) << 1)) % HEADS
+/// A key as three numbers: up to 16 bytes they are the key, beyond they tell most apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Words {
+    length: usize,
+    first: u64,
+    last: u64,
+}
+
+impl Words {
+    #[inline]
+    fn of(key: &[u8]) -> Words {
+        let length = key.len();
+        let (first, last) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
+            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+            _ => match (key.first_chunk::<4>(), key.last_chunk::<4>()) {
+                (Some(first), Some(last)) => {
+                    (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
+                }
+                _ => (key.iter().fold(0, |word, &b| word << 8 | u64::from(b)), 0),
+            },
+        };
+        Words { length, first, last }
+    }
+
+    /// Letters in lower case, by setting the bit that makes them so in every byte.
+    #[inline]
+    fn lower(self) -> Words {
+        const BITS: u64 = 0x2020_2020_2020_2020;
+        Words { length: self.length, first: self.first | BITS, last: self.last | BITS }
+    }
+
+    #[inline]
+    fn head(self) -> usize {
+        let mixed = (self.first ^ self.last.rotate_left(23) ^ self.length as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 59) as usize
+    }
 }
 
 /// A column and where its values come from.
@@ -82,7 +117,7 @@ impl Plan {
         let mut plan = Plan {
             gateway: mapping.gateway.clone(),
             batch: mapping.batch,
-            nodes: vec![Node::leaf(SLOT_NONE)],
+            nodes: vec![Node::new()],
             slots: 0,
             reads: [const { None }; Input::COUNT],
         };
@@ -133,12 +168,13 @@ impl Plan {
 
     fn add(&mut self, at: usize, key: String) -> usize {
         let child = self.nodes.len();
-        self.nodes.push(Node::leaf(SLOT_NONE));
+        self.nodes.push(Node::new());
         let node = &mut self.nodes[at];
-        let head = hash(key.as_bytes());
-        let next = node.heads[head];
-        node.edges.push(Edge { key: key.into(), node: child as u16, next });
-        node.heads[head] = node.edges.len() as u8;
+        let words = Words::of(key.as_bytes());
+        let words = if node.ignore_case { words.lower() } else { words };
+        let next = node.heads[words.head()];
+        node.edges.push(Edge { words, key: key.into(), node: child as u16, next });
+        node.heads[words.head()] = node.edges.len() as u16;
         child
     }
 
@@ -161,11 +197,18 @@ impl Plan {
     /// The child of `node` under `key`.
     #[inline]
     pub(super) fn child(&self, node: &Node, key: &str) -> Option<&Node> {
-        let mut at = node.heads[hash(key.as_bytes())];
+        let words = Words::of(key.as_bytes());
+        let words = if node.ignore_case { words.lower() } else { words };
+        let mut at = node.heads[words.head()];
         while at != 0 {
             let edge = &node.edges[usize::from(at) - 1];
-            let equal = if node.ignore_case { edge.key.eq_ignore_ascii_case(key) } else { *edge.key == *key };
-            if equal {
+            let is_equal = edge.words == words
+                && match (node.ignore_case, words.length <= 16) {
+                    (true, _) => edge.key.eq_ignore_ascii_case(key),
+                    (false, true) => true,
+                    (false, false) => *edge.key == *key,
+                };
+            if is_equal {
                 return Some(&self.nodes[usize::from(edge.node)]);
             }
             at = edge.next;
@@ -180,136 +223,162 @@ impl Plan {
 
     /// The request that the values of a record make.
     pub(super) fn request<'r>(&'r self, slots: &'r Slots<'_>) -> Result<Request<'r>, Fault> {
-        let text = |input| self.text(input, slots);
-        let whole = |input| self.count(input, slots);
-        Ok(Request {
-            time_us: self.time(Input::Time, slots)?,
-            start_us: self.time(Input::StartTime, slots)?,
-            latency_us: self.duration(slots)?,
-            method: text(Input::Method)?,
-            target: text(Input::Target)?,
-            path: text(Input::Path)?,
-            query: text(Input::Query)?,
-            request_line: text(Input::RequestLine)?,
-            host: text(Input::Host)?,
-            status: self.status(slots)?,
-            request_bytes: whole(Input::RequestBytes)?,
-            response_bytes: whole(Input::ResponseBytes)?,
-            peer: text(Input::ClientIp)?,
-            forwarded: text(Input::ForwardedFor)?,
-            user_agent: text(Input::UserAgent)?,
-            referrer: text(Input::Referrer)?,
-            principal: text(Input::Principal)?,
-            principal_kind: text(Input::PrincipalKind)?,
-            tenant: text(Input::Tenant)?,
-            request_id: text(Input::RequestId)?,
-            trace_id: text(Input::TraceId)?,
-            authorization: text(Input::Authorization)?,
-            api_key: text(Input::ApiKey)?,
-            cookie: text(Input::Cookie)?,
-            certificate: text(Input::Certificate)?,
-            credential_id: text(Input::CredentialId)?,
-            scopes: text(Input::Scopes)?,
-            tls_version: text(Input::TlsVersion)?,
-            country: text(Input::Country)?,
-            asn: whole(Input::Asn)?,
-            records: whole(Input::Records)?,
-        })
+        let mut get = Get { plan: self, slots, fault: None };
+        let request = Request {
+            time_us: get.time(Input::Time),
+            start_us: get.time(Input::StartTime),
+            latency_us: get.duration(),
+            method: get.text(Input::Method),
+            target: get.text(Input::Target),
+            path: get.text(Input::Path),
+            query: get.text(Input::Query),
+            request_line: get.text(Input::RequestLine),
+            host: get.text(Input::Host),
+            status: get.status(),
+            request_bytes: get.count(Input::RequestBytes),
+            response_bytes: get.count(Input::ResponseBytes),
+            peer: get.text(Input::ClientIp),
+            forwarded: get.text(Input::ForwardedFor),
+            user_agent: get.text(Input::UserAgent),
+            referrer: get.text(Input::Referrer),
+            principal: get.text(Input::Principal),
+            principal_kind: get.text(Input::PrincipalKind),
+            tenant: get.text(Input::Tenant),
+            request_id: get.text(Input::RequestId),
+            trace_id: get.text(Input::TraceId),
+            authorization: get.text(Input::Authorization),
+            api_key: get.text(Input::ApiKey),
+            cookie: get.text(Input::Cookie),
+            certificate: get.text(Input::Certificate),
+            credential_id: get.text(Input::CredentialId),
+            scopes: get.text(Input::Scopes),
+            tls_version: get.text(Input::TlsVersion),
+            country: get.text(Input::Country),
+            asn: get.count(Input::Asn),
+            records: get.count(Input::Records),
+        };
+        match get.fault {
+            None => Ok(request),
+            Some(fault) => Err(fault),
+        }
+    }
+}
+
+/// Reads columns from the slots of a record; keeps the first fault.
+struct Get<'r, 's> {
+    plan: &'r Plan,
+    slots: &'r Slots<'s>,
+    fault: Option<Fault>,
+}
+
+impl<'r> Get<'r, '_> {
+    #[cold]
+    fn fail<T>(&mut self, fault: Fault) -> Option<T> {
+        self.fault.get_or_insert(fault);
+        None
     }
 
     /// The first value among the paths of a column that says something.
     #[inline]
-    fn first<'r>(&'r self, input: Input, slots: &'r Slots<'_>) -> Result<Option<(Option<Unit>, Value<'r>)>, Fault> {
-        let Some(read) = &self.reads[input as usize] else { return Ok(None) };
+    fn first(&mut self, input: Input) -> Option<(Option<Unit>, Value<'r>)> {
+        let read = self.plan.reads[input as usize].as_ref()?;
         for (slot, unit) in &read.slots {
-            let value = match slots.get(*slot) {
+            let value = match self.slots.get(*slot) {
                 Scalar::Absent => continue,
                 Scalar::Text(text) => Value::Text(text),
-                Scalar::Copied(from, to) => Value::Text(slots.copied(from, to)),
+                Scalar::Copied(from, to) => Value::Text(self.slots.copied(from, to)),
                 Scalar::Int(number) if read.none.contains(&number) => continue,
                 Scalar::Int(number) => Value::Int(number),
-                Scalar::Large => Value::Large,
                 Scalar::Float(number) => Value::Float(number),
-                Scalar::Bool | Scalar::Nested => return Err(wrong_type(input)),
+                Scalar::Bool | Scalar::Nested => return self.fail(wrong_type(input)),
             };
             if let Value::Text(text) = value
                 && (present(text).is_none() || (!read.none.is_empty() && is_none(read, text)))
             {
                 continue;
             }
-            return Ok(Some((*unit, value)));
+            return Some((*unit, value));
         }
-        if read.required {
-            let detail = format!("{}: expected a value, the format always has one", input.name());
-            return Err(Fault::new(Code::MissingField, detail));
-        }
-        Ok(None)
+        if read.required { self.fail(missing(input)) } else { None }
     }
 
+    /// As `first`, for texts, which most columns are.
     #[inline]
-    fn text<'r>(&'r self, input: Input, slots: &'r Slots<'_>) -> Result<Option<&'r str>, Fault> {
-        match self.first(input, slots)? {
-            None => Ok(self.reads[input as usize].as_ref().and_then(|read| read.value.as_deref())),
-            Some((_, Value::Text(text))) => Ok(Some(text)),
-            Some(_) => Err(wrong_type(input)),
-        }
-    }
-
-    fn count(&self, input: Input, slots: &Slots<'_>) -> Result<Option<i64>, Fault> {
-        match self.first(input, slots)? {
-            None => Ok(None),
-            Some((_, Value::Int(number))) if number >= 0 => Ok(Some(number)),
-            Some((_, Value::Float(number))) if number >= 0.0 && number < 9e15 && number.fract() == 0.0 => {
-                Ok(Some(number as i64))
+    fn text(&mut self, input: Input) -> Option<&'r str> {
+        let read = self.plan.reads[input as usize].as_ref()?;
+        for (slot, _) in &read.slots {
+            let text = match self.slots.get(*slot) {
+                Scalar::Absent => continue,
+                Scalar::Text(text) => text,
+                Scalar::Copied(from, to) => self.slots.copied(from, to),
+                // The slot is shared with a column of numbers.
+                Scalar::Int(_) | Scalar::Float(_) | Scalar::Bool | Scalar::Nested => {
+                    return self.fail(wrong_type(input));
+                }
+            };
+            if present(text).is_some() {
+                return Some(text);
             }
-            Some((_, Value::Text(text))) => count(text).map_err(|()| match text.strip_prefix('-') {
-                Some(rest) if count(rest).is_ok() => out_of_range(input),
-                _ => wrong_type(input),
-            }),
-            Some(_) => Err(out_of_range(input)),
+        }
+        if read.required { self.fail(missing(input)) } else { read.value.as_deref() }
+    }
+
+    fn count(&mut self, input: Input) -> Option<i64> {
+        match self.first(input)?.1 {
+            Value::Int(number @ 0..=COUNT_MAX) => Some(number),
+            Value::Float(number) if (0.0..COUNT_MAX as f64).contains(&number) && number.fract() == 0.0 => {
+                Some(number as i64)
+            }
+            Value::Int(_) | Value::Float(_) => self.fail(out_of_range(input)),
+            Value::Text(text) => match count(text) {
+                Ok(number) => number,
+                Err(NoCount::OutOfRange) => self.fail(out_of_range(input)),
+                Err(NoCount::NoNumber) => self.fail(wrong_type(input)),
+            },
         }
     }
 
-    fn status(&self, slots: &Slots<'_>) -> Result<Option<i32>, Fault> {
-        match self.count(Input::Status, slots)? {
-            None => Ok(None),
-            Some(0) => Ok(Some(0)),
-            Some(status @ 100..=999) => Ok(Some(status as i32)),
-            Some(_) => Err(Fault::new(Code::OutOfRange, "status: expected 100 to 999, or 0 for none")),
+    fn status(&mut self) -> Option<i32> {
+        match self.count(Input::Status)? {
+            status @ (0 | 100..=999) => Some(status as i32),
+            _ => self.fail(Fault::new(Code::OutOfRange, "status: expected 100 to 999, or 0 for none")),
         }
     }
 
-    fn time(&self, input: Input, slots: &Slots<'_>) -> Result<Option<i64>, Fault> {
-        let Some((Some(unit), value)) = self.first(input, slots)? else { return Ok(None) };
+    fn time(&mut self, input: Input) -> Option<i64> {
+        let (Some(unit), value) = self.first(input)? else { return None };
         let micros = match (value, nanos_per(unit)) {
             (Value::Text(text), None) if unit == Unit::Rfc3339 => time::rfc3339(text.as_bytes()),
             (Value::Text(text), None) => time::clf(text.trim_matches(['[', ']']).as_bytes()),
-            (_, None) => return Err(wrong_type(input)),
+            (_, None) => return self.fail(wrong_type(input)),
             (value, Some(nanos)) => value.micros(nanos),
         };
         match micros {
-            Some(micros) => Ok(Some(micros)),
-            None => Err(Fault::new(Code::InvalidTime, format!("{}: expected a time as {}", input.name(), unit_name(unit)))),
+            None => {
+                let detail = format!("{}: expected a time as {}", input.name(), unit_name(unit));
+                self.fail(Fault::new(Code::InvalidTime, detail))
+            }
+            micros => micros,
         }
     }
 
-    fn duration(&self, slots: &Slots<'_>) -> Result<Option<i64>, Fault> {
-        let Some((Some(unit), value)) = self.first(Input::Latency, slots)? else { return Ok(None) };
+    fn duration(&mut self) -> Option<i64> {
+        let (Some(unit), value) = self.first(Input::Latency)? else { return None };
         let micros = match (value, nanos_per(unit)) {
             (Value::Text(text), None) => text_duration(text),
             (_, None) => None,
             (value, Some(nanos)) => value.micros(nanos),
         };
         match micros {
-            Some(micros @ 0..=LATENCY_US_MAX) => Ok(Some(micros)),
-            Some(_) => Err(out_of_range(Input::Latency)),
-            None => Err(Fault::new(Code::WrongType, format!("latency: expected a number of {}", unit_name(unit)))),
+            Some(micros @ 0..=LATENCY_US_MAX) => Some(micros),
+            Some(_) => self.fail(out_of_range(Input::Latency)),
+            None => {
+                let detail = format!("latency: expected a number of {}", unit_name(unit));
+                self.fail(Fault::new(Code::WrongType, detail))
+            }
         }
     }
 }
-
-/// A year; longer is no request.
-const LATENCY_US_MAX: i64 = 366 * 86_400 * 1_000_000;
 
 fn is_none(read: &Read, text: &str) -> bool {
     text.parse::<i64>().is_ok_and(|number| read.none.contains(&number))
@@ -320,7 +389,6 @@ enum Value<'r> {
     Text(&'r str),
     Int(i64),
     Float(f64),
-    Large,
 }
 
 impl Value<'_> {
@@ -334,7 +402,6 @@ impl Value<'_> {
                 (micros.abs() < 9e18).then_some(micros as i64)
             }
             Value::Text(text) => time::decimal(text.as_bytes(), nanos),
-            Value::Large => None,
         }
     }
 }
@@ -379,6 +446,11 @@ fn text_duration(text: &str) -> Option<i64> {
 }
 
 #[cold]
+fn missing(input: Input) -> Fault {
+    Fault::new(Code::MissingField, format!("{}: expected a value, the format always has one", input.name()))
+}
+
+#[cold]
 fn wrong_type(input: Input) -> Fault {
     let expected = match input {
         Input::Status | Input::RequestBytes | Input::ResponseBytes | Input::Records | Input::Asn => "a whole number",
@@ -391,5 +463,6 @@ fn wrong_type(input: Input) -> Fault {
 
 #[cold]
 fn out_of_range(input: Input) -> Fault {
-    Fault::new(Code::OutOfRange, format!("{}: expected a whole number from 0 on", input.name()))
+    let expected = if input == Input::Latency { "a number from 0 to 30 days" } else { "a whole number from 0 to 2^40" };
+    Fault::new(Code::OutOfRange, format!("{}: expected {expected}", input.name()))
 }

@@ -4,16 +4,20 @@
 //! from below what is stored.
 
 use rdkafka::consumer::Consumer;
-use rdkafka::topic_partition_list::Offset;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::start::QUESTION;
 use super::{ASK_AGAIN_US, KafkaSource, OnGap};
 use crate::ingest::IngestError;
 
 impl KafkaSource {
+    /// Waits while a question of the group is open, because what is done here would answer it.
     pub(super) fn mend_gaps(&mut self, now_us: i64) -> Result<(), IngestError> {
+        if self.unanswered.is_some() || self.partitions.iter().any(|p| p.revoking) || now_us < self.ask_again_us {
+            return Ok(());
+        }
         for index in 0..self.partitions.len() {
-            if self.partitions[index].gap && !self.partitions[index].revoking && now_us >= self.ask_again_us {
+            if self.partitions[index].gap {
                 self.mend(index, now_us)?;
             }
         }
@@ -22,16 +26,11 @@ impl KafkaSource {
 
     fn mend(&mut self, index: usize, now_us: i64) -> Result<(), IngestError> {
         let (number, next) = (self.partitions[index].lane.partition, self.partitions[index].next);
-        let found = self.consumer.fetch_watermarks(&self.config.topic, number, QUESTION).and_then(|(low, high)| {
-            let next = self.across_gap(number, next, low, high);
-            if let Ok(offset) = next {
-                self.consumer.seek(&self.config.topic, number, Offset::Offset(offset), QUESTION)?;
-            }
-            Ok(next)
-        });
-        match found {
-            Ok(next) => {
-                self.partitions[index].next = Some(next?);
+        match self.consumer.fetch_watermarks(&self.config.topic, number, QUESTION) {
+            Ok((low, high)) => {
+                let next = self.across_gap(number, next, low, high)?;
+                self.continue_at(number, next)?;
+                self.partitions[index].next = Some(next);
                 self.partitions[index].gap = false;
             }
             Err(error) => {
@@ -41,6 +40,16 @@ impl KafkaSource {
             }
         }
         Ok(())
+    }
+
+    /// After such an error the client has stopped the partition and refuses to seek in it: it is taken anew.
+    fn continue_at(&self, number: i32, next: i64) -> Result<(), IngestError> {
+        let old = self.listed(&[number]);
+        let mut new = TopicPartitionList::new();
+        new.add_partition_offset(&self.config.topic, number, Offset::Offset(next))
+            .and_then(|()| self.consumer.incremental_unassign(&old))
+            .and_then(|()| self.consumer.incremental_assign(&new))
+            .map_err(|error| self.failed(&format!("cannot go on at offset {next} of partition {number}"), &error))
     }
 
     /// Where to go on in a partition that holds the offsets from `low` to below `high`.

@@ -3,17 +3,31 @@
 //! Promises: partitions asked back are kept, unread, until all of them are released; the group waits that long. Of lost
 //! ones nothing more is handed over, because another member may read them already.
 
-use rdkafka::consumer::Consumer;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use schemas::Lane;
 
-use super::context::Change;
+use super::config::KafkaConfig;
+use super::context::{Change, Context};
 use super::partition::Partition;
 use super::start::{Beginning, StartError, Starting};
-use super::{ASK_AGAIN_US, KafkaSource};
+use super::{ASK_AGAIN_US, KafkaSource, wake_up};
 use crate::ingest::batch::Filling;
 use crate::ingest::{IngestError, Signal};
+
+/// A new member of the group, which asks for the topic in the background.
+pub fn join(config: &KafkaConfig, waker: &SyncSender<()>) -> Result<Arc<BaseConsumer<Context>>, IngestError> {
+    let failed = |error: KafkaError| config.error(error.to_string());
+    let mut consumer: BaseConsumer<Context> =
+        config.client()?.create_with_context(Context::default()).map_err(failed)?;
+    consumer.set_nonempty_callback(wake_up(waker));
+    consumer.subscribe(&[&config.topic]).map_err(failed)?;
+    Ok(Arc::new(consumer))
+}
 
 impl KafkaSource {
     pub(super) fn answer_changes(&mut self, now_us: i64) -> Result<(), IngestError> {
@@ -92,20 +106,35 @@ impl KafkaSource {
         Ok(())
     }
 
-    /// Another member may read them already: what was read and not handed over is theirs.
     fn lose(&mut self, partitions: &[i32]) -> Result<(), IngestError> {
-        tracing::warn!(
-            ?partitions,
-            "the group took partitions away without asking: this process was silent for too long"
-        );
+        tracing::warn!(brokers = self.config.brokers, ?partitions, "the group took partitions away without asking");
         let lost = self.lanes(partitions);
-        self.ready.retain(|signal| match signal {
-            Signal::Opened { lane } | Signal::Records { lane, .. } | Signal::CaughtUp { lane } => !lost.contains(lane),
-            Signal::Ended { .. } | Signal::Revoking { .. } => true,
-        });
+        self.forget(&lost);
         self.unassign(partitions)?;
         self.ready.extend(lost.into_iter().map(|lane| Signal::Ended { lane }));
         Ok(())
+    }
+
+    /// Starts over as a new member. librdkafka, when expelled while an answer to the group is open, would go on as if the
+    /// rest of its partitions were still its own.
+    pub(super) fn join_again(&mut self, reason: &str) -> Result<(), IngestError> {
+        tracing::warn!(brokers = self.config.brokers, "{reason}: others have our partitions; joining the group again");
+        let lost: Vec<Lane> = self.partitions.iter().map(|partition| partition.lane.clone()).collect();
+        self.answer_before_closing();
+        self.forget(&lost);
+        self.partitions.clear();
+        self.consumer = join(&self.config, &self.waker)?;
+        self.ready.extend(lost.into_iter().map(|lane| Signal::Ended { lane }));
+        Ok(())
+    }
+
+    /// Another member may read these lanes already: what was read of them and not handed over is not ours to give.
+    fn forget(&mut self, lost: &[Lane]) {
+        self.ready.retain(|signal| match signal {
+            Signal::Opened { lane } | Signal::Records { lane, .. } | Signal::CaughtUp { lane } => !lost.contains(lane),
+            Signal::Revoking { lanes } => !lanes.iter().all(|lane| lost.contains(lane)),
+            Signal::Ended { .. } => true,
+        });
     }
 
     fn unassign(&mut self, partitions: &[i32]) -> Result<(), IngestError> {
@@ -150,7 +179,7 @@ impl KafkaSource {
         partitions.iter().map(|partition| Lane { source: self.name.clone(), partition: *partition }).collect()
     }
 
-    fn listed(&self, partitions: &[i32]) -> TopicPartitionList {
+    pub(super) fn listed(&self, partitions: &[i32]) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             list.add_partition(&self.config.topic, *partition);
@@ -158,7 +187,7 @@ impl KafkaSource {
         list
     }
 
-    fn failed(&self, what: &str, error: &KafkaError) -> IngestError {
+    pub(super) fn failed(&self, what: &str, error: &KafkaError) -> IngestError {
         self.config.error(format!("{what}: {error}"))
     }
 }

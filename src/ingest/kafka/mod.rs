@@ -77,12 +77,8 @@ impl KafkaSource {
         positions: Arc<dyn Positions>,
         clock: Clock,
     ) -> Result<KafkaSource, IngestError> {
-        let client = config.client()?;
-        let failed = |error: KafkaError| config.error(error.to_string());
-        let mut consumer: BaseConsumer<Context> = client.create_with_context(Context::default()).map_err(failed)?;
         let (waker, wake) = sync_channel(1);
-        consumer.set_nonempty_callback(wake_up(&waker));
-        consumer.subscribe(&[&config.topic]).map_err(failed)?;
+        let consumer = group::join(&config, &waker)?;
         if config.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == "PLAIN") && config.tls.is_none() {
             tracing::warn!(
                 brokers = config.brokers,
@@ -95,7 +91,7 @@ impl KafkaSource {
             positions,
             clock,
             partitions: Vec::new(),
-            consumer: Arc::new(consumer),
+            consumer,
             ready: VecDeque::new(),
             turn: 0,
             wake,
@@ -110,26 +106,23 @@ impl KafkaSource {
     }
 
     /// Takes what the client has, without waiting.
-    fn gather(&mut self) -> Result<(), IngestError> {
-        let now_us = (self.clock)();
-        self.serve_group(now_us)?;
-        self.answer_changes(now_us)?;
+    fn gather(&mut self, now_us: i64) -> Result<(), IngestError> {
         self.read_partitions(now_us)?;
         self.mend_gaps(now_us)?;
         self.check_topic(now_us)
     }
 
     fn serve_group(&mut self, now_us: i64) -> Result<(), IngestError> {
-        let consumer = self.consumer.clone();
         for _ in 0..EVENTS_AT_A_TIME {
-            match consumer.poll(Duration::ZERO) {
-                None => {}
-                Some(Err(error)) => self.trouble(&error, None, now_us)?,
+            let error = match self.consumer.poll(Duration::ZERO) {
+                None => continue,
+                Some(Err(error)) => error,
                 // Records come through the partitions' queues, which were split off before the assignment.
                 Some(Ok(_)) => {
                     return Err(self.config.error("a record came outside its partition's queue".to_string()));
                 }
-            }
+            };
+            self.trouble(&error, None, now_us)?;
         }
         Ok(())
     }
@@ -165,16 +158,18 @@ impl KafkaSource {
     fn trouble(&mut self, error: &KafkaError, index: Option<usize>, now_us: i64) -> Result<(), IngestError> {
         let said = self.consumer.context().take_reason();
         let reason = if said.is_empty() { error.to_string() } else { said };
-        match judge(error, self.joined) {
+        match judge(error, self.joined, &reason) {
             Verdict::Fatal(advice) => return Err(self.config.error(format!("{reason}: {advice}"))),
-            Verdict::Gap if index.is_some() => {
-                index.into_iter().for_each(|index| self.partitions[index].gap = true);
-            }
+            Verdict::Gap => match index.and_then(|index| self.partitions.get_mut(index)) {
+                Some(partition) => partition.gap = true,
+                None => self.outage.trouble(&self.config.brokers, &reason, now_us),
+            },
             Verdict::TopicMissing => {
                 self.topic_missing_us.get_or_insert(now_us);
                 self.outage.trouble(&self.config.brokers, &reason, now_us);
             }
-            Verdict::Gap | Verdict::Passing => self.outage.trouble(&self.config.brokers, &reason, now_us),
+            Verdict::Expelled => self.join_again(&reason)?,
+            Verdict::Passing => self.outage.trouble(&self.config.brokers, &reason, now_us),
         }
         Ok(())
     }
@@ -216,10 +211,14 @@ impl Source for KafkaSource {
     fn next(&mut self, timeout: Duration) -> Result<Option<Signal>, IngestError> {
         let mut left = timeout;
         loop {
+            // The group comes first: records of a partition that was lost meanwhile must not be handed over.
+            let now_us = (self.clock)();
+            self.serve_group(now_us)?;
+            self.answer_changes(now_us)?;
             if let Some(signal) = self.ready.pop_front() {
                 return Ok(Some(signal));
             }
-            self.gather()?;
+            self.gather(now_us)?;
             if self.ready.is_empty() {
                 if left.is_zero() {
                     return Ok(None);

@@ -60,7 +60,9 @@ impl Starting<'_> {
         for &partition in partitions {
             match self.positions.next_offset(&Lane::new(self.source, partition)) {
                 Ok(Some(next)) => known.push(Beginning::at(partition, next)),
-                Ok(None) => drop(unknown.add_partition(&self.config.topic, partition)),
+                Ok(None) => {
+                    unknown.add_partition(&self.config.topic, partition);
+                }
                 Err(error) => {
                     let message = format!("cannot look up where partition {partition} continues: {error:#}");
                     return Err(StartError::Failed(self.config.error(message)));

@@ -11,24 +11,28 @@ pub enum Verdict {
     Passing,
     /// Nothing stands at the offset that was asked for.
     Gap,
+    /// We asked for nothing for so long that the group gave our partitions to others.
+    Expelled,
     /// The topic is not there, perhaps not yet.
     TopicMissing,
     /// It cannot pass; the text says what to check.
     Fatal(&'static str),
 }
 
-/// `joined`: the group has let us in before, so the credentials were good.
-pub fn judge(error: &KafkaError, joined: bool) -> Verdict {
+/// `joined`: the group has let us in before, so the credentials were good. `reason`: the client's own words, which alone
+/// tell a refused certificate from a broker that went away during the handshake.
+pub fn judge(error: &KafkaError, joined: bool, reason: &str) -> Verdict {
     if let KafkaError::MessageConsumptionFatal(_) = error {
         return Verdict::Fatal("the client cannot go on; start it again");
     }
     match error.rdkafka_error_code() {
         Some(Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation) => Verdict::Gap,
+        Some(Code::PollExceeded) => Verdict::Expelled,
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => Verdict::TopicMissing,
         Some(Code::Authentication | Code::SaslAuthenticationFailed) if !joined => Verdict::Fatal(
             "check sasl.mechanism, sasl.username and sasl.password, and whether this address expects SASL",
         ),
-        Some(Code::SSL) if !joined => {
+        Some(Code::SSL) if !joined && !reason.contains("isconnected") => {
             Verdict::Fatal("check tls.ca against the broker's certificate, its host name, and tls.cert and tls.key")
         }
         Some(Code::UnsupportedSASLMechanism | Code::IllegalSASLState) => {
@@ -93,28 +97,29 @@ mod tests {
 
     #[test]
     fn each_kind_of_error_has_its_verdict() {
-        for code in [
-            Code::BrokerTransportFailure,
-            Code::AllBrokersDown,
-            Code::Resolve,
-            Code::NotCoordinator,
-            Code::PollExceeded,
-        ] {
-            assert_eq!(judge(&consumed(code), false), Verdict::Passing, "{code:?}");
+        for code in [Code::BrokerTransportFailure, Code::AllBrokersDown, Code::Resolve, Code::NotCoordinator] {
+            assert_eq!(judge(&consumed(code), false, ""), Verdict::Passing, "{code:?}");
         }
-        assert_eq!(judge(&consumed(Code::AutoOffsetReset), true), Verdict::Gap);
-        assert_eq!(judge(&consumed(Code::UnknownTopicOrPartition), true), Verdict::TopicMissing);
+        assert_eq!(judge(&consumed(Code::AutoOffsetReset), true, ""), Verdict::Gap);
+        assert_eq!(judge(&consumed(Code::PollExceeded), true, ""), Verdict::Expelled);
+        assert_eq!(judge(&consumed(Code::UnknownTopicOrPartition), true, ""), Verdict::TopicMissing);
         for code in [Code::TopicAuthorizationFailed, Code::GroupAuthorizationFailed, Code::InconsistentGroupProtocol] {
-            assert!(matches!(judge(&consumed(code), true), Verdict::Fatal(_)), "{code:?}");
+            assert!(matches!(judge(&consumed(code), true, ""), Verdict::Fatal(_)), "{code:?}");
         }
-        assert!(matches!(judge(&KafkaError::MessageConsumptionFatal(Code::Fatal), true), Verdict::Fatal(_)));
+        assert!(matches!(judge(&KafkaError::MessageConsumptionFatal(Code::Fatal), true, ""), Verdict::Fatal(_)));
     }
 
     #[test]
     fn credentials_that_were_good_once_are_tried_again() {
         for code in [Code::Authentication, Code::SSL] {
-            assert!(matches!(judge(&consumed(code), false), Verdict::Fatal(_)), "{code:?}");
-            assert_eq!(judge(&consumed(code), true), Verdict::Passing, "{code:?}");
+            assert!(matches!(judge(&consumed(code), false, ""), Verdict::Fatal(_)), "{code:?}");
+            assert_eq!(judge(&consumed(code), true, ""), Verdict::Passing, "{code:?}");
         }
+        let gone = judge(
+            &consumed(Code::SSL),
+            false,
+            "SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener?",
+        );
+        assert_eq!(gone, Verdict::Passing);
     }
 }

@@ -2,7 +2,7 @@ use std::io::Write;
 use std::sync::atomic::Ordering;
 
 use super::super::testing::Told::{CaughtUp, Ended, Failed, Opened, Records};
-use super::super::testing::{all, clock, next, nothing, stored};
+use super::super::testing::{clock, joined, next, nothing, stored};
 use super::*;
 
 fn source<R: Read + Send + 'static>(stream: R, positions: Arc<dyn Positions>, clock: Clock) -> StdinSource {
@@ -13,22 +13,21 @@ fn source<R: Read + Send + 'static>(stream: R, positions: Arc<dyn Positions>, cl
 
 #[test]
 fn a_stream_is_one_lane_read_to_its_end() {
-    let said = all(&mut source(&b"one\ntwo"[..], nothing(), clock().0));
+    let said = joined(&mut source(&b"one\ntwo"[..], nothing(), clock().0));
     assert_eq!(said, [Opened(0), Records(0, 2, 6, 2), Ended(0)]);
     let packed = zstd::encode_all(&b"one\ntwo\n"[..], 1).expect("packs");
-    let said = all(&mut source(io::Cursor::new(packed), stored(&[("web", 0, 1)]), clock().0));
+    let said = joined(&mut source(io::Cursor::new(packed), stored(&[("web", 0, 1)]), clock().0));
     assert_eq!(said, [Opened(0), Records(0, 1, 3, 2), Ended(0)]);
-    assert_eq!(all(&mut source(io::empty(), nothing(), clock().0)), [Opened(0), Ended(0)]);
+    assert_eq!(joined(&mut source(io::empty(), nothing(), clock().0)), [Opened(0), Ended(0)]);
 }
 
 #[test]
 fn lines_come_while_the_stream_stays_open_and_quiet_is_told_once() {
     let (reader, mut writer) = io::pipe().expect("a pipe");
     let (clock, hand) = clock();
-    // The first bytes are waited for, to tell the packing: a short line alone would not be enough.
-    writer.write_all(b"a first line\nhalf").expect("written");
+    writer.write_all(b"a\nhalf").expect("written");
     let mut source = source(reader, nothing(), clock);
-    assert_eq!([next(&mut source), next(&mut source)], [Opened(0), Records(0, 1, 12, 1)]);
+    assert_eq!([next(&mut source), next(&mut source)], [Opened(0), Records(0, 1, 1, 1)]);
     assert!(matches!(source.next(Duration::ZERO), Ok(None)));
     hand.fetch_add(5_000_000, Ordering::Relaxed);
     assert_eq!(next(&mut source), CaughtUp(0));
@@ -39,7 +38,7 @@ fn lines_come_while_the_stream_stays_open_and_quiet_is_told_once() {
     drop(writer);
     assert!(matches!(source.next(Duration::from_millis(1)), Ok(None)));
     source.resume(&[Lane::new("web", 0)]).expect("resumed");
-    assert_eq!(all(&mut source), [Ended(0)]);
+    assert_eq!(joined(&mut source), [Ended(0)]);
 }
 
 #[test]
@@ -63,18 +62,30 @@ fn nothing_is_read_ahead_of_a_slow_consumer_beyond_the_bound() {
 }
 
 #[test]
-fn a_broken_stream_keeps_the_lines_before_it() {
-    struct Broken(bool);
-    impl Read for Broken {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            if std::mem::replace(&mut self.0, true) {
-                return Err(io::Error::other("torn"));
-            }
-            buffer[..8].copy_from_slice(b"one\ntwo ");
-            Ok(8)
+fn a_reading_thread_that_dies_is_not_the_end() {
+    struct Dying;
+    impl Read for Dying {
+        fn read(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
+            panic!("on purpose")
         }
     }
-    let said = all(&mut source(Broken(false), nothing(), clock().0));
+    let said = joined(&mut source(Dying, nothing(), clock().0));
+    let error = "standard input: reading ended unexpectedly, in line 1; the 0 lines before it are kept".to_string();
+    assert_eq!(said, [Opened(0), Failed(error), Ended(0)]);
+}
+
+#[test]
+fn a_broken_stream_keeps_the_lines_before_it() {
+    struct Broken(&'static [u8]);
+    impl Read for Broken {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(buffer)? {
+                0 => Err(io::Error::other("torn")),
+                bytes => Ok(bytes),
+            }
+        }
+    }
+    let said = joined(&mut source(Broken(b"one\ntwo "), nothing(), clock().0));
     let error = "standard input: torn, in line 2; the 1 lines before it are kept".to_string();
     assert_eq!(said, [Opened(0), Records(0, 1, 3, 1), Failed(error), Ended(0)]);
 }
