@@ -1,3 +1,5 @@
+//! The file source: lines, compression, resuming, damage.
+
 use std::io::Write;
 
 use flate2::Compression;

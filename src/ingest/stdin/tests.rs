@@ -1,3 +1,5 @@
+//! The standard-input source: lines, waiting, the end.
+
 use std::io::Write;
 use std::sync::atomic::Ordering;
 
