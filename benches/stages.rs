@@ -9,7 +9,6 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Instant;
 
 use detectors::{Engine, EngineLimits};
@@ -31,7 +30,12 @@ fn main() {
     say(&format!("{events} Kong lines, {} bytes each, {clients} clients", bytes / events));
     say("stage                     events/CPU-s       MB/s    wall s   peak MB");
     for stage in ["read", "normalise", "redact", "detect"] {
-        report(stage, events, bytes, Command::new(std::env::current_exe().unwrap()).arg(format!("--stage={stage}")).arg(&lines));
+        report(
+            stage,
+            events,
+            bytes,
+            Command::new(std::env::current_exe().unwrap()).arg(format!("--stage={stage}")).arg(&lines),
+        );
     }
     let replay = |extra: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gatewatch"));
@@ -119,14 +123,15 @@ fn run_stage(stage: &str, lines: &Path) {
         }
         "redact" => {
             let text = std::str::from_utf8(&content).unwrap();
-            let changed = text.lines().filter(|line| matches!(schemas::scrub(line), std::borrow::Cow::Owned(_))).count();
+            let changed =
+                text.lines().filter(|line| matches!(schemas::scrub(line), std::borrow::Cow::Owned(_))).count();
             assert!(changed > 0);
             own_cpu_seconds() - start
         }
         "detect" => {
             let events: Vec<_> = batches.iter().map(|b| normaliser.normalise(&lane, b).events).collect();
             drop((batches, content));
-            let rules = detectors::catalogue().into_iter().map(Arc::new).collect();
+            let rules = detectors::catalogue();
             let mut engine = Engine::new(rules, EngineLimits::default()).unwrap();
             engine.open(&lane, 1_000_000);
             let start = own_cpu_seconds();

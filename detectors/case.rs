@@ -91,7 +91,8 @@ fn sequence(
         text if text.ends_with('Z') => parse_rfc3339(text),
         text => duration_us(text).map(|us| start + us),
     };
-    let at = at.ok_or_else(|| fields.error("at", "expected a duration after the start like 90s, or an RFC 3339 time"))?;
+    let at =
+        at.ok_or_else(|| fields.error("at", "expected a duration after the start like 90s, or an RFC 3339 time"))?;
     let repeat = match fields.optional("repeat") {
         Some(_) => fields.whole_number("repeat", 1, EVENTS_MAX as i64)?,
         None => 1,
@@ -185,7 +186,10 @@ fn expectations(fields: &mut Fields<'_>, start: i64, file: &str) -> Result<Vec<E
 
 fn expectation(item: &Node, start: i64, file: &str) -> Result<Expected, RuleError> {
     let mut fields = Fields::of(item, "expect", file)?;
-    let entity = fields.text("entity", "the value of the entity")?.to_owned();
+    let entity = match &fields.required("entity", "the value of the entity")?.value {
+        Value::Text(text) => text.clone(),
+        _ => return Err(fields.error("entity", "expected the value of the entity as text")),
+    };
     let state = match fields.optional_text("state", "open, updated or closed")? {
         None | Some("open") => State::Open,
         Some("updated") => State::Updated,

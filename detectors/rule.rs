@@ -177,7 +177,8 @@ pub fn parse_rule(yaml: &str, file: &str) -> Result<Rule, RuleError> {
         Some(sql) => Some(Predicate::compile(sql).map_err(|message| fields.error("where", message))?),
         None => None,
     };
-    let entity = EntityKind::parse(fields.text("entity", "what to group by")?).map_err(|m| fields.error("entity", m))?;
+    let entity =
+        EntityKind::parse(fields.text("entity", "what to group by")?).map_err(|m| fields.error("entity", m))?;
     let method = method::read(&mut fields, &entity, file)?;
     let first_seen_within_us = fields.optional_duration("first_seen_within", "1s", "30d")?;
     if first_seen_within_us.is_some() && (entity.0.is_empty() || !method.counts()) {
@@ -187,7 +188,8 @@ pub fn parse_rule(yaml: &str, file: &str) -> Result<Rule, RuleError> {
     let quiet_us = quiet(&mut fields, &method)?;
     let respond = labels(&mut fields, "respond", |r| RESPONSES.contains(&r), &RESPONSES.join(", "), file)?;
     let dry_run = fields.boolean("dry_run", true)?;
-    let notes = fields.text("notes", "what it sees, what harmless thing looks the same, first triage steps")?.to_owned();
+    let notes =
+        fields.text("notes", "what it sees, what harmless thing looks the same, first triage steps")?.to_owned();
     let runbook = fields.texts("runbook")?.into_iter().map(|(text, _)| text.to_owned()).collect();
     fields.done(KEYS)?;
     Ok(Rule {

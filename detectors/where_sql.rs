@@ -7,6 +7,7 @@
 //! Never: touches a table or a file.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, BooleanArray};
@@ -22,9 +23,10 @@ use datafusion_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion_expr::simplify::SimplifyContext;
 use datafusion_expr::{AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
-use datafusion_physical_expr::planner::create_physical_expr;
 use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::planner::create_physical_expr;
 use datafusion_sql::planner::{PlannerContext, SqlToRel};
+use datafusion_sql::sqlparser::ast;
 use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::parser::Parser;
 use datafusion_sql::sqlparser::tokenizer::Token;
@@ -69,9 +71,8 @@ impl Predicate {
             return Err(format!("expected a condition that is true or false, found one of type {found}"));
         }
         let expr = simplifier.simplify(expr).map_err(|error| explain(&error))?;
-        let expr =
-            create_physical_expr(&expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
-                .map_err(|error| explain(&error))?;
+        let expr = create_physical_expr(&expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
+            .map_err(|error| explain(&error))?;
         Ok(Predicate { sql: text, expr })
     }
 
@@ -109,7 +110,7 @@ impl Predicate {
     }
 }
 
-fn parse(sql: &str) -> Result<datafusion_sql::sqlparser::ast::Expr, String> {
+fn parse(sql: &str) -> Result<ast::Expr, String> {
     let clean = |error: String| error.trim_start_matches("sql parser error: ").to_owned();
     let mut parser = Parser::new(&GenericDialect {})
         .with_recursion_limit(64)
@@ -120,7 +121,26 @@ fn parse(sql: &str) -> Result<datafusion_sql::sqlparser::ast::Expr, String> {
     if next.token != Token::EOF {
         return Err(format!("not valid SQL: expected the end of the condition, found `{}`", next.token));
     }
+    refuse_greedy_distinct(&parsed)?;
     Ok(parsed)
+}
+
+/// The parser takes all that follows `IS DISTINCT FROM` for its right side: `a IS DISTINCT FROM true AND b` compares
+/// `a` with `true AND b`. The lake's SQL reads it the same way, so ask for what is meant instead of guessing.
+fn refuse_greedy_distinct(parsed: &ast::Expr) -> Result<(), String> {
+    let found = ast::visit_expressions(parsed, |expr| match expr {
+        ast::Expr::IsDistinctFrom(left, right) | ast::Expr::IsNotDistinctFrom(left, right) => match **right {
+            ast::Expr::BinaryOp { op: ast::BinaryOperator::And | ast::BinaryOperator::Or, .. } => {
+                ControlFlow::Break(left.to_string())
+            }
+            _ => ControlFlow::Continue(()),
+        },
+        _ => ControlFlow::Continue(()),
+    });
+    match found {
+        ControlFlow::Break(left) => Err(format!("expected parentheses around `{left} IS [NOT] DISTINCT FROM ...`")),
+        ControlFlow::Continue(()) => Ok(()),
+    }
 }
 
 fn refuse_what_is_not_a_condition(expr: &Expr) -> Result<(), String> {
@@ -250,5 +270,106 @@ impl ContextProvider for Environment {
     }
     fn udwf_names(&self) -> Vec<String> {
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::batch_of;
+    use serde_json::json;
+
+    fn refused(sql: &str) -> String {
+        Predicate::compile(sql).expect_err(sql)
+    }
+
+    fn matching(sql: &str, events: &RecordBatch) -> Vec<usize> {
+        let predicate = Predicate::compile(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        predicate.matches(events).0.set_indices().collect()
+    }
+
+    fn events() -> RecordBatch {
+        batch_of(&[
+            json!({"time": 0, "status": 401, "client_class": "monitor", "endpoint": "GET /v1/orders/{id}", "probes": ["sqli"]}),
+            json!({"time": 1, "status": 200, "client_class": "browser", "endpoint": "GET /v1/Export", "records": 0}),
+            json!({"time": 2, "endpoint": "POST /login", "records": 5, "response_bytes": 100}),
+            json!({"time": 3, "status": 503, "client_class": "bot", "asn": 64500, "documented": true}),
+        ])
+        .unwrap()
+    }
+
+    #[test]
+    fn the_sql_of_the_lake_works() {
+        let cases: &[(&str, &[usize])] = &[
+            ("status = 401", &[0]),
+            ("status >= 500 OR status IS NULL", &[2, 3]),
+            ("client_class <> 'monitor'", &[1, 3]),
+            ("(client_class IS DISTINCT FROM 'monitor') AND status IS DISTINCT FROM 200", &[2, 3]),
+            ("NOT (status BETWEEN 200 AND 299)", &[0, 3]),
+            ("client_class IN ('bot', 'browser', 'library', 'scanner', 'x')", &[1, 3]),
+            ("endpoint LIKE '%/v1/%'", &[0, 1]),
+            ("regexp_like(endpoint, '[Ee]xport|[Dd]ownload')", &[1]),
+            ("lower(endpoint) = 'get /v1/export'", &[1]),
+            ("coalesce(client_class, 'none') NOT IN ('browser', 'bot')", &[0, 2]),
+            ("array_has(probes, 'sqli')", &[0]),
+            ("documented", &[3]),
+            ("asn = 64500", &[3]),
+            ("\"offset\" % 2 = 1", &[1, 3]),
+            ("time >= TIMESTAMP '1970-01-01T00:00:00.000002Z'", &[2, 3]),
+            ("substr(endpoint, 1, 4) = 'POST' -- a comment", &[2]),
+            ("true", &[0, 1, 2, 3]),
+        ];
+        let events = events();
+        for (sql, expected) in cases {
+            assert_eq!(matching(sql, &events), *expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_evaluated_does_not_spoil_the_others() {
+        let predicate = Predicate::compile("response_bytes / records > 10 OR status = 401").unwrap();
+        let rows = [
+            json!({"time": 0, "response_bytes": 100, "records": 0}),
+            json!({"time": 1, "response_bytes": 100, "records": 5}),
+            json!({"time": 2, "response_bytes": 10, "records": 5}),
+        ];
+        let (matching, failed) = predicate.matches(&batch_of(&rows).unwrap());
+        assert_eq!((matching.set_indices().collect::<Vec<_>>(), failed), (vec![1], 1));
+    }
+
+    #[test]
+    fn what_is_not_a_condition_over_one_event_is_refused_with_what_was_expected() {
+        let cases = [
+            ("statuz = 1", "unknown column `statuz`; expected one of time, observed_time,"),
+            ("clientip = 'a'", "unknown column `clientip`; did you mean `client_ip`?"),
+            ("status", "expected a condition that is true or false, found one of type Int32"),
+            ("status = 'abc'", "Cannot"),
+            ("count(*) > 3", "Invalid function 'count'"),
+            ("status IN (SELECT 1)", ""),
+            ("now() > time", "Invalid function 'now'"),
+            ("random() > 0.5", "Invalid function 'random'"),
+            ("uuid() = 'x'", "expected a condition over the columns of one event, found `uuid()`"),
+            ("status = $1", ""),
+            ("status = 1 extra", "not valid SQL: expected the end of the condition, found `extra`"),
+            ("status = ", "not valid SQL: Expected: an expression"),
+            ("status = 1; DROP TABLE events", "not valid SQL: expected the end of the condition, found `;`"),
+            (
+                "documented IS DISTINCT FROM true AND status = 401",
+                "expected parentheses around `documented IS [NOT] DISTINCT FROM ...`",
+            ),
+        ];
+        for (sql, expected) in cases {
+            let found = refused(sql);
+            assert!(found.contains(expected), "{sql}: {found}");
+            assert!(!found.contains('\n'), "{sql}: {found}");
+        }
+        assert!(refused(&"(".repeat(3000)).starts_with("not valid SQL: "));
+        assert!(refused(&"x".repeat(9000)).contains("expected at most 8192 bytes"));
+    }
+
+    #[test]
+    fn comments_do_not_survive_into_the_canonical_text() {
+        let predicate = Predicate::compile("status = 401 -- ) OR true\n").unwrap();
+        assert_eq!(predicate.sql(), "status = 401");
     }
 }

@@ -9,6 +9,7 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef, TimeUnit};
+use serde_json::json;
 
 /// How a column is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,4 +141,110 @@ pub fn arrow_schema() -> SchemaRef {
         Arc::new(Schema::new(fields))
     });
     SCHEMA.clone()
+}
+
+impl Kind {
+    /// The type as the documentation names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Time => "timestamp[us, UTC]",
+            Kind::Dict => "text (dictionary)",
+            Kind::Text => "text",
+            Kind::Int32 => "int32",
+            Kind::Int64 => "int64",
+            Kind::Float32 => "float32",
+            Kind::Bool => "bool",
+            Kind::TextList => "list of text",
+        }
+    }
+
+    fn json_type(self) -> serde_json::Value {
+        match self {
+            Kind::Time => json!({"type": "string", "format": "date-time"}),
+            Kind::Dict | Kind::Text => json!({"type": "string"}),
+            Kind::Int32 | Kind::Int64 => json!({"type": "integer"}),
+            Kind::Float32 => json!({"type": "number"}),
+            Kind::Bool => json!({"type": "boolean"}),
+            Kind::TextList => json!({"type": "array", "items": {"type": "string"}}),
+        }
+    }
+}
+
+impl Privacy {
+    pub fn name(self) -> &'static str {
+        match self {
+            Privacy::Technical => "technical",
+            Privacy::Personal => "personal",
+            Privacy::Scrubbed => "scrubbed",
+            Privacy::Token => "token",
+        }
+    }
+}
+
+/// The table as a Markdown table, for the documentation.
+pub fn markdown() -> String {
+    let mut text = String::from("| column | type | privacy | meaning | OCSF | ECS |\n|---|---|---|---|---|---|\n");
+    for f in FIELDS {
+        let null = if f.nullable { "?" } else { "" };
+        let (kind, privacy) = (f.kind.name(), f.privacy.name());
+        text.push_str(&format!("| {} | {kind}{null} | {privacy} | {} | {} | {} |\n", f.name, f.meaning, f.ocsf, f.ecs));
+    }
+    text
+}
+
+/// The JSON Schema of an event as `explain` prints it.
+pub fn json_schema() -> serde_json::Value {
+    let mut properties = serde_json::Map::new();
+    for f in FIELDS {
+        let mut property = f.kind.json_type();
+        if f.nullable {
+            let plain = property["type"].clone();
+            property["type"] = json!([plain, "null"]);
+        }
+        property["description"] = f.meaning.into();
+        property["x-privacy"] = f.privacy.name().into();
+        properties.insert(f.name.to_string(), property);
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Gatewatch event",
+        "description": "One normalised, redacted API request",
+        "type": "object",
+        "additionalProperties": false,
+        "required": FIELDS.iter().map(|f| f.name).collect::<Vec<_>>(),
+        "properties": properties,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_field_is_named_once_and_explained() {
+        let mut names = HashSet::new();
+        for f in FIELDS {
+            assert!(names.insert(f.name), "{} is there twice", f.name);
+            assert!(f.name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{} is not snake case", f.name);
+            assert!(f.meaning.len() >= 10, "{} is not explained", f.name);
+        }
+    }
+
+    #[test]
+    fn derived_forms_hold_every_field() {
+        let schema = arrow_schema();
+        let (markdown, json) = (markdown(), json_schema());
+        for (i, f) in FIELDS.iter().enumerate() {
+            assert_eq!((schema.field(i).name().as_str(), schema.field(i).is_nullable()), (f.name, f.nullable));
+            assert_eq!(schema.field(i).data_type(), &f.kind.data_type());
+            assert!(markdown.contains(&format!("| {} | {}", f.name, f.kind.name())), "{} is not in the table", f.name);
+            assert_eq!(json["properties"][f.name]["description"], f.meaning);
+        }
+        assert_eq!(markdown.lines().count(), FIELDS.len() + 2);
+        assert_eq!(json["required"].as_array().map(Vec::len), Some(FIELDS.len()));
+        assert_eq!(json["properties"]["path"]["type"], json!(["string", "null"]));
+        assert_eq!(json["properties"]["time"]["format"], "date-time");
+    }
 }

@@ -6,8 +6,10 @@ need_toolchain
 say "programs the tests talk to"
 scripts/setup-test-deps.sh
 scripts/kafka.sh fetch
+scripts/python-readers.sh
 say "format and lints"
 cargo fmt --all --check
-cargo clippy --locked --workspace --all-targets -- -D warnings
+# Lints have a build folder of their own, so that they and the build do not wait for each other.
+CARGO_TARGET_DIR="$CARGO_TARGET_DIR/lint" cargo clippy --locked --workspace --all-targets -- -D warnings
 say "tests"
 cargo test --locked --workspace

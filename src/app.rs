@@ -13,9 +13,10 @@ use schemas::{Keys, Lane, Normaliser, SourceConfig};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::clock::{self, Clock};
+use crate::config::{Config, LakeSection};
 use crate::ingest::{Positions, Source};
-use crate::lake::{Lake, LakeConfig, Maintenance};
-use crate::pipeline::{Controls, Ledger, LedgerConfig, Outlet, Pipeline, Reader, Totals};
+use crate::lake::{Lake, LakeConfig, Maintenance, RetainDays};
+use crate::pipeline::{Controls, Lanes, Ledger, LedgerConfig, Outlet, Pipeline, Reader, Totals};
 use crate::respond::Outbox;
 
 /// Makes the source once it is known where its lanes continue.
@@ -69,14 +70,17 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
         snapshot = recovered.map(|recovered| recovered.snapshot);
         ledger = Some(Ledger::new(runtime.clone(), lake, job.outbox.clone(), clock.clone(), keep.ledger));
     }
+    let respond = job.rules.iter().map(|rule| (rule.id.clone(), rule.respond.clone())).collect();
     let engine = engine(job.rules, snapshot.as_deref())?;
-    let reader = Reader::new((job.open)(positions)?, normalisers(&job.sources, &job.keys)?, Arc::new(Controls::default()));
+    let reader =
+        Reader::new((job.open)(positions)?, normalisers(&job.sources, &job.keys)?, Arc::new(Controls::default()));
     let mut outlets = job.outlets;
     if let Some(outbox) = job.outbox {
-        outlets.push(Box::new(ToOutbox { outbox, runtime: runtime.clone(), clock }));
+        outlets.push(Box::new(ToOutbox { outbox, respond, runtime: runtime.clone(), clock }));
     }
     let lateness = job.lateness_us;
     let mut pipeline = Pipeline {
+        lanes: Lanes::of(&engine),
         engine,
         ledger,
         outlets,
@@ -93,8 +97,8 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
 fn engine(rules: Vec<Arc<Rule>>, snapshot: Option<&[u8]>) -> anyhow::Result<Engine> {
     let limits = EngineLimits::default();
     let Some(snapshot) = snapshot else { return Ok(Engine::new(rules, limits)?) };
-    let (engine, notes) = Engine::restore(rules, limits, snapshot).context("restoring detection from the last checkpoint")?;
-    for note in notes {
+    let engine = Engine::restore(rules, limits, snapshot).context("restoring detection from the last checkpoint")?;
+    for note in engine.notes() {
         tracing::info!("{note}");
     }
     Ok(engine)
@@ -109,7 +113,7 @@ fn normalisers(sources: &[SourceConfig], keys: &Keys) -> anyhow::Result<HashMap<
 }
 
 /// Nothing is kept, so everything is read.
-struct FromTheStart;
+pub struct FromTheStart;
 
 impl Positions for FromTheStart {
     fn next_offset(&self, _lane: &Lane) -> anyhow::Result<Option<i64>> {
@@ -129,22 +133,27 @@ impl Positions for LakePositions {
     }
 }
 
-/// Alerts into the outbox, at once.
+/// Alerts into the outbox, at once, with what their detectors ask for.
 struct ToOutbox {
     outbox: Arc<Outbox>,
+    respond: HashMap<String, Vec<String>>,
     runtime: Handle,
     clock: Clock,
 }
 
 impl Outlet for ToOutbox {
     fn tell(&mut self, alerts: &[schemas::Alert]) -> anyhow::Result<()> {
-        Ok(self.runtime.block_on(self.outbox.tell(alerts, (self.clock)()))?)
+        let none: &[String] = &[];
+        let asked = |alert: &schemas::Alert| self.respond.get(&alert.detector).map_or(none, Vec::as_slice);
+        let told: Vec<(&schemas::Alert, &[String])> = alerts.iter().map(|alert| (alert, asked(alert))).collect();
+        self.runtime.block_on(self.outbox.tell(&told, (self.clock)()))?;
+        Ok(())
     }
 }
 
 /// The lake below a data folder, with the settings of a one-off run.
 pub fn keep_in(data_dir: &Path, instance: String) -> Keep {
-    let lake = LakeConfig::local(lake_dir(data_dir).display().to_string());
+    let lake = LakeConfig::new(&lake_dir(data_dir).display().to_string(), clock::now_us);
     let ledger = LedgerConfig {
         every: std::time::Duration::from_secs(10),
         rows: crate::limits::CHECKPOINT_ROWS_MAX / 2,
@@ -152,6 +161,33 @@ pub fn keep_in(data_dir: &Path, instance: String) -> Keep {
         maintenance: Maintenance::default(),
     };
     Keep { lake, instance, ledger }
+}
+
+/// The upkeep of the lake as configured.
+pub fn maintenance(section: &LakeSection) -> Maintenance {
+    let days = |table: &str| section.retain_days.get(table).copied().filter(|days| *days > 0).map(u64::from);
+    Maintenance {
+        compact_after_files: section.compact_after_files,
+        retain: RetainDays {
+            events: days("events"),
+            alerts: days("alerts"),
+            actions: days("actions"),
+            rejects: days("rejects"),
+        },
+        vacuum_after: section.vacuum_after.duration(),
+        ..Maintenance::default()
+    }
+}
+
+/// Copies what is left of the actions' steps into the lake, after a run.
+pub async fn write_steps(lake: &LakeConfig, instance: &str, outbox: &Outbox) -> anyhow::Result<()> {
+    let (mut lake, _) = Lake::open(lake, instance).await?;
+    Ok(crate::pipeline::write_steps(&mut lake, outbox).await?)
+}
+
+/// Where a configuration puts its tables.
+pub fn lake_uri(config: &Config) -> String {
+    config.lake.uri.clone().unwrap_or_else(|| lake_dir(&config.data_dir).display().to_string())
 }
 
 pub fn lake_dir(data_dir: &Path) -> PathBuf {

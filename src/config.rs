@@ -87,7 +87,9 @@ pub struct KeyRef {
 /// Fetches a secret; a trailing newline of a file does not belong to it.
 pub fn resolve(secret: &SecretRef) -> anyhow::Result<String> {
     let value = match secret {
-        SecretRef::Env(name) => std::env::var(name).with_context(|| format!("the environment variable {name} is not set"))?,
+        SecretRef::Env(name) => {
+            std::env::var(name).with_context(|| format!("the environment variable {name} is not set"))?
+        }
         SecretRef::File(path) => std::fs::read_to_string(path).with_context(|| path.clone())?,
     };
     let value = value.trim_end_matches(['\r', '\n']);
@@ -167,7 +169,10 @@ pub struct SaslSection {
 
 impl KafkaSection {
     /// The settings of the source, with the password fetched.
-    pub fn build(&self) -> anyhow::Result<KafkaConfig> {
+    ///
+    /// The instance is a static member of the group: a copy that is started again after a crash gets its partitions back
+    /// at once, instead of after the broker has missed it for a session timeout.
+    pub fn build(&self, instance: &str) -> anyhow::Result<KafkaConfig> {
         let mut config = KafkaConfig::new(&self.brokers, &self.topic, &self.group);
         config.start = match self.start.as_str() {
             "earliest" => Start::Earliest,
@@ -181,11 +186,11 @@ impl KafkaSection {
         config.tls = self.tls.as_ref().map(|t| Tls { ca: t.ca.clone(), cert: t.cert.clone(), key: t.key.clone() });
         if let Some(sasl) = &self.sasl {
             let password = resolve(&sasl.password).context("kafka.sasl.password")?;
-            config.sasl =
-                Some(Sasl { mechanism: sasl.mechanism.clone(), username: sasl.username.clone(), password });
+            config.sasl = Some(Sasl { mechanism: sasl.mechanism.clone(), username: sasl.username.clone(), password });
         }
         config.idle_after_ms = self.idle_after.us.unsigned_abs() / 1000;
         config.extra = self.properties.clone();
+        config.extra.entry("group.instance.id".to_owned()).or_insert_with(|| instance.to_owned());
         config.check()?;
         Ok(config)
     }
@@ -322,10 +327,6 @@ impl Config {
             bail!("lake.checkpoint_rows: {}; expected 1 to {}", self.lake.checkpoint_rows, limits::CHECKPOINT_ROWS_MAX);
         }
         Ok(())
-    }
-
-    pub fn lake_uri(&self) -> String {
-        self.lake.uri.clone().unwrap_or_else(|| self.data_dir.join("lake").display().to_string())
     }
 }
 

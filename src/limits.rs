@@ -10,7 +10,7 @@ pub const CHECKPOINT_ROWS_MAX: usize = 262_144;
 /// Alert tellings and rejects of one checkpoint; reached: commit now.
 pub const CHECKPOINT_SIDE_ROWS_MAX: usize = 50_000;
 /// Action steps copied to the lake in one commit; the rest follow in the next.
-pub const ACTION_STEPS_MAX: usize = 10_000;
+pub const ACTION_STEPS_MAX: u32 = 10_000;
 /// Bytes of a record; longer: a reject `oversized`, with its length.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a configuration, detector or mapping file; larger: refused.

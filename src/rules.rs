@@ -15,7 +15,7 @@ use crate::limits;
 
 /// All detectors that shall run.
 pub fn load(section: &DetectorsSection) -> anyhow::Result<Vec<Arc<Rule>>> {
-    let mut found: Vec<(String, Rule)> = Vec::new();
+    let mut found: Vec<(String, Arc<Rule>)> = Vec::new();
     if section.catalogue {
         found.extend(detectors::catalogue().into_iter().map(|rule| ("the catalogue".to_owned(), rule)));
     }
@@ -24,7 +24,7 @@ pub fn load(section: &DetectorsSection) -> anyhow::Result<Vec<Arc<Rule>>> {
         for file in files(path)? {
             let name = file.display().to_string();
             match detectors::parse_rule(&read_text(&file)?, &name) {
-                Ok(rule) => found.push((name, rule)),
+                Ok(rule) => found.push((name, Arc::new(rule))),
                 Err(error) => complaints.push(error.to_string()),
             }
         }
@@ -35,10 +35,10 @@ pub fn load(section: &DetectorsSection) -> anyhow::Result<Vec<Arc<Rule>>> {
     unique(found, &section.disabled)
 }
 
-fn unique(found: Vec<(String, Rule)>, disabled: &[String]) -> anyhow::Result<Vec<Arc<Rule>>> {
-    let mut by_id: BTreeMap<String, (String, Rule)> = BTreeMap::new();
+fn unique(found: Vec<(String, Arc<Rule>)>, disabled: &[String]) -> anyhow::Result<Vec<Arc<Rule>>> {
+    let mut by_id: BTreeMap<String, (String, Arc<Rule>)> = BTreeMap::new();
     for (file, rule) in found {
-        let id = rule.id().to_owned();
+        let id = rule.id.clone();
         if let Some((other, _)) = by_id.get(&id) {
             bail!("detector {id} is in {other} and in {file}; expected each id once");
         }
@@ -49,7 +49,7 @@ fn unique(found: Vec<(String, Rule)>, disabled: &[String]) -> anyhow::Result<Vec
             bail!("detectors.disabled: there is no detector {id:?}");
         }
     }
-    Ok(by_id.into_values().map(|(_, rule)| Arc::new(rule)).collect())
+    Ok(by_id.into_values().map(|(_, rule)| rule).collect())
 }
 
 /// Detector files at a path: the file itself, or every `*.yaml` below the folder that is not in a `cases` folder.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use detectors::Rule;
-use schemas::SourceConfig;
+use schemas::{Keys, Normaliser, SourceConfig};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -20,7 +20,7 @@ use crate::config::{self, Config, SourceSection};
 use crate::ingest::file::FileSource;
 use crate::ingest::kafka::{KafkaConfig, KafkaSource};
 use crate::ingest::merged::{Merged, Named};
-use crate::ingest::{Positions, Source};
+use crate::ingest::{Positions, ReadLimits, Source};
 use crate::lake::LakeConfig;
 use crate::pipeline::LedgerConfig;
 use crate::respond::{Outbox, Secret, SecretRef, Target};
@@ -47,10 +47,12 @@ pub fn check(config: &Config) -> anyhow::Result<Parts> {
     let mut kafka = HashMap::new();
     for section in &config.sources {
         let normaliser = normaliser_config(section).with_context(|| format!("sources: {}", section.name))?;
-        schemas::Normaliser::check(&normaliser).with_context(|| format!("sources: {}", section.name))?;
+        // Building one finds what is wrong; the real one gets the real keys.
+        Normaliser::new(&normaliser, &Keys::new("check", b"check"))
+            .with_context(|| format!("sources: {}", section.name))?;
         sources.push(normaliser);
         if let Some(topic) = &section.kafka {
-            let built = topic.build().with_context(|| format!("sources: {}", section.name))?;
+            let built = topic.build(&config.instance).with_context(|| format!("sources: {}", section.name))?;
             kafka.insert(section.name.clone(), built);
         }
     }
@@ -89,7 +91,6 @@ pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
     let (end, ended) = watch::channel(false);
     let delivering = runtime.spawn(outbox.clone().run(ended));
 
-    let files_only = parts.kafka.is_empty();
     let job = Job {
         lateness_us: config.sources.iter().map(|s| (s.name.clone(), s.lateness.us)).collect(),
         open: Box::new(|positions| open(config, &parts.kafka, &positions)),
@@ -118,9 +119,6 @@ pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
         waiting_actions = left,
         "gatewatch stopped; everything read is committed"
     );
-    if files_only {
-        super::cli::notice("every file was read to its end");
-    }
     Ok(())
 }
 
@@ -156,9 +154,14 @@ fn open(
 ) -> anyhow::Result<Box<dyn Source>> {
     let mut sources = Vec::new();
     for section in &config.sources {
+        let limits = ReadLimits::default();
         let source: Box<dyn Source> = match (kafka.get(&section.name), &section.files) {
-            (Some(topic), _) => Box::new(KafkaSource::new(topic, &section.name, clock::system(), positions.clone())?),
-            (None, Some(files)) => Box::new(FileSource::new(files, &section.name, clock::system(), positions.clone())?),
+            (Some(topic), _) => {
+                Box::new(KafkaSource::new(topic.clone(), &section.name, limits, positions.clone(), clock::system())?)
+            }
+            (None, Some(files)) => {
+                Box::new(FileSource::new(files, &section.name, limits, positions.clone(), clock::system())?)
+            }
             (None, None) => bail!("sources: {}: neither kafka nor files", section.name),
         };
         sources.push(Named { name: section.name.clone(), source });

@@ -81,7 +81,8 @@ fn deep_nesting_and_nul_bytes_do_no_harm() {
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
     let verdict = between_good(deep.as_bytes());
     assert!(["missing_field", "invalid_json"].contains(&verdict.as_str()), "{verdict}");
-    let deep_and_good = GOOD.replace("{\"time", &format!("{{\"x\":{}1{},\"time", "{\"a\":".repeat(10_000), "}".repeat(10_000)));
+    let deep_and_good =
+        GOOD.replace("{\"time", &format!("{{\"x\":{}1{},\"time", "{\"a\":".repeat(10_000), "}".repeat(10_000)));
     let verdict = between_good(deep_and_good.as_bytes());
     assert!(["event", "invalid_json"].contains(&verdict.as_str()), "{verdict}");
     // A NUL inside a string must be escaped in JSON; bare, it is not JSON.
@@ -180,7 +181,11 @@ fn a_broken_detector_is_refused_with_line_field_and_expectation() {
         let detector = file(&folder, "mine.yaml", &text);
         refused(&["detectors", "check", path(&detector)], 2, &words);
         let log = file(&folder, "a.log", "");
-        refused(&["replay", path(&log), "--source", "combined", "--no-lake", "--detectors", path(&detector)], 2, &words);
+        refused(
+            &["replay", path(&log), "--source", "combined", "--no-lake", "--detectors", path(&detector)],
+            2,
+            &words,
+        );
     }
     let detector = file(&folder, "mine.yaml", good);
     let ran = run(&["detectors", "check", path(&detector)]);

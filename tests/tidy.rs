@@ -39,8 +39,10 @@ fn sources(dirs: &[&str]) -> Vec<(String, String)> {
 
 /// A rule over every file: `broken` returns what is wrong with it.
 fn check(dirs: &[&str], broken: impl Fn(&str, &str) -> Option<String>) {
-    let complaints: Vec<String> =
-        sources(dirs).iter().filter_map(|(name, text)| broken(name, text).map(|why| format!("{name}: {why}"))).collect();
+    let complaints: Vec<String> = sources(dirs)
+        .iter()
+        .filter_map(|(name, text)| broken(name, text).map(|why| format!("{name}: {why}")))
+        .collect();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
@@ -79,7 +81,9 @@ fn the_pure_crates_stay_pure() {
         let code: Vec<&str> = production.lines().filter(|l| !l.trim_start().starts_with("//")).collect();
         world.iter().find(|w| code.iter().any(|l| l.contains(*w))).map(|w| format!("uses {w}"))
     });
-    for (manifest, banned) in [("schemas/Cargo.toml", vec!["detectors", "gatewatch"]), ("detectors/Cargo.toml", vec!["gatewatch"])] {
+    for (manifest, banned) in
+        [("schemas/Cargo.toml", vec!["detectors", "gatewatch"]), ("detectors/Cargo.toml", vec!["gatewatch"])]
+    {
         let text = fs::read_to_string(root().join(manifest)).expect("the manifest is there");
         for name in banned {
             assert!(!text.contains(&format!("{name} =")), "{manifest} depends on {name}");
@@ -118,10 +122,14 @@ fn documents_name_files_that_exist() {
         let folder = root().join(document).parent().expect("a file has a folder").to_path_buf();
         for word in text.split(|c: char| c.is_whitespace() || "`()[]|,;".contains(c)) {
             let word = word.trim_end_matches(['.', ':']);
-            let looks_like_ours =
-                ["scripts/", "examples/", "tests/", "src/", "schemas/", "detectors/", "benches/"].iter().any(|p| word.starts_with(p));
+            let looks_like_ours = ["scripts/", "examples/", "tests/", "src/", "schemas/", "detectors/", "benches/"]
+                .iter()
+                .any(|p| word.starts_with(p));
             if looks_like_ours && !word.contains(['<', '*', '{', '$']) {
-                assert!(root().join(word).exists() || folder.join(word).exists(), "{document} names {word}, which is not there");
+                assert!(
+                    root().join(word).exists() || folder.join(word).exists(),
+                    "{document} names {word}, which is not there"
+                );
             }
         }
     }

@@ -18,7 +18,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, Judgement, Kind, Params, tails};
+use super::{Direction, Judgement, Kind, Params, bits, tails};
 
 /// Windows kept as evidence, and the length of a shift that becomes the new normal.
 const RECENT: usize = 8;
@@ -26,16 +26,22 @@ const RECENT: usize = 8;
 const HUBER: f64 = 4.0;
 /// Beyond this many sigmas the learned tail begins and a window counts towards a shift.
 const OUTER: f64 = 3.0;
+/// Within this many sigmas a window is ordinary and its tail, the costly part, is not worked out.
+const ORDINARY: f64 = 1.0;
 /// Prior of the learned tail's mean excess: that of Student t with 5 degrees of freedom, heavy on purpose.
 const EXCESS_PRIOR: f64 = 0.2;
-/// How much one excursion moves it: after one incident the same again still alerts, after several it is a habit.
-const EXCESS_SHARE: f64 = 0.1;
+/// How much one excursion moves it: after an incident or two the same again still alerts, then it is a habit. Bursts
+/// of traffic become habits sooner than bursts of errors.
+const EXCESS_SHARE: f64 = 0.13;
+const EXCESS_SHARE_RATE: f64 = 0.05;
 /// More excess of a share than this teaches no more.
 const EXCESS_SIGMAS_MAX: f64 = 50.0;
 /// Share by which the tail probability must undercut the Gaussian one of the same number of sigmas.
 const TAIL_SHARE: f64 = 0.02;
 /// Smallest relative spread of an amount, for callers that give no floor.
 const AMOUNT_SPREAD_MIN: f64 = 0.05;
+/// Values and event counts beyond this are taken for this, so that squares stay finite.
+const VALUE_MAX: f64 = 1e60;
 /// The fast mean forgets with this share per window: a memory of about seven windows.
 const FAST: f64 = 0.25;
 
@@ -44,13 +50,17 @@ const FAST: f64 = 0.25;
 pub struct History {
     windows: u64,
     /// Effective windows in memory, at most `history_windows`.
+    #[serde(with = "bits")]
     weight: f64,
     /// Mean events per taught window: what makes a window a large one.
+    #[serde(with = "bits")]
     exposure: f64,
     slow: Level,
     fast: Level,
     /// Share of windows beyond `OUTER`, and their mean log excess over it.
+    #[serde(with = "bits")]
     outer_share: f64,
+    #[serde(with = "bits")]
     outer_excess: f64,
     recent: [f32; RECENT],
     /// Windows in a row beyond `OUTER`: above if positive, below if negative.
@@ -60,7 +70,9 @@ pub struct History {
 /// One running prediction on the working scale, and how it errs beyond sampling noise (see `History::dispersion`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Level {
+    #[serde(with = "bits")]
     mean: f64,
+    #[serde(with = "bits")]
     error: f64,
 }
 
@@ -110,7 +122,7 @@ impl History {
             return;
         }
         let y = scale(p, value);
-        let n = n.max(0.0);
+        let n = n.clamp(0.0, VALUE_MAX);
         let prediction = self.predict(p, None, n);
         if self.weight >= 4.0 {
             self.learn_outer(p, (y - prediction.mean) / prediction.spread());
@@ -175,24 +187,26 @@ impl History {
             let trials = (self.weight * self.exposure).max(1.0);
             mean = ((mean * trials + 0.5) / (trials + 1.0)).clamp(0.0, 1.0);
         }
-        let sampling = sampling(p, mean, n);
         let dispersion = mix(own.error, lent.error).max(0.0);
         let floor = p.floor.max(0.0) / slope(p, unscale(p, mean));
         let floor = if p.kind == Kind::Amount { floor.max(AMOUNT_SPREAD_MIN) } else { floor };
         let between = dispersion * unit(p, mean).powi(2);
         // The mean of `total` windows is itself uncertain, by their spread over the root of their number.
-        let typical = sampling_of_mean(p, mean, self.exposure);
+        let typical = sampling(p, mean, self.exposure);
         let between = between + (between + typical) / total + floor * floor;
-        Prediction { mean, between, sampling: sampling.max(1e-12), freedom: (total - 1.0).max(1.0) }
+        Prediction { mean, between, sampling: sampling(p, mean, n).max(1e-12), freedom: (total - 1.0).max(1.0) }
     }
 
     /// The fast mean wins only when it is clearly better: on a steady series both err alike and the slow one is calmer.
     fn prefers_fast(&self, p: &Params, warm: f64) -> bool {
-        let noise = sampling_of_mean(p, self.slow.mean, self.exposure) / unit(p, self.slow.mean).powi(2);
+        let noise = sampling(p, self.slow.mean, self.exposure) / unit(p, self.slow.mean).powi(2);
         self.weight >= warm && self.fast.error + noise < 0.8 * (self.slow.error + noise)
     }
 
     fn tail(&self, p: &Params, at: &Prediction, value: f64, n: f64, outward: f64) -> f64 {
+        if outward < ORDINARY {
+            return 1.0;
+        }
         let below = p.direction == Direction::Down || (p.direction == Direction::Both && value < unscale(p, at.mean));
         let model = match (p.kind, below) {
             (Kind::Count, false) => tails::count_at_least(value, at.mean, at.between),
@@ -224,7 +238,8 @@ impl History {
             if self.outer_share == 0.0 {
                 self.outer_excess = EXCESS_PRIOR;
             }
-            self.outer_excess += EXCESS_SHARE * (excess(p, outward) - self.outer_excess);
+            let share = if p.kind == Kind::Rate { EXCESS_SHARE_RATE } else { EXCESS_SHARE };
+            self.outer_excess += share * (excess(p, outward) - self.outer_excess);
         }
         self.outer_share += (f64::from(u8::from(outer)) - self.outer_share) / memory;
         if self.outer_share < 1e-12 {
@@ -269,9 +284,9 @@ impl Level {
 /// The scale on which windows are compared: amounts on a log scale that is linear below the floor.
 fn scale(p: &Params, value: f64) -> f64 {
     match p.kind {
-        Kind::Amount => (value.max(0.0) / log_start(p)).ln_1p(),
+        Kind::Amount => (value.clamp(0.0, VALUE_MAX) / log_start(p)).ln_1p(),
         Kind::Rate => value.clamp(0.0, 1.0),
-        Kind::Count => value.max(0.0),
+        Kind::Count => value.clamp(0.0, VALUE_MAX),
     }
 }
 
@@ -295,10 +310,6 @@ fn sampling(p: &Params, mean: f64, n: f64) -> f64 {
         Kind::Rate => mean.clamp(0.0, 1.0) * (1.0 - mean.clamp(0.0, 1.0)) / n.max(1.0),
         Kind::Amount => 0.0,
     }
-}
-
-fn sampling_of_mean(p: &Params, mean: f64, exposure: f64) -> f64 {
-    sampling(p, mean, exposure)
 }
 
 /// Errors of counts are kept relative to the level (a busy hour varies more), with 1 added for empty series.

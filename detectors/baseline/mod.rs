@@ -12,6 +12,8 @@
 //! the value is `sigmas` spreads away, its tail probability is fifty times smaller than the Gaussian one, and the
 //! change matters (`min_change`). What goes into the spread is listed in `history.rs`.
 
+mod bits;
+mod channel;
 mod history;
 mod rarity;
 mod season;
@@ -69,7 +71,7 @@ pub struct Judgement {
     pub spread: f64,
     /// Signed distance: negative below the expected value. For amounts it is measured on the log scale.
     pub sigmas: f64,
-    /// Probability of a window at least this far out in the watched direction.
+    /// Probability of a window at least this far out in the watched direction; 1 within one spread.
     pub tail: f64,
     pub breach: bool,
 }

@@ -5,8 +5,8 @@
 //! Over-dispersed models throughout: the plain binomial and Poisson are their limits.
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
-use statrs::function::beta::{beta_reg, ln_beta};
-use statrs::function::gamma::{gamma_lr, ln_gamma};
+use statrs::function::beta::{checked_beta_reg, ln_beta};
+use statrs::function::gamma::{checked_gamma_lr, ln_gamma};
 
 /// Above this many trials the beta-binomial is summed no longer but taken as a beta of the same mean and variance.
 const EXACT_TRIALS_MAX: f64 = 1_000.0;
@@ -15,11 +15,12 @@ const CONCENTRATION_MAX: f64 = 1e7;
 
 /// One side of Student's t with `freedom` degrees: the Gaussian tail widened for a spread known from few windows.
 pub(super) fn student(sigmas: f64, freedom: f64) -> f64 {
-    let tail = match StudentsT::new(0.0, 1.0, freedom.clamp(1.0, 1e6)) {
-        Ok(t) => t.sf(sigmas),
-        Err(_) => 1.0, // not reached: the parameters are fixed and clamped
-    };
-    tail.clamp(0.0, 1.0)
+    if sigmas.is_nan() {
+        return 1.0;
+    }
+    // Not reached: both parameters are in range.
+    let Ok(t) = StudentsT::new(0.0, 1.0, freedom.clamp(1.0, 1e6)) else { return 1.0 };
+    t.sf(sigmas.clamp(-1e9, 1e9)).clamp(0.0, 1.0)
 }
 
 /// P(X >= count) of a count with this mean and with variance `mean + extra` (negative binomial, Poisson if none).
@@ -30,9 +31,9 @@ pub(super) fn count_at_least(count: f64, mean: f64, extra: f64) -> f64 {
     }
     let shape = mean * mean / extra.max(1e-12);
     let tail = if shape > CONCENTRATION_MAX {
-        gamma_lr(count, mean)
+        checked_gamma_lr(count, mean).unwrap_or(1.0)
     } else {
-        beta_reg(count, shape.max(1e-6), mean / (mean + shape.max(1e-6)))
+        regularised(count, shape.max(1e-6), mean / (mean + shape.max(1e-6)))
     };
     tail.clamp(0.0, 1.0)
 }
@@ -57,7 +58,7 @@ pub(super) fn hits_at_least(hits: f64, trials: f64, mean: f64, extra: f64) -> f6
     if trials > EXACT_TRIALS_MAX {
         let concentration = (binary / (extra + binary / trials) - 1.0).clamp(1e-3, CONCENTRATION_MAX);
         let edge = ((hits - 0.5) / trials).clamp(0.0, 1.0);
-        return beta_reg((1.0 - mean) * concentration, mean * concentration, 1.0 - edge).clamp(0.0, 1.0);
+        return regularised((1.0 - mean) * concentration, mean * concentration, 1.0 - edge).clamp(0.0, 1.0);
     }
     let concentration = (binary / extra.max(1e-12) - 1.0).clamp(1e-3, CONCENTRATION_MAX);
     let (a, b) = (mean * concentration, (1.0 - mean) * concentration);
@@ -73,6 +74,11 @@ pub(super) fn hits_at_least(hits: f64, trials: f64, mean: f64, extra: f64) -> f6
 pub(super) fn hits_at_most(hits: f64, trials: f64, mean: f64, extra: f64) -> f64 {
     let trials = trials.round().max(1.0);
     hits_at_least(trials - hits.floor(), trials, 1.0 - mean, extra)
+}
+
+/// The regularised incomplete beta function; 1, nothing unusual, where rounding leaves its domain.
+fn regularised(a: f64, b: f64, x: f64) -> f64 {
+    checked_beta_reg(a, b, x.clamp(0.0, 1.0)).unwrap_or(1.0)
 }
 
 /// Sum of the mass from `hits`, at or above the mean, to `trials`: terms fall from the start, so it stops early.

@@ -5,9 +5,7 @@
 //! text are key 0, which no detector counts. No allocation per row.
 //! Never: keeps anything of one batch for the next.
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch, StringArray,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch, StringArray};
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
 use siphasher::sip128::SipHasher13;
@@ -179,11 +177,7 @@ fn key_of(hasher: &SipHasher13, bytes: &[u8]) -> EntityKey {
     hasher.hash(bytes).as_u128().max(2)
 }
 
-fn hash_column(
-    array: &ArrayRef,
-    name: &'static str,
-    hasher: &SipHasher13,
-) -> Result<Vec<EntityKey>, EngineError> {
+fn hash_column(array: &ArrayRef, name: &'static str, hasher: &SipHasher13) -> Result<Vec<EntityKey>, EngineError> {
     let wrong = EngineError::Schema { column: name };
     match array.data_type() {
         DataType::Utf8 => Ok(hash_texts(array.as_string::<i32>(), hasher)),

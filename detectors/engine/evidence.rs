@@ -46,9 +46,9 @@ impl Name {
         self.0.split(SEPARATOR)
     }
 
-    /// The value in the alert.
+    /// The value in the alert; empty when everything is one entity.
     pub fn shown(&self) -> String {
-        if self.0.is_empty() { "whole".into() } else { self.0.replace(SEPARATOR, "+") }
+        self.0.replace(SEPARATOR, "+")
     }
 }
 
@@ -212,10 +212,8 @@ fn cut(text: &str) -> &str {
 
 /// A query over the table `events` that shows what an alert counted.
 fn sql(rule: &Rule, name: &Name, from: i64, to: i64) -> String {
-    let mut conditions = vec![
-        format!("time >= TIMESTAMP '{}'", rfc3339(from)),
-        format!("time <= TIMESTAMP '{}'", rfc3339(to)),
-    ];
+    let mut conditions =
+        vec![format!("time >= TIMESTAMP '{}'", rfc3339(from)), format!("time <= TIMESTAMP '{}'", rfc3339(to))];
     for (column, value) in rule.entity.columns().iter().zip(name.values()) {
         conditions.push(match column {
             EntityColumn::Asn => format!("asn = {}", value.parse::<i64>().unwrap_or_default()),

@@ -113,8 +113,7 @@ impl Engine {
             return Err(EngineError::DuplicateId { id: pair[0].id.clone() });
         }
         let (mut plan, mut seen) = (Plan::new(limits.hash_key), SeenKinds::default());
-        let detectors =
-            rules.into_iter().map(|rule| method::build(rule, &mut plan, &mut seen, &limits)).collect();
+        let detectors = rules.into_iter().map(|rule| method::build(rule, &mut plan, &mut seen, &limits)).collect();
         seen.start(&limits);
         Ok(Engine {
             limits,
@@ -285,7 +284,8 @@ fn check_schema(events: &RecordBatch) -> Result<(), EngineError> {
         return Ok(());
     }
     for (at, field) in schemas::event::FIELDS.iter().enumerate() {
-        let fits = found.fields().get(at).is_some_and(|f| f.name() == field.name && *f.data_type() == field.kind.data_type());
+        let fits =
+            found.fields().get(at).is_some_and(|f| f.name() == field.name && *f.data_type() == field.kind.data_type());
         if !fits {
             return Err(EngineError::Schema { column: field.name });
         }

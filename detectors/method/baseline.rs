@@ -14,13 +14,13 @@ use serde_json::json;
 use super::counting::{restore_slots, stats_of};
 use super::{Detector, DetectorStats, Summary, Wiring, index_of};
 use crate::baseline::{Direction, History, Judgement, Params};
-use crate::engine::{EngineLimits, next_multiple};
 use crate::engine::binary::{self, BinaryError};
 use crate::engine::columns::EntityKey;
 use crate::engine::episode::{Episodes, Finding, Moment, Telling};
 use crate::engine::evidence::Name;
 use crate::engine::keyed::{Keep, Keyed, SavedSlots, Slot, State};
 use crate::engine::run::Run;
+use crate::engine::{EngineLimits, next_multiple};
 use crate::rule::{Baseline, Method, Rule};
 
 /// Entities whose window a parent is taught, per window: enough to know what is typical, cheap at any crowd.
@@ -269,9 +269,11 @@ impl<S: Summary> BaselineDetector<S> {
             episodes.clear(&mut slot.suspect);
             Keep::No
         });
-        self.parents.sweep(|slot| {
-            if window.saturating_sub(slot.state.window) > forget_after { Keep::No } else { Keep::Yes }
-        });
+        self.parents.sweep(
+            |slot| {
+                if window.saturating_sub(slot.state.window) > forget_after { Keep::No } else { Keep::Yes }
+            },
+        );
         let empty = self.entities.is_empty() && self.parents.is_empty();
         self.next_sweep = if empty { i64::MAX } else { next_multiple(time, self.sweep_us) };
     }

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::panes::Sliding;
 use super::{Detector, DetectorStats, PaneSpec, Wiring};
-use crate::engine::{EngineLimits, next_multiple};
 use crate::engine::binary::{self, BinaryError};
 use crate::engine::columns::EntityKey;
 use crate::engine::episode::{Episodes, Finding, Moment, Telling};
 use crate::engine::keyed::{Keep, Keyed, SavedSlots, Slot, State};
 use crate::engine::run::{EventRow, Run};
+use crate::engine::{EngineLimits, next_multiple};
 use crate::rule::Rule;
 
 /// State is swept at least a minute apart: a sweep looks at every entity.
@@ -60,8 +60,11 @@ impl<W: Sliding> Counting<W> {
         (at_least, within_us): (u64, i64),
         limits: &EngineLimits,
     ) -> Counting<W> {
-        let counts =
-            Counts { at_least, suspicious: at_least.div_ceil(2).max(2).min(at_least), most: at_least.saturating_mul(4) };
+        let counts = Counts {
+            at_least,
+            suspicious: at_least.div_ceil(2).max(2).min(at_least),
+            most: at_least.saturating_mul(4),
+        };
         Counting {
             wiring,
             panes: PaneSpec::of(within_us),

@@ -90,9 +90,7 @@ impl Wiring {
     /// Whether a row's entity is new enough to count.
     #[inline]
     pub fn counts(&self, run: &Run<'_>, row: usize, time: i64) -> bool {
-        self.newness.is_none_or(|(tracker, within)| {
-            time - run.first_seen[tracker][row - run.rows.start] <= within
-        })
+        self.newness.is_none_or(|(tracker, within)| time - run.first_seen[tracker][row - run.rows.start] <= within)
     }
 }
 
@@ -132,7 +130,6 @@ impl PaneSpec {
 pub(crate) fn index_of(time: i64, length_us: i64) -> u32 {
     u32::try_from(time.max(0) / length_us).unwrap_or(u32::MAX - 1)
 }
-
 
 /// Turns a rule into a running detector.
 pub(crate) fn build(

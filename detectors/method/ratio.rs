@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::counting::{SWEEP_LEAST_US, restore_slots, stats_of};
 use super::panes::Panes;
 use super::{Detector, DetectorStats, PaneSpec, Summary, Wiring};
-use crate::engine::{EngineLimits, next_multiple};
 use crate::engine::binary::{self, BinaryError};
 use crate::engine::columns::{Columns, EntityKey};
 use crate::engine::episode::{Episodes, Finding, Moment, Telling};
 use crate::engine::keyed::{Keep, Keyed, SavedSlots, State};
 use crate::engine::run::Run;
+use crate::engine::{EngineLimits, next_multiple};
 use crate::rule::{Method, Rule};
 
 /// Events, and how many of them match.

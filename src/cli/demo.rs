@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         outbox: Some(Arc::new(outbox)),
         outlets: vec![Box::new(Collect(told.clone()))],
         stop: Arc::new(AtomicBool::new(false)),
-        progress: Box::new(|totals| progress.update(totals)),
+        progress: Box::new(|totals| progress.update(totals.events, totals)),
     };
     let done = app::run(job, runtime.handle())?;
     progress.done();
@@ -94,7 +94,8 @@ fn fresh_folder(folder: &Path) -> anyhow::Result<()> {
     let marker = folder.join(MARKER);
     if marker.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
-    } else if folder.exists() && fs::read_dir(folder).with_context(|| format!("{}", folder.display()))?.next().is_some() {
+    } else if folder.exists() && fs::read_dir(folder).with_context(|| format!("{}", folder.display()))?.next().is_some()
+    {
         bail!("{}: is not empty and not from an earlier demo; expected a new folder, see --data-dir", folder.display());
     }
     fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
@@ -106,7 +107,7 @@ fn fresh_folder(folder: &Path) -> anyhow::Result<()> {
 async fn redactions(data_dir: &Path) -> anyhow::Result<Vec<(String, u64)>> {
     let limits = QueryLimits::default();
     let uri = app::lake_dir(data_dir).display().to_string();
-    let session = query::session(&uri, &Default::default(), &limits).await?;
+    let session = query::session(&uri, &Default::default(), limits).await?;
     let sql = "select class, count(*) from (select unnest(redactions) class from events) group by 1 order by 2 desc, 1";
     let answer = query::run(&session, sql, limits).await?;
     let mut counts = Vec::new();

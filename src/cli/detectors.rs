@@ -2,8 +2,11 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use detectors::Rule;
+use detectors::catalogue::ENTRIES;
+use serde_json::json;
 
 use super::{Failure, output, usage};
 use crate::config::{DetectorsSection, read_text};
@@ -44,9 +47,14 @@ fn list(paths: &[PathBuf], json: bool) -> Result<(), Failure> {
     let mut text = String::new();
     for rule in rules::load(&section).map_err(usage)? {
         if json {
-            writeln!(text, "{}", rule.summary_json())?;
+            let summary = json!({
+                "id": rule.id, "title": rule.title, "severity": rule.severity, "entity": rule.entity.to_string(),
+                "owasp": rule.owasp, "attack": rule.attack, "respond": rule.respond, "dry_run": rule.dry_run,
+            });
+            writeln!(text, "{summary}")?;
         } else {
-            writeln!(text, "{:<24} {:<9} {:<18} {}", rule.id(), rule.severity_name(), rule.entity_name(), rule.title())?;
+            let severity = format!("{:?}", rule.severity).to_lowercase();
+            writeln!(text, "{:<26} {severity:<9} {:<20} {}", rule.id, rule.entity.to_string(), rule.title)?;
         }
     }
     Ok(output::stdout(text.as_bytes())?)
@@ -63,8 +71,8 @@ fn test(paths: &[PathBuf]) -> Result<(), Failure> {
     let mut report = String::new();
     let mut tally = Tally::default();
     if paths.is_empty() {
-        for entry in detectors::catalogue_entries() {
-            let rule = detectors::parse_rule(entry.yaml, entry.name).map_err(usage)?;
+        for entry in ENTRIES {
+            let rule = Arc::new(entry.rule().map_err(usage)?);
             for (name, text) in entry.cases {
                 tally.run(&rule, name, text, &mut report)?;
             }
@@ -72,7 +80,8 @@ fn test(paths: &[PathBuf]) -> Result<(), Failure> {
     }
     for path in paths {
         for file in rules::files(path).map_err(usage)? {
-            let rule = detectors::parse_rule(&read_text(&file).map_err(usage)?, &file.display().to_string()).map_err(usage)?;
+            let name = file.display().to_string();
+            let rule = Arc::new(detectors::parse_rule(&read_text(&file).map_err(usage)?, &name).map_err(usage)?);
             tally.run_beside(&rule, &file, &mut report)?;
         }
     }
@@ -82,7 +91,9 @@ fn test(paths: &[PathBuf]) -> Result<(), Failure> {
         return Err(Failure::Failed(anyhow::anyhow!("{} cases do not hold", tally.broken)));
     }
     if tally.held == 0 {
-        return Err(usage(anyhow::anyhow!("there is no case; expected YAML files in a folder `cases` beside each detector")));
+        return Err(usage(anyhow::anyhow!(
+            "there is no case; expected YAML files in a folder `cases` beside each detector"
+        )));
     }
     Ok(())
 }
@@ -94,25 +105,25 @@ struct Tally {
 }
 
 impl Tally {
-    fn run(&mut self, rule: &Rule, name: &str, text: &str, report: &mut String) -> Result<(), Failure> {
+    fn run(&mut self, rule: &Arc<Rule>, name: &str, text: &str, report: &mut String) -> Result<(), Failure> {
         let case = detectors::parse_case(text, name).map_err(usage)?;
         match detectors::run_case(rule, &case) {
             Ok(()) => {
                 self.held += 1;
-                writeln!(report, "ok      {:<24} {name}", rule.id())?;
+                writeln!(report, "ok      {:<26} {name}", rule.id)?;
             }
             Err(mismatch) => {
                 self.broken += 1;
-                writeln!(report, "BROKEN  {:<24} {name}\n        {mismatch}", rule.id())?;
+                writeln!(report, "BROKEN  {:<26} {name}\n        {mismatch}", rule.id)?;
             }
         }
         Ok(())
     }
 
-    fn run_beside(&mut self, rule: &Rule, file: &Path, report: &mut String) -> Result<(), Failure> {
+    fn run_beside(&mut self, rule: &Arc<Rule>, file: &Path, report: &mut String) -> Result<(), Failure> {
         let folder = file.parent().unwrap_or(Path::new(".")).join("cases");
         if !folder.is_dir() {
-            writeln!(report, "none    {:<24} has no folder {}", rule.id(), folder.display())?;
+            writeln!(report, "none    {:<26} has no folder {}", rule.id, folder.display())?;
             return Ok(());
         }
         for case in rules::files(&folder).map_err(usage)? {

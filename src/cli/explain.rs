@@ -10,9 +10,11 @@ use schemas::{Normaliser, RawBatch, SourceConfig};
 use serde_json::{Value, json};
 
 use super::{Failure, usage};
+use crate::app::FromTheStart;
 use crate::config::{self, DetectorsSection};
 use crate::ingest::file::FileSource;
-use crate::ingest::{Positions, Signal, Source, stdin};
+use crate::ingest::stdin::StdinSource;
+use crate::ingest::{Positions, ReadLimits, Signal, Source};
 use crate::{clock, keys, rules};
 
 /// Show what each record becomes: the redacted event and the detectors that look at it, or why it is rejected.
@@ -59,27 +61,18 @@ pub fn source_config(
     })
 }
 
-struct FromTheStart;
-
-impl Positions for FromTheStart {
-    fn next_offset(&self, _lane: &schemas::Lane) -> anyhow::Result<Option<i64>> {
-        Ok(None)
-    }
-}
-
 pub fn run(args: &Args) -> Result<(), Failure> {
     let section = DetectorsSection { paths: args.detectors.clone(), ..DetectorsSection::default() };
     let rules = rules::load(&section).map_err(usage)?;
     let engine = Engine::new(rules, EngineLimits::default())?;
-    let config =
-        source_config("explain", &args.source, args.mapping.as_deref(), &args.trusted_proxy).map_err(usage)?;
+    let config = source_config("explain", &args.source, args.mapping.as_deref(), &args.trusted_proxy).map_err(usage)?;
     let mut normaliser = Normaliser::new(&config, &keys::of_the_moment()?).map_err(usage)?;
+    let (positions, limits): (Arc<dyn Positions>, _) = (Arc::new(FromTheStart), ReadLimits::default());
     let mut source: Box<dyn Source> = match args.file.as_deref() {
         Some(path) if path.as_os_str() != "-" => {
-            let positions: Arc<dyn Positions> = Arc::new(FromTheStart);
-            Box::new(FileSource::new(&[path.to_path_buf()], "explain", clock::system(), positions)?)
+            Box::new(FileSource::new(&[path], "explain", limits, positions, clock::system())?)
         }
-        _ => Box::new(stdin::source("explain", clock::system())),
+        _ => Box::new(StdinSource::new("explain", limits, Duration::MAX, positions, clock::system())?),
     };
     let mut out = BufWriter::new(io::stdout().lock());
     while !source.finished() {
@@ -105,7 +98,8 @@ fn explain(
         lines.push((offset, json!({ "event": event, "matched": ids })));
     }
     for reject in &normalised.rejects {
-        let told = json!({ "code": reject.code, "detail": reject.detail, "offset": reject.offset, "length": reject.length });
+        let told =
+            json!({ "code": reject.code, "detail": reject.detail, "offset": reject.offset, "length": reject.length });
         lines.push((reject.offset, json!({ "reject": told })));
     }
     // Stable: the events of one record keep their order.

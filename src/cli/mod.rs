@@ -30,7 +30,12 @@ struct Cli {
     #[arg(long, global = true, value_enum, default_value_t)]
     log_format: LogFormat,
     /// What to log: error, warn, info, debug, or a tracing directive.
-    #[arg(long, global = true, env = "GATEWATCH_LOG", default_value = "warn,gatewatch=info,deltalake=error,delta_kernel=error,buoyant_kernel=error")]
+    #[arg(
+        long,
+        global = true,
+        env = "GATEWATCH_LOG",
+        default_value = "warn,gatewatch=info,deltalake=error,delta_kernel=error,buoyant_kernel=error"
+    )]
     log: String,
     #[command(subcommand)]
     verb: Verb,
@@ -57,7 +62,9 @@ enum Verb {
     Check(check::Args),
     /// Print shell completions.
     #[command(after_help = "Example:\n  gatewatch completions bash > /etc/bash_completion.d/gatewatch")]
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Why a verb did not do what it was asked.

@@ -54,7 +54,6 @@ impl Outlet for JsonLines {
 /// Progress of a run over a known number of bytes or events, or an unknown one.
 pub struct Progress {
     bar: ProgressBar,
-    by_bytes: bool,
 }
 
 impl Progress {
@@ -73,11 +72,12 @@ impl Progress {
         if !io::stderr().is_terminal() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
-        Progress { bar, by_bytes }
+        Progress { bar }
     }
 
-    pub fn update(&self, totals: &Totals) {
-        self.bar.set_position(if self.by_bytes { totals.bytes } else { totals.events });
+    /// `done` in the unit the total was given in.
+    pub fn update(&self, done: u64, totals: &Totals) {
+        self.bar.set_position(done);
         self.bar.set_message(format!("{} events, {} alerts", grouped(totals.events), totals.alerts_opened));
     }
 

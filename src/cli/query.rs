@@ -20,7 +20,8 @@ pub struct Args {
     /// The data folder of demo, replay or run.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    #[arg(long, value_enum, default_value_t = Format::Table)]
+    /// table, json, csv or arrow.
+    #[arg(long, default_value = "table")]
     format: Format,
     /// Most rows to print.
     #[arg(long, default_value_t = 10_000)]
@@ -40,8 +41,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let uri = app::lake_dir(&data_dir).display().to_string();
     let runtime = app::runtime()?;
     let answer = runtime.block_on(async {
-        let session = query::session(&uri, &Default::default(), &limits).await?;
-        query::run(&session, &args.sql, &limits).await
+        let session = query::session(&uri, &Default::default(), limits).await?;
+        query::run(&session, &args.sql, limits).await
     })?;
     let mut out = BufWriter::new(io::stdout().lock());
     query::write(&answer, args.format, &mut out)?;

@@ -1,8 +1,10 @@
 //! `gatewatch replay`: detects on files, and keeps the events as tables unless told not to.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
 use schemas::SourceConfig;
@@ -15,9 +17,13 @@ use crate::clock::{self, Stopwatch};
 use crate::config::{DetectorsSection, Span};
 use crate::ingest::file::{self, FileSource};
 use crate::ingest::merged::{Merged, Named};
-use crate::ingest::{Positions, Source};
+use crate::ingest::stdin::StdinSource;
+use crate::ingest::{Positions, ReadLimits, Source};
 use crate::pipeline::{Outlet, Totals};
 use crate::{keys, rules, telemetry};
+
+/// A pipe that is silent for so long no longer holds other files back.
+const IDLE_AFTER: Duration = Duration::from_secs(5);
 
 /// Replay log files through detection.
 #[derive(clap::Args)]
@@ -53,7 +59,7 @@ pub struct Args {
     #[arg(long, value_name = "CIDR")]
     trusted_proxy: Vec<String>,
     /// How far a record may come behind a later one and still be detected on.
-    #[arg(long, default_value = "5s", value_name = "SPAN")]
+    #[arg(long, default_value = "2m", value_name = "SPAN")]
     lateness: Span,
     /// Alerts as JSON Lines; - is standard output.
     #[arg(long, value_name = "FILE")]
@@ -81,7 +87,7 @@ pub struct Summary {
 
 impl Summary {
     pub fn of(totals: &Totals, seconds: f64) -> Summary {
-        let time = |us: Option<i64>| us.map(schemas::time::rfc3339);
+        let time = |us: Option<i64>| us.map(schemas::time_text);
         Summary {
             records: totals.records,
             events: totals.events,
@@ -99,11 +105,8 @@ impl Summary {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let section = DetectorsSection {
-        catalogue: !args.no_catalogue,
-        paths: args.detectors.clone(),
-        disabled: Vec::new(),
-    };
+    let section =
+        DetectorsSection { catalogue: !args.no_catalogue, paths: args.detectors.clone(), disabled: Vec::new() };
     let rules = rules::load(&section).map_err(usage)?;
     let inputs = inputs(&args.files).map_err(usage)?;
     let sources: Vec<SourceConfig> =
@@ -116,20 +119,21 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if let Some(path) = &args.alerts {
         outlets.push(Box::new(JsonLines(output::create(path).map_err(usage)?)));
     }
-    let progress = Progress::new(total_bytes(&inputs), true);
+    let total = inputs.iter().all(|input| !input.is_stdin()).then(|| inputs.iter().map(|input| input.bytes).sum());
+    let (progress, read) = (Progress::new(total, true), BytesRead::default());
     let watch = Stopwatch::start();
     let runtime = app::runtime()?;
     let job = Job {
         lateness_us: sources.iter().map(|s| (s.name.clone(), args.lateness.us)).collect(),
         sources,
-        open: Box::new(|positions| open(&inputs, &positions)),
+        open: Box::new(|positions| open(&inputs, &positions, &read)),
         keys,
         rules,
         keep,
         outbox: None,
         outlets,
         stop: Arc::new(AtomicBool::new(false)),
-        progress: Box::new(|totals| progress.update(totals)),
+        progress: Box::new(|totals| progress.update(bytes_read(&read), totals)),
     };
     let done = app::run(job, runtime.handle())?;
     progress.done();
@@ -141,17 +145,27 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 struct Input {
     path: PathBuf,
     name: String,
-    bytes: Option<u64>,
+    bytes: u64,
+}
+
+impl Input {
+    fn is_stdin(&self) -> bool {
+        self.path.as_os_str() == "-"
+    }
 }
 
 fn inputs(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
     let one = |path: &PathBuf| {
         if path.as_os_str() == "-" {
-            return Ok(Input { path: path.clone(), name: "stdin".to_owned(), bytes: None });
+            // Each stream is another one, although all have the same name to the system.
+            return Ok(Input { path: path.clone(), name: format!("stdin@{:x}", clock::now_us()), bytes: 0 });
         }
-        let name = file::identity(path)?;
-        let bytes = file::plain_bytes(path)?;
-        Ok(Input { path: path.clone(), name, bytes })
+        let identity = file::identity(path)?;
+        let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+        let plain: String =
+            file_name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+        let bytes = std::fs::metadata(path).map_or(0, |meta| meta.len());
+        Ok(Input { path: path.clone(), name: format!("{plain}@{}", &identity[..8]), bytes })
     };
     let inputs: Vec<Input> = paths.iter().map(one).collect::<anyhow::Result<_>>()?;
     for (index, input) in inputs.iter().enumerate() {
@@ -162,24 +176,32 @@ fn inputs(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
     Ok(inputs)
 }
 
-fn total_bytes(inputs: &[Input]) -> Option<u64> {
-    inputs.iter().map(|input| input.bytes).sum()
-}
-
 /// The same files in the same order are one job: a second run continues the first.
 fn instance(inputs: &[Input]) -> String {
     let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
-    format!("replay-{}", file::short_hash(names.join("\n").as_bytes()))
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, names.join("\n").as_bytes());
+    let short: String = digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("replay-{short}")
 }
 
-fn open(inputs: &[Input], positions: &Arc<dyn Positions>) -> anyhow::Result<Box<dyn Source>> {
+/// How far reading has come, in bytes of the files as they are on disk.
+type BytesRead = Arc<Mutex<Vec<file::Progress>>>;
+
+fn bytes_read(read: &BytesRead) -> u64 {
+    read.lock().unwrap_or_else(PoisonError::into_inner).iter().map(file::Progress::read_bytes).sum()
+}
+
+fn open(inputs: &[Input], positions: &Arc<dyn Positions>, read: &BytesRead) -> anyhow::Result<Box<dyn Source>> {
     let mut sources = Vec::new();
     for input in inputs {
-        let source: Box<dyn Source> = if input.path.as_os_str() == "-" {
-            Box::new(crate::ingest::stdin::source(&input.name, clock::system()))
+        let (name, limits) = (input.name.as_str(), ReadLimits::default());
+        let source: Box<dyn Source> = if input.is_stdin() {
+            Box::new(StdinSource::new(name, limits, IDLE_AFTER, positions.clone(), clock::system())?)
         } else {
             let paths = std::slice::from_ref(&input.path);
-            Box::new(FileSource::new(paths, &input.name, clock::system(), positions.clone())?)
+            let source = FileSource::new(paths, name, limits, positions.clone(), clock::system())?;
+            read.lock().unwrap_or_else(PoisonError::into_inner).push(source.progress());
+            Box::new(source)
         };
         sources.push(Named { name: input.name.clone(), source });
     }
@@ -208,7 +230,11 @@ fn tell(args: &Args, summary: &Summary, data_dir: &Path) -> Result<(), Failure> 
     );
     output::stderr_line(&line);
     if !args.no_lake {
-        output::stderr_line(&format!("kept in {}; ask it with: gatewatch query --data-dir {} 'select * from alerts_latest'", data_dir.display(), data_dir.display()));
+        output::stderr_line(&format!(
+            "kept in {}; ask it with: gatewatch query --data-dir {} 'select * from alerts_latest'",
+            data_dir.display(),
+            data_dir.display()
+        ));
     }
     Ok(())
 }

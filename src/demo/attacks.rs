@@ -54,7 +54,7 @@ pub(super) fn write(script: &mut Script) -> Fault {
 fn failing_endpoint(script: &mut Script) -> Fault {
     let endpoint = Endpoint::named("GET", "/v1/orders");
     let (from, to) = (script.late(0, 21, 17), script.late(0, 31, 17));
-    let callers: Vec<usize> = (0..40).map(|n| script.cast(passer_by(script_person(n), script.start_ms))).collect();
+    let callers: Vec<usize> = (0..40).map(|n| script.cast(passer_by(script_person(n), script.end_ms))).collect();
     let first = script.lines.len();
     for (i, at) in script.scattered(from, to, 160).into_iter().enumerate() {
         let status = if i % 4 == 1 { 500 } else { 200 };
@@ -74,9 +74,9 @@ fn failing_endpoint(script: &mut Script) -> Fault {
 /// Walks the API's own endpoints and then guesses more, 150 different ones within a minute.
 fn endpoint_sweep(script: &mut Script) {
     let (address, name) = ("203.0.113.77", "trial-7731");
-    let start_ms = script.start_ms;
+    let end_ms = script.end_ms;
     let sweeper =
-        Client::person(address.into(), "Go-http-client/2.0", name.into(), "trial", start_ms, &mut script.chance);
+        Client::person(address.into(), "Go-http-client/2.0", name.into(), "trial", end_ms, &mut script.chance);
     let client = script.cast(sweeper);
     let first = script.lines.len();
     let known: Vec<&Endpoint> = ENDPOINTS.iter().filter(|e| e.method == "GET" && e.kind != Kind::Story).collect();
@@ -187,9 +187,9 @@ fn brute_force(script: &mut Script) {
 /// An analyst who downloads an export every ten minutes downloads six a minute.
 fn bulk_export(script: &mut Script) {
     let (address, name) = ("198.51.100.61", "tomas.arden");
-    let start_ms = script.start_ms;
+    let end_ms = script.end_ms;
     let agent = words::BROWSERS[2];
-    let analyst = Client::person(address.into(), agent, name.into(), "lumenfoods", start_ms, &mut script.chance);
+    let analyst = Client::person(address.into(), agent, name.into(), "lumenfoods", end_ms, &mut script.chance);
     let client = script.cast(analyst);
     let download = Endpoint::named("GET", "/v1/exports/{u}/download");
     let (from, to) = (script.late(3, 40, 20), script.late(3, 52, 20));

@@ -14,6 +14,9 @@ pub(super) enum Credential {
     ApiKey(String),
 }
 
+/// How long a token is good for.
+pub(super) const TOKEN_MS: i64 = 3_600_000;
+
 pub(super) struct Client {
     pub(super) address: String,
     pub(super) user_agent: &'static str,
@@ -31,7 +34,7 @@ impl Client {
         Client { address: address.into(), user_agent, principal, tenant, credential: Credential::None, cookie }
     }
 
-    /// A person with a fresh token.
+    /// A person with a token that is good for an hour from `now_ms` on.
     pub(super) fn person(
         address: String,
         user_agent: &'static str,
@@ -40,7 +43,7 @@ impl Client {
         now_ms: i64,
         chance: &mut Chance,
     ) -> Client {
-        let token = fake_jwt(&name, tenant, now_ms / 1000 + 3600, chance.bits());
+        let token = fake_jwt(&name, tenant, now_ms / 1000 + TOKEN_MS / 1000, chance.bits());
         let cookie = chance.in_ten_thousand(4_000).then(|| format!("sid=fake{:016x}; theme=dark", chance.bits()));
         let (principal, tenant) = (Some(name), Some(tenant.to_owned()));
         Client { address, user_agent, principal, tenant, credential: Credential::Bearer(token), cookie }

@@ -72,7 +72,7 @@ fn kong(x: &Exchange<'_>, out: &mut Vec<u8>) {
     put(out, "},\"headers\":{\"host\":\"api.example.com\",\"user-agent\":\"");
     put(out, x.client.user_agent);
     put(out, "\"");
-    credential_headers(out, x);
+    kong_headers(out, x);
     put(out, "}},\"response\":{\"status\":");
     number(out, x.status.into());
     put(out, ",\"size\":");
@@ -94,13 +94,10 @@ fn kong(x: &Exchange<'_>, out: &mut Vec<u8>) {
     put(out, "}");
 }
 
-fn credential_headers(out: &mut Vec<u8>, x: &Exchange<'_>) {
-    if !x.open {
-        match &x.client.credential {
-            Credential::None => {}
-            Credential::Bearer(token) => quoted(out, ",\"authorization\":\"Bearer ", token),
-            Credential::ApiKey(key) => quoted(out, ",\"x-api-key\":\"", key),
-        }
+fn kong_headers(out: &mut Vec<u8>, x: &Exchange<'_>) {
+    credential(out, x, [",\"authorization\":\"Bearer ", ",\"x-api-key\":\""]);
+    if let Some(tenant) = &x.client.tenant {
+        quoted(out, ",\"x-tenant-id\":\"", tenant);
     }
     if let Some(cookie) = &x.client.cookie {
         quoted(out, ",\"cookie\":\"", cookie);
@@ -108,12 +105,19 @@ fn credential_headers(out: &mut Vec<u8>, x: &Exchange<'_>) {
 }
 
 fn kong_consumer(out: &mut Vec<u8>, client: &Client) {
-    let Some(principal) = &client.principal else { return };
-    quoted(out, ",\"consumer\":{\"username\":\"", principal);
-    if let Some(tenant) = &client.tenant {
-        quoted(out, ",\"custom_id\":\"", tenant);
+    if let Some(principal) = &client.principal {
+        quoted(out, ",\"consumer\":{\"username\":\"", principal);
+        put(out, "}");
     }
-    put(out, "}");
+}
+
+/// The credential behind the opening for a bearer token or for an API key, when one was sent.
+fn credential(out: &mut Vec<u8>, x: &Exchange<'_>, [bearer, api_key]: [&str; 2]) {
+    match &x.client.credential {
+        Credential::Bearer(token) if !x.open => quoted(out, bearer, token),
+        Credential::ApiKey(key) if !x.open => quoted(out, api_key, key),
+        _ => {}
+    }
 }
 
 /// The query string as Kong shows it: an object of decoded values.
@@ -175,9 +179,7 @@ fn nginx_json(x: &Exchange<'_>, out: &mut Vec<u8>) {
     put(out, ",\"http_referer\":\"\",\"request_id\":\"");
     hex(out, x.request_id);
     put(out, "\"");
-    if let (Credential::Bearer(token), false) = (&x.client.credential, x.open) {
-        quoted(out, ",\"http_authorization\":\"Bearer ", token);
-    }
+    credential(out, x, [",\"http_authorization\":\"Bearer ", ",\"http_x_api_key\":\""]);
     put(out, "}");
 }
 
@@ -209,7 +211,12 @@ fn envoy(x: &Exchange<'_>, out: &mut Vec<u8>) {
     put(out, &x.client.address);
     put(out, if v6 { "]:" } else { ":" });
     number(out, 20_000 + x.request_id[0] % 40_000);
-    put(out, "\",\"requested_server_name\":\"api.example.com\"}");
+    put(out, "\",\"requested_server_name\":\"api.example.com\"");
+    if let Some(principal) = &x.client.principal {
+        quoted(out, ",\"jwt_sub\":\"", principal);
+    }
+    credential(out, x, [",\"authorization\":\"Bearer ", ",\"x-api-key\":\""]);
+    put(out, "}");
 }
 
 fn put(out: &mut Vec<u8>, text: &str) {

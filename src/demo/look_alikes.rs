@@ -106,12 +106,12 @@ fn uptime_monitor(script: &mut Script) {
 /// Thirty people behind one address; at every change of shift they all start at once.
 fn office_nat(script: &mut Script) {
     let address = "192.0.2.33";
-    let start_ms = script.start_ms;
+    let end_ms = script.end_ms;
     let people: Vec<usize> = (0..30)
         .map(|n| {
             let name = format!("{}.shift", words::FIRST_NAMES[n]);
             let agent = words::BROWSERS[n % words::BROWSERS.len()];
-            let person = Client::person(address.into(), agent, name, "tidewater", start_ms, &mut script.chance);
+            let person = Client::person(address.into(), agent, name, "tidewater", end_ms, &mut script.chance);
             script.cast(person)
         })
         .collect();
@@ -139,9 +139,9 @@ fn office_nat(script: &mut Script) {
 /// A wall display whose page refers to three files that the last deploy forgot.
 fn broken_front_end(script: &mut Script) {
     let (address, name) = ("192.0.2.71", "wall-display-2");
-    let start_ms = script.start_ms;
+    let end_ms = script.end_ms;
     let display =
-        Client::person(address.into(), words::BROWSERS[3], name.into(), "harborline", start_ms, &mut script.chance);
+        Client::person(address.into(), words::BROWSERS[3], name.into(), "harborline", end_ms, &mut script.chance);
     let client = script.cast(display);
     let first = script.lines.len();
     let mut reload = script.start_ms + 41 * MINUTE_MS;
@@ -162,7 +162,7 @@ fn broken_front_end(script: &mut Script) {
         description: "A page asks for the same three missing files 500 times, in bursts, since before the recording.",
     };
     let mut entities = vec![entity("client_ip", address), entity("principal", name)];
-    entities.extend(FORGOTTEN.iter().map(|path| entity("endpoint", &format!("GET {path}"))));
+    entities.extend(["js", "css"].map(|kind| entity("endpoint", &format!("GET /app/assets/{{file}}.{kind}"))));
     script.set_beside(first, story.on(entities));
 }
 
@@ -201,9 +201,9 @@ fn expired_key(script: &mut Script) {
 
 fn mistyped_password(script: &mut Script) {
     let (address, name) = ("192.0.2.118", "henrik.soler");
-    let start_ms = script.start_ms;
+    let end_ms = script.end_ms;
     let agent = words::BROWSERS[4];
-    let user = Client::person(address.into(), agent, name.into(), "foxglove", start_ms, &mut script.chance);
+    let user = Client::person(address.into(), agent, name.into(), "foxglove", end_ms, &mut script.chance);
     let client = script.cast(user);
     let login = Endpoint::named("POST", "/v1/auth/login");
     let from = script.late(3, 21, 10);
@@ -253,9 +253,9 @@ fn nightly_export(script: &mut Script) {
 /// An accountant's exports grow by half.
 fn month_end(script: &mut Script) {
     let (address, name) = ("192.0.2.166", "ines.castell");
-    let start_ms = script.start_ms;
+    let end_ms = script.end_ms;
     let accountant =
-        Client::person(address.into(), words::BROWSERS[0], name.into(), "granite-hr", start_ms, &mut script.chance);
+        Client::person(address.into(), words::BROWSERS[0], name.into(), "granite-hr", end_ms, &mut script.chance);
     let client = script.cast(accountant);
     let download = Endpoint::named("GET", "/v1/exports/{u}/download");
     let (from, to) = (script.late(2, 0, 0), script.late(6, 0, 0));

@@ -6,7 +6,7 @@
 
 use super::attacks::Fault;
 use super::chance::{Chance, Weights};
-use super::client::Client;
+use super::client::{Client, TOKEN_MS};
 use super::endpoints::{ENDPOINTS, Endpoint, Kind};
 use super::formats::Exchange;
 use super::load::{self, Load};
@@ -23,6 +23,8 @@ struct Session {
     client: Client,
     left: u32,
     logged_in: bool,
+    /// When its token ends, and the session with it.
+    until_ms: i64,
 }
 
 struct Integration {
@@ -62,7 +64,15 @@ pub(super) struct Size {
     pub(super) minutes: u32,
 }
 
-/// Endpoint of the draw and what became of the call.
+/// Who makes the next call: a session, an integration or somebody without an account, by index.
+#[derive(Clone, Copy)]
+enum Caller {
+    Person(usize),
+    Integration(usize),
+    Open(usize),
+}
+
+/// What is called, and what becomes of it.
 struct Call {
     endpoint: &'static Endpoint,
     status: u16,
@@ -116,24 +126,26 @@ impl Ordinary {
         let (people_due, quota) = (self.chance.in_ten_thousand(share), self.load.quota());
         self.due_ms = self.load.next(&mut self.chance);
         let completed_ms = due_ms - i64::from(self.chance.below(self.disorder_ms + 1));
-        if people_due {
-            let at = self.session(completed_ms, f64::from(quota) * f64::from(share) / 10_000.0);
-            let call = self.person_call(at);
-            self.fill_target(call.endpoint);
-            return Some(self.exchange(completed_ms, &call, |it| &it.sessions[at].client));
-        }
-        if self.chance.in_ten_thousand(OPEN_PARTS) {
-            let at = self.chance.below(self.open.len() as u32) as usize;
-            let endpoint = self.open[at].1;
-            let call = Call { endpoint, status: endpoint.ordinary_status(&mut self.chance) };
-            self.fill_target(endpoint);
-            return Some(self.exchange(completed_ms, &call, |it| &it.open[at].0));
-        }
-        let at = self.integration_weights.pick(&mut self.chance);
-        let endpoint = *self.chance.pick(&self.integrations[at].uses);
-        let call = Call { endpoint, status: endpoint.ordinary_status(&mut self.chance) };
-        self.fill_target(endpoint);
-        Some(self.exchange(completed_ms, &call, |it| &it.integrations[at].client))
+        let caller = if people_due {
+            Caller::Person(self.session(completed_ms, f64::from(quota) * f64::from(share) / 10_000.0))
+        } else if self.chance.in_ten_thousand(OPEN_PARTS) {
+            Caller::Open(self.chance.below(self.open.len() as u32) as usize)
+        } else {
+            Caller::Integration(self.integration_weights.pick(&mut self.chance))
+        };
+        let call = self.call(caller);
+        self.fill_target(call.endpoint);
+        Some(self.exchange(completed_ms, &call, caller))
+    }
+
+    /// What a caller calls next.
+    fn call(&mut self, caller: Caller) -> Call {
+        let endpoint = match caller {
+            Caller::Person(at) => return self.person_call(at),
+            Caller::Open(at) => self.open[at].1,
+            Caller::Integration(at) => *self.chance.pick(&self.integrations[at].uses),
+        };
+        Call { endpoint, status: endpoint.ordinary_status(&mut self.chance) }
     }
 
     /// Index of a running session, opened if need be. As many run as the load of the minute asks for.
@@ -145,7 +157,7 @@ impl Ordinary {
             self.sessions.push(session);
             return self.sessions.len() - 1;
         }
-        if self.sessions[at].left == 0 {
+        if self.sessions[at].left == 0 || self.sessions[at].until_ms <= now_ms {
             self.sessions[at] = self.open_session(now_ms);
         }
         at
@@ -166,7 +178,7 @@ impl Ordinary {
         let left = 1 + self.chance.lognormal((self.session_events - 1.0) * 0.75, 0.75) as u32;
         // Four sessions in five begin with a log-in, the others with a token that is still good.
         let logged_in = self.chance.in_ten_thousand(2_000);
-        Session { client, left, logged_in }
+        Session { client, left, logged_in, until_ms: now_ms + TOKEN_MS }
     }
 
     fn person_call(&mut self, at: usize) -> Call {
@@ -196,12 +208,7 @@ impl Ordinary {
         }
     }
 
-    fn exchange<'a>(
-        &'a mut self,
-        completed_ms: i64,
-        call: &Call,
-        client: impl Fn(&'a Ordinary) -> &'a Client,
-    ) -> Exchange<'a> {
+    fn exchange(&mut self, completed_ms: i64, call: &Call, caller: Caller) -> Exchange<'_> {
         let endpoint = call.endpoint;
         let status = self.with_fault(endpoint, call.status, completed_ms);
         let response_bytes = match status {
@@ -228,7 +235,11 @@ impl Ordinary {
             response_bytes,
             request_id,
             open: matches!(endpoint.kind, Kind::Login | Kind::Open),
-            client: client(self),
+            client: match caller {
+                Caller::Person(at) => &self.sessions[at].client,
+                Caller::Open(at) => &self.open[at].0,
+                Caller::Integration(at) => &self.integrations[at].client,
+            },
         }
     }
 

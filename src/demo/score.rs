@@ -137,8 +137,8 @@ fn judge<'a>(look_alike: &LookAlike, episodes: &[Episode<'a>], taken: &mut HashS
         .map(|episode| episode.alert)
         .collect();
     taken.extend(mine.iter().map(|alert| alert.id.as_str()));
-    let tolerated = |alert: &&&Alert| look_alike.tolerated.contains(&alert.detector.as_str());
-    let (right, wrong): (Vec<_>, Vec<_>) = mine.iter().partition(|alert| tolerated(&alert));
+    let tolerated = |alert: &Alert| look_alike.tolerated.contains(&alert.detector.as_str());
+    let (right, wrong): (Vec<&Alert>, Vec<&Alert>) = mine.into_iter().partition(|alert| tolerated(alert));
     if wrong.is_empty() {
         score.quiet.push(Quiet { id: look_alike.id, tolerated: right.into_iter().map(other).collect() });
     } else {

@@ -4,9 +4,43 @@
 //! Promises: records of a lane come in offset order, each once per position asked for; memory is bounded (`limits.rs`):
 //! a source reads only when it is asked, so a slow consumer stops it.
 
+pub mod batch;
+pub mod file;
+pub mod kafka;
+pub mod lines;
+pub mod merged;
+pub mod stdin;
+pub mod unpack;
+
+#[cfg(test)]
+mod testing;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemas::{Lane, RawBatch};
+
+/// Where arrival times come from: microseconds since 1970 (UTC). Read once per batch.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// How much a source takes in at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadLimits {
+    /// A record longer than this is not kept whole; it becomes a reject.
+    pub record_bytes: usize,
+    /// What is kept of such a record.
+    pub kept_bytes: usize,
+    /// A batch ends at this many records,
+    pub batch_records: usize,
+    /// or at this many bytes.
+    pub batch_bytes: usize,
+}
+
+impl Default for ReadLimits {
+    fn default() -> ReadLimits {
+        ReadLimits { record_bytes: 1 << 20, kept_bytes: 64 << 10, batch_records: 8192, batch_bytes: 4 << 20 }
+    }
+}
 
 /// What a source has to say next.
 pub enum Signal {
@@ -18,7 +52,8 @@ pub enum Signal {
     CaughtUp { lane: Lane },
     /// Nothing will come from this lane any more: end of file, or the partition was lost.
     Ended { lane: Lane },
-    /// The group takes these lanes away. Commit what was read of them, then call `release`.
+    /// The group takes these lanes away. Commit what was read of them, then call `release`; no `Ended` follows. The group
+    /// stands still until then.
     Revoking { lanes: Vec<Lane> },
 }
 

@@ -20,7 +20,7 @@ use super::reader::ReadBatch;
 use crate::clock::{Clock, Stopwatch};
 use crate::lake::{ActionRow, Checkpoint, Lake, Maintenance};
 use crate::limits;
-use crate::respond::Outbox;
+use crate::respond::{Outbox, Step};
 
 /// When to commit and what to do besides.
 pub struct LedgerConfig {
@@ -149,7 +149,8 @@ impl Ledger {
     pub fn adopt(&mut self, lanes: &[Lane]) -> Result<(), PipelineError> {
         self.settle()?;
         let lake = self.lake.as_mut().expect("settle brought the lake back");
-        Ok(self.runtime.block_on(lake.refresh_positions(lanes))?)
+        self.runtime.block_on(lake.refresh_positions(lanes))?;
+        Ok(())
     }
 }
 
@@ -161,7 +162,8 @@ async fn land(
     maintain: Option<Maintenance>,
     now_us: i64,
 ) -> Result<(), PipelineError> {
-    lake.commit(checkpoint).await?;
+    let committed = lake.commit(&checkpoint).await?;
+    tracing::debug!(number = committed.checkpoint, rows = committed.rows, bytes = committed.bytes, "checkpoint");
     if let Some(outbox) = outbox {
         write_steps(lake, outbox).await?;
     }
@@ -177,11 +179,31 @@ async fn land(
 }
 
 /// Copies the actions' steps into the lake, each once: the table's marker says how far it has come.
-async fn write_steps(lake: &mut Lake, outbox: &Outbox) -> Result<(), PipelineError> {
+pub async fn write_steps(lake: &mut Lake, outbox: &Outbox) -> Result<(), PipelineError> {
     loop {
-        let steps = outbox.steps_after(lake.actions_marker(), limits::ACTION_STEPS_MAX).await?;
+        let steps = outbox.steps_after(lake.actions_marker().unwrap_or(0), limits::ACTION_STEPS_MAX).await?;
         let Some(through) = steps.last().map(|step| step.seq) else { return Ok(()) };
-        let rows: Vec<ActionRow> = steps.into_iter().map(ActionRow::from).collect();
+        let rows: Vec<ActionRow> = steps.into_iter().map(action_row).collect();
         lake.append_actions(&rows, through).await?;
+    }
+}
+
+fn action_row(step: Step) -> ActionRow {
+    let answer = (!step.answer.is_empty()).then_some(step.answer);
+    ActionRow {
+        seq: step.seq,
+        time_us: step.time_us,
+        action_id: step.action_id,
+        alert_id: step.alert_id,
+        detector: step.detector,
+        entity_kind: step.entity_kind,
+        entity_value: step.entity_value,
+        target: step.target,
+        kind: step.kind,
+        step: step.step,
+        dry_run: step.dry_run,
+        expires_us: step.expires_us,
+        detail: step.detail,
+        answer,
     }
 }

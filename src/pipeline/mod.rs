@@ -13,19 +13,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use detectors::{Engine, EngineError};
 use schemas::alert::State;
 use schemas::{Alert, Lane};
 
-pub use ledger::{Ledger, LedgerConfig};
+pub use ledger::{Ledger, LedgerConfig, write_steps};
 pub use reader::{Controls, Read, ReadBatch, Reader};
 
 use crate::ingest::IngestError;
 use crate::lake::LakeError;
 use crate::limits;
-use crate::respond::StoreError;
+use crate::store::StoreError;
 
 /// Where alerts go at once: a file, the outbox.
 pub trait Outlet: Send {
@@ -72,6 +72,36 @@ pub struct Pipeline<'a> {
     /// Told after every batch.
     pub progress: Box<dyn FnMut(&Totals) + 'a>,
     pub totals: Totals,
+    pub lanes: Lanes,
+}
+
+/// Which lanes are ours, and which of them are read to their end.
+#[derive(Default)]
+pub struct Lanes {
+    /// Open in the snapshot, not yet opened by the source.
+    restored: BTreeSet<Lane>,
+    open: BTreeSet<Lane>,
+    at_end: BTreeSet<Lane>,
+    announced: bool,
+}
+
+impl Lanes {
+    pub fn of(engine: &Engine) -> Lanes {
+        Lanes { restored: engine.lanes().into_iter().collect(), ..Lanes::default() }
+    }
+
+    fn gone(&mut self, lane: &Lane) {
+        self.open.remove(lane);
+        self.at_end.remove(lane);
+    }
+
+    /// True once each time all lanes have come to their end.
+    fn all_at_end(&mut self) -> bool {
+        let all = !self.open.is_empty() && self.open == self.at_end;
+        let news = all && !self.announced;
+        self.announced = all;
+        news
+    }
 }
 
 /// How long the loop waits for the reader before it looks at the time and at `stop`.
@@ -103,6 +133,11 @@ impl Pipeline<'_> {
             let alerts = self.engine.advance()?;
             self.tell(&alerts)?;
             self.balance(controls);
+            if self.lanes.all_at_end() {
+                self.commit(controls)?;
+                self.settle(controls)?;
+                tracing::info!(events = self.totals.events, "caught up: every lane is read to its end");
+            }
             self.commit_if_due(controls)?;
         }
         if finished {
@@ -121,10 +156,22 @@ impl Pipeline<'_> {
                     ledger.adopt(std::slice::from_ref(&lane))?;
                 }
                 self.engine.open(&lane, (self.lateness_us)(&lane));
+                self.lanes.restored.remove(&lane);
+                self.lanes.open.insert(lane);
             }
-            Read::Batch(batch) => self.take(batch)?,
-            Read::CaughtUp(lane) => self.engine.idle(&lane),
-            Read::Ended(lane) => self.engine.close(&lane),
+            Read::Batch(batch) => {
+                self.close_what_is_not_ours();
+                self.take(batch)?;
+            }
+            Read::CaughtUp(lane) => {
+                self.close_what_is_not_ours();
+                self.engine.idle(&lane);
+                self.lanes.at_end.insert(lane);
+            }
+            Read::Ended(lane) => {
+                self.engine.close(&lane);
+                self.lanes.gone(&lane);
+            }
             Read::Revoking(lanes) => self.let_go(lanes, controls)?,
             Read::Finished => return Ok(true),
             Read::Failed(error) => return Err(error.into()),
@@ -132,7 +179,16 @@ impl Pipeline<'_> {
         Ok(false)
     }
 
+    /// A source opens its lanes before it reads any. Lanes of the snapshot that it did not open are another copy's by now
+    /// (or their file is not read any more); nothing shall wait for them.
+    fn close_what_is_not_ours(&mut self) {
+        for lane in std::mem::take(&mut self.lanes.restored) {
+            self.engine.close(&lane);
+        }
+    }
+
     fn take(&mut self, mut batch: ReadBatch) -> Result<(), PipelineError> {
+        self.lanes.at_end.remove(&batch.lane);
         let totals = &mut self.totals;
         totals.records += batch.records;
         totals.bytes += batch.bytes;
@@ -154,6 +210,7 @@ impl Pipeline<'_> {
     fn let_go(&mut self, lanes: Vec<Lane>, controls: &Controls) -> Result<(), PipelineError> {
         for lane in &lanes {
             self.engine.close(lane);
+            self.lanes.gone(lane);
         }
         let alerts = self.engine.advance()?;
         self.tell(&alerts)?;
@@ -182,7 +239,8 @@ impl Pipeline<'_> {
         let held = self.engine.held_rows();
         if held > limits::HELD_ROWS_MAX {
             let laggard = self.engine.laggard();
-            let ahead: BTreeSet<Lane> = self.engine.lanes().filter(|lane| Some(*lane) != laggard.as_ref()).cloned().collect();
+            let ahead: BTreeSet<Lane> =
+                self.engine.lanes().into_iter().filter(|lane| Some(lane) != laggard.as_ref()).collect();
             controls.pause(ahead);
         } else if held < limits::HELD_ROWS_MAX / 2 {
             controls.pause([]);

@@ -4,6 +4,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+/// Signs what the service sends to the tests' receiver.
+pub const WEBHOOK_SECRET: &str = "whsec_bm90IGEgcmVhbCBzZWNyZXQsIG9ubHkgZm9yIHRlc3Rz";
+
 pub struct Ran {
     pub code: i32,
     pub stdout: String,
@@ -15,6 +18,8 @@ pub fn gatewatch() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatewatch"));
     command.env_remove("GATEWATCH_DATA_DIR").env_remove("GATEWATCH_LOG");
     command.env("GATEWATCH_TOKEN_KEY", "an invented key for tests");
+    command.env("GATEWATCH_TEST_WEBHOOK_SECRET", WEBHOOK_SECRET);
+    command.env("GATEWATCH_TEST_CROWDSEC_PASSWORD", "not-a-real-password-5f1c");
     command
 }
 

@@ -1,0 +1,109 @@
+//! One cheap pass over a text that tells whether it can hold a secret at all. Most cannot, and are done.
+//!
+//! Promises: no allocation; a text that any finder of `find.rs` or `decode.rs` would report never counts as clean.
+//! Never: decides that something IS a secret.
+
+pub(crate) const AT: u16 = 1;
+pub(crate) const PERCENT: u16 = 2;
+pub(crate) const BACKSLASH: u16 = 4;
+/// `=` or `:`, between a key and its value.
+pub(crate) const PAIR: u16 = 8;
+/// White space or `+`, as in `Bearer x`.
+pub(crate) const SPACE: u16 = 16;
+/// A control character: printed as `\\x1b`, lest it does something to a terminal or a database.
+pub(crate) const CONTROL: u16 = 512;
+const DIGIT: u16 = 32;
+/// Between the digits of a card number.
+const SEPARATOR: u16 = 64;
+/// Part of a long token.
+const TOKEN: u16 = 128;
+/// Neither hexadecimal (lower case) nor `-`: ids made of those alone hide nothing, see `hex_hides_nothing`.
+const MIXED: u16 = 256;
+
+/// Shortest run of token characters in which a shape or base64 is looked for.
+pub(crate) const RUN_MIN: u32 = 10;
+/// Fewest digits of a card number.
+pub(crate) const CARD_DIGITS_MIN: u32 = 13;
+
+static TABLE: [u16; 256] = table();
+
+const fn table() -> [u16; 256] {
+    let mut table = [0u16; 256];
+    let mut i = 0;
+    while i < 256 {
+        let b = i as u8;
+        let mut flags = 0;
+        if b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'+') {
+            flags |= TOKEN;
+        }
+        if !matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-') {
+            flags |= MIXED;
+        }
+        flags |= match b {
+            b'0'..=b'9' => DIGIT,
+            b'-' => SEPARATOR,
+            b'+' => SEPARATOR | SPACE,
+            b' ' => SEPARATOR | SPACE,
+            b'\t' | b'\n' | b'\r' => SPACE | CONTROL,
+            0..0x20 | 0x7f => CONTROL,
+            b'@' => AT,
+            b'%' => PERCENT,
+            b'\\' => BACKSLASH,
+            b'=' | b':' => PAIR,
+            _ => 0,
+        };
+        table[i] = flags;
+        i += 1;
+    }
+    table
+}
+
+/// What a text is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Profile {
+    pub(crate) flags: u16,
+    /// Longest run of token characters that are not all hexadecimal.
+    pub(crate) run: u32,
+    /// Most digits in a row, counted over separators.
+    pub(crate) digits: u32,
+}
+
+impl Profile {
+    #[inline]
+    pub(crate) fn of(text: &[u8]) -> Profile {
+        let (mut flags, mut run, mut run_flags, mut run_max) = (0u16, 0u32, 0u16, 0u32);
+        let (mut digits, mut digits_max) = (0u32, 0u32);
+        for &b in text {
+            let f = TABLE[usize::from(b)];
+            flags |= f;
+            if f & TOKEN != 0 {
+                run += 1;
+                run_flags |= f;
+                if run_flags & MIXED != 0 && run > run_max {
+                    run_max = run;
+                }
+            } else {
+                (run, run_flags) = (0, 0);
+            }
+            if f & DIGIT != 0 {
+                digits += 1;
+                digits_max = digits_max.max(digits);
+            } else if f & SEPARATOR == 0 {
+                digits = 0;
+            }
+        }
+        Profile { flags, run: run_max, digits: digits_max }
+    }
+
+    /// Nothing in it can be, name or hide a secret.
+    #[inline]
+    pub(crate) fn is_clean(self) -> bool {
+        self.flags & (AT | PERCENT | BACKSLASH | PAIR | SPACE | CONTROL) == 0
+            && self.run < RUN_MIN
+            && self.digits < CARD_DIGITS_MIN
+    }
+
+    pub(crate) fn has(self, flags: u16) -> bool {
+        self.flags & flags != 0
+    }
+}

@@ -1,0 +1,176 @@
+//! A request as a record tells it: raw, borrowed, not yet redacted. What every source fills and only `normalise.rs` reads.
+//!
+//! Promises: units are canonical already; `-` and empty texts are absent.
+//! Never: leaves this crate, or is printed: no Debug.
+
+use crate::reject::Code;
+
+/// The raw request. Everything is optional but the time, which `normalise.rs` insists on.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Request<'a> {
+    /// When the response was complete.
+    pub(crate) time_us: Option<i64>,
+    /// When the request began; used with the latency where `time_us` is absent.
+    pub(crate) start_us: Option<i64>,
+    pub(crate) latency_us: Option<i64>,
+    pub(crate) method: Option<&'a str>,
+    /// Target as in the request line: path and query, or an absolute URL.
+    pub(crate) target: Option<&'a str>,
+    pub(crate) path: Option<&'a str>,
+    pub(crate) query: Option<&'a str>,
+    /// `GET /path HTTP/1.1`; used where method or target are absent.
+    pub(crate) request_line: Option<&'a str>,
+    pub(crate) host: Option<&'a str>,
+    pub(crate) status: Option<i32>,
+    pub(crate) request_bytes: Option<i64>,
+    pub(crate) response_bytes: Option<i64>,
+    pub(crate) peer: Option<&'a str>,
+    pub(crate) forwarded: Option<&'a str>,
+    pub(crate) user_agent: Option<&'a str>,
+    pub(crate) referrer: Option<&'a str>,
+    pub(crate) principal: Option<&'a str>,
+    pub(crate) principal_kind: Option<&'a str>,
+    pub(crate) tenant: Option<&'a str>,
+    pub(crate) request_id: Option<&'a str>,
+    pub(crate) trace_id: Option<&'a str>,
+    pub(crate) authorization: Option<&'a str>,
+    pub(crate) api_key: Option<&'a str>,
+    pub(crate) cookie: Option<&'a str>,
+    pub(crate) certificate: Option<&'a str>,
+    /// The gateway's own name for the credential used.
+    pub(crate) credential_id: Option<&'a str>,
+    pub(crate) scopes: Option<&'a str>,
+    pub(crate) tls_version: Option<&'a str>,
+    pub(crate) country: Option<&'a str>,
+    pub(crate) asn: Option<i64>,
+    pub(crate) records: Option<i64>,
+}
+
+/// Why a record is not an event. `detail` names a field and what was expected, never what was found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) code: Code,
+    pub(crate) detail: String,
+}
+
+impl Fault {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Fault {
+        Fault { code, detail: detail.into() }
+    }
+}
+
+/// Where a request was aimed at, taken apart.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Target<'a> {
+    pub(crate) method: Option<&'a str>,
+    pub(crate) host: Option<&'a str>,
+    pub(crate) path: Option<&'a str>,
+    pub(crate) query: Option<&'a str>,
+    /// A `user:password@` was left out of the URL.
+    pub(crate) has_userinfo: bool,
+}
+
+impl<'a> Target<'a> {
+    pub(crate) fn of(request: &Request<'a>) -> Target<'a> {
+        let (mut method, mut target) = (request.method, request.target);
+        if (method.is_none() || (target.is_none() && request.path.is_none()))
+            && let Some((line_method, line_target)) = request.request_line.and_then(request_line)
+        {
+            method = method.or(Some(line_method));
+            target = target.or(Some(line_target));
+        }
+        let (authority, path, query) = split_target(target.or(request.path).unwrap_or(""));
+        let (userinfo, url_host) = match authority.map(|a| a.rsplit_once('@').unwrap_or(("", a))) {
+            Some((userinfo, host)) => (userinfo, Some(host)),
+            None => ("", None),
+        };
+        let path = if path.is_empty() { None } else { Some(path) };
+        Target {
+            method: method.filter(|m| is_method(m)),
+            host: request.host.or(url_host),
+            path,
+            query: query.or(request.query).filter(|q| !q.is_empty()),
+            has_userinfo: !userinfo.is_empty(),
+        }
+    }
+}
+
+/// A method is letters and perhaps a dash: what else stands there is garbage and could be anything.
+fn is_method(text: &str) -> bool {
+    let letters = |b: u8| b.is_ascii_alphabetic() || b == b'-';
+    (2..=16).contains(&text.len()) && text.bytes().all(letters)
+}
+
+/// Method and target of a request line; the target may hold spaces. `None` for what is not HTTP.
+pub(crate) fn request_line(line: &str) -> Option<(&str, &str)> {
+    let (method, rest) = line.split_once(' ')?;
+    let target = match rest.rsplit_once(' ') {
+        Some((target, protocol)) if protocol.starts_with("HTTP/") => target,
+        _ if rest.starts_with('/') => rest,
+        _ => return None,
+    };
+    // A word that is no method before something that is no target is not HTTP: it could be any text.
+    let is_target = target.starts_with(['/', '*']) || target.contains("://") || METHODS.contains(&method);
+    (is_method(method) && is_target && !target.is_empty()).then_some((method, target))
+}
+
+/// Methods that are believed even before a target of a strange form.
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+
+/// Authority (of an absolute URL), path and query. A fragment, which no client should send, stays with the query.
+fn split_target(target: &str) -> (Option<&str>, &str, Option<&str>) {
+    let (host, rest) = match absolute(target) {
+        Some((host, rest)) => (Some(host), if rest.is_empty() { "/" } else { rest }),
+        None => (None, target),
+    };
+    match memchr::memchr(b'?', rest.as_bytes()) {
+        Some(0) => (host, "/", Some(&rest[1..])),
+        Some(at) => (host, &rest[..at], Some(&rest[at + 1..])),
+        None => (host, rest, None),
+    }
+}
+
+fn absolute(target: &str) -> Option<(&str, &str)> {
+    if target.starts_with('/') {
+        return None;
+    }
+    let (scheme, rest) = target.split_once("://")?;
+    if scheme.is_empty() || !scheme.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    Some((&rest[..end], &rest[end..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_lines() {
+        assert_eq!(request_line("GET / HTTP/1.1"), Some(("GET", "/")));
+        assert_eq!(request_line("GET /a b?c=d  HTTP/2.0"), Some(("GET", "/a b?c=d ")));
+        assert_eq!(request_line("GET /old"), Some(("GET", "/old")));
+        assert_eq!(request_line("PROPFIND http://a.example/x HTTP/1.1"), Some(("PROPFIND", "http://a.example/x")));
+        for garbage in
+            ["", "HELP", "\\x16\\x03\\x01", "lv|'|'|x /y HTTP/1.0", "GET  HTTP/1.1", "GET x", "Bearer fake / HTTP/1.1"]
+        {
+            assert_eq!(request_line(garbage), None, "{garbage}");
+        }
+    }
+
+    #[test]
+    fn targets_are_taken_apart() {
+        let target = |target| {
+            let t = Target::of(&Request { target: Some(target), ..Request::default() });
+            (t.host, t.path, t.query)
+        };
+        assert_eq!(target("/a?b=c?d"), (None, Some("/a"), Some("b=c?d")));
+        assert_eq!(target("/a?"), (None, Some("/a"), None));
+        assert_eq!(target("http://u:p@a.example:81/x?y"), (Some("a.example:81"), Some("/x"), Some("y")));
+        assert_eq!(target("https://a.example"), (Some("a.example"), Some("/"), None));
+        assert_eq!(target("/redirect?to=https://b.example/"), (None, Some("/redirect"), Some("to=https://b.example/")));
+        assert_eq!(target("*"), (None, Some("*"), None));
+        assert_eq!(target(""), (None, None, None));
+    }
+}

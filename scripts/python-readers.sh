@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Other engines that read our tables in tests/open_tables.rs: a Python environment outside the tree, made once.
+. "$(dirname "$0")/common.sh"
+home="${XDG_CACHE_HOME:-$HOME/.cache}/gatewatch/python"
+wanted="deltalake==1.6.6 duckdb==2.0.0 pyarrow"
+if [ "$(cat "$home/.complete" 2>/dev/null)" = "$wanted" ]; then
+    exit 0
+fi
+command -v python3 >/dev/null && python3 -c 'import ensurepip' 2>/dev/null || need_packages python3 python3-venv
+say "Python readers of the tables: $wanted"
+python3 -m venv "$home"
+# shellcheck disable=SC2086 # one word per package is wanted
+"$home/bin/pip" install -q $wanted
+printf '%s' "$wanted" >"$home/.complete"

@@ -1,0 +1,99 @@
+//! What librdkafka calls while it is polled: group changes are only noted here, and carried out by the source, which can
+//! look up positions, commit, and fail.
+//!
+//! Promises: a group change that meets a closing source is answered at once, so that closing never hangs.
+//! Never: blocks, or answers a revocation before the lanes were released.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaRespErr;
+
+/// A change of the group that waits to be answered.
+#[derive(Debug)]
+pub enum Change {
+    Assigned(Vec<i32>),
+    Revoked { partitions: Vec<i32>, lost: bool },
+}
+
+#[derive(Default)]
+pub struct Context {
+    /// At most a few: librdkafka waits for the answer to one before it sends the next.
+    changes: Mutex<VecDeque<Change>>,
+    /// The words of the last error, which the error that `poll` returns does not carry.
+    reason: Mutex<String>,
+    closing: AtomicBool,
+}
+
+impl Context {
+    pub fn next_change(&self) -> Option<Change> {
+        lock(&self.changes).pop_front()
+    }
+
+    pub fn take_reason(&self) -> String {
+        std::mem::take(&mut *lock(&self.reason))
+    }
+
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+}
+
+/// The data behind these locks is whole at any time, so a panic elsewhere does not make it unusable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ClientContext for Context {
+    /// librdkafka repeats itself while a broker is away; what a person needs is said through errors.
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::error!(target: "gatewatch::kafka", facility, "{message}");
+            }
+            _ => tracing::debug!(target: "gatewatch::kafka", facility, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            *lock(&self.reason) = reason.to_string();
+        }
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, change: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        let assigned = change == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.closing.load(Ordering::Acquire) {
+            let answer = if assigned {
+                consumer.incremental_assign(&TopicPartitionList::new())
+            } else {
+                consumer.incremental_unassign(partitions)
+            };
+            if let Err(error) = answer {
+                tracing::debug!(target: "gatewatch::kafka", "group change while closing: {error}");
+            }
+            return;
+        }
+        let partitions = partitions.elements().iter().map(|element| element.partition()).collect();
+        let change = match assigned {
+            true => Change::Assigned(partitions),
+            false => Change::Revoked { partitions, lost: consumer.assignment_lost() },
+        };
+        lock(&self.changes).push_back(change);
+    }
+
+    /// The lake knows the position; the group's is for dashboards and may lag.
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::debug!(target: "gatewatch::kafka", "the group's offsets were not stored: {error}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Against librdkafka's own mock of a cluster: positions, pausing, odd records, missing topics. Group changes, retention
+//! and restarts need a real broker: `tests/kafka_ingest.rs`.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use rdkafka::ClientConfig;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+use rdkafka::types::RDKafkaRespErr;
+
+use super::*;
+use crate::ingest::testing::Told::{self, CaughtUp, Failed, Opened, Records};
+use crate::ingest::testing::{clock, next, nothing, stored};
+
+const TOPIC: &str = "access";
+
+struct Cluster(MockCluster<'static, DefaultProducerContext>);
+
+impl Cluster {
+    fn new(partitions: i32) -> Cluster {
+        let cluster = MockCluster::new(1).expect("a mock cluster");
+        cluster.create_topic(TOPIC, partitions, 1).expect("a topic");
+        Cluster(cluster)
+    }
+
+    /// Appends records to a partition; `None` is a record without a value.
+    fn produce(&self, partition: i32, records: &[Option<&[u8]>]) {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.0.bootstrap_servers()).set("message.max.bytes", "10000000");
+        let producer: BaseProducer = config.create().expect("a producer");
+        for record in records {
+            let mut message = BaseRecord::<(), [u8]>::to(TOPIC).partition(partition);
+            message.payload = *record;
+            producer.send(message).map_err(|(error, _)| error).expect("queued");
+        }
+        producer.flush(Duration::from_secs(30)).expect("delivered");
+    }
+
+    fn config(&self) -> KafkaConfig {
+        KafkaConfig::new(&self.0.bootstrap_servers(), TOPIC, "gatewatch")
+    }
+
+    fn source(&self, positions: Arc<dyn Positions>, limits: ReadLimits) -> (KafkaSource, Arc<AtomicI64>) {
+        let (clock, hand) = clock();
+        (KafkaSource::new(self.config(), "web", limits, positions, clock).expect("the configuration is good"), hand)
+    }
+}
+
+/// Signals until the records of every partition named came, each list of batches joined: partition, records, bytes, next.
+fn records(source: &mut KafkaSource, expected: usize) -> Vec<Told> {
+    let mut joined: std::collections::BTreeMap<i32, (usize, u64, i64)> = Default::default();
+    while joined.values().map(|(count, ..)| count).sum::<usize>() < expected {
+        if let Records(partition, count, bytes, next) = next(source) {
+            let total = joined.entry(partition).or_default();
+            *total = (total.0 + count, total.1 + bytes, next);
+        }
+    }
+    joined.into_iter().map(|(partition, (count, bytes, next))| Records(partition, count, bytes, next)).collect()
+}
+
+#[test]
+fn a_partition_starts_where_the_lake_says_or_else_at_the_earliest() {
+    let cluster = Cluster::new(2);
+    cluster.produce(0, &[Some(b"aa".as_slice()); 10]);
+    cluster.produce(1, &[Some(b"b".as_slice()); 5]);
+    let (mut source, _) = cluster.source(stored(&[("web", 0, 7), ("other", 1, 3)]), ReadLimits::default());
+    let mut opened = [next(&mut source), next(&mut source)];
+    opened.sort_by_key(|told| format!("{told:?}"));
+    assert_eq!(opened, [Opened(0), Opened(1)]);
+    assert_eq!(records(&mut source, 8), [Records(0, 3, 6, 10), Records(1, 5, 5, 5)]);
+    assert!(!source.finished());
+}
+
+#[test]
+fn a_paused_partition_gives_nothing_and_then_the_rest_once() {
+    let cluster = Cluster::new(2);
+    let limits = ReadLimits { batch_records: 10, ..ReadLimits::default() };
+    cluster.produce(0, &[Some(b"a".as_slice()); 100]);
+    let (mut source, _) = cluster.source(nothing(), limits);
+    let read = loop {
+        if let Records(0, count, ..) = next(&mut source) {
+            break count;
+        }
+    };
+    source.pause(&[Lane::new("web", 0)]).expect("paused");
+    cluster.produce(0, &[Some(b"a".as_slice()); 100]);
+    cluster.produce(1, &[Some(b"b".as_slice()); 30]);
+    assert_eq!(records(&mut source, 30), [Records(1, 30, 30, 30)]);
+    source.resume(&[Lane::new("web", 0)]).expect("resumed");
+    assert_eq!(records(&mut source, 200 - read), [Records(0, 200 - read, 200 - read as u64, 200)]);
+}
+
+#[test]
+fn records_without_value_and_over_the_limit_are_records() {
+    let cluster = Cluster::new(1);
+    let limits = ReadLimits { record_bytes: 1000, kept_bytes: 10, ..ReadLimits::default() };
+    cluster.produce(0, &[Some(b"first"), None, Some(b""), Some(&[b'x'; 3_000_000]), Some(b"\xFF\x00"), Some(b"last")]);
+    let (mut source, _) = cluster.source(nothing(), limits);
+    assert_eq!(records(&mut source, 6), [Records(0, 6, 5 + 3_000_000 + 2 + 4, 6)]);
+}
+
+#[test]
+fn a_partition_at_its_end_is_caught_up_after_a_while_and_again_after_more() {
+    let cluster = Cluster::new(1);
+    cluster.produce(0, &[Some(b"a")]);
+    let (mut source, hand) = cluster.source(nothing(), ReadLimits::default());
+    assert_eq!([next(&mut source), next(&mut source)], [Opened(0), Records(0, 1, 1, 1)]);
+    for round in 2..4 {
+        while source.partitions[0].is_active() {
+            assert!(source.next(WAIT).expect("no error").is_none(), "not idle for long enough");
+        }
+        hand.fetch_add(4_999_999, Ordering::Relaxed);
+        assert!(source.next(Duration::ZERO).expect("no error").is_none());
+        hand.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(next(&mut source), CaughtUp(0));
+        hand.fetch_add(60_000_000, Ordering::Relaxed);
+        assert!(source.next(Duration::ZERO).expect("no error").is_none(), "said once");
+        cluster.produce(0, &[Some(b"b")]);
+        assert_eq!(next(&mut source), Records(0, 1, 1, round));
+    }
+}
+
+#[test]
+fn a_topic_that_does_not_come_is_an_error() {
+    let cluster = Cluster::new(1);
+    cluster.0.topic_error(TOPIC, RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART).expect("set");
+    let (mut source, hand) = cluster.source(nothing(), ReadLimits::default());
+    while source.topic_missing_us.is_none() {
+        assert!(source.next(WAIT).expect("it may still come").is_none());
+    }
+    hand.fetch_add(TOPIC_WAIT_US, Ordering::Relaxed);
+    let Failed(error) = next(&mut source) else { panic!("a missing topic") };
+    assert!(error.contains("there is no topic \"access\", also not after 30 s: check its name"), "{error}");
+}
+
+#[test]
+fn brokers_that_are_away_are_waited_for() {
+    let cluster = Cluster::new(1);
+    cluster.produce(0, &[Some(b"a".as_slice()); 3]);
+    let (mut source, _) = cluster.source(nothing(), ReadLimits::default());
+    assert_eq!(records(&mut source, 3), [Records(0, 3, 3, 3)]);
+    cluster.0.broker_down(1).expect("down");
+    while source.outage.since_us().is_none() {
+        assert!(source.next(WAIT).expect("no error").is_none());
+    }
+    cluster.0.broker_up(1).expect("up");
+    cluster.produce(0, &[Some(b"b".as_slice()); 2]);
+    assert_eq!(records(&mut source, 2), [Records(0, 2, 2, 5)]);
+    assert_eq!(source.outage.since_us(), None, "told that it is over");
+}
+
+#[test]
+fn a_position_that_cannot_be_looked_up_is_an_error() {
+    struct Broken;
+    impl Positions for Broken {
+        fn next_offset(&self, _lane: &Lane) -> anyhow::Result<Option<i64>> {
+            anyhow::bail!("the lake is away")
+        }
+    }
+    let cluster = Cluster::new(1);
+    let (mut source, _) = cluster.source(Arc::new(Broken), ReadLimits::default());
+    let Failed(error) = next(&mut source) else { panic!("no position") };
+    assert!(error.ends_with("cannot look up where partition 0 continues: the lake is away"), "{error}");
+}

@@ -1,0 +1,365 @@
+//! What an operator may say about responses: the `respond` section of the configuration.
+//!
+//! Promises: typed, unknown keys refused; defaults are written where the field is and are the careful choice (dry run on).
+//! Secrets are references (`env` or `file`), never values.
+//! Never: reads an environment variable or a file; the caller resolves references.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use super::action::Kind;
+use super::actions::TargetsConfig;
+
+/// A response configuration that cannot be used, and what was expected instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("respond.{at}: {problem}")]
+pub struct ConfigError {
+    /// The key, from `respond` down.
+    pub at: String,
+    pub problem: String,
+}
+
+impl ConfigError {
+    pub fn new(at: impl Into<String>, problem: impl Into<String>) -> ConfigError {
+        ConfigError { at: at.into(), problem: problem.into() }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RespondConfig {
+    /// Record every action, send none. A target may say otherwise for itself.
+    pub dry_run: bool,
+    /// Which tellings of an alert go out. Blocks follow `open` only.
+    pub tell: Vec<Telling>,
+    pub guard: GuardConfig,
+    pub delivery: DeliveryConfig,
+    pub targets: TargetsConfig,
+}
+
+impl Default for RespondConfig {
+    fn default() -> RespondConfig {
+        RespondConfig {
+            dry_run: true,
+            tell: vec![Telling::Open, Telling::Closed],
+            guard: GuardConfig::default(),
+            delivery: DeliveryConfig::default(),
+            targets: TargetsConfig::default(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Telling {
+    Open,
+    Updated,
+    Closed,
+}
+
+/// The guard rails of blocking.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuardConfig {
+    /// Addresses and networks that are never blocked. Private, loopback and other special ranges and the trusted proxies
+    /// of every source are always in.
+    pub never_block: Vec<String>,
+    /// Blocks beyond this many within an hour are suppressed.
+    pub blocks_per_hour: u32,
+    /// How long a block lasts.
+    #[serde(deserialize_with = "span")]
+    pub ttl: Duration,
+    /// An alert that opened longer ago than this no longer blocks: the address may be somebody else's by now.
+    #[serde(deserialize_with = "span")]
+    pub alert_age_max: Duration,
+}
+
+/// No block lasts longer than this, whatever is configured.
+pub const TTL_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+impl Default for GuardConfig {
+    fn default() -> GuardConfig {
+        GuardConfig {
+            never_block: Vec::new(),
+            blocks_per_hour: 20,
+            ttl: Duration::from_secs(4 * 3600),
+            alert_age_max: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// How the outbox delivers. One set of figures for all targets.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeliveryConfig {
+    /// For one attempt, from connecting to the last byte of the answer.
+    #[serde(deserialize_with = "span")]
+    pub timeout: Duration,
+    /// Then the action is parked. With the back-off below that is after three to seven hours of trying.
+    pub attempts_max: u32,
+    #[serde(deserialize_with = "span")]
+    pub backoff_first: Duration,
+    #[serde(deserialize_with = "span")]
+    pub backoff_max: Duration,
+    /// The longest wait a target can ask for with Retry-After.
+    #[serde(deserialize_with = "span")]
+    pub retry_after_max: Duration,
+    /// Deliveries at the same time to one target.
+    pub concurrency: usize,
+    /// Failures in a row that open a target's breaker.
+    pub breaker_failures: u32,
+    /// How long it stays open before one delivery may try again.
+    #[serde(deserialize_with = "span")]
+    pub breaker_open: Duration,
+    /// Actions that may wait for delivery, all targets together; what comes beyond is suppressed, visibly.
+    pub pending_max: u32,
+}
+
+impl Default for DeliveryConfig {
+    fn default() -> DeliveryConfig {
+        DeliveryConfig {
+            timeout: Duration::from_secs(10),
+            attempts_max: 25,
+            backoff_first: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(30 * 60),
+            retry_after_max: Duration::from_secs(3600),
+            concurrency: 4,
+            breaker_failures: 5,
+            breaker_open: Duration::from_secs(30),
+            pending_max: 100_000,
+        }
+    }
+}
+
+impl RespondConfig {
+    /// Everything that can be checked without the world; the first problem found.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.guard.check()?;
+        self.delivery.check()?;
+        self.targets.check()
+    }
+}
+
+impl GuardConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.ttl < Duration::from_secs(1) || self.ttl > TTL_MAX {
+            return Err(ConfigError::new("guard.ttl", "a block lasts between 1s and 7d"));
+        }
+        Ok(())
+    }
+}
+
+impl DeliveryConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |key: &str, problem: &str| Err(ConfigError::new(format!("delivery.{key}"), problem));
+        let day = Duration::from_secs(24 * 3600);
+        if self.timeout < Duration::from_millis(10) || self.timeout > Duration::from_secs(120) {
+            return wrong("timeout", "between 10ms and 120s");
+        }
+        if self.attempts_max == 0 || self.attempts_max > 1000 {
+            return wrong("attempts_max", "between 1 and 1000");
+        }
+        if self.backoff_first.is_zero() || self.backoff_first > self.backoff_max || self.backoff_max > day {
+            return wrong("backoff_first", "above 0, at most backoff_max, and that at most 1d");
+        }
+        if self.retry_after_max > day {
+            return wrong("retry_after_max", "at most 1d");
+        }
+        if self.concurrency == 0 || self.concurrency > 64 {
+            return wrong("concurrency", "between 1 and 64");
+        }
+        if self.breaker_failures == 0 {
+            return wrong("breaker_failures", "at least 1");
+        }
+        if self.breaker_open.is_zero() || self.breaker_open > day {
+            return wrong("breaker_open", "above 0 and at most 1d");
+        }
+        if self.pending_max == 0 {
+            return wrong("pending_max", "at least 1");
+        }
+        Ok(())
+    }
+}
+
+/// Where a secret is to be found: `{ env = "NAME" }` or `{ file = "PATH" }`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretRef {
+    Env(String),
+    File(String),
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretRef::Env(name) => write!(f, "environment variable {name}"),
+            SecretRef::File(path) => write!(f, "file {path}"),
+        }
+    }
+}
+
+/// A resolved secret. It prints as `***`.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(value: impl Into<String>) -> Secret {
+        Secret(value.into())
+    }
+
+    /// The value, without the line end that files of secrets tend to have.
+    pub fn reveal(&self) -> &str {
+        self.0.trim_end_matches(['\r', '\n'])
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Turns a reference into its value; the error says what is missing, never a value.
+pub type Resolve<'a> = &'a dyn Fn(&SecretRef) -> Result<Secret, String>;
+
+/// The address of a target: written out, or a secret where the address itself is the credential.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected an address in quotes, or { env = \"NAME\" } or { file = \"PATH\" }")]
+pub enum Address {
+    Plain(String),
+    Hidden(SecretRef),
+}
+
+/// Names and kinds that every kind of target has, checked the same way.
+pub(super) fn check_target(at: &str, name: &str, kinds: &[Kind], able: &[Kind]) -> Result<(), ConfigError> {
+    let shaped = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+    if name.is_empty() || name.len() > 64 || !name.chars().all(shaped) || name == super::plan::NO_TARGET {
+        let expected = "1 to 64 of a-z, 0-9, `-` and `_`, and not `none`";
+        return Err(ConfigError::new(format!("{at}.name"), format!("`{name}` is no name: {expected}")));
+    }
+    if kinds.is_empty() {
+        return Err(ConfigError::new(format!("{at}.kinds"), "a target takes at least one kind of action"));
+    }
+    match kinds.iter().find(|kind| !able.contains(kind)) {
+        Some(kind) => {
+            let known: Vec<&str> = able.iter().map(|kind| kind.name()).collect();
+            let problem = format!("`{}` is not something this target does; it does: {}", kind.name(), known.join(", "));
+            Err(ConfigError::new(format!("{at}.kinds"), problem))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A length of time as people write it: a whole number and one of ms, s, m, h, d.
+pub fn parse_span(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let number: u64 = text[..digits].parse().ok()?;
+    let millis = match &text[digits..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(millis).map(Duration::from_millis)
+}
+
+fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_span(&text).ok_or_else(|| {
+        let expected = "expected a whole number with a unit: 250ms, 10s, 5m, 4h, 7d";
+        serde::de::Error::custom(format!("`{text}` is no length of time; {expected}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<RespondConfig, String> {
+        toml::from_str::<RespondConfig>(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_careful_and_valid() {
+        let config = parse("").expect("an empty section is valid");
+        assert!(config.dry_run);
+        assert_eq!(config.tell, [Telling::Open, Telling::Closed]);
+        assert_eq!(config.guard.ttl, Duration::from_secs(14_400));
+        config.check().expect("the defaults pass the check");
+    }
+
+    #[test]
+    fn a_whole_section_is_read() {
+        let config = parse(
+            r#"
+            dry_run = false
+            [guard]
+            never_block = ["203.0.113.0/28"]
+            ttl = "30m"
+            [delivery]
+            timeout = "250ms"
+            [[targets.webhook]]
+            name = "soar"
+            url = "https://soar.example.com/hooks/gatewatch"
+            secrets = [{ env = "SOAR_SECRET" }, { file = "/run/secrets/soar-old" }]
+            kinds = ["case"]
+            [[targets.webhook]]
+            name = "chat"
+            url = { env = "CHAT_URL" }
+            dry_run = true
+            secrets = [{ env = "CHAT_SECRET" }]
+            [[targets.crowdsec]]
+            name = "waf"
+            url = "http://127.0.0.1:8080"
+            machine_id = "gatewatch"
+            password = { file = "/run/secrets/crowdsec" }
+            "#,
+        )
+        .expect("a valid section");
+        config.check().expect("passes");
+        assert_eq!(config.guard.ttl, Duration::from_secs(1800));
+        assert_eq!(config.delivery.timeout, Duration::from_millis(250));
+        assert_eq!(config.targets.webhook.len(), 2);
+        assert_eq!(config.targets.crowdsec[0].kinds, [Kind::Block]);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_with_what_was_expected() {
+        for (text, expected) in [
+            ("dryrun = false", "unknown field `dryrun`"),
+            ("[guard]\nttl = \"4 hours\"", "expected a whole number with a unit"),
+            ("[delivery]\nretries = 3", "unknown field `retries`"),
+            ("[[targets.webhook]]\nname = \"x\"\nurl = \"https://a.example\"\nsecrets = [\"abc\"]", "secrets"),
+            ("[[targets.pager]]\nname = \"x\"", "unknown field `pager`"),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        for (text, at) in [
+            ("[guard]\nttl = \"30d\"", "guard.ttl"),
+            ("[delivery]\nattempts_max = 0", "delivery.attempts_max"),
+            ("[delivery]\nbackoff_first = \"2h\"", "delivery.backoff_first"),
+        ] {
+            assert_eq!(parse(text).expect(text).check().expect_err(text).at, at);
+        }
+    }
+
+    #[test]
+    fn a_secret_does_not_print() {
+        let secret = Secret::new("s3cret\n");
+        assert_eq!(format!("{secret:?}"), "***");
+        assert_eq!(secret.reveal(), "s3cret");
+    }
+
+    #[test]
+    fn spans() {
+        assert_eq!(parse_span("90s"), Some(Duration::from_secs(90)));
+        for wrong in ["", "s", "10", "-1s", "1.5h", "1w", "99999999999999999999s", "18446744073709551615d"] {
+            assert_eq!(parse_span(wrong), None, "{wrong}");
+        }
+    }
+}

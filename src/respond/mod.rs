@@ -1,0 +1,25 @@
+//! Response: alerts become actions, actions pass the guard rails, the outbox delivers them.
+//!
+//! The way of an alert: `plan` (which actions) -> `guard` (may they) -> `outbox` and `queue` (durable) -> `worker`
+//! (attempts, back-off, breaker) -> `actions/<target>`.
+//! Promises: an action is delivered at least once and has its effect once; every step of it is recorded; it is sent only
+//! where dry run is switched off; a block passes the guard rails and ends by itself.
+//! Never: blocks on the path of events. Telling an alert is one transaction; delivery goes on beside it.
+
+pub mod action;
+pub mod actions;
+mod backoff;
+pub mod breaker;
+pub mod config;
+pub mod guard;
+mod http;
+pub mod outbox;
+pub mod plan;
+pub mod queue;
+pub mod target;
+mod worker;
+
+pub use action::{Action, Kind, Step, StepKind};
+pub use config::{ConfigError, RespondConfig, Secret, SecretRef};
+pub use outbox::{Clock, Outbox};
+pub use target::{Attempt, Delivery, Target};

@@ -1,0 +1,179 @@
+//! The state store: the small mutable state of the service (so far the outbox), in one embedded SQLite file.
+//!
+//! Promises: a committed transaction survives `kill -9` and power loss (write-ahead log, synchronous=FULL); opening brings
+//! an older file up to date, one transaction per step, and refuses a newer one. One connection serves the process, so
+//! transactions never collide inside it; other processes may read at the same time.
+//! Never: knows what its tables mean; each part of the service owns the queries on its own tables.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Row, Sqlite, Transaction};
+
+/// In order; the position in this table (from 1) is the file's `user_version`. Released entries are never edited.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_outbox.sql")];
+
+/// How long a write waits for another process before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("state store {path}: {source}")]
+    Open { path: PathBuf, source: sqlx::Error },
+    #[error("state store {path}: {source}")]
+    Folder { path: PathBuf, source: std::io::Error },
+    #[error("state store {path} has version {found}; this program knows up to {known}. Use a newer Gatewatch for it")]
+    TooNew { path: PathBuf, found: i64, known: usize },
+    #[error("state store: {0}")]
+    Query(#[from] sqlx::Error),
+}
+
+#[derive(Clone)]
+pub struct Store {
+    pool: SqlitePool,
+}
+
+impl Store {
+    /// Open the file, making it and its folder where they do not exist, and bring it up to date.
+    pub async fn open(path: &Path) -> Result<Store, StoreError> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            let failed = |source| StoreError::Folder { path: path.to_owned(), source };
+            tokio::fs::create_dir_all(folder).await.map_err(failed)?;
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT);
+        let failed = |source| StoreError::Open { path: path.to_owned(), source };
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(failed)?;
+        let store = Store { pool };
+        store.migrate(path).await?;
+        Ok(store)
+    }
+
+    /// A transaction that holds the right to write from its beginning, so that what it reads stays true until it commits.
+    /// Dropping it, or the future that waits for any part of it, rolls it back.
+    pub async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        // Not `begin_with("BEGIN IMMEDIATE")`: dropped in the middle, that leaves the connection inside the transaction
+        // (sqlx 0.8). A write that changes nothing takes the same lock.
+        let mut tx = self.pool.begin().await?;
+        sqlx::query("DELETE FROM outbox WHERE 0").execute(&mut *tx).await?;
+        Ok(tx)
+    }
+
+    pub fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+
+    /// Write everything into the one file and close it. A store that is dropped without this loses nothing either.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    async fn migrate(&self, path: &Path) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let found: i64 = sqlx::query("PRAGMA user_version").fetch_one(&mut *tx).await?.try_get(0)?;
+        let done = usize::try_from(found).unwrap_or(usize::MAX);
+        if done > MIGRATIONS.len() {
+            return Err(StoreError::TooNew { path: path.to_owned(), found, known: MIGRATIONS.len() });
+        }
+        for sql in &MIGRATIONS[done..] {
+            sqlx::raw_sql(sql).execute(&mut *tx).await?;
+        }
+        // A pragma takes no bound parameter; the number is ours.
+        sqlx::raw_sql(&format!("PRAGMA user_version = {}", MIGRATIONS.len())).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn opening_twice_keeps_what_was_written() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("deeper/state.db");
+        let store = Store::open(&path).await.expect("opens");
+        let insert = "INSERT INTO blocks VALUES ('203.0.113.7', 'waf', 'a1', 99)";
+        sqlx::query(insert).execute(store.pool()).await.expect("inserts");
+        drop(store);
+
+        let store = Store::open(&path).await.expect("opens again");
+        let row = sqlx::query("SELECT expires_us FROM blocks").fetch_one(store.pool()).await.expect("one row");
+        assert_eq!(row.get::<i64, _>(0), 99);
+        let sync = sqlx::query("PRAGMA synchronous").fetch_one(store.pool()).await.expect("a row");
+        assert_eq!(sync.get::<i64, _>(0), 2, "synchronous is FULL");
+        let journal = sqlx::query("PRAGMA journal_mode").fetch_one(store.pool()).await.expect("a row");
+        assert_eq!(journal.get::<String, _>(0), "wal");
+    }
+
+    #[tokio::test]
+    async fn a_transaction_given_up_at_any_point_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(&folder.path().join("state.db")).await.expect("opens");
+        let write = async || {
+            let mut tx = store.begin().await?;
+            sqlx::query("DELETE FROM blocks").execute(&mut *tx).await?;
+            tx.commit().await?;
+            Ok::<(), StoreError>(())
+        };
+        // Polled once more in each round before it is dropped, so every place where it waits is hit.
+        for polls in 0..40 {
+            let mut attempt = Box::pin(write());
+            for _ in 0..polls {
+                if futures::poll!(&mut attempt).is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            drop(attempt);
+            write().await.unwrap_or_else(|error| panic!("after {polls} polls: {error}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn two_processes_write_in_turn() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("state.db");
+        let (one, two) = (Store::open(&path).await.expect("opens"), Store::open(&path).await.expect("opens again"));
+        let add = async |store: &Store, name: &str| {
+            for n in 0..50 {
+                let mut tx = store.begin().await.expect("its turn comes");
+                let row = sqlx::query("SELECT count(*) FROM blocks").fetch_one(&mut *tx).await.expect("a row");
+                let insert = sqlx::query("INSERT INTO blocks VALUES (?, ?, ?, ?)").bind(name).bind("waf").bind(n);
+                insert.bind(row.get::<i64, _>(0)).execute(&mut *tx).await.expect("inserts");
+                tx.commit().await.expect("commits");
+            }
+        };
+        tokio::join!(add(&one, "one"), add(&two, "two"));
+        // Each counted what was there and wrote the count: all differ when no two ran at once.
+        let sql = "SELECT count(DISTINCT expires_us) FROM blocks";
+        let row = sqlx::query(sql).fetch_one(one.pool()).await.expect("a row");
+        assert_eq!(row.get::<i64, _>(0), 100);
+    }
+
+    #[tokio::test]
+    async fn a_newer_file_is_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("state.db");
+        let store = Store::open(&path).await.expect("opens");
+        sqlx::raw_sql("PRAGMA user_version = 999").execute(store.pool()).await.expect("sets");
+        store.close().await;
+        let refused = Store::open(&path).await.err().expect("refused").to_string();
+        assert!(refused.contains("has version 999"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_refused_with_its_name() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("notes.txt");
+        std::fs::write(&path, vec![b'x'; 8192]).expect("writes");
+        let refused = Store::open(&path).await.err().expect("refused").to_string();
+        assert!(refused.contains("notes.txt"), "{refused}");
+    }
+}

@@ -1,0 +1,39 @@
+//! What the tests share: real counterparties on loopback, started with their own configuration and stopped when dropped.
+//!
+//! Promises: free ports, temporary folders; a missing program fails the test with the command that installs it.
+//! Never: skips a test, uses a packaged service or touches one that runs.
+
+// Each test program uses its own part of this.
+#![allow(dead_code)]
+
+pub mod alerts;
+pub mod crowdsec;
+pub mod kafka;
+pub mod nginx;
+pub mod process;
+pub mod program;
+pub mod proxy;
+pub mod receiver;
+pub mod service;
+
+use std::sync::{Arc, Once};
+
+/// Micros of the real clock: the counterparties have no other.
+pub fn wall_clock() -> Arc<dyn Fn() -> i64 + Send + Sync> {
+    Arc::new(wall_us)
+}
+
+#[allow(clippy::disallowed_methods, reason = "real programs on the other side live in real time")]
+pub fn wall_us() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_micros()).expect("before the year 292,000")
+}
+
+/// The TLS library's choice of cryptography, once per process.
+pub fn install_crypto() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // An error says that somebody was first, with the same choice.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    });
+}

@@ -1,0 +1,86 @@
+//! A real nginx as an API gateway: it answers on a few locations and writes the JSON access log that source kind
+//! `nginx_json` reads.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::process::{Running, free_port, program};
+
+pub struct Nginx {
+    folder: TempDir,
+    port: u16,
+    process: Running,
+}
+
+impl Nginx {
+    pub fn start() -> Nginx {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let port = free_port();
+        std::fs::write(folder.path().join("nginx.conf"), configuration(port)).expect("a file");
+        let process = launch(folder.path(), port);
+        Nginx { folder, port, process }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The log, which is not buffered. nginx writes a line just after the client has its answer: see `settle`.
+    pub fn access_log(&self) -> PathBuf {
+        self.folder.path().join("access.log")
+    }
+
+    /// Return when every request answered before has its line. One process deals with one thing after the other, so the
+    /// answer to a later request is the proof.
+    pub fn settle(&mut self) {
+        self.process.wait_for_http(self.port, "/health");
+    }
+
+    pub fn stop(&mut self) {
+        self.process.kill();
+    }
+}
+
+fn launch(folder: &Path, port: u16) -> Running {
+    let mut command = Command::new(program("nginx"));
+    command.arg("-p").arg(folder).args(["-c", "nginx.conf", "-e", "error.log"]);
+    let mut process = Running::start("nginx", &mut command, &folder.join("nginx.out"));
+    process.wait_for_http(port, "/health");
+    process
+}
+
+/// One process only, so that killing it leaves nothing behind. The health check is not logged. The path says what is
+/// answered, in the manner of an API: /v1/... is 200, /login is 401, /admin is 403, anything else is 404.
+fn configuration(port: u16) -> String {
+    format!(
+        r#"daemon off;
+master_process off;
+pid nginx.pid;
+error_log error.log warn;
+events {{ worker_connections 256; }}
+http {{
+  client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
+  log_format json escape=json '{{"time_iso8601":"$time_iso8601","msec":$msec,"request_id":"$request_id",'
+    '"remote_addr":"$remote_addr","remote_user":"$remote_user","host":"$host","scheme":"$scheme",'
+    '"server_protocol":"$server_protocol","request_method":"$request_method","request_uri":"$request_uri",'
+    '"status":$status,"request_length":$request_length,"body_bytes_sent":$body_bytes_sent,"bytes_sent":$bytes_sent,'
+    '"request_time":$request_time,"upstream_response_time":"$upstream_response_time",'
+    '"http_user_agent":"$http_user_agent","http_referer":"$http_referer",'
+    '"http_x_forwarded_for":"$http_x_forwarded_for","http_authorization":"$http_authorization"}}';
+  access_log access.log json;
+  keepalive_requests 100000;
+  server {{
+    listen 127.0.0.1:{port};
+    default_type application/json;
+    location = /health {{ access_log off; return 200 '{{"ok":true}}'; }}
+    location /v1/ {{ return 200 '{{"items":[]}}'; }}
+    location /login {{ return 401 '{{"error":"unauthorized"}}'; }}
+    location /admin {{ return 403 '{{"error":"forbidden"}}'; }}
+    location / {{ return 404 '{{"error":"not found"}}'; }}
+  }}
+}}
+"#
+    )
+}

@@ -1,0 +1,95 @@
+//! `gatewatch run` as a child process: started on a configuration, watched through its log, stopped or killed.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use super::program;
+
+pub struct Service {
+    child: Child,
+    log: Receiver<String>,
+    /// What it said so far.
+    pub said: Vec<String>,
+}
+
+impl Service {
+    pub fn start(config: &Path) -> Service {
+        let mut child = program::gatewatch()
+            .args(["run", "--config", program::path(config)])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let stderr = child.stderr.take().expect("standard error is piped");
+        let (sender, log) = sync_channel(100_000);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Service { child, log, said: Vec::new() }
+    }
+
+    /// Waits until a line of the log contains `words`; panics with the log after `seconds`, or when the program ends.
+    pub fn wait_for(&mut self, words: &str, seconds: u64) {
+        loop {
+            match self.log.recv_timeout(Duration::from_secs(seconds)) {
+                Ok(line) => {
+                    let found = line.contains(words);
+                    self.said.push(line);
+                    if found {
+                        return;
+                    }
+                }
+                Err(_) => panic!("the service never said {words:?}; it said:\n{}", self.said.join("\n")),
+            }
+        }
+    }
+
+    /// Lets it run for so long and kills it with SIGKILL; what it said meanwhile is kept. The length of the run is the
+    /// point of the test, not a wait for something to happen.
+    pub fn kill_after(mut self, length: Duration) -> Vec<String> {
+        let deadline = std::time::Instant::now() + length;
+        loop {
+            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            match self.log.recv_timeout(left) {
+                Ok(line) => self.said.push(line),
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("the service ended by itself; it said:\n{}", self.said.join("\n"))
+                }
+            }
+        }
+        self.child.kill().expect("it runs, so it can be killed");
+        self.child.wait().expect("it ends");
+        std::mem::take(&mut self.said)
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it runs, so it can be killed");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Asks it to stop (SIGTERM) and waits for a good end.
+    pub fn stop(mut self) -> Vec<String> {
+        let sent = std::process::Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill is there").success());
+        let status = self.child.wait().expect("it ends");
+        self.said.extend(self.log.iter());
+        assert!(status.success(), "it stopped with {status}; it said:\n{}", self.said.join("\n"));
+        std::mem::take(&mut self.said)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Already ended is what we want.
+        let _ended = self.child.kill().is_err();
+        let _ended = self.child.wait().is_err();
+    }
+}
