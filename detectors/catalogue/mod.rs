@@ -90,7 +90,7 @@ pub static ENTRIES: &[Entry] = &[
         "look-alike-always-flaky.yaml",
         "look-alike-client-errors.yaml",
         "look-alike-one-error-at-night.yaml",
-        "near-miss-four-percent.yaml"),
+        "near-miss-nine-percent.yaml"),
     entry!("api9-inventory/endpoint-sweep":
         "fires-on-a-sweep.yaml",
         "fires-under-a-monitors-name.yaml",
