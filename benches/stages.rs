@@ -4,7 +4,7 @@
 //! `cargo bench --profile dev` times a million Kong lines of 50,000 clients; without `--bench` (as the tests run it) a tiny
 //! input goes through the same code, so that it cannot rot. Each stage runs in a process of its own: memory is its own.
 
-#![allow(clippy::disallowed_methods, clippy::unwrap_used)] // a bench measures with the system's clocks
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::explicit_write)] // a bench measures with the system's clocks
 
 use std::io::Write;
 use std::path::Path;

@@ -4,6 +4,8 @@
 //! Made-up gateway traffic of a realistic shape goes through `Lake::commit` in checkpoints; then the rows are counted
 //! again with a query. Prints CPU time per event, which is what the pipeline pays, and the size on disk.
 
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stdout)] // it measures, on a terminal
+
 use std::sync::Arc;
 use std::time::Instant;
 

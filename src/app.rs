@@ -104,9 +104,15 @@ fn engine(rules: Vec<Arc<Rule>>, snapshot: Option<&[u8]>) -> anyhow::Result<Engi
     Ok(engine)
 }
 
+/// Finds what is wrong with source settings, before anything starts.
+pub fn check_sources(sources: &[SourceConfig]) -> anyhow::Result<()> {
+    // Building shows it; the real ones get the real keys.
+    normalisers(sources, &Keys::new("check", b"check")).map(drop)
+}
+
 fn normalisers(sources: &[SourceConfig], keys: &Keys) -> anyhow::Result<HashMap<Arc<str>, Normaliser>> {
     let build = |config: &SourceConfig| {
-        let normaliser = Normaliser::new(config, keys).with_context(|| format!("source {}", config.name))?;
+        let normaliser = Normaliser::new(config, keys)?;
         Ok((Arc::from(config.name.as_str()), normaliser))
     };
     sources.iter().map(build).collect()

@@ -2,6 +2,8 @@
 //!
 //! Never: logs a record or any part of one; alerts are the business of `respond` and the lake.
 
+use std::io::IsTerminal;
+
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
@@ -16,7 +18,11 @@ pub enum LogFormat {
 pub fn start(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|e| anyhow::anyhow!("--log {filter:?}: {e}; expected for example info or gatewatch=debug"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
     // A second start (tests in one process) keeps the first.
     let _already = match format {
         LogFormat::Text => builder.try_init().is_err(),

@@ -1,6 +1,7 @@
 //! Promise: bad input gets a clear answer, and everything good around it is kept. A broken record becomes a reject with a
 //! code; a broken file, configuration or detector is refused with what was wrong and what was expected.
 
+#[allow(dead_code)] // Each test program uses its own part.
 #[path = "common/program.rs"]
 mod program;
 

@@ -276,6 +276,7 @@ fn a_broker_that_stops_or_is_killed_and_comes_back_loses_nothing() {
     let topic = broker.topic(3);
     let lake = Lake::at(&[]);
     let mut member = Member::new(&config(&broker, &topic), &lake);
+    #[allow(clippy::type_complexity)] // two names and two functions
     let ends: [(&str, fn(&Broker)); 2] = [("stop", Broker::stop), ("kill", Broker::kill)];
     for (round, (how, end)) in ends.into_iter().enumerate() {
         let before = round * 6_000;

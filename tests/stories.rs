@@ -1,5 +1,8 @@
 //! Stories: what a stranger does first, and what ordinary traffic must look like afterwards.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a test may panic, and prints its seed
+
+#[allow(dead_code)] // Each test program uses its own part.
 #[path = "common/program.rs"]
 mod program;
 
@@ -48,6 +51,7 @@ fn a_replay_of_the_same_file_adds_nothing() {
 }
 
 /// The reference logs are not part of the repository; `GATEWATCH_REFERENCE` says where they are.
+#[allow(clippy::disallowed_methods, reason = "a test finds its data through the environment")]
 fn reference(name: &str) -> Option<PathBuf> {
     let root = std::env::var("GATEWATCH_REFERENCE")
         .map_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);

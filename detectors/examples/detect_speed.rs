@@ -3,6 +3,8 @@
 //! `detect_speed [events] [clients] [lanes]` prints events per CPU second (of the engine alone, making the traffic is
 //! not counted), what each detector holds, and the peak memory of the process.
 
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stdout)] // it measures, on a terminal
+
 use std::error::Error;
 use std::io::Write;
 use std::sync::Arc;

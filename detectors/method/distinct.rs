@@ -24,6 +24,7 @@ pub(crate) struct LastSeen {
     /// What was last cleared of values that left the window.
     cleared: u32,
     few: Vec<(u32, u32)>,
+    #[allow(clippy::box_collection, reason = "few entities have one, and each of the others is smaller for it")]
     many: Option<Box<HashMap<u64, u32, BuildHasherDefault<KeyHasher>>>>,
 }
 

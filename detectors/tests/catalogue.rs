@@ -1,6 +1,8 @@
 //! The catalogue as a whole: every built-in detector is complete, every file beside it is used, and every case holds,
 //! whole, cut into batches, and restored at the cuts.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a test may panic, and prints its seed
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

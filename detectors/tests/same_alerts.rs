@@ -1,6 +1,8 @@
 //! The engine's first promise: the same events give the same alerts, byte for byte, however they are cut into batches,
 //! interrupted and restored, or interleaved across lanes within the allowed lateness.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a test may panic, and prints its seed
+
 use std::sync::Arc;
 
 use detectors::testkit::batch_of;

@@ -3,6 +3,8 @@
 //! `cargo run -p schemas --example normalise_speed [records]`. CPU time is that of the process (user and system), read
 //! from the kernel; the crate and what it uses must be built with optimisation.
 
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stdout)] // it measures, on a terminal
+
 use std::fmt::Write;
 
 use schemas::{Keys, Lane, Normaliser, RawBatch, SourceConfig};

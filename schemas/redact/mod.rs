@@ -241,7 +241,7 @@ fn widen(bytes: &[u8], start: usize, end: usize) -> (usize, usize) {
 }
 
 /// Writes `text` with its findings replaced; overlapping ones become one. At most `TEXT_BYTES_MAX` of it are kept.
-fn rewrite(text: &str, findings: &mut Vec<Finding>, out: &mut String, found: &mut Found) {
+fn rewrite(text: &str, findings: &mut [Finding], out: &mut String, found: &mut Found) {
     out.clear();
     findings.iter().for_each(|f| found.add(f.class));
     if findings.len() > FINDINGS_MAX {

@@ -130,7 +130,7 @@ impl Parser {
         match self {
             Parser::Combined => Reader::Combined(combined::Reader::default()),
             Parser::Json(plan) => Reader::Json(json::Reader::new(plan)),
-            Parser::Envoy(plan) => Reader::Envoy(json::Reader::new(plan), envoy::Reader::default()),
+            Parser::Envoy(plan) => Reader::Envoy(json::Reader::new(plan), envoy::Reader),
         }
     }
 }

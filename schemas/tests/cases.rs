@@ -3,6 +3,8 @@
 //!
 //! With `UPDATE_CASES=1` the expectations are rewritten; read the difference before committing it.
 
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)] // a test is told by the environment where data is
+
 use std::path::{Path, PathBuf};
 
 use schemas::{Keys, Lane, Mapping, Normaliser, RawBatch, SourceConfig, event_json};

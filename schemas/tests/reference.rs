@@ -1,6 +1,8 @@
 //! Lines with the values that other tools' own test suites expect of them. The data is not part of the repository: its
 //! folder is `$GATEWATCH_REFERENCE`, or `../shared/data` beside the repository.
 
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)] // a test is told by the environment where data is
+
 use std::path::PathBuf;
 
 use schemas::{Keys, Lane, Normaliser, RawBatch, SourceConfig, event_json};

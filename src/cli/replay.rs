@@ -113,6 +113,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         inputs.iter().map(|input| source_config(args, &input.name)).collect::<anyhow::Result<_>>().map_err(usage)?;
     let data_dir = args.data_dir.clone().unwrap_or_else(super::default_data_dir);
     let keys = if args.no_lake { keys::of_the_moment()? } else { keys::of_data_dir(&data_dir)? };
+    app::check_sources(&sources).map_err(usage)?;
     let keep = (!args.no_lake).then(|| app::keep_in(&data_dir, instance(&inputs)));
 
     let mut outlets: Vec<Box<dyn Outlet>> = Vec::new();

@@ -213,10 +213,9 @@ fn nobody_is_real_and_everybody_comes_by() {
     for address in addresses {
         let reserved = match address {
             IpAddr::V6(a) => a.segments()[..2] == [0x2001, 0x0db8],
-            IpAddr::V4(a) => match a.octets() {
-                [198, 18 | 19, ..] | [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => true,
-                _ => false,
-            },
+            IpAddr::V4(a) => {
+                matches!(a.octets(), [198, 18 | 19, ..] | [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _])
+            }
         };
         assert!(reserved, "{address}");
     }

@@ -233,7 +233,7 @@ impl TableLog {
 
     async fn committed(&mut self, version: Version, bytes: &Bytes) -> Result<Version, LakeError> {
         self.apply(version, bytes).await?;
-        if version % LOG_CHECKPOINT_EVERY == 0
+        if version.is_multiple_of(LOG_CHECKPOINT_EVERY)
             && let Err(error) = self.checkpoint_log().await
         {
             // The table is whole without it; readers only have more entries to read.

@@ -31,6 +31,7 @@ pub struct LedgerConfig {
 }
 
 type Landing = (Lake, Result<(), PipelineError>);
+type UnderWay = (JoinHandle<Landing>, Vec<(Lane, i64)>);
 
 pub struct Ledger {
     runtime: Handle,
@@ -39,7 +40,7 @@ pub struct Ledger {
     outbox: Option<Arc<Outbox>>,
     /// Away while a commit is under way.
     lake: Option<Lake>,
-    under_way: Option<(JoinHandle<Landing>, Vec<(Lane, i64)>)>,
+    under_way: Option<UnderWay>,
     pending: Pending,
     since_commit: Stopwatch,
     since_maintenance: Stopwatch,

@@ -122,7 +122,7 @@ impl Outbox {
                 break;
             }
             match Claim::take(lane, entry, now_us) {
-                Taken::Yes(claim) => claims.push(claim),
+                Taken::Yes(claim) => claims.push(*claim),
                 Taken::Elsewhere => {}
                 // What ends the wait wakes us.
                 Taken::Full => break,
@@ -250,7 +250,7 @@ struct Claim {
 }
 
 enum Taken {
-    Yes(Claim),
+    Yes(Box<Claim>),
     /// It is being attempted already.
     Elsewhere,
     Full,
@@ -272,7 +272,7 @@ impl Claim {
             Pass::NotBefore(us) => return Taken::NotBefore(us),
         }
         in_flight.insert(entry.n);
-        Taken::Yes(Claim { lane: Arc::clone(lane), entry, reported: AtomicBool::new(false), _permit: permit })
+        Taken::Yes(Box::new(Claim { lane: Arc::clone(lane), entry, reported: AtomicBool::new(false), _permit: permit }))
     }
 
     /// Tell the breaker whether the target answered.

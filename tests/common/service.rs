@@ -19,6 +19,7 @@ impl Service {
     pub fn start(config: &Path) -> Service {
         let mut child = program::gatewatch()
             .args(["run", "--config", program::path(config)])
+            .env("GATEWATCH_LOG", "warn,gatewatch=debug")
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -53,6 +54,7 @@ impl Service {
 
     /// Lets it run for so long and kills it with SIGKILL; what it said meanwhile is kept. The length of the run is the
     /// point of the test, not a wait for something to happen.
+    #[allow(clippy::disallowed_methods, reason = "the length is measured in real time")]
     pub fn kill_after(mut self, length: Duration) -> Vec<String> {
         let deadline = std::time::Instant::now() + length;
         loop {

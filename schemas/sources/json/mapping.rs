@@ -209,11 +209,11 @@ impl Mapping {
         };
         let parsed: File = serde_saphyr::from_str(yaml).map_err(|e| error(e.location(), message_of(&e)))?;
         let path = |text: &Spanned<String>| {
-            split(&text.value).ok_or_else(|| error(Some(text.referenced.clone()), bad_path(&text.value)))
+            split(&text.value).ok_or_else(|| error(Some(text.referenced), bad_path(&text.value)))
         };
         let mut columns = BTreeMap::new();
         for (input, spec) in parsed.columns.into_list() {
-            let location = spec.referenced.clone();
+            let location = spec.referenced;
             let column = Column::check(input, spec.value).map_err(|message| error(Some(location), message))?;
             columns.insert(input, column);
         }

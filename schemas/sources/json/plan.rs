@@ -442,7 +442,7 @@ fn text_duration(text: &str) -> Option<i64> {
         "ns" => 1,
         _ => return None,
     };
-    time::decimal(text[..at].as_bytes(), nanos)
+    time::decimal(&text.as_bytes()[..at], nanos)
 }
 
 #[cold]
