@@ -1,0 +1,158 @@
+//! What `Normaliser` promises beside the content of columns: every record accounted for, rejects sealed, the same events
+//! however records are cut into batches, drift reported, mistakes in the configuration named.
+
+use schemas::{Code, Keys, Lane, Mapping, Normaliser, RawBatch, SourceConfig, event_json, limits, unseal};
+
+const NOW: i64 = 1_790_000_000_000_000;
+
+fn keys() -> Keys {
+    Keys::new("k1", b"fake token key").with_seal("s1", &[7; 32])
+}
+
+fn normaliser(kind: &str) -> Normaliser {
+    Normaliser::new(&SourceConfig::new(kind), &keys()).expect("a built-in kind")
+}
+
+fn lane() -> Lane {
+    Lane::new("test", 0)
+}
+
+fn record(i: i64) -> String {
+    format!(
+        r#"{{"started_at":{},"client_ip":"203.0.113.{}","request":{{"method":"GET","uri":"/v1/orders/{i}?page={}","headers":{{"authorization":"Bearer fake-{}","user-agent":"agent-{}"}}}},"response":{{"status":{}}},"latencies":{{"request":{}}}}}"#,
+        1_790_000_000_000 + i,
+        i % 250,
+        i % 7,
+        i % 40,
+        i % 11,
+        [200, 201, 401, 404, 99999][(i % 5) as usize],
+        i % 900,
+    )
+}
+
+#[test]
+fn bad_records_are_sealed_rejects_and_the_good_ones_around_them_are_kept() {
+    let mut raw = RawBatch::new();
+    let bad: [(&[u8], Code); 6] = [
+        (b"", Code::Empty),
+        (b" \r\n\t", Code::Empty),
+        (b"\xff\xfe{}", Code::InvalidUtf8),
+        (b"{\"started_at\":", Code::InvalidJson),
+        (b"\0\0\0", Code::InvalidJson),
+        (b"7", Code::NotAnObject),
+    ];
+    for (i, (bytes, _)) in bad.iter().enumerate() {
+        raw.push(2 * i as i64, NOW, record(0).as_bytes());
+        raw.push(2 * i as i64 + 1, NOW + i as i64, bytes);
+    }
+    let normalised = normaliser("kong").normalise(&lane(), &raw);
+    assert_eq!((normalised.events.num_rows(), normalised.rejects.len()), (6, 6));
+    for (i, (reject, (bytes, code))) in normalised.rejects.iter().zip(bad).enumerate() {
+        assert_eq!((reject.code, reject.offset, reject.length), (code, 2 * i as i64 + 1, bytes.len() as u64));
+        assert_eq!((reject.observed_us, reject.lane.source.as_str()), (NOW + i as i64, "test"));
+        let sealed = reject.sealed.as_ref().expect("a sealing key is set");
+        assert_eq!(unseal(&keys(), sealed).as_deref(), Ok(bytes));
+    }
+    assert_eq!(normalised.rejects[2].detail, "expected UTF-8, byte 0 is not");
+    let unsealed = Normaliser::new(&SourceConfig::new("kong"), &Keys::new("k1", b"fake")).map(|mut n| n.normalise(&lane(), &raw));
+    assert!(unsealed.expect("kong is a kind").rejects.iter().all(|r| r.sealed.is_none()));
+}
+
+#[test]
+fn records_over_the_limit_are_rejects_with_their_full_length() {
+    let mut raw = RawBatch::new();
+    raw.push_cut(0, NOW, record(0).as_bytes(), 5_000_000);
+    let long = format!("{}{}", record(1), " ".repeat(limits::RECORD_BYTES_MAX));
+    raw.push(1, NOW, long.as_bytes());
+    raw.push(2, NOW, record(2).as_bytes());
+    let normalised = normaliser("kong").normalise(&lane(), &raw);
+    assert_eq!(normalised.rejects.iter().map(|r| (r.code, r.length)).collect::<Vec<_>>(), [
+        (Code::Oversized, 5_000_000),
+        (Code::Oversized, long.len() as u64),
+    ]);
+    assert_eq!((normalised.events.num_rows(), raw.next_offset()), (1, Some(3)));
+}
+
+#[test]
+fn events_do_not_depend_on_how_records_are_batched() {
+    let told = |size: usize| {
+        let mut normaliser = normaliser("kong");
+        let (mut events, mut rejects) = (Vec::new(), Vec::new());
+        for batch in (0..500).collect::<Vec<i64>>().chunks(size) {
+            let mut raw = RawBatch::new();
+            batch.iter().for_each(|i| raw.push(*i, NOW, record(*i).as_bytes()));
+            let normalised = normaliser.normalise(&lane(), &raw);
+            events.extend((0..normalised.events.num_rows()).map(|row| event_json(&normalised.events, row)));
+            rejects.extend(normalised.rejects.into_iter().map(|r| (r.offset, r.code, r.detail)));
+        }
+        (events, rejects)
+    };
+    let whole = told(500);
+    assert_eq!((whole.0.len(), whole.1.len()), (400, 100));
+    for size in [1, 7, 64] {
+        assert_eq!(told(size), whole, "in batches of {size}");
+    }
+}
+
+#[test]
+fn unknown_keys_are_drift_and_known_ones_are_not() {
+    let mut normaliser = normaliser("kong");
+    let mut raw = RawBatch::new();
+    for i in 0..640 {
+        let line = record(i / 5 * 5);
+        let extra = if i >= 320 { r#","plugin_x":{"a":1},"service":{"anything":1},"request":{"new.field":1}}"# } else { "}" };
+        raw.push(i, NOW, format!("{}{extra}", &line[..line.len() - 1]).as_bytes());
+    }
+    normaliser.normalise(&lane(), &raw);
+    assert_eq!(normaliser.drift(), [("plugin_x".to_string(), 5), ("request.new.field".to_string(), 5)]);
+    let mut raw = RawBatch::new();
+    for i in 0..1000 {
+        let secret = format!(r#"{{"started_at":1790000000000,"response":{{"status":200}},"k{i}":1,"password=fake{i}":1}}"#);
+        raw.push(i * limits::DRIFT_SAMPLE, NOW, secret.as_bytes());
+    }
+    normaliser.normalise(&lane(), &raw);
+    let drift = normaliser.drift();
+    assert!(drift.len() <= limits::DRIFT_KEYS_MAX + 1 && drift.iter().all(|(key, _)| !key.contains("fake")), "{drift:?}");
+    assert_eq!(drift[0], ("password=[REDACTED:password]".to_string(), 1000));
+}
+
+#[test]
+fn mistakes_in_the_configuration_are_named() {
+    let error = |config: SourceConfig| Normaliser::new(&config, &keys()).err().expect("it is wrong").to_string();
+    assert_eq!(
+        error(SourceConfig::new("apache")),
+        "source apache: unknown kind \"apache\", expected one of combined, nginx_json, kong, envoy, mapping"
+    );
+    assert_eq!(error(SourceConfig::new("mapping")), "source mapping: the kind mapping needs a mapping file");
+    let proxies = vec!["10.0.0.0/8".to_string(), "proxy.example".to_string()];
+    assert_eq!(
+        error(SourceConfig { trusted_proxies: proxies, ..SourceConfig::new("kong") }),
+        "source kong: trusted proxy \"proxy.example\": expected a network such as 10.0.0.0/8, an address, or unix:"
+    );
+    let mapping = Mapping::parse("gateway: g\ncolumns:\n  tiem: { from: t, unit: epoch_s }\n", "gw.yaml");
+    let message = mapping.err().expect("it is wrong").to_string();
+    assert!(message.starts_with("gw.yaml:3:3: ") && message.contains("tiem") && message.contains("start_time"), "{message}");
+}
+
+#[test]
+fn full_memories_do_not_change_events() {
+    // More credentials, agents and hosts than are remembered; the first ones come again at the end.
+    let mut normaliser = normaliser("kong");
+    let mut first = Vec::new();
+    for round in 0..3i64 {
+        let mut raw = RawBatch::new();
+        for i in 0..20_000i64 {
+            let line = format!(
+                r#"{{"started_at":1790000000000,"request":{{"uri":"/","headers":{{"authorization":"Bearer fake-{i}","user-agent":"agent {i}","host":"h{i}.example"}}}},"response":{{"status":200}}}}"#
+            );
+            raw.push(i, NOW, line.as_bytes());
+        }
+        let normalised = normaliser.normalise(&lane(), &raw);
+        let rows: Vec<_> = [0, 17_000, 19_999].map(|row| event_json(&normalised.events, row)).to_vec();
+        if round == 0 {
+            first = rows;
+        } else {
+            assert_eq!(rows, first);
+        }
+    }
+}

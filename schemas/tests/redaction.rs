@@ -1,0 +1,135 @@
+//! What redaction makes of texts, class by class: fixtures of what goes, and of what must stay as it is.
+
+use std::borrow::Cow;
+
+use schemas::{redact::CLASSES, scrub};
+
+/// Texts and what becomes of them. Every class of the table is there.
+const FIXTURES: &[(&str, &str)] = &[
+    // By the name of the key.
+    ("a=1&password=fake&b=2", "a=1&password=[REDACTED:password]&b=2"),
+    ("PASSWD=fake", "PASSWD=[REDACTED:password]"),
+    ("user%5Bpassword%5D=fake&x=1", "user%5Bpassword%5D=[REDACTED:password]&x=1"),
+    ("user[password]=fake", "user[password]=[REDACTED:password]"),
+    ("access_token=fake;b=2", "access_token=[REDACTED:token];b=2"),
+    ("csrfToken=fake", "csrfToken=[REDACTED:token]"),
+    ("client_secret=fake#x", "client_secret=[REDACTED:secret]#x"),
+    ("X-Amz-Signature=fake&X-Amz-Date=20240101", "X-Amz-Signature=[REDACTED:signature]&X-Amz-Date=20240101"),
+    ("code=fake&state=s", "code=[REDACTED:code]&state=s"),
+    ("/app;jsessionid=fake1;v=1?x=1", "/app;jsessionid=[REDACTED:session];v=1?x=1"),
+    ("key=fake", "key=[REDACTED:api_key]"),
+    ("x_api_key=fake", "x_api_key=[REDACTED:api_key]"),
+    ("ssn=078051120", "ssn=[REDACTED:national_id]"),
+    ("cvv=123", "cvv=[REDACTED:card]"),
+    ("Authorization: Digest username=x", "Authorization: [REDACTED:authorization]"),
+    ("Cookie: a=b; c=d", "Cookie: [REDACTED:cookie]"),
+    // JSON, also in JSON, also without quotes around the value.
+    (r#"{"user":"u","password":"fake pass"}"#, r#"{"user":"u","password":"[REDACTED:password]"}"#),
+    (r#"{"pin": 1234, "x": 1}"#, r#"{"pin": [REDACTED:password], "x": 1}"#),
+    (r#"{"token":["fake",{"a":1}],"x":1}"#, r#"{"token":[REDACTED:token],"x":1}"#),
+    (r#"{"password":"fa\"ke","x":1}"#, r#"{"password":"[REDACTED:password]","x":1}"#),
+    // By shape.
+    ("x eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.fake y", "x [REDACTED:jwt] y"),
+    ("Bearer fake-token", "Bearer [REDACTED:bearer]"),
+    ("Basic dXNlcjpmYWtl", "Basic [REDACTED:basic]"),
+    ("id AKIAFAKEFAKEFAKEFAKE.", "id [REDACTED:aws_key]."),
+    ("/AIzaFakeFakeFakeFakeFakeFakeFakeFakeFak/", "/[REDACTED:gcp_key]/"),
+    ("ghp_fakefakefakefake", "[REDACTED:github_token]"),
+    ("glpat-fakefakefake", "[REDACTED:gitlab_token]"),
+    ("xoxb-fake-fake-fake", "[REDACTED:slack_token]"),
+    ("sk_live_fakefakefake", "[REDACTED:stripe_key]"),
+    ("hvs.fakefakefakefakefake", "[REDACTED:vendor_key]"),
+    ("-----BEGIN PRIVATE KEY-----\nfake\n-----END PRIVATE KEY----- x", "[REDACTED:private_key] x"),
+    ("card 4111 1111 1111 1111 ok", "card ****-1111 ok"),
+    ("3782-822463-10005", "****-0005"),
+    ("/pay/5500005555555559/x", "/pay/****-5559/x"),
+    ("mail to maria@example.com.", "mail to m***@[REDACTED:email]."),
+    ("https://user:fake@db.example/x", "https://[REDACTED:userinfo]@db.example/x"),
+    // Encoded: the whole value goes.
+    ("email=maria%40example.com&x=1", "email=[REDACTED:email]&x=1"),
+    ("to=https%3A%2F%2Fx.example%2F%3Ftoken%3Dfake&x=1", "to=[REDACTED:token]&x=1"),
+    ("to=https%253A%252F%252Fx.example%252F%253Ftoken%253Dfake&x=1", "to=[REDACTED:token]&x=1"),
+    ("data=eyJwYXNzd29yZCI6ImZha2UifQ&x=1", "data=[REDACTED:password]&x=1"),
+    ("/d/cGFzc3dvcmQ9ZmFrZTEyMw==/x", "/d/[REDACTED:password]/x"),
+    (r"q=\u0070assword\u003dfake", "q=[REDACTED:password]"),
+    (r"\x22password\x22:\x22fake\x22", r"\x22password\x22:\x22[REDACTED:password]\x22"),
+    ("a%70assword%3Dfake", "[REDACTED:password]"),
+    // Control characters are printed.
+    ("a\u{0}b\u{1b}[31m", "a\\x00b\\x1b[31m"),
+    // Encoded deeper than anyone follows.
+    ("x=%25252525252525252541", "x=[REDACTED:encoded]"),
+];
+
+/// Texts that must stay as they are, and are not even copied.
+const HARMLESS: &[&str] = &[
+    "",
+    "/v1/orders/550e8400-e29b-41d4-a716-446655440000",
+    "page=2&sort=price&q=blue+shoes",
+    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+    "ts=1614232668342&id=20240115123045",
+    "/wp-content/plugins/some-plugin/assets/bootstrap.min.css?ver=5.9.3",
+    "monkey=1&tokens_used=5&zipcode=12345&keyboard=us&description=x",
+    "https://shop.example/cart?step=2#top",
+    "/v1/tokens:refresh",
+    "time 12:30:45",
+    "@handle and a@b",
+    "password=",
+    "password=****",
+    "Authorization: REDACTED",
+    "/.well-known/acme-challenge/x",
+    "../../etc/passwd",
+    "<script>alert(1)</script>",
+    "1' or '1'='1",
+    "Grüße aus Köln",
+];
+
+#[test]
+fn secrets_go() {
+    for (text, expected) in FIXTURES {
+        assert_eq!(scrub(text), *expected, "of {text:?}");
+    }
+}
+
+#[test]
+fn what_went_stays_gone() {
+    for (text, _) in FIXTURES {
+        let once = scrub(text).into_owned();
+        assert_eq!(scrub(&once), once, "of {text:?}");
+    }
+}
+
+#[test]
+fn harmless_texts_stay_and_are_borrowed() {
+    for text in HARMLESS {
+        assert!(matches!(scrub(text), Cow::Borrowed(kept) if kept == *text), "{text:?} became {:?}", scrub(text));
+    }
+}
+
+#[test]
+fn every_class_has_a_fixture_a_name_and_a_description() {
+    let all: String = FIXTURES.iter().map(|(_, expected)| *expected).collect();
+    let mut names = std::collections::HashSet::new();
+    for class in CLASSES {
+        assert!(names.insert(class.name), "{} is there twice", class.name);
+        assert!(class.found.len() > 10, "{} does not say how it is found", class.name);
+        assert!(all.contains(&format!("[REDACTED:{}]", class.name)), "{} has no fixture", class.name);
+    }
+}
+
+#[test]
+fn long_texts_are_cut_behind_whole_secrets() {
+    let filler = "word ".repeat(1635);
+    let text = format!("{filler}4111 1111 1111 1111 {}", "x".repeat(20_000));
+    assert!(filler.len() < 8192 && filler.len() + 19 > 8192);
+    let kept = scrub(&text);
+    assert!(kept.ends_with("****-1111…"), "{}", &kept[kept.len() - 30..]);
+    let harmless = "word/".repeat(3000);
+    assert_eq!(scrub(&harmless).len(), 8192 + '…'.len_utf8());
+}
+
+#[test]
+fn a_text_full_of_secrets_is_replaced_whole() {
+    assert_eq!(scrub(&"token=fake&".repeat(65)), "[REDACTED:token]");
+}
