@@ -1,7 +1,6 @@
 //! Promises 2 and 5 for messages: delivered at least once with an effect once, whatever the receiver does and whenever
 //! the process dies; every step on record. The receiver is strict and real HTTP on loopback.
 
-#![allow(clippy::print_stdout)] // a test prints its seed
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "one test starts this program again, to kill it")]
 
 mod common;
@@ -347,7 +346,7 @@ async fn a_rotation_is_signed_so_that_either_secret_verifies() {
         let config = "dry_run = false\n[[targets.webhook]]\nname = \"soar\"\nurl = { env = \"URL\" }\nsecrets = [{ env = \"NEW\" }, { env = \"OLD\" }]\n";
         let url = receiver.url();
         let secrets = [("URL", url.as_str()), ("NEW", NEXT_SECRET), ("OLD", SECRET)];
-        let outbox = outbox(&folder.path().join("state.db"), &config, &secrets, wall_clock()).await;
+        let outbox = outbox(&folder.path().join("state.db"), config, &secrets, wall_clock()).await;
         tell(&outbox, &[an_alert()], &["page"], wall_us()).await;
         assert_eq!(outbox.drain(PLENTY).await.expect("drains"), 0);
         assert_eq!((receiver.effects().len(), receiver.violations().len()), (1, 0));

@@ -54,7 +54,8 @@ fn bad_records_are_sealed_rejects_and_the_good_ones_around_them_are_kept() {
         assert_eq!(unseal(&keys(), sealed).as_deref(), Ok(bytes));
     }
     assert_eq!(normalised.rejects[2].detail, "expected UTF-8, byte 0 is not");
-    let unsealed = Normaliser::new(&SourceConfig::new("kong"), &Keys::new("k1", b"fake")).map(|mut n| n.normalise(&lane(), &raw));
+    let unsealed =
+        Normaliser::new(&SourceConfig::new("kong"), &Keys::new("k1", b"fake")).map(|mut n| n.normalise(&lane(), &raw));
     assert!(unsealed.expect("kong is a kind").rejects.iter().all(|r| r.sealed.is_none()));
 }
 
@@ -66,10 +67,10 @@ fn records_over_the_limit_are_rejects_with_their_full_length() {
     raw.push(1, NOW, long.as_bytes());
     raw.push(2, NOW, record(2).as_bytes());
     let normalised = normaliser("kong").normalise(&lane(), &raw);
-    assert_eq!(normalised.rejects.iter().map(|r| (r.code, r.length)).collect::<Vec<_>>(), [
-        (Code::Oversized, 5_000_000),
-        (Code::Oversized, long.len() as u64),
-    ]);
+    assert_eq!(
+        normalised.rejects.iter().map(|r| (r.code, r.length)).collect::<Vec<_>>(),
+        [(Code::Oversized, 5_000_000), (Code::Oversized, long.len() as u64),]
+    );
     assert_eq!((normalised.events.num_rows(), raw.next_offset()), (1, Some(3)));
 }
 
@@ -100,19 +101,24 @@ fn unknown_keys_are_drift_and_known_ones_are_not() {
     let mut raw = RawBatch::new();
     for i in 0..640 {
         let line = record(i / 5 * 5);
-        let extra = if i >= 320 { r#","plugin_x":{"a":1},"service":{"anything":1},"request":{"new.field":1}}"# } else { "}" };
+        let extra =
+            if i >= 320 { r#","plugin_x":{"a":1},"service":{"anything":1},"request":{"new.field":1}}"# } else { "}" };
         raw.push(i, NOW, format!("{}{extra}", &line[..line.len() - 1]).as_bytes());
     }
     normaliser.normalise(&lane(), &raw);
     assert_eq!(normaliser.drift(), [("plugin_x".to_string(), 5), ("request.new.field".to_string(), 5)]);
     let mut raw = RawBatch::new();
     for i in 0..1000 {
-        let secret = format!(r#"{{"started_at":1790000000000,"response":{{"status":200}},"k{i}":1,"password=fake{i}":1}}"#);
+        let secret =
+            format!(r#"{{"started_at":1790000000000,"response":{{"status":200}},"k{i}":1,"password=fake{i}":1}}"#);
         raw.push(i * limits::DRIFT_SAMPLE, NOW, secret.as_bytes());
     }
     normaliser.normalise(&lane(), &raw);
     let drift = normaliser.drift();
-    assert!(drift.len() <= limits::DRIFT_KEYS_MAX + 1 && drift.iter().all(|(key, _)| !key.contains("fake")), "{drift:?}");
+    assert!(
+        drift.len() <= limits::DRIFT_KEYS_MAX + 1 && drift.iter().all(|(key, _)| !key.contains("fake")),
+        "{drift:?}"
+    );
     assert_eq!(drift[0], ("password=[REDACTED:password]".to_string(), 1000));
 }
 
@@ -131,7 +137,10 @@ fn mistakes_in_the_configuration_are_named() {
     );
     let mapping = Mapping::parse("gateway: g\ncolumns:\n  tiem: { from: t, unit: epoch_s }\n", "gw.yaml");
     let message = mapping.err().expect("it is wrong").to_string();
-    assert!(message.starts_with("gw.yaml:3:3: ") && message.contains("tiem") && message.contains("start_time"), "{message}");
+    assert!(
+        message.starts_with("gw.yaml:3:3: ") && message.contains("tiem") && message.contains("start_time"),
+        "{message}"
+    );
 }
 
 #[test]

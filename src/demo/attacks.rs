@@ -64,7 +64,7 @@ fn failing_endpoint(script: &mut Script) -> Fault {
         id: "server-errors",
         name: "5xx on one endpoint",
         detectors: &["error-spike-5xx"],
-        also: &[],
+        also: &["error-spike-5xx-whole"],
         description: "GET /v1/orders fails for a quarter of its callers for ten minutes; usually for 0.3 %.",
     };
     script.plant(first, story.on(vec![entity("endpoint", "GET /v1/orders")]));
@@ -306,7 +306,7 @@ fn rejected_imports(script: &mut Script) {
     let story = Story {
         id: "client-errors",
         name: "4xx spike of one client",
-        detectors: &["error-spike-4xx"],
+        detectors: &["error-spike-4xx", "error-spike-4xx-client"],
         also: &["traffic-spike-ip"],
         description: "A loader that is refused 2 % of the time is refused 86 % of the time, for ten minutes.",
     };
