@@ -39,7 +39,9 @@ fn main() {
     }
     let replay = |extra: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gatewatch"));
-        command.args(["replay", lines.to_str().unwrap(), "--source", "kong", "--alerts", "/dev/null"]).args(extra);
+        command
+            .args(["replay", lines.to_str().unwrap(), "--source", "kong", "--alerts", "/dev/null", "--summary", "-"])
+            .args(extra);
         command
     };
     report("pipeline, no lake", events, bytes, &mut replay(&["--no-lake"]));
@@ -75,7 +77,9 @@ fn report(name: &str, events: u64, bytes: u64, command: &mut Command) {
     // A stage that has to prepare its input says what the measured part alone cost.
     let own: Option<f64> = said.lines().find_map(|line| line.strip_prefix("cpu ")?.parse().ok());
     let cpu = own.unwrap_or(children_cpu_seconds() - before).max(1e-9);
-    let peak = said.lines().find_map(|line| line.strip_prefix("peak ")?.parse::<u64>().ok());
+    let summary = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["rss_max_bytes"].as_u64();
+    let peak = said.lines().find_map(|line| line.strip_prefix("peak ")?.parse().ok().or_else(|| summary(line)));
+    let peak = peak.or_else(|| said.lines().find_map(summary));
     let peak = peak.map_or_else(|| "-".to_owned(), |bytes| (bytes >> 20).to_string());
     say(&format!(
         "{name:<24} {:>14.0} {:>10.0} {:>9.2} {:>9}",

@@ -121,7 +121,7 @@ fn lanes(seed: u64, events: usize) -> Vec<Vec<Value>> {
             "status": status,
             "client_ip": if attacker { "203.0.113.66".to_owned() } else { format!("192.0.2.{}", chance.below(12)) },
             "endpoint": format!("GET /{}", if outage { 2 } else { chance.below(if attacker { 30 } else { 4 }) }),
-            "response_bytes": if outage { 200_000 } else { chance.below(3000) },
+            "response_bytes": if outage { 50_000_000 } else { chance.below(3000) },
             "request_id": format!("r{}", chance.below(1_000_000)),
         });
         if chance.below(4) > 0 {

@@ -146,10 +146,16 @@ static KEYS: LazyLock<KeyTable> = LazyLock::new(|| {
 const KEY_BYTES: usize = 48;
 
 /// The class of the values under a key of this name, if they are to be removed. `name` may be percent-encoded, quoted
-/// in brackets (`user[password]`), dotted, in any case.
+/// in brackets (`user[password]`), dotted (`user.session`), in any case.
 pub(crate) fn key_class(name: &[u8]) -> Option<Class> {
     let mut buffer = [0u8; KEY_BYTES];
-    let key = normalise(name, &mut buffer);
+    class_of(normalise(name, &mut buffer)).or_else(|| {
+        let dot = name.iter().rposition(|&b| b == b'.')?;
+        class_of(normalise(&name[dot + 1..], &mut buffer))
+    })
+}
+
+fn class_of(key: &[u8]) -> Option<Class> {
     if key.len() < 2 {
         return None;
     }

@@ -19,6 +19,7 @@ const FIXTURES: &[(&str, &str)] = &[
     ("/app;jsessionid=fake1;v=1?x=1", "/app;jsessionid=[REDACTED:session];v=1?x=1"),
     ("key=fake", "key=[REDACTED:api_key]"),
     ("x_api_key=fake", "x_api_key=[REDACTED:api_key]"),
+    ("user.session=fake", "user.session=[REDACTED:session]"),
     ("ssn=078051120", "ssn=[REDACTED:national_id]"),
     ("cvv=123", "cvv=[REDACTED:card]"),
     ("Authorization: Digest username=x", "Authorization: [REDACTED:authorization]"),
@@ -52,7 +53,7 @@ const FIXTURES: &[(&str, &str)] = &[
     ("data=eyJwYXNzd29yZCI6ImZha2UifQ&x=1", "data=[REDACTED:password]&x=1"),
     ("/d/cGFzc3dvcmQ9ZmFrZTEyMw==/x", "/d/[REDACTED:password]/x"),
     (r"q=\u0070assword\u003dfake", "q=[REDACTED:password]"),
-    (r"\x22password\x22:\x22fake\x22", r"\x22password\x22:\x22[REDACTED:password]\x22"),
+    (r"\x22password\x22:\x22fake\x22", "[REDACTED:password]"),
     ("a%70assword%3Dfake", "[REDACTED:password]"),
     // Control characters are printed.
     ("a\u{0}b\u{1b}[31m", "a\\x00b\\x1b[31m"),
