@@ -136,7 +136,7 @@ fn mistakes_in_the_configuration_are_named() {
         "source kong: trusted proxy \"proxy.example\": expected a network such as 10.0.0.0/8, an address, or unix:"
     );
     let mapping = Mapping::parse("gateway: g\ncolumns:\n  tiem: { from: t, unit: epoch_s }\n", "gw.yaml");
-    let message = mapping.err().expect("it is wrong").to_string();
+    let message = mapping.expect_err("it is wrong").to_string();
     assert!(
         message.starts_with("gw.yaml:3:3: ") && message.contains("tiem") && message.contains("start_time"),
         "{message}"
