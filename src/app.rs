@@ -16,7 +16,7 @@ use crate::clock::{self, Clock};
 use crate::config::{Config, LakeSection};
 use crate::ingest::{Positions, Source};
 use crate::lake::{Lake, LakeConfig, Maintenance, RetainDays};
-use crate::pipeline::{Controls, Lanes, Ledger, LedgerConfig, Outlet, Pipeline, Reader, Totals};
+use crate::pipeline::{Controls, Lanes, Ledger, LedgerConfig, Outlet, Pipeline, Reader, Totals, UnknownField};
 use crate::respond::Outbox;
 
 /// Makes the source once it is known where its lanes continue.
@@ -48,8 +48,8 @@ pub struct Job<'a> {
 pub struct Done {
     pub totals: Totals,
     pub engine: detectors::EngineStats,
-    /// Unknown fields that were seen, by source: path and records.
-    pub drift: Vec<(String, u64)>,
+    /// Fields of the records that no mapping knows.
+    pub unknown_fields: Vec<UnknownField>,
 }
 
 /// The runtime of everything asynchronous: the lake, the outbox, queries.
@@ -89,8 +89,8 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
         progress: job.progress,
         totals: Totals::default(),
     };
-    pipeline.run(reader)?;
-    Ok(Done { totals: pipeline.totals, engine: pipeline.engine.stats(), drift: Vec::new() })
+    let unknown_fields = pipeline.run(reader)?;
+    Ok(Done { totals: pipeline.totals, engine: pipeline.engine.stats(), unknown_fields })
 }
 
 /// The engine where it was left, or a new one.

@@ -109,6 +109,14 @@ pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
     runtime.block_on(delivering)?;
     runtime.block_on(app::write_steps(&lake_config(config), &config.instance, &outbox))?;
     let done = result?;
+    for field in &done.unknown_fields {
+        tracing::info!(
+            source = &*field.source,
+            field = field.path,
+            sampled = field.sampled,
+            "no column takes this field"
+        );
+    }
     tracing::info!(
         records = done.totals.records,
         events = done.totals.events,

@@ -22,6 +22,8 @@ use crate::ingest::{Positions, ReadLimits, Source};
 use crate::pipeline::{Outlet, Totals};
 use crate::{keys, rules, telemetry};
 
+/// Fields that no mapping knows are named up to this many.
+const UNKNOWN_FIELDS_SHOWN: usize = 5;
 /// A pipe that is silent for so long no longer holds other files back.
 const IDLE_AFTER: Duration = Duration::from_secs(5);
 
@@ -138,6 +140,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     let done = app::run(job, runtime.handle())?;
     progress.done();
+    for field in done.unknown_fields.iter().take(UNKNOWN_FIELDS_SHOWN) {
+        output::stderr_line(&format!(
+            "{}: no column takes the field {} (sampled {} times)",
+            field.source, field.path, field.sampled
+        ));
+    }
     let summary = Summary::of(&done.totals, watch.elapsed().as_secs_f64());
     tell(args, &summary, &data_dir)
 }

@@ -20,7 +20,7 @@ use schemas::alert::State;
 use schemas::{Alert, Lane};
 
 pub use ledger::{Ledger, LedgerConfig, write_steps};
-pub use reader::{Controls, Read, ReadBatch, Reader};
+pub use reader::{Controls, Read, ReadBatch, Reader, UnknownField};
 
 use crate::ingest::IngestError;
 use crate::lake::LakeError;
@@ -109,16 +109,17 @@ const PATIENCE: Duration = Duration::from_millis(50);
 
 impl Pipeline<'_> {
     /// Runs until the source is finished or `stop` is set, then commits what is open.
-    pub fn run(&mut self, reader: Reader) -> Result<(), PipelineError> {
+    pub fn run(&mut self, reader: Reader) -> Result<Vec<UnknownField>, PipelineError> {
         let controls = reader.controls.clone();
         let (sender, reads) = sync_channel(limits::READ_QUEUE_BATCHES);
         std::thread::scope(|scope| {
-            scope.spawn(move || reader.run(&sender));
+            let reading = scope.spawn(move || reader.run(&sender));
             let result = self.step_all(&reads, &controls);
             controls.stop();
             // Unblocks a reader that waits for room in the queue.
             drop(reads);
-            result
+            let unknown = reading.join().map_err(|_| PipelineError::ReaderGone)?;
+            result.map(|()| unknown)
         })
     }
 

@@ -38,6 +38,15 @@ pub struct ReadBatch {
     pub bytes: u64,
 }
 
+/// A field of the records that the source's mapping does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownField {
+    pub source: Arc<str>,
+    pub path: String,
+    /// In how many of the sampled records it was.
+    pub sampled: u64,
+}
+
 /// How long the reader waits for the source before it looks at its controls again.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -93,14 +102,25 @@ impl Reader {
         Reader { source, normalisers, controls, paused: BTreeSet::new() }
     }
 
-    /// The thread's body. The receiver hanging up ends it.
-    pub fn run(mut self, out: &SyncSender<Read>) {
+    /// The thread's body. The receiver hanging up ends it. Returns the fields that no mapping knows.
+    pub fn run(mut self, out: &SyncSender<Read>) -> Vec<UnknownField> {
         let last = match self.read_all(out) {
             Ok(()) => Read::Finished,
             Err(error) => Read::Failed(error),
         };
         // A receiver that hung up knows already that it stopped.
         let _gone = out.send(last).is_err();
+        let fields = |(source, normaliser): (&Arc<str>, &Normaliser)| {
+            let source = source.clone();
+            normaliser.drift().into_iter().map(move |(path, sampled)| UnknownField {
+                source: source.clone(),
+                path,
+                sampled,
+            })
+        };
+        let mut unknown: Vec<UnknownField> = self.normalisers.iter().flat_map(fields).collect();
+        unknown.sort_by(|a, b| (&a.source, b.sampled, &a.path).cmp(&(&b.source, a.sampled, &b.path)));
+        unknown
     }
 
     fn read_all(&mut self, out: &SyncSender<Read>) -> Result<(), IngestError> {
