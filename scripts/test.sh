@@ -12,4 +12,4 @@ cargo fmt --all --check
 # Lints have a build folder of their own, so that they and the build do not wait for each other.
 CARGO_TARGET_DIR="$CARGO_TARGET_DIR/lint" cargo clippy --locked --workspace --all-targets -- -D warnings
 say "tests"
-cargo test --locked --workspace
+cargo test --locked --workspace --no-fail-fast

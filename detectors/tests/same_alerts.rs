@@ -110,6 +110,13 @@ fn lanes(seed: u64, events: usize) -> Vec<Vec<Value>> {
         let outage = (events / 2..events * 3 / 4).contains(&number) && !attacker && chance.below(2) == 0;
         let bad = attacker || outage || chance.below(12) == 0;
         let status = if bad { [401, 404, 500, 503][chance.below(4) as usize] } else { 200 };
+        // Then everybody asks for something else each time.
+        let endpoint = match number * 8 / events {
+            6 => number as u64,
+            _ if outage => 2,
+            _ => chance.below(if attacker { 30 } else { 4 }),
+        };
+        let endpoint = format!("GET /{endpoint}");
         let rows = &mut lanes[lane];
         // Two events of one record share an offset.
         let offset = rows.len() - rows.len() % 2;
@@ -120,7 +127,7 @@ fn lanes(seed: u64, events: usize) -> Vec<Vec<Value>> {
             "offset": offset,
             "status": status,
             "client_ip": if attacker { "203.0.113.66".to_owned() } else { format!("192.0.2.{}", chance.below(12)) },
-            "endpoint": format!("GET /{}", if outage { 2 } else { chance.below(if attacker { 30 } else { 4 }) }),
+            "endpoint": endpoint,
             "response_bytes": if outage { 50_000_000 } else { chance.below(3000) },
             "request_id": format!("r{}", chance.below(1_000_000)),
         });
