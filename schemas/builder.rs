@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, DictionaryArray, Float32Builder, Int32Array, Int32Builder, Int64Builder, ListBuilder,
-    RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+    ArrayBuilder, ArrayRef, BooleanBuilder, DictionaryArray, Float32Builder, Int32Array, Int32Builder, Int64Builder,
+    ListBuilder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::Int32Type;
 
@@ -245,14 +245,23 @@ impl Column {
         }
     }
 
+    /// The values so far, as an array. The next batch is expected to be about as large: growing by doubling would copy
+    /// every text several times.
     fn finish(&mut self) -> ArrayRef {
         self.flush_nulls();
         match &mut self.values {
-            Values::Time(b) => Arc::new(b.finish()),
+            Values::Time(b) => {
+                let next = TimestampMicrosecondBuilder::with_capacity(b.len());
+                let data_type = Kind::Time.data_type();
+                Arc::new(std::mem::replace(b, next.with_data_type(data_type)).finish())
+            }
             Values::Dict(b) => b.finish(),
-            Values::Text(b) => Arc::new(b.finish()),
-            Values::Int32(b) => Arc::new(b.finish()),
-            Values::Int64(b) => Arc::new(b.finish()),
+            Values::Text(b) => {
+                let next = StringBuilder::with_capacity(b.len(), b.values_slice().len());
+                Arc::new(std::mem::replace(b, next).finish())
+            }
+            Values::Int32(b) => Arc::new(std::mem::replace(b, Int32Builder::with_capacity(b.len())).finish()),
+            Values::Int64(b) => Arc::new(std::mem::replace(b, Int64Builder::with_capacity(b.len())).finish()),
             Values::Float32(b) => Arc::new(b.finish()),
             Values::Bool(b) => Arc::new(b.finish()),
             Values::TextList(b) => Arc::new(b.finish()),
@@ -340,7 +349,8 @@ impl Dict {
     }
 
     fn finish(&mut self) -> ArrayRef {
-        let keys: Int32Array = self.keys.finish();
+        let next = Int32Builder::with_capacity(self.keys.len());
+        let keys: Int32Array = std::mem::replace(&mut self.keys, next).finish();
         let values = Arc::new(self.values.finish());
         self.batch += 1;
         self.count = 0;

@@ -9,6 +9,10 @@ use std::hash::{BuildHasher, Hasher};
 pub(crate) type FastMap<K, V> = HashMap<K, V, ahash::RandomState>;
 
 pub(crate) fn map<K, V>() -> FastMap<K, V> {
+    HashMap::with_hasher(state())
+}
+
+pub(crate) fn state() -> ahash::RandomState {
     let seed = || std::collections::hash_map::RandomState::new().build_hasher().finish();
-    HashMap::with_hasher(ahash::RandomState::with_seeds(seed(), seed(), seed(), seed()))
+    ahash::RandomState::with_seeds(seed(), seed(), seed(), seed())
 }

@@ -12,6 +12,7 @@ mod drift;
 pub mod event;
 mod explain;
 mod hash;
+mod identity;
 pub mod limits;
 mod normalise;
 pub mod record;

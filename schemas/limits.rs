@@ -19,8 +19,8 @@ pub const FINDINGS_MAX: usize = 64;
 pub const CREDENTIALS_MAX: usize = 16 << 10;
 /// A longer credential is tokenised each time instead of being remembered.
 pub const CREDENTIAL_CACHED_BYTES_MAX: usize = 2 << 10;
-/// Object identifiers whose token is remembered; when full, all are forgotten and computed again.
-pub const OBJECTS_MAX: usize = 64 << 10;
+/// Object identifiers whose token is remembered; a new one takes the place of an old one.
+pub const OBJECTS_MAX: usize = 8 << 10;
 /// Longer identifiers are tokenised each time instead of being remembered.
 pub const OBJECT_CACHED_BYTES_MAX: usize = 128;
 /// User agents, hosts and other repeating texts whose scrubbed form is remembered; when full, all are forgotten.

@@ -119,6 +119,9 @@ const WORD_BYTES_MAX: usize = 48;
 #[inline]
 fn classify(segment: &str, last: bool) -> Segment {
     let bytes = segment.as_bytes();
+    if bytes.len() < 20 && bytes.iter().all(u8::is_ascii_lowercase) {
+        return Segment::Word;
+    }
     let shape = Shape::of(bytes);
     if shape.digits == 0 && shape.foreign + shape.other + shape.dots == 0 && bytes.len() < 20 {
         return Segment::Word;

@@ -9,77 +9,45 @@ use arrow::array::RecordBatch;
 use crate::address::{self, Trusted};
 use crate::agent;
 use crate::builder::{EventBuilder, EventRow};
-use crate::credential::{self, Credential, Credentials, Origin};
-use crate::limits::{ID_BYTES_MAX, OBJECT_CACHED_BYTES_MAX, OBJECTS_MAX, REPEATED_BYTES_MAX, REPEATED_TEXTS_MAX};
+use crate::identity::{Identity, short};
+use crate::limits::{OBJECT_CACHED_BYTES_MAX, OBJECTS_MAX, REPEATED_BYTES_MAX, REPEATED_TEXTS_MAX};
 use crate::record::{Entry, Lane};
 use crate::redact::token::{Domain, Keys, TokenKey};
-use crate::redact::{Class, Found, Scrubber, floor};
+use crate::redact::{Class, Found, Scrubber};
 use crate::reject::Code;
 use crate::request::{Fault, Request, Target};
 use crate::route;
 use crate::sources::{SourceConfig, SourceError};
-use crate::texts::{Known, Texts};
+use crate::texts::{Known, Recent, Texts};
 use crate::time::{YEAR_2000_US, YEAR_2100_US};
 
 /// Makes rows of one source.
 pub(crate) struct Shaper {
     gateway: String,
-    trusted: Trusted,
-    tokenise_principal: bool,
     ahead_max_us: Option<i64>,
-    tenant: Option<String>,
-    key: TokenKey,
     scrubber: Scrubber,
-    credentials: Credentials,
-    agents: Texts,
-    hosts: Texts,
-    principals: Texts,
-    objects: Texts,
-    /// Credentials by the gateway's own name for them.
-    named: Texts,
-    buffers: Buffers,
-    builder: EventBuilder,
-}
-
-/// What a row borrows while it is put together.
-#[derive(Default)]
-struct Buffers {
-    path: String,
-    query: String,
-    referrer: String,
-    request_id: String,
-    trace_id: String,
-    tenant: String,
-    scopes: String,
-    spaced: String,
-    method: String,
-    country: String,
-    endpoint: String,
-    identifiers: String,
-    client_ip: String,
+    texts: RequestTexts,
+    client: Client,
+    route: Route,
+    identity: Identity,
     names: Vec<&'static str>,
+    builder: EventBuilder,
 }
 
 impl Shaper {
     pub(crate) fn new(config: &SourceConfig, gateway: &str, keys: &Keys) -> Result<Shaper, SourceError> {
         let trusted = Trusted::parse(&config.trusted_proxies)
             .map_err(|network| SourceError::Network { source_name: config.name.clone(), network })?;
-        let repeated = || Texts::new(REPEATED_TEXTS_MAX, REPEATED_BYTES_MAX);
+        let key = keys.token.clone();
         Ok(Shaper {
             gateway: gateway.to_string(),
-            trusted,
-            tokenise_principal: config.tokenise_principal,
             ahead_max_us: config.ahead_max_us,
-            tenant: config.tenant.clone(),
-            key: keys.token.clone(),
             scrubber: Scrubber::default(),
-            credentials: Credentials::new(),
-            agents: repeated(),
-            hosts: repeated(),
-            principals: repeated(),
-            objects: Texts::new(OBJECTS_MAX, OBJECT_CACHED_BYTES_MAX),
-            named: repeated(),
-            buffers: Buffers::default(),
+            texts: RequestTexts::default(),
+            client: Client::new(trusted),
+            route: Route::new(key.clone()),
+            identity: Identity::new(key, config.tokenise_principal, config.tenant.clone()),
+            names: Vec::new(),
             builder: EventBuilder::new(),
         })
     }
@@ -97,7 +65,6 @@ impl Shaper {
         if target.has_userinfo {
             found.add(Class::USERINFO);
         }
-        let Shaper { scrubber, buffers: b, .. } = self;
         let mut row = EventRow {
             time,
             observed_time: entry.observed_us,
@@ -109,63 +76,18 @@ impl Shaper {
             response_bytes: request.response_bytes,
             records: request.records,
             asn: request.asn,
+            tls_version: request.tls_version.and_then(tls_version),
             partition: lane.partition,
             offset: entry.offset,
             ..EventRow::default()
         };
-        row.method = target.method.map(|m| upper(m, &mut b.method));
-        row.path = target.path.map(|t| scrubber.scrub(t, &mut b.path, &mut found));
-        row.query = target.query.map(|t| scrubber.scrub(t, &mut b.query, &mut found));
-        row.referrer = request.referrer.map(|t| scrubber.scrub(t, &mut b.referrer, &mut found));
-        row.request_id = request.request_id.map(|t| short(scrubber.scrub(t, &mut b.request_id, &mut found)));
-        row.trace_id = request.trace_id.map(|t| short(scrubber.scrub(t, &mut b.trace_id, &mut found)));
-        row.country = request.country.and_then(|c| country(c, &mut b.country));
-        row.tls_version = request.tls_version.and_then(tls_version);
-
-        let host = target.host.map(|h| self.hosts.get(h, |h| learn_host(h, scrubber)));
-        row.host = host.map(|h| note(h, &mut found)).filter(|h| !h.is_empty());
-        let agent = request.user_agent.map(|u| self.agents.get(u, |u| learn_agent(u, scrubber)));
-        row.client_class = agent.and_then(|a| a.label);
-        row.user_agent = agent.map(|a| note(a, &mut found));
-
-        endpoint(row.method, target.path, row.path, &mut b.endpoint, &mut b.identifiers);
-        row.endpoint = row.path.map(|_| b.endpoint.as_str());
-        query_identifiers(target.query, &mut b.identifiers);
-        let key = &self.key;
-        row.object_id = (!b.identifiers.is_empty())
-            .then(|| self.objects.get(&b.identifiers, |ids| learn_token(key, Domain::Object, ids)).kept.as_str());
-
-        if let Some((ip, source)) = address::client(request.peer, request.forwarded, &self.trusted) {
-            address::write(ip, &mut b.client_ip);
-            (row.client_ip, row.client_ip_source) = (Some(b.client_ip.as_str()), Some(source));
-        }
-
-        let used = credential_of(request, target.query, &mut found);
-        let used = used.map(|(origin, raw)| self.credentials.get(origin, raw, key, scrubber));
-        if let Some(used) = used {
-            take_credential(used, &mut row, &mut found);
-        }
-        if row.credential.is_none()
-            && let Some(id) = request.credential_id
-        {
-            // The gateway took the secret out of its log; its own name for the credential tells it apart as well.
-            row.credential = Some(&self.named.get(id, |id| learn_token(key, Domain::Credential, id)).kept);
-        }
-        let principal = request.principal.or(used.and_then(|u| u.principal.as_deref()));
-        if let Some(principal) = principal {
-            let tokenise = self.tokenise_principal;
-            let known = self.principals.get(principal, |p| learn_principal(p, tokenise, key, scrubber));
-            row.principal = Some(note(known, &mut found));
-            let named = request.principal.map(|_| request.principal_kind.unwrap_or("user"));
-            row.principal_kind = named.and_then(principal_kind).or(used.and_then(|u| u.principal_kind));
-        }
-        row.tenant = request.tenant.map(|t| short(scrubber.scrub(t, &mut b.tenant, &mut found)));
-        row.tenant = row.tenant.or(used.and_then(|u| u.tenant.as_deref())).or(self.tenant.as_deref());
-        row.scopes = request.scopes.map(|t| spaced(scrubber.scrub(t, &mut b.scopes, &mut found), &mut b.spaced));
-        row.scopes = row.scopes.or(used.and_then(|u| u.scopes.as_deref()));
-        row.auth_result = auth_result(&row, used.is_some() || row.credential.is_some() || request.principal.is_some());
-        found.names(&mut b.names);
-        row.redactions = &b.names;
+        let scrubber = &mut self.scrubber;
+        self.texts.fill(&mut row, request, &target, scrubber, &mut found);
+        self.client.fill(&mut row, request, &target, scrubber, &mut found);
+        self.route.fill(&mut row, &target);
+        self.identity.fill(&mut row, request, target.query, scrubber, &mut found);
+        found.names(&mut self.names);
+        row.redactions = &self.names;
         self.builder.append(&row);
         Ok(())
     }
@@ -190,14 +112,101 @@ impl Shaper {
     }
 }
 
+/// The texts of the request that differ from event to event.
+#[derive(Default)]
+struct RequestTexts {
+    method: String,
+    path: String,
+    query: String,
+    referrer: String,
+    request_id: String,
+    trace_id: String,
+}
+
+impl RequestTexts {
+    fn fill<'r>(
+        &'r mut self,
+        row: &mut EventRow<'r>,
+        request: &Request<'r>,
+        target: &Target<'r>,
+        scrubber: &mut Scrubber,
+        found: &mut Found,
+    ) {
+        row.method = target.method.map(|m| upper(m, &mut self.method));
+        row.path = target.path.map(|t| scrubber.scrub(t, &mut self.path, found));
+        row.query = target.query.map(|t| scrubber.scrub(t, &mut self.query, found));
+        row.referrer = request.referrer.map(|t| scrubber.scrub(t, &mut self.referrer, found));
+        row.request_id = request.request_id.map(|t| short(scrubber.scrub(t, &mut self.request_id, found)));
+        row.trace_id = request.trace_id.map(|t| short(scrubber.scrub(t, &mut self.trace_id, found)));
+    }
+}
+
+/// What is told of the client: its address, its program, the host it asked for.
+struct Client {
+    trusted: Trusted,
+    agents: Texts,
+    hosts: Texts,
+    address: String,
+    country: String,
+}
+
+impl Client {
+    fn new(trusted: Trusted) -> Client {
+        let repeated = || Texts::new(REPEATED_TEXTS_MAX, REPEATED_BYTES_MAX);
+        Client { trusted, agents: repeated(), hosts: repeated(), address: String::new(), country: String::new() }
+    }
+
+    fn fill<'r>(
+        &'r mut self,
+        row: &mut EventRow<'r>,
+        request: &Request<'r>,
+        target: &Target<'r>,
+        scrubber: &mut Scrubber,
+        found: &mut Found,
+    ) {
+        let host = target.host.map(|h| self.hosts.get(h, |h| learn_host(h, scrubber)));
+        row.host = host.map(|h| note(h, found)).filter(|h| !h.is_empty());
+        let agent = request.user_agent.map(|u| self.agents.get(u, |u| learn_agent(u, scrubber)));
+        row.client_class = agent.and_then(|a| a.label);
+        row.user_agent = agent.map(|a| note(a, found));
+        row.country = request.country.and_then(|c| country(c, &mut self.country));
+        if let Some((ip, source)) = address::client(request.peer, request.forwarded, &self.trusted) {
+            address::write(ip, &mut self.address);
+            (row.client_ip, row.client_ip_source) = (Some(self.address.as_str()), Some(source));
+        }
+    }
+}
+
+/// The endpoint, and the token of what it was asked about.
+struct Route {
+    key: TokenKey,
+    objects: Recent,
+    endpoint: String,
+    identifiers: String,
+}
+
+impl Route {
+    fn new(key: TokenKey) -> Route {
+        let objects = Recent::new(OBJECTS_MAX, OBJECT_CACHED_BYTES_MAX);
+        Route { key, objects, endpoint: String::new(), identifiers: String::new() }
+    }
+
+    fn fill<'r>(&'r mut self, row: &mut EventRow<'r>, target: &Target<'r>) {
+        endpoint(row.method, target.path, row.path, &mut self.endpoint, &mut self.identifiers);
+        row.endpoint = row.path.map(|_| self.endpoint.as_str());
+        query_identifiers(target.query, &mut self.identifiers);
+        if !self.identifiers.is_empty() {
+            let key = &self.key;
+            let token = |ids: &str, out: &mut String| key.write(Domain::Object, ids.as_bytes(), out);
+            row.object_id = Some(self.objects.get(&self.identifiers, token));
+        }
+    }
+}
+
 /// A remembered text, and what was removed from it.
 fn note<'k>(known: &'k Known, found: &mut Found) -> &'k str {
     found.merge(known.found);
     &known.kept
-}
-
-fn short(text: &str) -> &str {
-    &text[..floor(text, ID_BYTES_MAX)]
 }
 
 fn upper<'b>(method: &'b str, buffer: &'b mut String) -> &'b str {
@@ -206,21 +215,6 @@ fn upper<'b>(method: &'b str, buffer: &'b mut String) -> &'b str {
     }
     buffer.clear();
     buffer.extend(method.chars().map(|c| c.to_ascii_uppercase()));
-    buffer
-}
-
-/// Scopes with spaces between them, as OAuth has them; gateways write commas, too.
-fn spaced<'b>(scopes: &'b str, buffer: &'b mut String) -> &'b str {
-    if !scopes.contains(',') {
-        return scopes;
-    }
-    buffer.clear();
-    for scope in scopes.split([',', ' ']).filter(|scope| !scope.is_empty()) {
-        if !buffer.is_empty() {
-            buffer.push(' ');
-        }
-        buffer.push_str(scope);
-    }
     buffer
 }
 
@@ -244,10 +238,6 @@ fn tls_version(text: &str) -> Option<&'static str> {
         "3" | "3.0" if is_ssl => Some("SSLv3"),
         _ => None,
     }
-}
-
-fn principal_kind(kind: &str) -> Option<&'static str> {
-    ["user", "consumer", "service"].into_iter().find(|known| *known == kind)
 }
 
 /// A host in lower case without port and userinfo.
@@ -279,27 +269,6 @@ fn learn_host(raw: &str, scrubber: &mut Scrubber) -> Known {
 fn learn_agent(raw: &str, scrubber: &mut Scrubber) -> Known {
     let mut known = Known { label: agent::class(raw), ..Known::default() };
     known.kept = scrubber.scrub(raw, &mut String::new(), &mut known.found).to_string();
-    known
-}
-
-fn learn_token(key: &TokenKey, domain: Domain, secret: &str) -> Known {
-    Known { kept: key.token(domain, secret.as_bytes()), ..Known::default() }
-}
-
-/// A principal as it may be kept. An e-mail address becomes its first letter and a token, so that two people stay two.
-fn learn_principal(raw: &str, tokenise: bool, key: &TokenKey, scrubber: &mut Scrubber) -> Known {
-    if tokenise {
-        return learn_token(key, Domain::Principal, raw);
-    }
-    let mut known = Known::default();
-    known.kept = short(scrubber.scrub(raw, &mut String::new(), &mut known.found)).to_string();
-    if !known.found.is_empty() {
-        let token = key.token(Domain::Principal, raw.to_lowercase().as_bytes());
-        let mut email = Found::default();
-        email.add(Class::EMAIL);
-        let initial = raw.chars().next().filter(|_| known.found == email);
-        known.kept = initial.map_or(token.clone(), |initial| format!("{initial}***@{token}"));
-    }
     known
 }
 
@@ -338,46 +307,5 @@ fn query_identifiers(query: Option<&str>, identifiers: &mut String) {
             identifiers.push('?');
             identifiers.push_str(value);
         }
-    }
-}
-
-/// The credential a request came with, the strongest first, and what of it counts as removed from the record.
-fn credential_of<'r>(request: &Request<'r>, query: Option<&'r str>, found: &mut Found) -> Option<(Origin, &'r str)> {
-    for (field, class) in [
-        (request.authorization, Class::AUTHORIZATION),
-        (request.api_key, Class::API_KEY),
-        (request.cookie, Class::COOKIE),
-    ] {
-        if field.is_some() {
-            found.add(class);
-        }
-    }
-    let header = request.authorization.map(|raw| (Origin::Authorization, raw));
-    header
-        .or_else(|| request.api_key.map(|raw| (Origin::ApiKey, raw)))
-        .or_else(|| query.filter(|_| !found.is_empty()).and_then(credential::in_query))
-        .or_else(|| request.cookie.and_then(credential::session_cookie).map(|raw| (Origin::Session, raw)))
-        .or_else(|| request.certificate.map(|raw| (Origin::Certificate, raw)))
-}
-
-fn take_credential<'c>(used: &'c Credential, row: &mut EventRow<'c>, found: &mut Found) {
-    found.merge(used.found);
-    row.credential = used.token.as_deref();
-    row.credential_kind = used.kind;
-    row.jwt_alg = used.algorithm;
-    row.jwt_iss = used.issuer.as_deref();
-    row.jwt_exp = used.expires_us;
-}
-
-/// How authentication went, as far as status and credential tell.
-fn auth_result(row: &EventRow<'_>, has_credential: bool) -> Option<&'static str> {
-    match row.status? {
-        401 if !has_credential => Some("missing"),
-        401 if row.jwt_exp.is_some_and(|exp| exp < row.time) => Some("expired"),
-        401 => Some("invalid"),
-        403 => Some("forbidden"),
-        429 => Some("limited"),
-        200..=399 if has_credential => Some("ok"),
-        _ => None,
     }
 }

@@ -55,9 +55,55 @@ impl Texts {
     }
 }
 
+/// The last text at each of a fixed number of places, chosen by hash, and what was made of it. For texts of which most
+/// come once: a new one takes the place of an old one and its buffers, so it costs no allocation either.
+pub(crate) struct Recent {
+    places: Vec<(String, String)>,
+    hasher: ahash::RandomState,
+    bytes_max: usize,
+    long: String,
+}
+
+impl Recent {
+    pub(crate) fn new(places: usize, bytes_max: usize) -> Recent {
+        Recent { places: vec![Default::default(); places], hasher: hash::state(), bytes_max, long: String::new() }
+    }
+
+    /// What `make` writes for `raw`, which is not empty.
+    #[inline]
+    pub(crate) fn get(&mut self, raw: &str, make: impl FnOnce(&str, &mut String)) -> &str {
+        if raw.len() > self.bytes_max {
+            make(raw, &mut self.long);
+            return &self.long;
+        }
+        let place = self.hasher.hash_one(raw) as usize % self.places.len();
+        let (text, made) = &mut self.places[place];
+        if text != raw {
+            text.clear();
+            text.push_str(raw);
+            make(raw, made);
+        }
+        made
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn recent_texts_are_made_once_and_right_always() {
+        let mut recent = Recent::new(4, 8);
+        let mut made = 0;
+        for raw in ["a", "a", "b", "c", "d", "e", "a", "longer than eight", "a"] {
+            let text = recent.get(raw, |raw, out| {
+                made += 1;
+                *out = raw.to_uppercase();
+            });
+            assert_eq!(text, raw.to_uppercase());
+        }
+        assert!((6..=8).contains(&made), "{made}");
+    }
 
     #[test]
     fn a_full_memory_forgets_and_goes_on() {

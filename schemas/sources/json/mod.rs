@@ -6,6 +6,7 @@
 //! Nesting is bounded by the parser. Details of faults name fields and expectations, never content.
 //! Never: knows a gateway; the mapping files beside it do.
 
+mod key;
 mod mapping;
 mod plan;
 mod scan;

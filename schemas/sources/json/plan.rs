@@ -4,6 +4,7 @@
 //! Promises: a value that does not fit its column is a fault with the column's name; `-`, empty and `none` are absent.
 //! Never: guesses a unit.
 
+use super::key::Words;
 use super::mapping::{Column, Holds, Input, Mapping, Unit};
 use super::walk::{Scalar, Slots};
 use crate::reject::Code;
@@ -38,6 +39,17 @@ struct Edge {
     next: u16,
 }
 
+impl Edge {
+    /// Is this the edge of `raw`, given that the words are equal?
+    #[inline]
+    fn is(&self, raw: &[u8], ignore_case: bool) -> bool {
+        if ignore_case {
+            return self.key.as_bytes().eq_ignore_ascii_case(raw);
+        }
+        raw.len() <= 16 || self.key.as_bytes() == raw
+    }
+}
+
 impl Node {
     fn new() -> Node {
         Node {
@@ -53,44 +65,6 @@ impl Node {
     #[inline]
     pub(super) fn has_children(&self) -> bool {
         !self.edges.is_empty()
-    }
-}
-
-/// A key as three numbers: up to 16 bytes they are the key, beyond they tell most apart.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Words {
-    length: usize,
-    first: u64,
-    last: u64,
-}
-
-impl Words {
-    #[inline]
-    fn of(key: &[u8]) -> Words {
-        let length = key.len();
-        let (first, last) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
-            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-            _ => match (key.first_chunk::<4>(), key.last_chunk::<4>()) {
-                (Some(first), Some(last)) => {
-                    (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
-                }
-                _ => (key.iter().fold(0, |word, &b| word << 8 | u64::from(b)), 0),
-            },
-        };
-        Words { length, first, last }
-    }
-
-    /// Letters in lower case, by setting the bit that makes them so in every byte.
-    #[inline]
-    fn lower(self) -> Words {
-        const BITS: u64 = 0x2020_2020_2020_2020;
-        Words { length: self.length, first: self.first | BITS, last: self.last | BITS }
-    }
-
-    #[inline]
-    fn head(self) -> usize {
-        let mixed = (self.first ^ self.last.rotate_left(23) ^ self.length as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (mixed >> 59) as usize
     }
 }
 
@@ -172,9 +146,9 @@ impl Plan {
         let node = &mut self.nodes[at];
         let words = Words::of(key.as_bytes());
         let words = if node.ignore_case { words.lower() } else { words };
-        let next = node.heads[words.head()];
+        let next = node.heads[words.hash()];
         node.edges.push(Edge { words, key: key.into(), node: child as u16, next });
-        node.heads[words.head()] = node.edges.len() as u16;
+        node.heads[words.hash()] = node.edges.len() as u16;
         child
     }
 
@@ -194,26 +168,23 @@ impl Plan {
         &self.nodes[0]
     }
 
-    /// The child of `node` under `key`.
+    /// The child of `node` under the key `raw`, of which `words` are the numbers.
     #[inline]
-    pub(super) fn child(&self, node: &Node, key: &str) -> Option<&Node> {
-        let words = Words::of(key.as_bytes());
+    pub(super) fn child(&self, node: &Node, words: Words, raw: &[u8]) -> Option<&Node> {
         let words = if node.ignore_case { words.lower() } else { words };
-        let mut at = node.heads[words.head()];
+        let mut at = node.heads[words.hash()];
         while at != 0 {
             let edge = &node.edges[usize::from(at) - 1];
-            let is_equal = edge.words == words
-                && match (node.ignore_case, words.length <= 16) {
-                    (true, _) => edge.key.eq_ignore_ascii_case(key),
-                    (false, true) => true,
-                    (false, false) => *edge.key == *key,
-                };
-            if is_equal {
+            if edge.words == words && edge.is(raw, node.ignore_case) {
                 return Some(&self.nodes[usize::from(edge.node)]);
             }
             at = edge.next;
         }
         None
+    }
+
+    pub(super) fn child_named(&self, node: &Node, key: &str) -> Option<&Node> {
+        self.child(node, Words::of(key.as_bytes()), key.as_bytes())
     }
 
     /// Does the mapping claim to know all keys below this node?

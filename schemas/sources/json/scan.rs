@@ -6,6 +6,7 @@
 //! recursion, no allocation.
 //! Never: interprets a value; that is the walk's part.
 
+use super::key::Key;
 use crate::reject::Code;
 use crate::request::Fault;
 
@@ -93,23 +94,49 @@ impl<'b> Scan<'b> {
     /// A string; its opening quote is next.
     #[inline]
     pub(super) fn string(&mut self) -> Result<Str<'b>, Bad> {
+        let (start, end, has_escapes) = self.quoted()?;
+        Ok(Str { raw: &self.text[start..end], has_escapes })
+    }
+
+    /// A key and the colon behind it.
+    #[inline]
+    pub(super) fn key(&mut self) -> Result<Key<'b>, Bad> {
+        let (start, end, has_escapes) = self.quoted()?;
+        // Mostly the colon is the very next byte.
+        if self.bytes.get(self.at) == Some(&b':') {
+            self.at += 1;
+        } else {
+            self.expect(b':')?;
+        }
+        Ok(Key::new(self.bytes, start, end, has_escapes))
+    }
+
+    /// Steps over a string; where it starts and ends between its quotes.
+    #[inline]
+    fn quoted(&mut self) -> Result<(usize, usize, bool), Bad> {
         self.expect(b'"')?;
         let start = self.at;
-        let mut has_escapes = false;
+        let end = special(self.bytes, start);
+        if self.bytes.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            return Ok((start, end, false));
+        }
+        self.at = end;
+        self.escaped().map(|end| (start, end, true))
+    }
+
+    /// The end of a string that has an escape (or a mistake) here.
+    fn escaped(&mut self) -> Result<usize, Bad> {
         loop {
-            self.at = special(self.bytes, self.at);
             match self.bytes.get(self.at) {
                 Some(b'"') => {
-                    let raw = &self.text[start..self.at];
                     self.at += 1;
-                    return Ok(Str { raw, has_escapes });
+                    return Ok(self.at - 1);
                 }
-                Some(b'\\') => {
-                    has_escapes = true;
-                    self.escape()?;
-                }
+                Some(b'\\') => self.escape()?,
                 _ => return Err(Bad::Syntax),
             }
+            self.at = special(self.bytes, self.at);
         }
     }
 
@@ -197,7 +224,7 @@ impl<'b> Scan<'b> {
     #[inline]
     fn skip_scalar(&mut self, first: u8) -> Result<(), Bad> {
         match first {
-            b'"' => self.string().map(drop),
+            b'"' => self.quoted().map(drop),
             b'-' | b'0'..=b'9' => self.number().map(drop),
             b't' => self.literal("true"),
             b'f' => self.literal("false"),
@@ -223,7 +250,7 @@ impl<'b> Scan<'b> {
                     objects = objects << 1 | u128::from(is_object);
                     if self.peek() != bracket + 2 {
                         if is_object {
-                            self.key()?;
+                            self.key().map(drop)?;
                         }
                         continue;
                     }
@@ -242,7 +269,7 @@ impl<'b> Scan<'b> {
                     b',' => {
                         self.step();
                         if is_object {
-                            self.key()?;
+                            self.key().map(drop)?;
                         }
                         break;
                     }
@@ -258,12 +285,6 @@ impl<'b> Scan<'b> {
                 }
             }
         }
-    }
-
-    fn key(&mut self) -> Result<(), Bad> {
-        self.peek();
-        self.string()?;
-        self.expect(b':')
     }
 }
 

@@ -4,8 +4,9 @@
 //! Promises: texts are borrowed from the record; only those with escapes are copied, into one buffer that is reused.
 //! Never: recurses deeper than the mapping's paths; what is stepped over is so without recursion.
 
+use super::key::Key;
 use super::plan::{Node, Plan, SLOT_NONE};
-use super::scan::{Bad, DEPTH_MAX, Scan, Str, unescape};
+use super::scan::{Bad, DEPTH_MAX, Scan, unescape};
 use crate::reject::Code;
 use crate::request::Fault;
 
@@ -62,9 +63,7 @@ impl<'b> Slots<'b> {
             return Ok(());
         }
         loop {
-            scan.peek();
-            let key = scan.string()?;
-            scan.expect(b':')?;
+            let key = scan.key()?;
             match self.child(plan, node, key) {
                 Some(child) => self.value(plan, child, scan, depth)?,
                 None => scan.skip(depth)?,
@@ -81,15 +80,11 @@ impl<'b> Slots<'b> {
     }
 
     #[inline]
-    fn child<'p>(&mut self, plan: &'p Plan, node: &Node, key: Str<'b>) -> Option<&'p Node> {
-        if !key.has_escapes {
-            return plan.child(node, key.raw);
+    fn child<'p>(&mut self, plan: &'p Plan, node: &Node, key: Key<'b>) -> Option<&'p Node> {
+        if key.has_escapes {
+            return plan.child_named(node, &key.text());
         }
-        let from = self.scratch.len();
-        unescape(key.raw, &mut self.scratch);
-        let child = plan.child(node, &self.scratch[from..]);
-        self.scratch.truncate(from);
-        child
+        plan.child(node, key.words(), key.raw())
     }
 
     /// The value that is next, wanted by `node`. A slot that is filled twice keeps the last value.
@@ -220,15 +215,13 @@ fn unknown_in(
     let length = path.len();
     scan.expect(b'{')?;
     while scan.peek() == b'"' {
-        let key = scan.string()?;
-        scan.expect(b':')?;
+        let key = scan.key()?.text();
         path.truncate(length);
         if length > 0 {
             path.push('.');
         }
-        let from = path.len();
-        unescape(key.raw, path);
-        let child = plan.child(node, &path[from..]);
+        path.push_str(&key);
+        let child = plan.child_named(node, &key);
         if child.is_none() {
             found(path);
         }

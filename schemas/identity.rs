@@ -1,0 +1,206 @@
+//! Who made a request: credential, principal, tenant, scopes, and how authentication went.
+//!
+//! Promises: credentials become keyed tokens, or are gone; a principal that is an e-mail address (or holds a secret) is
+//! kept as its first letter and a token, so that two people stay two. What the gateway names wins over claims.
+//! Never: judges a claim; detectors do.
+
+use crate::builder::EventRow;
+use crate::credential::{self, Credential, Credentials, Origin};
+use crate::limits::{ID_BYTES_MAX, REPEATED_BYTES_MAX, REPEATED_TEXTS_MAX};
+use crate::redact::token::{Domain, TokenKey};
+use crate::redact::{Class, Found, Scrubber, floor};
+use crate::request::Request;
+use crate::texts::{Known, Texts};
+
+/// Fills the columns about who.
+pub(crate) struct Identity {
+    key: TokenKey,
+    tokenise_principal: bool,
+    /// Of records that name none.
+    tenant: Option<String>,
+    credentials: Credentials,
+    /// Credentials by the gateway's own name for them.
+    named: Texts,
+    principals: Texts,
+    tenant_text: String,
+    scopes_text: String,
+    scopes_spaced: String,
+}
+
+impl Identity {
+    pub(crate) fn new(key: TokenKey, tokenise_principal: bool, tenant: Option<String>) -> Identity {
+        let repeated = || Texts::new(REPEATED_TEXTS_MAX, REPEATED_BYTES_MAX);
+        Identity {
+            key,
+            tokenise_principal,
+            tenant,
+            credentials: Credentials::new(),
+            named: repeated(),
+            principals: repeated(),
+            tenant_text: String::new(),
+            scopes_text: String::new(),
+            scopes_spaced: String::new(),
+        }
+    }
+
+    /// Fills `row`, whose other columns are filled already.
+    pub(crate) fn fill<'r>(
+        &'r mut self,
+        row: &mut EventRow<'r>,
+        request: &Request<'r>,
+        query: Option<&'r str>,
+        scrubber: &mut Scrubber,
+        found: &mut Found,
+    ) {
+        let Identity { key, credentials, .. } = self;
+        let used = credential_of(request, query, found);
+        let used = used.map(|(origin, raw)| &*credentials.get(origin, raw, key, scrubber));
+        if let Some(used) = used {
+            take_credential(used, row, found);
+        }
+        if row.credential.is_none()
+            && let Some(id) = request.credential_id
+        {
+            // The gateway took the secret out of its log; its own name for the credential tells it apart as well.
+            row.credential = Some(&self.named.get(id, |id| learn_token(key, Domain::Credential, id)).kept);
+        }
+        if let Some(principal) = request.principal.or(used.and_then(|u| u.principal.as_deref())) {
+            let tokenise = self.tokenise_principal;
+            let known = self.principals.get(principal, |p| learn_principal(p, tokenise, key, scrubber));
+            found.merge(known.found);
+            row.principal = Some(&known.kept);
+            let named = request.principal.map(|_| request.principal_kind.unwrap_or("user"));
+            row.principal_kind = named.and_then(principal_kind).or(used.and_then(|u| u.principal_kind));
+        }
+        row.tenant = request.tenant.map(|t| short(scrubber.scrub(t, &mut self.tenant_text, found)));
+        row.tenant = row.tenant.or(used.and_then(|u| u.tenant.as_deref())).or(self.tenant.as_deref());
+        let spaces = &mut self.scopes_spaced;
+        row.scopes = request.scopes.map(|t| spaced(scrubber.scrub(t, &mut self.scopes_text, found), spaces));
+        row.scopes = row.scopes.or(used.and_then(|u| u.scopes.as_deref()));
+        row.auth_result = auth_result(row, used.is_some() || row.credential.is_some() || request.principal.is_some());
+    }
+}
+
+/// The credential a request came with, the strongest first, and what of it counts as removed from the record.
+fn credential_of<'r>(request: &Request<'r>, query: Option<&'r str>, found: &mut Found) -> Option<(Origin, &'r str)> {
+    for (field, class) in [
+        (request.authorization, Class::AUTHORIZATION),
+        (request.api_key, Class::API_KEY),
+        (request.cookie, Class::COOKIE),
+    ] {
+        if field.is_some() {
+            found.add(class);
+        }
+    }
+    let header = request.authorization.map(|raw| (Origin::Authorization, raw));
+    header
+        .or_else(|| request.api_key.map(|raw| (Origin::ApiKey, raw)))
+        .or_else(|| query.filter(|_| !found.is_empty()).and_then(credential::in_query))
+        .or_else(|| request.cookie.and_then(credential::session_cookie).map(|raw| (Origin::Session, raw)))
+        .or_else(|| request.certificate.map(|raw| (Origin::Certificate, raw)))
+}
+
+fn take_credential<'c>(used: &'c Credential, row: &mut EventRow<'c>, found: &mut Found) {
+    found.merge(used.found);
+    row.credential = used.token.as_deref();
+    row.credential_kind = used.kind;
+    row.jwt_alg = used.algorithm;
+    row.jwt_iss = used.issuer.as_deref();
+    row.jwt_exp = used.expires_us;
+}
+
+fn learn_token(key: &TokenKey, domain: Domain, secret: &str) -> Known {
+    Known { kept: key.token(domain, secret.as_bytes()), ..Known::default() }
+}
+
+/// A principal as it may be kept.
+fn learn_principal(raw: &str, tokenise: bool, key: &TokenKey, scrubber: &mut Scrubber) -> Known {
+    if tokenise {
+        return learn_token(key, Domain::Principal, raw);
+    }
+    let mut known = Known::default();
+    known.kept = short(scrubber.scrub(raw, &mut String::new(), &mut known.found)).to_string();
+    if !known.found.is_empty() {
+        let token = key.token(Domain::Principal, raw.to_lowercase().as_bytes());
+        let mut email = Found::default();
+        email.add(Class::EMAIL);
+        let initial = raw.chars().next().filter(|_| known.found == email);
+        known.kept = initial.map_or(token.clone(), |initial| format!("{initial}***@{token}"));
+    }
+    known
+}
+
+fn principal_kind(kind: &str) -> Option<&'static str> {
+    ["user", "consumer", "service"].into_iter().find(|known| *known == kind)
+}
+
+/// The start of a text, for columns that hold names and ids.
+pub(crate) fn short(text: &str) -> &str {
+    &text[..floor(text, ID_BYTES_MAX)]
+}
+
+/// Scopes with spaces between them, as OAuth has them; gateways write commas, too.
+fn spaced<'b>(scopes: &'b str, buffer: &'b mut String) -> &'b str {
+    if !scopes.contains(',') {
+        return scopes;
+    }
+    buffer.clear();
+    for scope in scopes.split([',', ' ']).filter(|scope| !scope.is_empty()) {
+        if !buffer.is_empty() {
+            buffer.push(' ');
+        }
+        buffer.push_str(scope);
+    }
+    buffer
+}
+
+/// How authentication went, as far as status and credential tell.
+fn auth_result(row: &EventRow<'_>, has_credential: bool) -> Option<&'static str> {
+    match row.status? {
+        401 if !has_credential => Some("missing"),
+        401 if row.jwt_exp.is_some_and(|exp| exp < row.time) => Some("expired"),
+        401 => Some("invalid"),
+        403 => Some("forbidden"),
+        429 => Some("limited"),
+        200..=399 if has_credential => Some("ok"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_authentication_went() {
+        for (status, has_credential, exp, expected) in [
+            (Some(401), false, None, Some("missing")),
+            (Some(401), true, None, Some("invalid")),
+            (Some(401), true, Some(99), Some("expired")),
+            (Some(401), true, Some(101), Some("invalid")),
+            (Some(403), false, None, Some("forbidden")),
+            (Some(429), true, None, Some("limited")),
+            (Some(200), true, None, Some("ok")),
+            (Some(302), true, Some(99), Some("ok")),
+            (Some(200), false, None, None),
+            (Some(500), true, None, None),
+            (None, true, None, None),
+        ] {
+            let row = EventRow { time: 100, status, jwt_exp: exp, ..EventRow::default() };
+            assert_eq!(auth_result(&row, has_credential), expected, "{status:?} {has_credential} {exp:?}");
+        }
+    }
+
+    #[test]
+    fn principals_stay_readable_or_become_distinct_masks() {
+        let key = crate::redact::token::Keys::new("k1", b"fake").token;
+        let learn = |raw: &str, tokenise| learn_principal(raw, tokenise, &key, &mut Scrubber::default()).kept;
+        assert_eq!(learn("alice", false), "alice");
+        assert_eq!(learn("spiffe://cluster.example/ns/shop", false), "spiffe://cluster.example/ns/shop");
+        let (one, two) = (learn("maria@example.com", false), learn("martin@example.com", false));
+        assert!(one.starts_with("m***@k1:") && two.starts_with("m***@k1:") && one != two, "{one} {two}");
+        assert_eq!(learn("Maria@Example.com", false)[4..], one[4..]);
+        assert!(learn("password=fake", false).starts_with("k1:"));
+        assert!(learn("alice", true).starts_with("k1:"));
+    }
+}
