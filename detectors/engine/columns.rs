@@ -5,6 +5,8 @@
 //! text are key 0, which no detector counts. No allocation per row.
 //! Never: keeps anything of one batch for the next.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch, StringArray};
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
@@ -67,7 +69,7 @@ impl Plan {
         });
         let filters = filters.collect();
         let hasher = SipHasher13::new_with_keys(self.hash_key.0, self.hash_key.1);
-        let mut parts: Vec<(&'static str, Vec<EntityKey>)> = Vec::new();
+        let mut parts: Parts = Vec::new();
         let mut keys = Vec::with_capacity(self.kinds.len());
         for kind in &self.kinds {
             let names: Vec<&'static str> = kind.columns().iter().map(|c| c.name()).collect();
@@ -76,7 +78,7 @@ impl Plan {
         let mut values = Vec::with_capacity(self.values.len());
         for columns in &self.values {
             let hashes = combine(events, columns, &hasher, &mut parts, false)?;
-            values.push(hashes.into_iter().map(|hash| hash as u64).collect());
+            values.push(hashes.iter().map(|hash| *hash as u64).collect());
         }
         let amounts: Result<Vec<Vec<i64>>, EngineError> =
             self.amounts.iter().map(|column| amounts(column_of(events, column)?, column)).collect();
@@ -93,7 +95,7 @@ pub(crate) struct Columns {
     pub times: ScalarBuffer<i64>,
     pub offsets: ScalarBuffer<i64>,
     pub filters: Vec<BooleanBuffer>,
-    pub keys: Vec<Vec<EntityKey>>,
+    pub keys: Vec<Arc<Vec<EntityKey>>>,
     pub values: Vec<Vec<u64>>,
     /// -1 stands for NULL.
     pub amounts: Vec<Vec<i64>>,
@@ -117,7 +119,7 @@ impl Columns {
             times: pick(sources, order, |c| &c.times).into(),
             offsets: pick(sources, order, |c| &c.offsets).into(),
             filters: filters.collect(),
-            keys: (0..first.keys.len()).map(|i| pick(sources, order, |c| &c.keys[i])).collect(),
+            keys: (0..first.keys.len()).map(|i| Arc::new(pick(sources, order, |c| &c.keys[i]))).collect(),
             values: (0..first.values.len()).map(|i| pick(sources, order, |c| &c.values[i])).collect(),
             amounts: (0..first.amounts.len()).map(|i| pick(sources, order, |c| &c.amounts[i])).collect(),
         }
@@ -144,21 +146,21 @@ fn combine(
     events: &RecordBatch,
     names: &[&'static str],
     hasher: &SipHasher13,
-    parts: &mut Vec<(&'static str, Vec<EntityKey>)>,
+    parts: &mut Parts,
     all: bool,
-) -> Result<Vec<EntityKey>, EngineError> {
+) -> Result<Arc<Vec<EntityKey>>, EngineError> {
     for name in names {
         if !parts.iter().any(|(known, _)| known == name) {
-            parts.push((name, hash_column(column_of(events, name)?, name, hasher)?));
+            parts.push((name, Arc::new(hash_column(column_of(events, name)?, name, hasher)?)));
         }
     }
-    let part = |name: &str| parts.iter().find(|(known, _)| *known == name).map(|(_, hashes)| hashes.as_slice());
-    let columns: Vec<&[EntityKey]> = names.iter().filter_map(|name| part(name)).collect();
+    let part = |name: &str| parts.iter().find(|(known, _)| *known == name).map(|(_, hashes)| hashes);
+    let columns: Vec<&Arc<Vec<EntityKey>>> = names.iter().filter_map(|name| part(name)).collect();
     if columns.is_empty() {
-        return Ok(vec![WHOLE; events.num_rows()]);
+        return Ok(Arc::new(vec![WHOLE; events.num_rows()]));
     }
     if let [only] = columns.as_slice() {
-        return Ok(only.to_vec());
+        return Ok(Arc::clone(only));
     }
     let mut bytes = Vec::with_capacity(16 * columns.len());
     let hashes = (0..events.num_rows()).map(|row| {
@@ -170,8 +172,11 @@ fn combine(
         columns.iter().for_each(|c| bytes.extend_from_slice(&c[row].to_le_bytes()));
         key_of(hasher, &bytes)
     });
-    Ok(hashes.collect())
+    Ok(Arc::new(hashes.collect()))
 }
+
+/// Hashes of single columns, shared by all that are made of them.
+type Parts = Vec<(&'static str, Arc<Vec<EntityKey>>)>;
 
 fn key_of(hasher: &SipHasher13, bytes: &[u8]) -> EntityKey {
     hasher.hash(bytes).as_u128().max(2)

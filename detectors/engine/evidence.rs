@@ -13,7 +13,7 @@ use super::time::rfc3339;
 use crate::rule::{EntityColumn, EntityKind, Rule};
 
 /// Events that are counted in detail per suspect. An attack of millions needs no more to be understood.
-const ROWS_MAX: u64 = 10_000;
+const ROWS_MAX: u64 = 2_000;
 const VALUES_MAX: usize = 16;
 const SHOWN: usize = 5;
 const FIRST_SAMPLES: usize = 4;

@@ -7,15 +7,17 @@
 //! Everything that can be seen from outside depends on the order of calls alone, never on the layout of the map.
 //! Never: reads a clock; the caller says when to sweep, in event time.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
+use std::hash::Hasher;
 
+use hashbrown::HashTable;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::binary::{self, BinaryError};
 use super::columns::EntityKey;
 use super::episode::Suspect;
+use super::run::{HITS, Hit};
 
 /// What a method keeps per entity.
 pub(crate) trait State: Serialize + DeserializeOwned + Send {
@@ -47,6 +49,14 @@ pub(crate) enum Keep {
     No,
 }
 
+/// Where a slot was when it was looked up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place(u32);
+
+impl Place {
+    pub const UNKNOWN: Place = Place(u32::MAX);
+}
+
 /// Passes a hash through: keys are hashes already.
 #[derive(Default)]
 pub(crate) struct KeyHasher(u64);
@@ -58,18 +68,15 @@ impl Hasher for KeyHasher {
     fn write(&mut self, bytes: &[u8]) {
         bytes.iter().for_each(|b| self.0 = self.0.rotate_left(8) ^ u64::from(*b));
     }
-    fn write_u128(&mut self, key: u128) {
-        self.0 = key as u64;
-    }
     fn write_u64(&mut self, key: u64) {
         self.0 = key;
     }
 }
 
-pub(crate) type KeyMap<V> = HashMap<EntityKey, V, BuildHasherDefault<KeyHasher>>;
-
+/// The slots of all entities, and where each key's slot is. The table holds nothing but places, five bytes an entity,
+/// so that looking up costs one miss of the cache for the slot and seldom one for the table.
 pub(crate) struct Keyed<S> {
-    places: KeyMap<u32>,
+    places: HashTable<u32>,
     slots: Vec<Option<Slot<S>>>,
     free: Vec<u32>,
     queue: VecDeque<u32>,
@@ -81,7 +88,7 @@ pub(crate) struct Keyed<S> {
 impl<S: State> Keyed<S> {
     pub fn new(bound: usize) -> Keyed<S> {
         Keyed {
-            places: KeyMap::default(),
+            places: HashTable::new(),
             slots: Vec::new(),
             free: Vec::new(),
             queue: VecDeque::new(),
@@ -99,21 +106,44 @@ impl<S: State> Keyed<S> {
         self.places.is_empty()
     }
 
+    #[inline]
+    fn place(&self, key: EntityKey) -> Option<u32> {
+        let slots = &self.slots;
+        let is_it = |place: &u32| slots[*place as usize].as_ref().is_some_and(|slot| slot.key == key);
+        self.places.find(key as u64, is_it).copied()
+    }
+
     pub fn get(&mut self, key: EntityKey) -> Option<&mut Slot<S>> {
-        let place = *self.places.get(&key)?;
+        let place = self.place(key)?;
         self.slots[place as usize].as_mut()
     }
 
     pub fn peek(&self, key: EntityKey) -> Option<&Slot<S>> {
-        let place = *self.places.get(&key)?;
-        self.slots[place as usize].as_ref()
+        self.slots[self.place(key)? as usize].as_ref()
+    }
+
+    /// Where the slots of these rows' entities are now; `Place::UNKNOWN` where there is none.
+    #[inline]
+    pub fn places(&self, hits: &[Hit]) -> [Place; HITS] {
+        let mut places = [Place::UNKNOWN; HITS];
+        for (place, hit) in places.iter_mut().zip(hits) {
+            *place = self.place(hit.key).map_or(Place::UNKNOWN, Place);
+        }
+        places
+    }
+
+    /// The entity's slot, made if there is none; `None` when the newcomer is refused. `place` is where it was a moment
+    /// ago; it is checked.
+    #[inline]
+    pub fn enter_at(&mut self, place: Place, key: EntityKey, make: impl FnOnce() -> S) -> Option<&mut Slot<S>> {
+        let there = self.slots.get(place.0 as usize).and_then(Option::as_ref).is_some_and(|slot| slot.key == key);
+        if there { self.slots[place.0 as usize].as_mut() } else { self.enter(key, make) }
     }
 
     /// The entity's slot, made if there is none; `None` when the newcomer is refused.
-    #[inline]
     pub fn enter(&mut self, key: EntityKey, make: impl FnOnce() -> S) -> Option<&mut Slot<S>> {
-        let place = match self.places.get(&key) {
-            Some(place) => *place,
+        let place = match self.place(key) {
+            Some(place) => place,
             None => self.admit(key, make)?,
         };
         self.slots[place as usize].as_mut()
@@ -142,7 +172,8 @@ impl<S: State> Keyed<S> {
                 (self.slots.len() - 1) as u32
             }
         };
-        self.places.insert(key, place);
+        let slots = &self.slots;
+        self.places.insert_unique(key as u64, place, |place| hash_of(slots, *place));
         place
     }
 
@@ -162,14 +193,20 @@ impl<S: State> Keyed<S> {
     }
 
     fn remove_place(&mut self, key: EntityKey, place: u32) {
-        self.places.remove(&key);
-        self.slots[place as usize] = None;
+        self.forget(key, place);
         self.free.push(place);
+    }
+
+    fn forget(&mut self, key: EntityKey, place: u32) {
+        if let Ok(entry) = self.places.find_entry(key as u64, |known| *known == place) {
+            entry.remove();
+        }
+        self.slots[place as usize] = None;
     }
 
     /// An entity that stopped being protected can be evicted again.
     pub fn release(&mut self, key: EntityKey) {
-        let Some(&place) = self.places.get(&key) else { return };
+        let Some(place) = self.place(key) else { return };
         let Some(slot) = self.slots[place as usize].as_mut() else { return };
         if !slot.queued && !slot.protected() {
             slot.queued = true;
@@ -184,8 +221,7 @@ impl<S: State> Keyed<S> {
             let Some(slot) = self.slots[place].as_mut() else { continue };
             if look(slot) == Keep::No {
                 let key = slot.key;
-                self.places.remove(&key);
-                self.slots[place] = None;
+                self.forget(key, place as u32);
             } else if !slot.queued && !slot.protected() {
                 slot.queued = true;
                 released.push((slot.key, place as u32));
@@ -206,7 +242,8 @@ impl<S: State> Keyed<S> {
         self.free = (0..self.slots.len() as u32).filter(|place| self.slots[*place as usize].is_none()).collect();
         if self.slots.capacity() > 4 * self.slots.len() + 1024 {
             self.slots.shrink_to(2 * self.slots.len());
-            self.places.shrink_to(2 * self.places.len());
+            let (room, slots) = (2 * self.places.len(), &self.slots);
+            self.places.shrink_to(room, |place| hash_of(slots, *place));
             self.queue.shrink_to(2 * self.queue.len());
         }
     }
@@ -238,6 +275,11 @@ impl<S: State> Keyed<S> {
             self.store(Slot { queued: false, ..slot });
         }
     }
+}
+
+/// Keys are hashes; the table wants 64 bits of them.
+fn hash_of<S>(slots: &[Option<Slot<S>>], place: u32) -> u64 {
+    slots[place as usize].as_ref().map_or(0, |slot| slot.key as u64)
 }
 
 /// What `save` wrote: evicted, refused, the queue, the others.

@@ -31,24 +31,34 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Calls `visit` for each row that matches a filter and has a key, in order.
+    /// Calls `visit` with the rows that match a filter and have a key, in order, a few at a time: so that a detector
+    /// can look up all of them before it folds the first.
     #[inline]
-    pub fn visit(&self, filter: Option<usize>, kind: usize, mut visit: impl FnMut(usize, i64, EntityKey)) {
+    pub fn visit(&self, filter: Option<usize>, kind: usize, mut visit: impl FnMut(&[Hit])) {
         let (times, keys) = (&self.columns.times, &self.columns.keys[kind]);
+        let mut hits = [Hit::default(); HITS];
+        let mut count = 0;
         let mut one = |row: usize| {
             let key = keys[row];
-            if key != 0 {
-                visit(row, times[row], key);
+            if key == 0 {
+                return;
+            }
+            hits[count] = Hit { row, time: times[row], key };
+            count += 1;
+            if count == HITS {
+                visit(&hits);
+                count = 0;
             }
         };
         match filter {
-            None => self.rows.clone().for_each(one),
+            None => self.rows.clone().for_each(&mut one),
             Some(filter) => {
                 let start = self.rows.start;
                 let matching = self.columns.filters[filter].slice(start, self.rows.len());
                 matching.set_indices().for_each(|at| one(start + at));
             }
         }
+        visit(&hits[..count]);
     }
 
     /// The event of a row.
@@ -61,6 +71,17 @@ impl Run<'_> {
             }
         }
     }
+}
+
+/// Rows that are looked up together. Look-ups miss the cache; a few at once wait for memory together.
+pub(crate) const HITS: usize = 32;
+
+/// A row that a detector counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Hit {
+    pub row: usize,
+    pub time: i64,
+    pub key: EntityKey,
 }
 
 /// One event, column by column.

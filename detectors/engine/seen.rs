@@ -10,21 +10,22 @@ use serde::{Deserialize, Serialize};
 
 use super::binary::{self, BinaryError};
 use super::columns::Columns;
-use super::keyed::{Keep, Keyed, SavedSlots, State};
+use super::keyed::{Keep, Keyed, Place, SavedSlots, State};
+use super::run::{HITS, Hit};
 use super::{EngineLimits, next_multiple};
 use crate::rule::EntityKind;
 
-/// First and last time, and how long a newcomer is one.
 #[derive(Clone, Serialize, Deserialize)]
 struct Visits {
     first: i64,
     last: i64,
-    newcomer_us: i64,
+    /// Around for longer than any detector takes it for new.
+    settled: bool,
 }
 
 impl State for Visits {
     fn known(&self) -> bool {
-        self.last - self.first > self.newcomer_us
+        self.settled
     }
 }
 
@@ -69,8 +70,15 @@ impl SeenKinds {
     /// Notes the rows and says, per tracker, when the entity of each was first seen.
     pub fn fold(&mut self, columns: &Columns, rows: std::ops::Range<usize>) -> Vec<Vec<i64>> {
         let fold = |tracker: &mut Tracker| {
-            let keys = &columns.keys[tracker.kind];
-            rows.clone().map(|row| tracker.visit(keys[row], columns.times[row])).collect()
+            let (keys, times) = (&columns.keys[tracker.kind][rows.clone()], &columns.times[rows.clone()]);
+            let hits: Vec<Hit> =
+                keys.iter().zip(times).enumerate().map(|(row, (&key, &time))| Hit { row, time, key }).collect();
+            let mut first = Vec::with_capacity(hits.len());
+            for hits in hits.chunks(HITS) {
+                let places = tracker.visits.as_ref().map_or([Place::UNKNOWN; HITS], |visits| visits.places(hits));
+                first.extend(hits.iter().zip(places).map(|(hit, place)| tracker.visit(*hit, place)));
+            }
+            first
         };
         self.trackers.iter_mut().map(fold).collect()
     }
@@ -105,7 +113,7 @@ impl SeenKinds {
 }
 
 impl Tracker {
-    fn visit(&mut self, key: u128, time: i64) -> i64 {
+    fn visit(&mut self, Hit { time, key, .. }: Hit, place: Place) -> i64 {
         let Some(visits) = self.visits.as_mut().filter(|_| key != 0) else { return time };
         let remember = self.remember_us;
         while time >= self.next_sweep {
@@ -116,12 +124,14 @@ impl Tracker {
         if self.next_sweep == i64::MAX {
             self.next_sweep = next_multiple(time, remember / 4 + 1);
         }
-        let newcomer_us = self.longest_us;
-        let Some(slot) = visits.enter(key, || Visits { first: time, last: time, newcomer_us }) else { return time };
+        let Some(slot) = visits.enter_at(place, key, || Visits { first: time, last: time, settled: false }) else {
+            return time;
+        };
         if time - slot.state.last > remember {
             slot.state.first = time;
         }
         slot.state.last = time;
+        slot.state.settled = time - slot.state.first > self.longest_us;
         slot.state.first
     }
 }

@@ -21,6 +21,10 @@ use schemas::event::{FIELDS, arrow_schema};
 const BATCH_ROWS: usize = 8192;
 const BATCHES_PER_ROUND: usize = 24;
 
+/// The allocator of the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A small generator; the same traffic every time.
 struct Chance(u64);
 

@@ -18,33 +18,40 @@ use crate::engine::binary::{self, BinaryError};
 use crate::engine::columns::EntityKey;
 use crate::engine::episode::{Episodes, Finding, Moment, Telling};
 use crate::engine::evidence::Name;
-use crate::engine::keyed::{Keep, Keyed, SavedSlots, Slot, State};
-use crate::engine::run::Run;
+use crate::engine::keyed::{Keep, Keyed, Place, SavedSlots, Slot, State};
+use crate::engine::run::{Hit, Run};
 use crate::engine::{EngineLimits, next_multiple};
 use crate::rule::{Baseline, Method, Rule};
 
 /// Entities whose window a parent is taught, per window: enough to know what is typical, cheap at any crowd.
 const TAUGHT_PER_WINDOW: u32 = 64;
 
+/// What every event touches, kept small: one line of the cache.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(bound = "S: Summary")]
 struct Tracked<S> {
+    now: S,
+    /// The value from which evidence is gathered.
+    alarm: f64,
+    past: Box<Past>,
+}
+
+/// What is touched once a window.
+#[derive(Clone, Serialize, Deserialize)]
+struct Past {
     name: Name,
     history: History,
     /// The last window that was judged and taught, quiet ones included.
     window: u32,
     /// The last window with events.
     active: u32,
-    now: S,
-    /// The value from which evidence is gathered.
-    alarm: f64,
     parent: EntityKey,
     started: bool,
 }
 
 impl<S: Summary> State for Tracked<S> {
     fn known(&self) -> bool {
-        self.history.windows() > 0
+        self.past.history.windows() > 0
     }
 }
 
@@ -118,34 +125,36 @@ impl<S: Summary> BaselineDetector<S> {
     }
 
     #[inline]
-    fn count(&mut self, run: &Run<'_>, (row, time, key): (usize, i64, EntityKey), out: &mut Vec<Telling>) {
+    fn count(&mut self, run: &Run<'_>, Hit { row, time, key }: Hit, place: Place, out: &mut Vec<Telling>) {
         if time >= self.due {
             self.settle(time, out);
         }
         let Some(item) = S::item(run.columns, self.wiring.argument, row) else { return };
         let window = index_of(time, self.settings.window_us);
         let (episodes, alarm) = (&mut self.episodes, self.settings.min_value);
-        let slot = self.entities.enter(key, || Tracked {
-            name: episodes.name(run.event(row)),
-            history: History::default(),
-            window,
-            active: window,
+        let slot = self.entities.enter_at(place, key, || Tracked {
             now: S::default(),
             alarm: if alarm > 0.0 { alarm } else { f64::INFINITY },
-            parent: 0,
-            started: false,
+            past: Box::new(Past {
+                name: episodes.name(run.event(row)),
+                history: History::default(),
+                window,
+                active: window,
+                parent: 0,
+                started: false,
+            }),
         });
         let Some(slot) = slot else { return };
         let state = &mut slot.state;
         if state.now.events() == 0 {
             self.listed.push(key);
-            state.active = window;
-            state.parent = self.parent_kind.map_or(0, |kind| run.columns.keys[kind][row]);
+            state.past.active = window;
+            state.past.parent = self.parent_kind.map_or(0, |kind| run.columns.keys[kind][row]);
         }
         state.now.add(item);
         let alarming = state.now.value() >= state.alarm && 2 * state.now.events() >= self.settings.min_events;
         if alarming || slot.suspect.is_some() {
-            let name = &state.name;
+            let name = &state.past.name;
             let suspect = slot.suspect.get_or_insert_with(|| episodes.suspect(name.clone()));
             suspect.evidence.record(time, run.event(row));
             if let Some(episode) = &mut suspect.episode {
@@ -195,8 +204,7 @@ impl<S: Summary> BaselineDetector<S> {
     fn forget_partial(&mut self, key: EntityKey, window: u32) {
         if let Some(slot) = self.entities.get(key) {
             slot.state.now = S::default();
-            slot.state.window = window;
-            slot.state.started = true;
+            (slot.state.past.window, slot.state.past.started) = (window, true);
             self.episodes.clear(&mut slot.suspect);
         }
         self.entities.release(key);
@@ -204,19 +212,20 @@ impl<S: Summary> BaselineDetector<S> {
 
     /// Judges one entity's window and takes it out of its state.
     fn judge(&mut self, key: EntityKey, window: u32, end: i64, out: &mut Vec<Telling>) -> Option<Judged> {
-        let parent_key = self.entities.peek(key)?.state.parent;
+        let parent_key = self.entities.peek(key)?.state.past.parent;
         let parent = self.parents.peek(parent_key).map(|slot| &slot.state.history);
         let slot = self.entities.get(key)?;
         let params = &self.settings.params;
         let state = &mut slot.state;
-        if state.started {
-            let quiet = u64::from(window.saturating_sub(state.window)).saturating_sub(1);
-            state.history.teach_quiet(params, quiet);
+        let past = &mut *state.past;
+        if past.started {
+            let quiet = u64::from(window.saturating_sub(past.window)).saturating_sub(1);
+            past.history.teach_quiet(params, quiet);
         }
         let now = std::mem::take(&mut state.now);
-        (state.window, state.started) = (window, true);
+        (past.window, past.started) = (window, true);
         let judged = Judged { key, parent: parent_key, value: now.value(), events: now.events() };
-        let judgement = state.history.judge(params, parent, judged.value, judged.events as f64);
+        let judgement = past.history.judge(params, parent, judged.value, judged.events as f64);
         state.alarm = self.settings.alarm(judgement.as_ref());
         let breach = judgement.as_ref().filter(|j| j.breach && self.settings.matters(&judged, j));
         let Some(judgement) = breach else {
@@ -224,8 +233,8 @@ impl<S: Summary> BaselineDetector<S> {
             self.entities.release(key);
             return Some(judged);
         };
-        let finding = self.settings.finding(&judged, judgement, &state.history, end);
-        let (name, episodes) = (&state.name, &mut self.episodes);
+        let finding = self.settings.finding(&judged, judgement, &past.history, end);
+        let (name, episodes) = (&past.name, &mut self.episodes);
         let suspect = slot.suspect.get_or_insert_with(|| episodes.suspect(name.clone()));
         episodes.breach(key, suspect, (Moment::Due(end), finding, judged.events), None, out);
         Some(judged)
@@ -236,7 +245,7 @@ impl<S: Summary> BaselineDetector<S> {
     fn teach(&mut self, judged: &[Judged], window: u32) {
         for one in judged {
             if let Some(slot) = self.entities.get(one.key) {
-                slot.state.history.teach(&self.settings.params, one.value, one.events as f64);
+                slot.state.past.history.teach(&self.settings.params, one.value, one.events as f64);
             }
         }
         if self.parent_kind.is_none() {
@@ -262,7 +271,7 @@ impl<S: Summary> BaselineDetector<S> {
         let episodes = &mut self.episodes;
         self.entities.sweep(|slot: &mut Slot<Tracked<S>>| {
             let open = slot.suspect.as_ref().is_some_and(|s| s.episode.is_some());
-            let idle = slot.state.now.events() == 0 && window.saturating_sub(slot.state.active) > forget_after;
+            let idle = slot.state.now.events() == 0 && window.saturating_sub(slot.state.past.active) > forget_after;
             if open || !idle {
                 return Keep::Yes;
             }
@@ -336,7 +345,10 @@ fn rounded(number: f64) -> f64 {
 impl<S: Summary> Detector for BaselineDetector<S> {
     fn fold(&mut self, run: &Run<'_>, out: &mut Vec<Telling>) {
         let (filter, kind) = (self.wiring.filter, self.wiring.kind);
-        run.visit(filter, kind, |row, time, key| self.count(run, (row, time, key), out));
+        run.visit(filter, kind, |hits| {
+            let places = self.entities.places(hits);
+            hits.iter().zip(places).for_each(|(hit, place)| self.count(run, *hit, place, out));
+        });
     }
 
     fn settle(&mut self, until: i64, out: &mut Vec<Telling>) {

@@ -11,10 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::panes::Sliding;
 use super::{Detector, DetectorStats, PaneSpec, Wiring};
 use crate::engine::binary::{self, BinaryError};
-use crate::engine::columns::EntityKey;
 use crate::engine::episode::{Episodes, Finding, Moment, Telling};
-use crate::engine::keyed::{Keep, Keyed, SavedSlots, Slot, State};
-use crate::engine::run::{EventRow, Run};
+use crate::engine::keyed::{Keep, Keyed, Place, SavedSlots, Slot, State};
+use crate::engine::run::{EventRow, Hit, Run};
 use crate::engine::{EngineLimits, next_multiple};
 use crate::rule::Rule;
 
@@ -78,7 +77,7 @@ impl<W: Sliding> Counting<W> {
     }
 
     #[inline]
-    fn count(&mut self, run: &Run<'_>, (row, time, key): (usize, i64, EntityKey), out: &mut Vec<Telling>) {
+    fn count(&mut self, run: &Run<'_>, Hit { row, time, key }: Hit, place: Place, out: &mut Vec<Telling>) {
         if time >= self.due {
             self.settle(time, out);
         }
@@ -87,7 +86,7 @@ impl<W: Sliding> Counting<W> {
         }
         let Some(item) = W::item(run.columns, self.wiring.argument, row) else { return };
         let pane = self.panes.pane(time);
-        let Some(slot) = self.entities.enter(key, Counted::default) else { return };
+        let Some(slot) = self.entities.enter_at(place, key, Counted::default) else { return };
         slot.state.0.add(pane, self.panes.span, item, self.limits.most);
         let value = slot.state.0.value(pane, self.panes.span, self.limits.suspicious);
         if self.next_sweep == i64::MAX {
@@ -167,7 +166,10 @@ impl Looked {
 impl<W: Sliding> Detector for Counting<W> {
     fn fold(&mut self, run: &Run<'_>, out: &mut Vec<Telling>) {
         let (filter, kind) = (self.wiring.filter, self.wiring.kind);
-        run.visit(filter, kind, |row, time, key| self.count(run, (row, time, key), out));
+        run.visit(filter, kind, |hits| {
+            let places = self.entities.places(hits);
+            hits.iter().zip(places).for_each(|(hit, place)| self.count(run, *hit, place, out));
+        });
     }
 
     fn settle(&mut self, until: i64, out: &mut Vec<Telling>) {

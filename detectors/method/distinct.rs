@@ -19,9 +19,7 @@ const FEW: usize = 64;
 /// Each value with the pane in which it was last seen.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LastSeen {
-    /// The last pane with an event.
-    pane: u32,
-    /// What was last cleared of values that left the window.
+    /// The pane for which values that had left the window were last cleared.
     cleared: u32,
     few: Vec<(u32, u32)>,
     #[allow(clippy::box_collection, reason = "few entities have one, and each of the others is smaller for it")]
@@ -91,7 +89,6 @@ impl Sliding for LastSeen {
         item_of(columns, argument, row)
     }
     fn add(&mut self, pane: u32, span: u32, value: u32, most: u64) {
-        self.pane = self.pane.max(pane);
         if self.len() as u64 >= most {
             self.clear_until(pane, span);
         }
@@ -110,14 +107,14 @@ impl Sliding for LastSeen {
 
 impl Serialize for LastSeen {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.pane, self.cleared, self.sorted()).serialize(serializer)
+        (self.cleared, self.sorted()).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for LastSeen {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<LastSeen, D::Error> {
-        let (pane, cleared, values) = <(u32, u32, Vec<(u32, u32)>)>::deserialize(deserializer)?;
-        let mut set = LastSeen { pane, cleared, ..LastSeen::default() };
+        let (cleared, values) = <(u32, Vec<(u32, u32)>)>::deserialize(deserializer)?;
+        let mut set = LastSeen { cleared, ..LastSeen::default() };
         values.into_iter().for_each(|(value, pane)| set.put(value, pane, u64::MAX));
         Ok(set)
     }

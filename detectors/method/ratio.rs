@@ -14,8 +14,8 @@ use super::{Detector, DetectorStats, PaneSpec, Summary, Wiring};
 use crate::engine::binary::{self, BinaryError};
 use crate::engine::columns::{Columns, EntityKey};
 use crate::engine::episode::{Episodes, Finding, Moment, Telling};
-use crate::engine::keyed::{Keep, Keyed, SavedSlots, State};
-use crate::engine::run::Run;
+use crate::engine::keyed::{Keep, Keyed, Place, SavedSlots, State};
+use crate::engine::run::{Hit, Run};
 use crate::engine::{EngineLimits, next_multiple};
 use crate::rule::{Method, Rule};
 
@@ -103,13 +103,13 @@ impl RatioDetector {
     }
 
     #[inline]
-    fn count(&mut self, run: &Run<'_>, (row, time, key): (usize, i64, EntityKey), out: &mut Vec<Telling>) {
+    fn count(&mut self, run: &Run<'_>, Hit { row, time, key }: Hit, place: Place, out: &mut Vec<Telling>) {
         if time >= self.due {
             self.settle(time, out);
         }
         let Some(hit) = Share::item(run.columns, self.wiring.argument, row) else { return };
         let pane = self.panes.pane(time);
-        let Some(slot) = self.entities.enter(key, Watched::default) else { return };
+        let Some(slot) = self.entities.enter_at(place, key, Watched::default) else { return };
         slot.state.window.advance(pane, self.panes.span);
         slot.state.window.add_now(hit);
         if self.listed.is_empty() {
@@ -186,7 +186,10 @@ impl RatioDetector {
 impl Detector for RatioDetector {
     fn fold(&mut self, run: &Run<'_>, out: &mut Vec<Telling>) {
         let (filter, kind) = (self.wiring.filter, self.wiring.kind);
-        run.visit(filter, kind, |row, time, key| self.count(run, (row, time, key), out));
+        run.visit(filter, kind, |hits| {
+            let places = self.entities.places(hits);
+            hits.iter().zip(places).for_each(|(hit, place)| self.count(run, *hit, place, out));
+        });
     }
 
     fn settle(&mut self, until: i64, out: &mut Vec<Telling>) {
