@@ -54,7 +54,7 @@ impl Identity {
     ) {
         let Identity { key, credentials, .. } = self;
         let used = credential_of(request, query, found);
-        let used = used.map(|(origin, raw)| &*credentials.get(origin, raw, key, scrubber));
+        let used = used.map(|(origin, raw)| credentials.get(origin, raw, key, scrubber));
         if let Some(used) = used {
             take_credential(used, row, found);
         }
