@@ -6,7 +6,7 @@ need_toolchain
 say "programs the tests talk to"
 scripts/setup-test-deps.sh
 scripts/kafka.sh fetch
-scripts/python-readers.sh
+scripts/python-programs.sh
 say "format and lints"
 cargo fmt --all --check
 # Lints have a build folder of their own, so that they and the build do not wait for each other.

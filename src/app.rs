@@ -196,6 +196,11 @@ pub fn lake_uri(config: &Config) -> String {
     config.lake.uri.clone().unwrap_or_else(|| lake_dir(&config.data_dir).display().to_string())
 }
 
+/// How they are reached.
+pub fn lake_options(config: &Config) -> HashMap<String, String> {
+    config.lake.options.clone().into_iter().collect()
+}
+
 pub fn lake_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("lake")
 }

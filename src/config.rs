@@ -41,7 +41,7 @@ pub struct Config {
 pub struct LakeSection {
     /// A folder or `s3://bucket/prefix`; the default is `data_dir`/lake.
     pub uri: Option<String>,
-    /// Storage options, for example `aws_endpoint`.
+    /// Options of S3, for example `aws_endpoint`. Credentials are better left to the environment or a role.
     pub options: BTreeMap<String, String>,
     pub checkpoint_every: Span,
     pub checkpoint_rows: usize,

@@ -21,7 +21,7 @@ use crate::ingest::file::FileSource;
 use crate::ingest::kafka::{KafkaConfig, KafkaSource};
 use crate::ingest::merged::{Merged, Named};
 use crate::ingest::{Positions, ReadLimits, Source};
-use crate::lake::LakeConfig;
+use crate::lake::{self, LakeConfig};
 use crate::pipeline::LedgerConfig;
 use crate::respond::{Outbox, Secret, SecretRef, Target};
 use crate::store::Store;
@@ -43,6 +43,7 @@ pub struct Parts {
 pub fn check(config: &Config) -> anyhow::Result<Parts> {
     let rules = rules::load(&config.detectors).context("detectors")?;
     config.respond.check()?;
+    lake::check_storage(&app::lake_uri(config), &app::lake_options(config)).context("lake")?;
     let mut sources = Vec::new();
     let mut kafka = HashMap::new();
     for section in &config.sources {
@@ -139,7 +140,7 @@ fn outbox(config: &Config, runtime: &Handle) -> anyhow::Result<Arc<Outbox>> {
 
 fn lake_config(config: &Config) -> LakeConfig {
     let mut lake = LakeConfig::new(&app::lake_uri(config), clock::now_us);
-    lake.options = config.lake.options.clone().into_iter().collect();
+    lake.options = app::lake_options(config);
     lake
 }
 

@@ -3,21 +3,12 @@
 #[allow(dead_code)] // Each test program uses its own part.
 #[path = "common/program.rs"]
 mod program;
+#[path = "common/python.rs"]
+mod python;
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use program::{number, path, run};
-
-/// A virtual environment with the readers, made by `scripts/python-readers.sh`.
-#[allow(clippy::disallowed_methods, reason = "a test finds its programs through the environment")]
-fn python() -> PathBuf {
-    let cache = std::env::var("XDG_CACHE_HOME")
-        .map_or_else(|_| PathBuf::from(std::env::var("HOME").expect("a home folder")).join(".cache"), PathBuf::from);
-    let python = cache.join("gatewatch/python/bin/python");
-    assert!(python.exists(), "{} is missing; run scripts/python-readers.sh", python.display());
-    python
-}
 
 const COUNT: &str = "
 import sys, duckdb
@@ -36,7 +27,8 @@ fn deltalake_and_duckdb_count_the_same_rows() {
     let ran = run(&["demo", "--events", "40000", "--data-dir", path(&data)]);
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     let lake = data.join("lake");
-    let output = Command::new(python()).args(["-c", COUNT, path(&lake)]).output().expect("python runs");
+    let output =
+        Command::new(python::python_program("python")).args(["-c", COUNT, path(&lake)]).output().expect("python runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let events = number(&data, "select count(*) from events");

@@ -101,7 +101,11 @@ impl Engine {
             seen: seen?,
             held: held?,
         };
-        let mut bytes = vec![0; HEADER];
+        // Growing by doubling would touch twice the memory.
+        let parts = saved.detectors.iter().map(|(.., b)| b).chain(saved.seen.iter().map(|(_, b)| b));
+        let parts = parts.chain(saved.held.iter().map(|(.., b)| b));
+        let mut bytes = Vec::with_capacity(HEADER + parts.map(|b| b.0.len() + 64).sum::<usize>() + (4 << 10));
+        bytes.resize(HEADER, 0);
         binary::write(&mut bytes, &saved)?;
         let checksum = checksum(&bytes[HEADER..]);
         bytes[..MAGIC.len()].copy_from_slice(MAGIC);

@@ -27,7 +27,7 @@ use super::{Clock, IngestError, Positions, ReadLimits, Signal, Source};
 /// More would exhaust file handles and chunk memory; they can be joined (`cat a b | gatewatch replay -`).
 const FILES_MAX: usize = 512;
 /// Read at a time from one file, when they are few.
-const CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_BYTES: usize = 256 << 10;
 /// Chunks of all files together.
 const CHUNKS_BYTES_MAX: usize = 128 << 20;
 /// What `identity` looks at, at most.

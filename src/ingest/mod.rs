@@ -38,7 +38,7 @@ pub struct ReadLimits {
 
 impl Default for ReadLimits {
     fn default() -> ReadLimits {
-        ReadLimits { record_bytes: 1 << 20, kept_bytes: 64 << 10, batch_records: 8192, batch_bytes: 4 << 20 }
+        ReadLimits { record_bytes: 1 << 20, kept_bytes: 64 << 10, batch_records: 8192, batch_bytes: 1 << 20 }
     }
 }
 

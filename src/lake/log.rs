@@ -23,6 +23,7 @@ use url::Url;
 
 use super::error::{During, LakeError};
 use super::layout::{DAY, Table};
+use super::storage;
 
 /// Attempts to commit against other writers.
 const ATTEMPTS_MAX: usize = 100;
@@ -55,8 +56,7 @@ impl Place {
     }
 
     fn builder(&self) -> Result<DeltaTableBuilder, LakeError> {
-        let builder = DeltaTableBuilder::from_url(self.url.clone()).during(|| format!("open {}", self.url))?;
-        Ok(builder.with_storage_options(self.options.clone()))
+        storage::table(self.url.clone(), &self.options).during(|| format!("open {}", self.url))
     }
 }
 

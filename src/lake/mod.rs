@@ -18,6 +18,7 @@ mod log;
 mod maintain;
 mod rows;
 mod state;
+mod storage;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +28,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use chrono::NaiveDate;
 use deltalake::kernel::Action;
-use deltalake::{DeltaTableBuilder, ObjectStore, ObjectStoreError};
+use deltalake::{ObjectStore, ObjectStoreError};
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
@@ -43,6 +44,7 @@ pub use maintain::{MaintainReport, Maintenance, RetainDays, TableReport, maintai
 use error::During;
 use log::{Change, Place, TableLog};
 use state::State;
+pub(crate) use storage::{check as check_storage, root_url, table as open_table};
 
 /// Size at which a data file is closed and the next one begun.
 pub const FILE_BYTES_TARGET: u64 = 128 << 20;
@@ -397,38 +399,13 @@ fn check_instance(instance: &str) -> Result<(), LakeError> {
     )))
 }
 
-/// The root of the lake; a local folder is created when it is missing.
-pub(crate) fn root_url(uri: &str) -> Result<Url, LakeError> {
-    let wrong = |message: String| LakeError::Config(format!("`{uri}`: {message}"));
-    if uri.starts_with("s3://") && !cfg!(feature = "s3") {
-        return Err(wrong("this program was built without the feature `s3`".to_string()));
-    }
-    let mut url = deltalake::ensure_table_uri(uri).map_err(|e| wrong(e.to_string()))?;
-    if !url.path().ends_with('/') {
-        url.set_path(&format!("{}/", url.path()));
-    }
-    Ok(url)
-}
-
 pub(crate) fn place(config: &LakeConfig, root: &Url, table: Table) -> Place {
     let mut url = root.clone();
     url.set_path(&format!("{}{}/", root.path(), table.name()));
-    Place { table, url, options: storage_options(&config.uri, &config.options) }
-}
-
-/// The options given, and on S3 the one that makes commits safe without another service.
-pub(crate) fn storage_options(uri: &str, options: &HashMap<String, String>) -> HashMap<String, String> {
-    let mut options = options.clone();
-    let named = |key: &str| matches!(key.to_ascii_lowercase().as_str(), "conditional_put" | "aws_conditional_put");
-    if uri.starts_with("s3") && !options.keys().any(|key| named(key)) {
-        options.insert("conditional_put".to_string(), "etag".to_string());
-    }
-    options
+    Place { table, url, options: config.options.clone() }
 }
 
 fn root_store(config: &LakeConfig, root: &Url) -> Result<Arc<dyn ObjectStore>, LakeError> {
-    let builder = DeltaTableBuilder::from_url(root.clone()).during(|| format!("open {root}"))?;
-    let builder = builder.with_storage_options(storage_options(&config.uri, &config.options));
-    let log_store = builder.build_storage().during(|| format!("open {root}"))?;
-    Ok(log_store.object_store(None))
+    let open = storage::table(root.clone(), &config.options).and_then(|builder| builder.build_storage());
+    Ok(open.during(|| format!("open {root}"))?.object_store(None))
 }

@@ -24,13 +24,12 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
-use deltalake::DeltaTableBuilder;
 use futures::StreamExt;
 
 pub use error::QueryError;
 pub use format::{Format, write};
 
-use crate::lake::{Table, storage_options};
+use crate::lake::{self, Table};
 
 /// Consumers named when memory runs out.
 const CONSUMERS_NAMED: usize = 3;
@@ -142,9 +141,8 @@ async fn register(
         }
         folder.to_string_lossy().into_owned()
     };
-    let url = deltalake::ensure_table_uri(uri).map_err(fail)?;
-    let builder = DeltaTableBuilder::from_url(url).map_err(fail)?;
-    let mut open = builder.with_storage_options(storage_options(lake_uri, options)).build().map_err(fail)?;
+    let url = lake::root_url(&uri).map_err(|e| QueryError::Lake { table: table.name(), message: e.to_string() })?;
+    let mut open = lake::open_table(url, options).and_then(|builder| builder.build()).map_err(fail)?;
     if !open.verify_deltatable_existence().await.map_err(fail)? {
         return Ok(false);
     }

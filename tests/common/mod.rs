@@ -13,7 +13,9 @@ pub mod nginx;
 pub mod process;
 pub mod program;
 pub mod proxy;
+pub mod python;
 pub mod receiver;
+pub mod s3;
 pub mod service;
 
 use std::sync::{Arc, Once};

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Other engines that read our tables in tests/open_tables.rs: a Python environment outside the tree, made once.
+# Python programs the tests talk to, in an environment outside the tree, made once: other engines that read our tables
+# (tests/open_tables.rs), and a server of the S3 API (tests/lake_in_a_bucket.rs).
 . "$(dirname "$0")/common.sh"
 home="${XDG_CACHE_HOME:-$HOME/.cache}/gatewatch/python"
-wanted="deltalake==1.6.6 duckdb==2.0.0 pyarrow"
+wanted="deltalake==1.6.6 duckdb==2.0.0 pyarrow moto[server]==5.2.5"
 if [ "$(cat "$home/.complete" 2>/dev/null)" = "$wanted" ]; then
     exit 0
 fi
 command -v python3 >/dev/null && python3 -c 'import ensurepip' 2>/dev/null || need_packages python3 python3-venv
-say "Python readers of the tables: $wanted"
+say "Python programs for the tests: $wanted"
 python3 -m venv "$home"
 # shellcheck disable=SC2086 # one word per package is wanted
 "$home/bin/pip" install -q $wanted
