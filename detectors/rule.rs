@@ -164,7 +164,7 @@ const KEYS: &[&str] = &[
 ];
 
 /// What a detector may ask for; what it means is up to the configuration of `respond`.
-pub const RESPONSES: &[&str] = &["block", "case", "page", "notify", "revoke"];
+pub const RESPONSES: &[&str] = &["block", "case", "page", "notify"];
 
 /// Reads and checks one detector file.
 pub fn parse_rule(yaml: &str, file: &str) -> Result<Rule, RuleError> {
@@ -189,6 +189,9 @@ pub fn parse_rule(yaml: &str, file: &str) -> Result<Rule, RuleError> {
     }
     let quiet_us = quiet(&mut fields, &method)?;
     let respond = labels(&mut fields, "respond", |r| RESPONSES.contains(&r), &RESPONSES.join(", "), file)?;
+    if respond.iter().any(|kind| kind == "block") && entity.to_string() != "client_ip" {
+        return Err(fields.error("respond", format!("block needs entity client_ip; the entity is {entity}")));
+    }
     let dry_run = fields.boolean("dry_run", true)?;
     let notes =
         fields.text("notes", "what it sees, what harmless thing looks the same, first triage steps")?.to_owned();

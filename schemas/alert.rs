@@ -1,5 +1,5 @@
 //! The alert: one episode of one detector on one entity, as it is written, sent and stored. This is a published
-//! contract; its JSON Schema is `json_schema()`.
+//! contract; its JSON Schema is `alert.schema.json` beside this file.
 //!
 //! Promises: everything in it comes from events, so a replay tells it again byte for byte. `id` and `revision` together
 //! name one telling.

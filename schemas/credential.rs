@@ -147,8 +147,20 @@ fn basic_user(secret: &str) -> Option<String> {
     let mut bytes = Vec::new();
     base64_whole(secret.as_bytes(), &mut bytes)?;
     let text = String::from_utf8(bytes).ok()?;
-    let (user, _password) = text.split_once(':')?;
-    (!user.is_empty()).then(|| user.to_string())
+    let (user, password) = text.split_once(':')?;
+    // Many services take an API key as the user, with no password or a word in its place.
+    let is_key = matches!(password, "" | "x" | "X" | "api_token" | "api_key" | "token") || looks_like_key(user);
+    (!user.is_empty() && !is_key).then(|| user.to_string())
+}
+
+/// Is this name rather a machine's key: long, without separators, hexadecimal or of capitals, letters and digits? UUIDs
+/// and the identifiers of common databases (24 hexadecimal digits) are names.
+pub(crate) fn looks_like_key(name: &str) -> bool {
+    let has = |class: fn(&u8) -> bool| name.as_bytes().iter().any(class);
+    let is_hex = || name.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'));
+    let is_plain = name.len() >= 24 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let is_mixed = || has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
+    is_plain && has(u8::is_ascii_digit) && if is_hex() { name.len() >= 32 } else { is_mixed() }
 }
 
 /// The session in a Cookie header, by the name of the cookie. Other cookies are no credential.
@@ -195,6 +207,30 @@ mod tests {
         Credential::read(origin, raw, &Keys::new("k1", b"fake").token, &mut Scrubber::default())
     }
 
+    fn base64_of(text: &str) -> String {
+        const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let group = |group: &[u8]| -> String {
+            let bits = (0..3).fold(0u32, |bits, i| bits << 8 | u32::from(group.get(i).copied().unwrap_or(0)));
+            (0..=group.len()).map(|i| char::from(ALPHABET[(bits >> (18 - 6 * i)) as usize & 63])).collect()
+        };
+        text.as_bytes().chunks(3).map(group).collect()
+    }
+
+    #[test]
+    fn names_and_keys() {
+        for name in [
+            "alice",
+            "550e8400-e29b-41d4-a716-446655440000",
+            "507f1f77bcf86cd799439011",
+            "a_service_account_of_a_tenant",
+        ] {
+            assert!(!looks_like_key(name), "{name}");
+        }
+        for key in ["9f8e7d6c5b4a39281706f5e4d3c2b1a0", "FAKEfake0123456789FAKEfake"] {
+            assert!(looks_like_key(key), "{key}");
+        }
+    }
+
     #[test]
     fn equal_secrets_give_equal_tokens_however_they_come() {
         let header = get(Origin::Authorization, "Bearer fake-opaque-token").token;
@@ -210,6 +246,10 @@ mod tests {
     fn kinds_and_owners() {
         let basic = get(Origin::Authorization, "Basic YWxpY2U6ZmFrZQ==");
         assert_eq!((basic.kind, basic.principal.as_deref()), (Some("basic"), Some("alice")));
+        for key in ["9f8e7d6c5b4a39281706f5e4d3c2b1a0:", "fake:x", "FAKEfake0123456789FAKEfake:y"] {
+            let encoded = base64_of(key);
+            assert_eq!(get(Origin::Authorization, &format!("Basic {encoded}")).principal, None, "{key}");
+        }
         let aws = |signature| {
             get(
                 Origin::Authorization,

@@ -115,7 +115,7 @@ fn learn_token(key: &TokenKey, domain: Domain, secret: &str) -> Known {
 
 /// A principal as it may be kept.
 fn learn_principal(raw: &str, tokenise: bool, key: &TokenKey, scrubber: &mut Scrubber) -> Known {
-    if tokenise {
+    if tokenise || credential::looks_like_key(raw) {
         return learn_token(key, Domain::Principal, raw);
     }
     let mut known = Known::default();
@@ -201,6 +201,7 @@ mod tests {
         assert!(one.starts_with("m***@k1:") && two.starts_with("m***@k1:") && one != two, "{one} {two}");
         assert_eq!(learn("Maria@Example.com", false)[4..], one[4..]);
         assert!(learn("password=fake", false).starts_with("k1:"));
+        assert!(learn("9f8e7d6c5b4a39281706f5e4d3c2b1a0", false).starts_with("k1:"));
         assert!(learn("alice", true).starts_with("k1:"));
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use common::program::{self, gatewatch, path, query};
+use common::receiver::Receiver;
 
 /// Class and an invented secret of it. Each has a core that nothing else contains.
 fn canaries() -> Vec<(&'static str, String)> {
@@ -67,6 +68,9 @@ fn records(kind: &str, class: &str, value: &str) -> Vec<String> {
             "envoy" => format!(
                 "{{\"start_time\":\"2026-01-05T10:00:00.000Z\",\"method\":\"GET\",\"path\":{target},\"response_code\":401,\"duration\":5,\"bytes_sent\":1,\"bytes_received\":1,\"downstream_remote_address\":\"192.0.2.7:1234\",\"user_agent\":{free},\"request_id\":{free},\"authority\":\"api.example.com\",\"x_forwarded_for\":{free}}}"
             ),
+            "mapping" => format!(
+                "{{\"at\":1767607200,\"from\":\"192.0.2.7\",\"verb\":\"GET\",\"what\":{target},\"code\":401,\"who\":{free},\"key\":{free},\"tenant\":{free},\"id\":{free},\"scopes\":[{free},{free}],\"agent\":{free},\"more\":{{\"x\":{free}}}}}"
+            ),
             other => panic!("no kind {other}"),
         }
     };
@@ -75,6 +79,27 @@ fn records(kind: &str, class: &str, value: &str) -> Vec<String> {
     let whole = lines[0].clone();
     lines.push(whole[..whole.len() - 4].to_owned() + "\\");
     lines
+}
+
+const MAPPING: &str = "
+gateway: own
+columns:
+  time: { from: at, unit: epoch_s, required: true }
+  client_ip: { from: from }
+  method: { from: verb }
+  target: { from: what }
+  status: { from: code }
+  principal: { from: who }
+  api_key: { from: key }
+  tenant: { from: tenant }
+  request_id: { from: id }
+  scopes: { from: scopes }
+  user_agent: { from: agent }
+";
+
+/// All canaries in all places of a kind.
+fn planted(kind: &str) -> String {
+    canaries().iter().flat_map(|(class, secret)| records(kind, class, secret)).collect::<Vec<_>>().join("\n")
 }
 
 fn unquote(json: &str) -> &str {
@@ -100,13 +125,12 @@ fn search(where_from: &str, bytes: &[u8]) {
 
 #[test]
 fn canaries_in_every_source_are_in_nothing_that_is_written() {
-    for kind in ["combined", "nginx_json", "kong", "envoy"] {
+    for kind in ["combined", "nginx_json", "kong", "envoy", "mapping"] {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut lines = Vec::new();
-        for (class, secret) in canaries() {
-            lines.extend(records(kind, class, &secret));
-        }
-        let planted = lines.join("\n");
+        let planted = planted(kind);
+        let mapping = folder.path().join("mapping.yaml");
+        fs::write(&mapping, MAPPING).expect("the mapping is written");
+        let mapping: &[&str] = if kind == "mapping" { &["--mapping", path(&mapping)] } else { &[] };
         assert!(memchr::memmem::find(planted.as_bytes(), b"canary").is_some() || kind == "combined");
         let log = folder.path().join("planted.log");
         fs::write(&log, &planted).expect("the log is written");
@@ -126,26 +150,98 @@ fn canaries_in_every_source_are_in_nothing_that_is_written() {
                 "--summary",
                 "-",
             ])
+            .args(mapping)
             .output()
             .expect("the program runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         search("standard output", &output.stdout);
         search("standard error at trace level", &output.stderr);
-        search("the alerts file", &fs::read(&alerts).expect("alerts"));
+        let alerts = fs::read(&alerts).expect("alerts");
+        assert!(!alerts.is_empty() || kind == "combined", "{kind}: no alert could tell a secret");
+        search("the alerts file", &alerts);
         let mut written = Vec::new();
         files_below(&data, &mut written);
         assert!(written.len() > 5, "the lake has files: {written:?}");
-        for file in written {
-            search(&file.display().to_string(), &fs::read(&file).expect("readable"));
-        }
+        search_files(&written);
         for table in ["events", "alerts", "rejects"] {
             let rows = query(&data, &format!("select * from {table}"));
             assert!(table != "events" || rows.len() >= 8, "{kind}: {} events", rows.len());
             search(table, serde_json::to_string(&rows).expect("JSON").as_bytes());
         }
-        let explained = program::run(&["explain", "--source", kind, path(&log)]);
+        let explained = program::run(&[&["explain", "--source", kind], mapping, &[path(&log)]].concat());
         assert_eq!(explained.code, 0, "{}", explained.stderr);
         search("explain", explained.stdout.as_bytes());
+    }
+}
+
+/// Every file as it is, and state files also unpacked: zstd from its magic number on.
+fn search_files(files: &[PathBuf]) {
+    let mut unpacked = 0;
+    for file in files {
+        let bytes = fs::read(file).expect("readable");
+        search(&file.display().to_string(), &bytes);
+        if file.extension().is_some_and(|e| e == "checkpoint") {
+            let at = memchr::memmem::find(&bytes, &[0x28, 0xb5, 0x2f, 0xfd]).expect("packed with zstd");
+            let plain = zstd::decode_all(&bytes[at..]).expect("whole");
+            assert!(plain.len() > 100, "{} has a state", file.display());
+            search(&format!("{}, unpacked", file.display()), &plain);
+            unpacked += 1;
+        }
+    }
+    assert!(unpacked > 0, "no state file among {files:?}");
+}
+
+/// The service with everything on: all kinds at once, rejects sealed, cases sent to a receiver.
+#[test]
+fn canaries_are_in_nothing_the_service_keeps_or_sends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let receiver = runtime.block_on(Receiver::start(&[program::WEBHOOK_SECRET], common::wall_clock()));
+    let mapping = folder.path().join("mapping.yaml");
+    fs::write(&mapping, MAPPING).expect("the mapping is written");
+    let kinds = ["combined", "nginx_json", "kong", "envoy", "mapping"];
+    let mut sources = String::new();
+    for kind in kinds {
+        let log = folder.path().join(format!("{kind}.log"));
+        fs::write(&log, planted(kind)).expect("the log is written");
+        sources +=
+            &format!("  - name: {kind}\n    kind: {kind}\n    ahead_max: 36500d\n    files: [{}]\n", log.display());
+    }
+    sources += &format!("    mapping_file: {}\n", mapping.display());
+    let data = folder.path().join("data");
+    let config = folder.path().join("gatewatch.yaml");
+    let text = format!(
+        "data_dir: {}\nkeys:\n  seal: {{ id: s1, secret: {{ env: GATEWATCH_TEST_SEAL_KEY }} }}\nsources:\n{sources}respond:\n  \
+         dry_run: false\n  guard: {{ alert_age_max: 36500d }}\n  tell: [open, updated, closed]\n  targets:\n    webhook:\n      \
+         - name: soar\n        url: {}\n        kinds: [case, notify, page]\n        \
+         secrets: [{{ env: GATEWATCH_TEST_WEBHOOK_SECRET }}]\n",
+        data.display(),
+        receiver.url(),
+    );
+    fs::write(&config, text).expect("the configuration is written");
+    let ran = gatewatch()
+        .env("GATEWATCH_LOG", "trace")
+        .env("GATEWATCH_TEST_SEAL_KEY", "00".repeat(32))
+        .args(["run", "--config", path(&config)])
+        .output()
+        .expect("the program runs");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    search("the log at trace level", &ran.stderr);
+
+    let effects = receiver.effects();
+    assert!(!effects.is_empty(), "no case was opened");
+    assert_eq!(receiver.violations(), Vec::<String>::new());
+    for seen in receiver.seen() {
+        search("a webhook body", seen.body.to_string().as_bytes());
+    }
+    let mut written = Vec::new();
+    files_below(&data, &mut written);
+    assert!(written.iter().any(|file| file.ends_with("state.db")), "{written:?}");
+    search_files(&written);
+    for table in ["events", "alerts", "rejects", "actions"] {
+        let rows = query(&data, &format!("select * from {table}"));
+        assert!(rows.len() >= 2, "{table} has {} rows", rows.len());
+        search(table, serde_json::to_string(&rows).expect("JSON").as_bytes());
     }
 }
 

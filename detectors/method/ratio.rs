@@ -122,9 +122,6 @@ impl RatioDetector {
             slot.state.listed = pane + 1;
             self.listed.push(key);
         }
-        if slot.suspect.is_none() && !hit {
-            return;
-        }
         let share = slot.state.window.total();
         let suspicious = 2 * share.events() >= self.min_events && 2.0 * share.value() >= self.at_least;
         if suspicious || slot.suspect.is_some() {

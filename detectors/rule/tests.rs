@@ -13,7 +13,7 @@ entity: client_ip+endpoint
 method: { threshold: { at_least: 20, within: 5m } }
 first_seen_within: 1h
 quiet: 10m
-respond: [block, case]
+respond: [page, case]
 dry_run: false
 notes: |
   What it sees.
@@ -46,7 +46,7 @@ fn a_good_file_is_read_in_full() {
 #[test]
 fn defaults_are_cautious() {
     let rule = parse_rule(
-        &with("dry_run: false\n", "").replace("quiet: 10m\n", "").replace("respond: [block, case]\n", ""),
+        &with("dry_run: false\n", "").replace("quiet: 10m\n", "").replace("respond: [page, case]\n", ""),
         "x",
     )
     .unwrap();
@@ -188,8 +188,12 @@ fn each_mistake_names_its_place_and_what_was_expected() {
         ),
         (with("quiet: 10m", "quiet: 1m"), "x.yaml:10:8: quiet: expected at least 5m"),
         (
-            with("[block, case]", "[block, shout]"),
-            "x.yaml:11:18: respond: expected block, case, page, notify, revoke; found `shout`",
+            with("[page, case]", "[page, shout]"),
+            "x.yaml:11:17: respond: expected block, case, page, notify; found `shout`",
+        ),
+        (
+            with("[page, case]", "[block, case]"),
+            "x.yaml:11:10: respond: block needs entity client_ip; the entity is client_ip+endpoint",
         ),
         (with("dry_run: false", "dry_run: maybe"), "x.yaml:12:10: dry_run: expected true or false, found `maybe`"),
         (with("notes: |\n  What it sees.\n", ""), "x.yaml:1:1: notes: missing; expected what it sees"),

@@ -101,7 +101,7 @@ static KEYS_EXACT: &[(Class, &[&str])] = &[
     (Class::AUTHORIZATION, &["authorization", "proxyauthorization", "auth", "authheader"]),
     (Class::COOKIE, &["cookie", "setcookie", "cookies"]),
     (Class::API_KEY, &["key", "apikey", "xapikey", "subscriptionkey", "ocpapimsubscriptionkey", "appkey", "accesskeyid",
-        "apitoken", "xgoogapikey", "functionskey", "xfunctionskey"]),
+        "apitoken", "xgoogapikey", "functionskey", "xfunctionskey", "authkey", "licensekey", "licencekey", "serialkey"]),
     (Class::PASSWORD, &["password", "passwd", "pwd", "pass", "passphrase", "pin", "passcode", "pw", "psw", "senha", "passwort"]),
     (Class::TOKEN, &["token", "jwt", "assertion", "samlresponse", "samlrequest", "bearer", "ticket", "xsrf", "csrf", "saml",
         "xauth", "tkn", "accesstok", "clientassertion", "logintokenhash", "idtokenhint"]),
@@ -109,7 +109,8 @@ static KEYS_EXACT: &[(Class, &[&str])] = &[
         "signingkey", "masterkey", "connectionstring", "accountkey", "sharedaccesskey", "awssecretaccesskey"]),
     (Class::SIGNATURE, &["sig", "signature", "hmac", "xhubsignature", "xhubsignature256"]),
     (Class::CODE, &["code", "otp", "totp", "mfa", "mfacode", "magic", "verificationcode", "authcode", "authorizationcode",
-        "codeverifier", "devicecode", "recoverycode", "invitecode", "smscode", "onetimecode", "2fa"]),
+        "codeverifier", "devicecode", "recoverycode", "invitecode", "smscode", "onetimecode", "2fa", "otpcode", "pincode",
+        "securitycode", "accesscode", "backupcode", "confirmationcode"]),
     (Class::SESSION, &["session", "sess", "sid", "sessid", "connectsid", "xsession", "sessiontoken", "sessionkey", "aspxauth"]),
     (Class::NATIONAL_ID, &["ssn", "socialsecuritynumber", "socialsecurity", "taxid", "nationalid", "passport",
         "passportnumber", "nino", "driverslicense", "iban"]),
@@ -126,6 +127,21 @@ static KEYS_ENDING: &[(Class, &[&str])] = &[
     (Class::SECRET, &["secret", "secretkey", "secretaccesskey", "privatekey", "credentials", "accesskey"]),
     (Class::SIGNATURE, &["signature"]),
     (Class::SESSION, &["sessionid", "sessid", "sessiontoken"]),
+];
+
+/// The same, where it is the last word of the name: `user_pass`, `smtp-pwd`, `userPin`. Words such as `code` and `key`
+/// are not here: `country_code` and `sort_key` say nothing secret.
+#[rustfmt::skip]
+static KEYS_LAST_WORD: &[(Class, &[&str])] = &[
+    (Class::AUTHORIZATION, &["auth"]),
+    (Class::PASSWORD, &["pass", "pwd", "pw", "psw", "pin", "passcode"]),
+    (Class::SECRET, &["creds", "credential"]),
+    (Class::SIGNATURE, &["sig", "hmac"]),
+    (Class::CODE, &["otp", "totp", "mfa"]),
+    (Class::TOKEN, &["csrf", "xsrf", "tkn"]),
+    (Class::SESSION, &["sid", "sess", "session"]),
+    (Class::NATIONAL_ID, &["ssn", "iban"]),
+    (Class::CARD, &["cvv", "cvc"]),
 ];
 
 type KeyTable = (FxHashMap<&'static [u8], Class>, [Vec<(&'static [u8], Class)>; 32]);
@@ -149,9 +165,27 @@ const KEY_BYTES: usize = 48;
 /// in brackets (`user[password]`), dotted (`user.session`), in any case.
 pub(crate) fn key_class(name: &[u8]) -> Option<Class> {
     let mut buffer = [0u8; KEY_BYTES];
-    class_of(normalise(name, &mut buffer)).or_else(|| {
-        let dot = name.iter().rposition(|&b| b == b'.')?;
-        class_of(normalise(&name[dot + 1..], &mut buffer))
+    class_of(normalise(name, &mut buffer))
+        .or_else(|| {
+            let dot = name.iter().rposition(|&b| b == b'.')?;
+            class_of(normalise(&name[dot + 1..], &mut buffer))
+        })
+        .or_else(|| {
+            let word = normalise(last_word(name)?, &mut buffer);
+            let known = |(_, words): &&(Class, &[&str])| words.iter().any(|known| known.as_bytes() == word);
+            KEYS_LAST_WORD.iter().find(known).map(|(class, _)| *class)
+        })
+}
+
+/// What follows the last separator or step from lower to upper case, when there is one.
+fn last_word(name: &[u8]) -> Option<&[u8]> {
+    let end = name.iter().rposition(|&b| b != b']').map_or(0, |i| i + 1);
+    let name = &name[..end];
+    let step = |i: usize| name[i].is_ascii_uppercase() && name[i - 1].is_ascii_lowercase();
+    (1..name.len()).rev().find_map(|i| match name[i - 1] {
+        b'_' | b'-' | b'.' | b'[' => Some(&name[i..]),
+        _ if step(i) => Some(&name[i..]),
+        _ => None,
     })
 }
 

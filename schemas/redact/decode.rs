@@ -96,8 +96,13 @@ pub(crate) struct Decoded {
 const READABLE_MIN: usize = 8;
 
 /// Calls `found` with each readable text that base64 in `run` (a run of its alphabet, starting at `base` in the whole
-/// text) stands for, at any of the four alignments.
-pub(crate) fn base64(run: &[u8], base: usize, scratch: &mut String, found: &mut dyn FnMut(Decoded, &str)) {
+/// text) stands for, at any of the four alignments. Readable is text in UTF-8 without control characters.
+pub(crate) fn base64(run: &[u8], base: usize, scratch: &mut Vec<u8>, found: &mut dyn FnMut(Decoded, &str)) {
+    let mut tell = |bytes: &[u8], start: usize, end: usize| {
+        for chunk in bytes.utf8_chunks().filter(|chunk| chunk.valid().len() >= READABLE_MIN) {
+            found(Decoded { start: base + start, end: base + end }, chunk.valid());
+        }
+    };
     for phase in 0..4.min(run.len()) {
         scratch.clear();
         let mut first = phase;
@@ -106,10 +111,10 @@ pub(crate) fn base64(run: &[u8], base: usize, scratch: &mut String, found: &mut 
             let group = &run[at..run.len().min(at + 4)];
             let (bytes, count) = base64_group(group);
             if count > 0 && bytes[..count].iter().all(|&b| is_readable(b)) {
-                bytes[..count].iter().for_each(|&b| scratch.push(char::from(b)));
+                scratch.extend_from_slice(&bytes[..count]);
             } else {
                 if scratch.len() >= READABLE_MIN {
-                    found(Decoded { start: base + first, end: base + at }, scratch);
+                    tell(scratch, first, at);
                 }
                 scratch.clear();
                 first = at + 4;
@@ -117,25 +122,24 @@ pub(crate) fn base64(run: &[u8], base: usize, scratch: &mut String, found: &mut 
             at += 4;
         }
         if scratch.len() >= READABLE_MIN {
-            found(Decoded { start: base + first, end: base + run.len() }, scratch);
+            tell(scratch, first, run.len());
         }
     }
 }
 
+/// Bytes from 0x80 on may be part of a letter.
 fn is_readable(b: u8) -> bool {
-    matches!(b, 0x20..=0x7e | b'\t' | b'\n' | b'\r')
+    matches!(b, 0x20..=0x7e | b'\t' | b'\n' | b'\r' | 0x80..)
 }
 
-/// The one to three bytes of a group; none when it cannot be the start of readable text.
+/// The one to three bytes of a group; none when it is too short to hold one.
 #[inline]
 fn base64_group(group: &[u8]) -> ([u8; 3], usize) {
-    let first = SEXTETS[usize::from(group[0])];
-    // Readable ASCII starts with a sextet of 2..32; most groups of other text end here.
-    if first >= 32 || group.len() < 2 {
+    if group.len() < 2 {
         return ([0; 3], 0);
     }
     let sextet = |i: usize| group.get(i).map_or(0, |&b| u32::from(SEXTETS[usize::from(b)]));
-    let bits = u32::from(first) << 18 | sextet(1) << 12 | sextet(2) << 6 | sextet(3);
+    let bits = sextet(0) << 18 | sextet(1) << 12 | sextet(2) << 6 | sextet(3);
     ([(bits >> 16) as u8, (bits >> 8) as u8, bits as u8], group.len() - 1)
 }
 

@@ -42,11 +42,20 @@ pub(crate) fn shapes(text: &str, findings: &mut Vec<Finding>) {
         let (start, after) = (from + hit.start(), from + hit.end());
         from = after;
         let shape = &SHAPES[hit.pattern().as_usize()];
-        if let Some(finding) = match_shape(text, start, after, shape) {
-            findings.push(finding);
-            from = finding.end.max(after);
+        match match_shape(text, start, after, shape) {
+            Some(finding) => {
+                findings.push(finding);
+                from = finding.end.max(after);
+            }
+            // The same run without a dot would be read again from each prefix in it.
+            None if shape.tail == Tail::Dotted => from = after + dotted_run(&text.as_bytes()[after..]),
+            None => {}
         }
     }
+}
+
+fn dotted_run(tail: &[u8]) -> usize {
+    tail.iter().position(|&b| !(is_key(b) || b == b'=')).unwrap_or(tail.len())
 }
 
 fn match_shape(text: &str, start: usize, after: usize, shape: &Shape) -> Option<Finding> {
@@ -56,7 +65,7 @@ fn match_shape(text: &str, start: usize, after: usize, shape: &Shape) -> Option<
         Tail::Capitals => (start, run(|b| b.is_ascii_uppercase() || b.is_ascii_digit())),
         Tail::Key => (start, run(is_key)),
         Tail::Dotted => {
-            let length = run(|b| is_key(b) || b == b'=');
+            let length = dotted_run(tail);
             tail[..length].contains(&b'.').then_some((start, length))?
         }
         Tail::Bearer => (after, run(|b| is_key(b) || matches!(b, b'~' | b'+' | b'/' | b'=' | b'%'))),
@@ -161,7 +170,8 @@ fn value_after(bytes: &[u8], at: usize, key_quoted: bool, class: Class) -> Optio
     if start >= bytes.len() {
         return None;
     }
-    if let Some(width) = opening_quote(&bytes[start..]) {
+    let free = is_free(class) && !key_quoted;
+    if !free && let Some(width) = opening_quote(&bytes[start..]) {
         let (open, inner) = (&bytes[start..start + width], start + width);
         let end = memchr::memmem::find(&bytes[inner..], open).map_or(bytes.len(), |i| inner + i);
         return (inner < end).then_some((inner, closing(bytes, inner, end, open)));
@@ -169,7 +179,7 @@ fn value_after(bytes: &[u8], at: usize, key_quoted: bool, class: Class) -> Optio
     if matches!(bytes[start], b'{' | b'[') && (colon || key_quoted) {
         return Some((start, nested_end(bytes, start)));
     }
-    if !colon && spaces > 0 && !key_quoted {
+    if !colon && spaces > 0 && !key_quoted && !free {
         return None;
     }
     let stop = stops(colon, key_quoted, class);
@@ -200,24 +210,36 @@ fn closing(bytes: &[u8], inner: usize, first: usize, open: &[u8]) -> usize {
     end
 }
 
-/// The end of the JSON array or object that starts at `start`, or of the text.
+/// The end of the JSON array or object that starts at `start`, or of the text. Brackets in strings do not count; where
+/// the quotes themselves are escaped, it ends with the text.
 fn nested_end(bytes: &[u8], start: usize) -> usize {
-    let mut depth = 0usize;
-    for (i, b) in bytes.iter().enumerate().skip(start) {
-        match b {
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth -= 1,
+    let (mut depth, mut in_string, mut i) = (0usize, false, start);
+    while i < bytes.len() {
+        match bytes[i] {
+            b'"' => in_string = !in_string,
+            b'\\' if in_string => i += 1,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth -= 1,
             _ => {}
         }
+        i += 1;
         if depth == 0 {
-            return i + 1;
+            return i.min(bytes.len());
         }
     }
     bytes.len()
 }
 
+/// Values that people choose, and may hold any character: quotes, semicolons, spaces.
+fn is_free(class: Class) -> bool {
+    class == Class::PASSWORD || class == Class::SECRET
+}
+
 /// Where a value without quotes ends.
 fn stops(colon: bool, key_quoted: bool, class: Class) -> fn(u8) -> bool {
+    if is_free(class) && !key_quoted {
+        return |b| matches!(b, b'&' | b'\r' | b'\n');
+    }
     if class == Class::AUTHORIZATION || class == Class::COOKIE {
         return if colon {
             |b| matches!(b, b'"' | b'\'' | b'\r' | b'\n')
@@ -242,16 +264,20 @@ pub(crate) fn is_placeholder(value: &[u8]) -> bool {
 /// E-mail addresses, and `user:password@` of URLs.
 pub(crate) fn addresses(text: &str, findings: &mut Vec<Finding>) {
     let bytes = text.as_bytes();
+    let stop = |b: &u8| matches!(b, b'/' | b'?' | b'#' | b' ' | b'"' | b'\'' | b'<' | b'>');
+    // Behind the last stop so far, and how far was looked: each byte is looked at once, however many `@` there are.
+    let (mut start, mut seen) = (None, 0);
     for at in memchr::memchr_iter(b'@', bytes) {
-        if let Some(finding) = userinfo(bytes, at).or_else(|| email(bytes, at)) {
+        start = bytes[seen..at].iter().rposition(stop).map(|i| seen + i + 1).or(start);
+        seen = at;
+        if let Some(finding) = start.and_then(|start| userinfo(bytes, start, at)).or_else(|| email(bytes, at)) {
             findings.push(finding);
         }
     }
 }
 
-fn userinfo(bytes: &[u8], at: usize) -> Option<Finding> {
-    let stop = |b: &u8| matches!(b, b'/' | b'?' | b'#' | b' ' | b'"' | b'\'' | b'<' | b'>');
-    let start = bytes[..at].iter().rposition(stop)? + 1;
+/// `user:password` between `//` and the `@` at `at`.
+fn userinfo(bytes: &[u8], start: usize, at: usize) -> Option<Finding> {
     let is_authority = start >= 2 && &bytes[start - 2..start] == b"//";
     (is_authority && start < at).then(|| Finding::new(start, at, Class::USERINFO))
 }

@@ -43,6 +43,7 @@ pub fn scrub(text: &str) -> Cow<'_, str> {
 pub(crate) struct Scrubber {
     findings: Vec<Finding>,
     texts: Vec<String>,
+    bytes: Vec<Vec<u8>>,
     lists: Vec<Vec<Finding>>,
 }
 
@@ -86,6 +87,7 @@ impl Scrubber {
     /// What a text still holds when all of it is decoded at once, as a whole.
     fn hidden(&mut self, text: &str) -> Option<Class> {
         let mut decoded = self.texts.pop().unwrap_or_default();
+        decoded.clear();
         let mut unfinished = false;
         let mut class = None;
         if text.contains('%') && decode::percent(text, &mut decoded, &mut unfinished) {
@@ -152,7 +154,7 @@ impl Scrubber {
 
     fn search_base64(&mut self, text: &str, depth: usize, findings: &mut Vec<Finding>) {
         let bytes = text.as_bytes();
-        let mut scratch = self.texts.pop().unwrap_or_default();
+        let mut scratch = self.bytes.pop().unwrap_or_default();
         let mut at = 0;
         while at < bytes.len() {
             if !decode::is_base64(bytes[at]) {
@@ -183,7 +185,7 @@ impl Scrubber {
                 from += piece.len() + 1;
             }
         }
-        self.texts.push(scratch);
+        self.bytes.push(scratch);
     }
 
     /// The class of the first finding in a decoded text. Too deep, whatever is there counts as one.
@@ -320,4 +322,22 @@ fn write_class(out: &mut String, class: Class) {
 fn replace_all(out: &mut String, class: Class) {
     out.clear();
     write_class(out, class);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_scrubbed_before_does_not_matter() {
+        let mut scrubber = Scrubber::default();
+        let nested = r"{\x22a\x22:\x22{\x5c\x22b\x5c\x22:\x5c\x22pwd=fake\x5c\x22}\x22}";
+        for before in ["", "/a%20path/with%41escapes", "bG9uZyBlbm91Z2ggdGV4dCBpbiBiYXNlNjQ", r"q=\x41\x42\x43", nested]
+        {
+            let (mut out, mut found) = (String::new(), Found::default());
+            scrubber.scrub(before, &mut out, &mut found);
+            let mut kept = String::new();
+            assert_eq!(scrubber.scrub(nested, &mut kept, &mut found), "[REDACTED:password]", "after {before}");
+        }
+    }
 }

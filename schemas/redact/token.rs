@@ -23,6 +23,13 @@ impl Keys {
         Keys { token: TokenKey { id: id.into(), key: hmac::Key::new(hmac::HMAC_SHA256, secret) }, seal: None }
     }
 
+    /// A key for hash tables whose entries outsiders choose: the same as long as the token key is.
+    pub fn hash_key(&self) -> (u64, u64) {
+        let tag = hmac::sign(&self.token.key, b"hash key\0");
+        let word = |at: usize| tag.as_ref()[at..at + 8].iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        (word(0), word(8))
+    }
+
     /// The same keys, and one that seals the bytes of rejects.
     pub fn with_seal(self, id: &str, key: &[u8; 32]) -> Keys {
         Keys { seal: Some(Arc::new(SealKey::new(id, key))), ..self }

@@ -7,6 +7,7 @@
 use super::key::Key;
 use super::plan::{Node, Plan, SLOT_NONE};
 use super::scan::{Bad, DEPTH_MAX, Scan, unescape};
+use crate::limits::SEARCH_BYTES_MAX;
 use crate::reject::Code;
 use crate::request::Fault;
 
@@ -171,17 +172,38 @@ impl<'b> Slots<'b> {
         }
     }
 
+    /// In place: what was joined so far is the end of the buffer, so that many elements cost what they hold. Of more than
+    /// is ever searched, the rest is left out.
     fn join(&mut self, first: Scalar<'b>, second: Scalar<'b>) -> Scalar<'b> {
         match (first, second) {
             (Scalar::Absent, other) | (other, Scalar::Absent) => return other,
             (Scalar::Text(_) | Scalar::Copied(..), Scalar::Text(_) | Scalar::Copied(..)) => {}
             _ => return Scalar::Nested,
         }
-        let mut text = self.read(first).to_string();
-        text.push_str(", ");
-        text.push_str(self.read(second));
-        let from = self.scratch.len() as u32;
-        self.scratch.push_str(&text);
+        if self.read(first).len() > SEARCH_BYTES_MAX {
+            return first;
+        }
+        // A copied second element stands at the end of the buffer already.
+        let end = match second {
+            Scalar::Copied(from, _) => from as usize,
+            _ => self.scratch.len(),
+        };
+        let from = match first {
+            Scalar::Copied(from, _) => {
+                self.scratch.insert_str(end, ", ");
+                from
+            }
+            _ => {
+                self.scratch.insert_str(end, ", ");
+                if let Scalar::Text(text) = first {
+                    self.scratch.insert_str(end, text);
+                }
+                end as u32
+            }
+        };
+        if let Scalar::Text(text) = second {
+            self.scratch.push_str(text);
+        }
         Scalar::Copied(from, self.scratch.len() as u32)
     }
 
