@@ -68,10 +68,13 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
         let opened = runtime.block_on(Lake::open(&keep.lake, &keep.instance));
         let (lake, recovered) = opened.with_context(|| format!("lake {}", keep.lake.uri))?;
         snapshot = recovered.map(|recovered| recovered.snapshot);
+        if let (Some(outbox), Some(seq)) = (&job.outbox, lake.actions_marker()) {
+            runtime.block_on(outbox.continue_after(seq))?;
+        }
         ledger = Some(Ledger::new(runtime.clone(), lake, job.outbox.clone(), clock.clone(), keep.ledger));
     }
     let respond = job.rules.iter().map(|rule| (rule.id.clone(), rule.respond.clone())).collect();
-    let engine = engine(job.rules, snapshot.as_deref())?;
+    let engine = engine(job.rules, &job.keys, snapshot.as_deref())?;
     let reader =
         Reader::new((job.open)(positions)?, normalisers(&job.sources, &job.keys)?, Arc::new(Controls::default()));
     let mut outlets = job.outlets;
@@ -94,8 +97,9 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
 }
 
 /// The engine where it was left, or a new one.
-fn engine(rules: Vec<Arc<Rule>>, snapshot: Option<&[u8]>) -> anyhow::Result<Engine> {
-    let limits = EngineLimits::default();
+fn engine(rules: Vec<Arc<Rule>>, keys: &Keys, snapshot: Option<&[u8]>) -> anyhow::Result<Engine> {
+    // Outsiders choose addresses and names; with a known key they could choose them to collide.
+    let limits = EngineLimits { hash_key: keys.hash_key(), ..EngineLimits::default() };
     let Some(snapshot) = snapshot else { return Ok(Engine::new(rules, limits)?) };
     let engine = Engine::restore(rules, limits, snapshot).context("restoring detection from the last checkpoint")?;
     for note in engine.notes() {
@@ -135,7 +139,11 @@ struct LakePositions {
 
 impl Positions for LakePositions {
     fn next_offset(&self, lane: &Lane) -> anyhow::Result<Option<i64>> {
-        Ok(self.runtime.block_on(crate::lake::stored_position(&self.lake, lane))?)
+        Ok(self.next_offsets(std::slice::from_ref(lane))?.into_iter().next().flatten())
+    }
+
+    fn next_offsets(&self, lanes: &[Lane]) -> anyhow::Result<Vec<Option<i64>>> {
+        Ok(self.runtime.block_on(crate::lake::stored_positions(&self.lake, lanes))?)
     }
 }
 

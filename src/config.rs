@@ -73,7 +73,7 @@ impl Default for LakeSection {
 pub struct KeysSection {
     /// Key of the tokens (HMAC-SHA-256). Without one, a random key is made once in `data_dir`/keys.
     pub token: Option<KeyRef>,
-    /// 32 bytes, base64 or hex: seals the bytes of rejects. Without one they keep only their position.
+    /// 32 bytes as 64 hexadecimal digits or in base64: seals the bytes of rejects. Without one they keep only their position.
     pub seal: Option<KeyRef>,
 }
 
@@ -109,7 +109,7 @@ pub struct SourceSection {
     pub kafka: Option<KafkaSection>,
     pub files: Option<Vec<PathBuf>>,
     /// How far a record may come behind a later one of its own partition and still be detected on.
-    #[serde(default)]
+    #[serde(default = "default_lateness")]
     pub lateness: Span,
     /// A record further ahead of its arrival than this is a reject; it would blind detection to everything before it.
     #[serde(default = "default_ahead")]
@@ -121,7 +121,7 @@ pub struct SourceSection {
     pub tenant: Option<String>,
 }
 
-/// A topic. Everything librdkafka may be told beyond this goes under `properties`.
+/// A topic. Some more settings of librdkafka may go under `properties`; one that is not known is refused with the list.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaSection {
@@ -170,9 +170,9 @@ pub struct SaslSection {
 impl KafkaSection {
     /// The settings of the source, with the password fetched.
     ///
-    /// The instance is a static member of the group: a copy that is started again after a crash gets its partitions back
+    /// Instance and source make a static member of the group: a copy that is started again after a crash gets its partitions back
     /// at once, instead of after the broker has missed it for a session timeout.
-    pub fn build(&self, instance: &str) -> anyhow::Result<KafkaConfig> {
+    pub fn build(&self, instance: &str, source: &str) -> anyhow::Result<KafkaConfig> {
         let mut config = KafkaConfig::new(&self.brokers, &self.topic, &self.group);
         config.start = match self.start.as_str() {
             "earliest" => Start::Earliest,
@@ -190,7 +190,7 @@ impl KafkaSection {
         }
         config.idle_after_ms = self.idle_after.us.unsigned_abs() / 1000;
         config.extra = self.properties.clone();
-        config.extra.entry("group.instance.id".to_owned()).or_insert_with(|| instance.to_owned());
+        config.extra.entry("group.instance.id".to_owned()).or_insert_with(|| format!("{instance}.{source}"));
         config.check()?;
         Ok(config)
     }
@@ -225,8 +225,14 @@ fn default_instance() -> String {
     "main".to_owned()
 }
 
+/// Several shippers write into one partition, and a quiet partition wakes up beside a busy one.
+fn default_lateness() -> Span {
+    Span::seconds(2)
+}
+
+/// One clock that runs ahead makes everybody else of its partition late.
 fn default_ahead() -> Span {
-    Span::seconds(3600)
+    Span::seconds(300)
 }
 
 /// A length of time, written `500ms`, `30s`, `5m`, `1h` or `7d`.
@@ -323,6 +329,17 @@ impl Config {
                 bail!("lake.retain_days: unknown table {table:?}; expected events, alerts, actions or rejects");
             }
         }
+        let least = |name: &str, span: Span, least: Span, text: &str| match span >= least {
+            true => Ok(()),
+            false => Err(anyhow::anyhow!("lake.{name}: expected at least {text}")),
+        };
+        least("checkpoint_every", self.lake.checkpoint_every, Span { us: 100_000 }, "100ms")?;
+        least("maintain_every", self.lake.maintain_every, Span::seconds(1), "1s")?;
+        least("vacuum_after", self.lake.vacuum_after, Span::seconds(3600), "1h: queries and commits need their files")?;
+        if self.lake.compact_after_files < 2 {
+            bail!("lake.compact_after_files: {}; expected at least 2", self.lake.compact_after_files);
+        }
+        crate::lake::check_instance(&self.instance)?;
         if self.lake.checkpoint_rows == 0 || self.lake.checkpoint_rows > limits::CHECKPOINT_ROWS_MAX {
             bail!("lake.checkpoint_rows: {}; expected 1 to {}", self.lake.checkpoint_rows, limits::CHECKPOINT_ROWS_MAX);
         }

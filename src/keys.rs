@@ -9,10 +9,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use aws_lc_rs::digest;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use schemas::Keys;
 
-use crate::config::{self, KeysSection};
+use crate::config::{self, KeyRef, KeysSection};
 
 /// Names the key that is given in the environment, for one-off runs.
 const TOKEN_VARIABLE: &str = "GATEWATCH_TOKEN_KEY";
@@ -26,12 +28,28 @@ pub fn from_config(section: &KeysSection, data_dir: &Path) -> anyhow::Result<Key
     };
     match &section.seal {
         None => Ok(keys),
-        Some(key) => {
-            let text = config::resolve(&key.secret).context("keys.seal")?;
-            let bytes = hex(&text).context("keys.seal: expected 64 hexadecimal digits (32 bytes)")?;
-            Ok(keys.with_seal(&key.id, &bytes))
-        }
+        Some(key) => Ok(keys.with_seal(&key.id, &seal_bytes(key)?)),
     }
+}
+
+/// Finds what is wrong with the configured keys.
+pub fn check(section: &KeysSection) -> anyhow::Result<()> {
+    if let Some(key) = &section.token {
+        config::resolve(&key.secret).context("keys.token")?;
+    }
+    section.seal.as_ref().map_or(Ok(()), |key| seal_bytes(key).map(drop))
+}
+
+fn seal_bytes(key: &KeyRef) -> anyhow::Result<[u8; KEY_BYTES]> {
+    let text = config::resolve(&key.secret).context("keys.seal")?;
+    let decoded = || BASE64_STANDARD.decode(&text).ok()?.try_into().ok();
+    hex(&text).or_else(decoded).context("keys.seal: expected 32 bytes as 64 hexadecimal digits or in base64")
+}
+
+/// What tells keys apart that nobody named: tokens of two keys must not look alike.
+fn id_of(key: &[u8]) -> String {
+    let hash = digest::digest(&digest::SHA256, key);
+    hash.as_ref()[..4].iter().fold("k".to_owned(), |id, byte| id + &format!("{byte:02x}"))
 }
 
 /// The key of a data folder: from the environment, else the folder's own, made when it has none yet.
@@ -47,7 +65,7 @@ pub fn of_data_dir(data_dir: &Path) -> anyhow::Result<Keys> {
     let Some(key) = hex(text.trim_end()) else {
         bail!("{}: is not a key; expected 64 hexadecimal digits", path.display());
     };
-    Ok(Keys::new("k1", &key))
+    Ok(Keys::new(&id_of(&key), &key))
 }
 
 /// A key for a run that keeps nothing: from the environment, else random and forgotten.
@@ -59,7 +77,7 @@ pub fn of_the_moment() -> anyhow::Result<Keys> {
 }
 
 fn from_environment() -> Option<Keys> {
-    config::environment(TOKEN_VARIABLE).map(|secret| Keys::new("k1", secret.as_bytes()))
+    config::environment(TOKEN_VARIABLE).map(|secret| Keys::new(&id_of(secret.as_bytes()), secret.as_bytes()))
 }
 
 fn random() -> anyhow::Result<[u8; KEY_BYTES]> {

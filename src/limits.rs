@@ -7,10 +7,14 @@ pub const READ_QUEUE_BATCHES: usize = 4;
 pub const HELD_ROWS_MAX: usize = 65_536;
 /// Event rows of one checkpoint; reached: commit now.
 pub const CHECKPOINT_ROWS_MAX: usize = 262_144;
+/// Bytes of event columns of one checkpoint; reached: commit now.
+pub const CHECKPOINT_BYTES_MAX: usize = 256 << 20;
 /// Alert tellings and rejects of one checkpoint; reached: commit now.
 pub const CHECKPOINT_SIDE_ROWS_MAX: usize = 50_000;
 /// Action steps copied to the lake in one commit; the rest follow in the next.
 pub const ACTION_STEPS_MAX: u32 = 10_000;
+/// Actions that ended longer ago leave the outbox; their steps stay in the lake.
+pub const OUTBOX_KEPT_US: i64 = 30 * 86_400_000_000;
 /// Bytes of a record; longer: a reject `oversized`, with its length.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a configuration, detector or mapping file; larger: refused.

@@ -17,12 +17,13 @@ use tokio::sync::watch;
 use crate::app::{self, Job, Keep};
 use crate::clock;
 use crate::config::{self, Config, SourceSection};
-use crate::ingest::file::FileSource;
+use crate::ingest::file::{self, FileSource};
 use crate::ingest::kafka::{KafkaConfig, KafkaSource};
 use crate::ingest::merged::{Merged, Named};
 use crate::ingest::{Positions, ReadLimits, Source};
 use crate::lake::{self, LakeConfig};
 use crate::pipeline::LedgerConfig;
+use crate::respond::guard::Guard;
 use crate::respond::{Outbox, Secret, SecretRef, Target};
 use crate::store::Store;
 use crate::{keys, rules};
@@ -43,6 +44,8 @@ pub struct Parts {
 pub fn check(config: &Config) -> anyhow::Result<Parts> {
     let rules = rules::load(&config.detectors).context("detectors")?;
     config.respond.check()?;
+    Guard::new(&config.respond.guard, &proxies(config))?;
+    keys::check(&config.keys)?;
     lake::check_storage(&app::lake_uri(config), &app::lake_options(config)).context("lake")?;
     let mut sources = Vec::new();
     let mut kafka = HashMap::new();
@@ -50,11 +53,17 @@ pub fn check(config: &Config) -> anyhow::Result<Parts> {
         let normaliser = normaliser_config(section).with_context(|| format!("sources: {}", section.name))?;
         sources.push(normaliser);
         if let Some(topic) = &section.kafka {
-            let built = topic.build(&config.instance).with_context(|| format!("sources: {}", section.name))?;
+            let built =
+                topic.build(&config.instance, &section.name).with_context(|| format!("sources: {}", section.name))?;
             kafka.insert(section.name.clone(), built);
         }
     }
     app::check_sources(&sources).context("sources")?;
+    for section in &config.sources {
+        for file in section.files.iter().flatten() {
+            file::check(file).with_context(|| format!("sources: {}", section.name))?;
+        }
+    }
     let targets = targets(config)?.len();
     Ok(Parts { rules, sources, targets, kafka })
 }
@@ -132,10 +141,14 @@ pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
 fn outbox(config: &Config, runtime: &Handle) -> anyhow::Result<Arc<Outbox>> {
     let path = config.data_dir.join("state.db");
     let store = runtime.block_on(Store::open(&path)).with_context(|| format!("{}", path.display()))?;
-    let proxies: Vec<String> = config.sources.iter().flat_map(|s| s.trusted_proxies.clone()).collect();
     let seed = clock::now_us().unsigned_abs();
-    let outbox = Outbox::new(store, config.respond.clone(), targets(config)?, &proxies, clock::system(), seed)?;
+    let outbox = Outbox::new(store, config.respond.clone(), targets(config)?, &proxies(config), clock::system(), seed)?;
     Ok(Arc::new(outbox))
+}
+
+/// Those of all sources.
+fn proxies(config: &Config) -> Vec<String> {
+    config.sources.iter().flat_map(|source| source.trusted_proxies.clone()).collect()
 }
 
 fn lake_config(config: &Config) -> LakeConfig {

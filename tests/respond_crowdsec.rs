@@ -19,8 +19,8 @@ const ATTACKER: &str = "203.0.113.7";
 
 fn config(url: &str, extra: &str) -> String {
     format!(
-        "dry_run = false\n{extra}\n[delivery]\nbackoff_first = \"1ms\"\nbackoff_max = \"20ms\"\n\
-         [[targets.crowdsec]]\nname = \"waf\"\nurl = \"{url}\"\nmachine_id = \"{MACHINE}\"\npassword = {{ env = \"LAPI\" }}\n"
+        "dry_run: false\n{extra}\ndelivery: {{ backoff_first: 1ms, backoff_max: 20ms }}\ntargets:\n  crowdsec:\n    \
+         - {{ name: waf, url: \"{url}\", machine_id: {MACHINE}, password: {{ env: LAPI }} }}\n"
     )
 }
 
@@ -138,7 +138,7 @@ async fn a_crash_between_sending_and_recording_does_not_block_twice() {
     let server = lapi.url().trim_start_matches("http://").parse().expect("an address");
     let relay = Relay::start(server, "POST /v1/alerts").await;
     // One attempt, whose answer is lost: what a process leaves behind that dies before it records the answer.
-    let dying = config(&relay.url(), "").replace("[delivery]", "[delivery]\nattempts_max = 1");
+    let dying = config(&relay.url(), "").replace("delivery: {", "delivery: { attempts_max: 1,");
     let path = folder.path().join("state.db");
     let first = outbox(&path, &dying, &[("LAPI", PASSWORD)], wall_clock()).await;
     relay.lose(1);
@@ -160,7 +160,7 @@ async fn a_crash_between_sending_and_recording_does_not_block_twice() {
 async fn an_absent_lapi_is_waited_for_and_the_ban_ends_when_planned() {
     let (mut lapi, folder) = lapi().await;
     lapi.stop();
-    let outbox = over(folder.path(), &lapi.url(), "[guard]\nttl = \"1h\"").await;
+    let outbox = over(folder.path(), &lapi.url(), "guard: { ttl: 1h }").await;
     // Planned ten minutes ago.
     let planned_us = wall_us() - 600_000_000;
     tell(&outbox, &[opening("al-1", ATTACKER, planned_us)], &["block"], planned_us).await;
@@ -173,7 +173,7 @@ async fn an_absent_lapi_is_waited_for_and_the_ban_ends_when_planned() {
     .await
     .expect("CrowdSec starts again");
     drop(outbox);
-    let outbox = over(folder.path(), &lapi.url(), "[guard]\nttl = \"1h\"").await;
+    let outbox = over(folder.path(), &lapi.url(), "guard: { ttl: 1h }").await;
     assert_eq!(outbox.drain(PLENTY).await.expect("drains"), 0);
     let decisions = lapi.decisions(ATTACKER).await;
     let left = go_seconds(decisions[0]["duration"].as_str().expect("a duration"));
@@ -188,7 +188,7 @@ async fn an_ended_block_is_recorded_and_an_overdue_one_is_not_sent() {
         let ahead = Arc::clone(&ahead);
         Arc::new(move || wall_us() + ahead.load(Ordering::SeqCst))
     };
-    let config = config(&lapi.url(), "[guard]\nttl = \"1h\"");
+    let config = config(&lapi.url(), "guard: { ttl: 1h }");
     let outbox = outbox(&folder.path().join("state.db"), &config, &[("LAPI", PASSWORD)], clock).await;
     tell(&outbox, &[opening("al-1", ATTACKER, wall_us())], &["block"], wall_us()).await;
     // Told more than an hour ago and not delivered since.
@@ -214,7 +214,7 @@ async fn a_wrong_password_is_retried_and_never_shown() {
     let (lapi, folder) = lapi().await;
     let path = folder.path().join("state.db");
     let wrong = "wrong-not-a-real-password";
-    let config = config(&lapi.url(), "").replace("[delivery]", "[delivery]\nattempts_max = 2");
+    let config = config(&lapi.url(), "").replace("delivery: {", "delivery: { attempts_max: 2,");
     let outbox = outbox(&path, &config, &[("LAPI", wrong)], wall_clock()).await;
     tell(&outbox, &[opening("al-1", ATTACKER, wall_us())], &["block"], wall_us()).await;
     assert_eq!(outbox.drain(PLENTY).await.expect("drains"), 0);
@@ -228,7 +228,7 @@ async fn a_wrong_password_is_retried_and_never_shown() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guard_rails_hold() {
     let (lapi, folder) = lapi().await;
-    let extra = "[guard]\nnever_block = [\"203.0.113.64/28\"]\nblocks_per_hour = 2";
+    let extra = "guard: { never_block: [203.0.113.64/28], blocks_per_hour: 2 }";
     let outbox = over(folder.path(), &lapi.url(), extra).await;
     let now_us = wall_us();
     let alert = |id: &str, address: &str| opening(id, address, now_us);
@@ -261,7 +261,7 @@ async fn the_guard_rails_hold() {
     assert_eq!(end("al-inside"), "suppressed: 10.1.2.3 is on the never-block list (10.0.0.0/8)");
     assert_eq!(end("al-mapped"), "suppressed: 10.1.2.3 is on the never-block list (10.0.0.0/8)");
     assert_eq!(end("al-dry"), "dry_run: would be sent");
-    assert_eq!(end("al-user"), "suppressed: the entity is a principal, not one IP address");
+    assert_eq!(end("al-user"), "suppressed: not one IP address: the entity is of kind principal");
     assert_eq!(end("al-old"), "suppressed: the alert opened more than 24 h ago");
     // How often a busy LAPI had to be asked is not the point.
     assert!(end("al-1").starts_with("delivered: "), "{}", end("al-1"));

@@ -33,7 +33,7 @@ struct Rig {
 }
 
 impl Rig {
-    /// A receiver, and settings for quick retries; `extra` is added to the `[delivery]` section.
+    /// A receiver, and settings for quick retries; `extra` is added to `delivery`.
     async fn new(extra: &str) -> Rig {
         Rig::with_clock(extra, wall_clock()).await
     }
@@ -46,8 +46,8 @@ impl Rig {
 
     fn config(&self) -> String {
         format!(
-            "dry_run = false\n[delivery]\nbackoff_first = \"1ms\"\nbackoff_max = \"5ms\"\n{}\n\
-             [[targets.webhook]]\nname = \"soar\"\nurl = \"{}\"\nsecrets = [{{ env = \"SOAR\" }}]\nkinds = [\"case\", \"notify\"]\n",
+            "dry_run: false\ndelivery: {{ backoff_first: 1ms, backoff_max: 5ms, {} }}\ntargets:\n  webhook:\n    \
+             - {{ name: soar, url: \"{}\", secrets: [{{ env: SOAR }}], kinds: [case, notify] }}\n",
             self.extra,
             self.receiver.url()
         )
@@ -116,7 +116,7 @@ async fn telling_again_changes_nothing() {
 
 #[tokio::test]
 async fn passing_failures_are_retried_under_the_same_id_with_the_same_bytes() {
-    let rig = Rig::new("breaker_failures = 100").await;
+    let rig = Rig::new("breaker_failures: 100").await;
     rig.receiver.script([
         Reply::status(500),
         Reply::status(503),
@@ -146,7 +146,7 @@ async fn passing_failures_are_retried_under_the_same_id_with_the_same_bytes() {
 
 #[tokio::test]
 async fn retry_after_is_respected_and_capped() {
-    let rig = Rig::new("retry_after_max = \"1500ms\"").await;
+    let rig = Rig::new("retry_after_max: 1500ms").await;
     rig.receiver.script([Reply::retry_after(429, "1"), Reply::retry_after(503, "86400")]);
     let outbox = rig.outbox().await;
     tell(&outbox, &[an_alert()], &["case"], wall_us()).await;
@@ -181,7 +181,7 @@ async fn a_final_refusal_is_parked_at_once_and_can_be_released() {
 
 #[tokio::test]
 async fn attempts_end_and_the_next_of_the_alert_goes_on() {
-    let rig = Rig::new("attempts_max = 3").await;
+    let rig = Rig::new("attempts_max: 3").await;
     rig.receiver.script([Reply::status(500), Reply::status(502), Reply::status(504)]);
     let outbox = rig.outbox().await;
     let open = an_alert();
@@ -197,7 +197,7 @@ async fn attempts_end_and_the_next_of_the_alert_goes_on() {
 
 #[tokio::test]
 async fn a_slow_receiver_times_out_and_the_effect_happens_once() {
-    let rig = Rig::new("timeout = \"100ms\"").await;
+    let rig = Rig::new("timeout: 100ms").await;
     rig.receiver.script([Reply::accept().after(Duration::from_secs(20))]);
     let outbox = rig.outbox().await;
     tell(&outbox, &[an_alert()], &["case"], wall_us()).await;
@@ -215,7 +215,7 @@ async fn the_breaker_opens_lets_one_try_and_closes() {
         let now = Arc::clone(&now);
         Arc::new(move || now.load(Ordering::SeqCst))
     };
-    let rig = Rig::with_clock("breaker_failures = 3\nbreaker_open = \"10m\"\nconcurrency = 1", clock).await;
+    let rig = Rig::with_clock("breaker_failures: 3, breaker_open: 10m, concurrency: 1", clock).await;
     rig.receiver.otherwise(Reply::status(503));
     let outbox = rig.outbox().await;
     let start_us = now.load(Ordering::SeqCst);
@@ -243,7 +243,7 @@ async fn the_breaker_opens_lets_one_try_and_closes() {
 async fn a_dead_target_does_not_hold_up_another() {
     let rig = Rig::new("").await;
     let dead = format!(
-        "{}[[targets.webhook]]\nname = \"dead\"\nurl = \"http://127.0.0.1:9/\"\nsecrets = [{{ env = \"SOAR\" }}]\nkinds = [\"notify\"]\n",
+        "{}    - {{ name: dead, url: \"http://127.0.0.1:9/\", secrets: [{{ env: SOAR }}], kinds: [notify] }}\n",
         rig.config()
     );
     let path = rig.folder.path().join("state.db");
@@ -298,8 +298,7 @@ const CHILD: &str = "GATEWATCH_TEST_TELLING_CHILD";
 #[tokio::test]
 async fn child_that_tells_until_it_is_killed() {
     let Some(path) = std::env::var_os(CHILD) else { return };
-    let config =
-        "[[targets.webhook]]\nname = \"soar\"\nurl = \"http://127.0.0.1:9/\"\nsecrets = [{ env = \"SOAR\" }]\n";
+    let config = "targets: { webhook: [{ name: soar, url: \"http://127.0.0.1:9/\", secrets: [{ env: SOAR }] }] }";
     let outbox = outbox(Path::new(&path), config, &[("SOAR", SECRET)], wall_clock()).await;
     for n in 0.. {
         tell(&outbox, &[opening(&format!("al-{n}"), "203.0.113.7", wall_us())], &["case"], wall_us()).await;
@@ -326,8 +325,7 @@ async fn what_was_told_survives_kill_9() {
         child.kill().expect("killed");
         child.wait().expect("gone");
 
-        let config =
-            "[[targets.webhook]]\nname = \"soar\"\nurl = \"http://127.0.0.1:9/\"\nsecrets = [{ env = \"SOAR\" }]\n";
+        let config = "targets: { webhook: [{ name: soar, url: \"http://127.0.0.1:9/\", secrets: [{ env: SOAR }] }] }";
         let outbox = outbox(&path, config, &[("SOAR", SECRET)], wall_clock()).await;
         let names = step_names(&outbox).await;
         let planned = names.iter().filter(|name| *name == "planned").count();
@@ -343,7 +341,7 @@ async fn a_rotation_is_signed_so_that_either_secret_verifies() {
     for known in [SECRET, NEXT_SECRET] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let receiver = Receiver::start(&[known], wall_clock()).await;
-        let config = "dry_run = false\n[[targets.webhook]]\nname = \"soar\"\nurl = { env = \"URL\" }\nsecrets = [{ env = \"NEW\" }, { env = \"OLD\" }]\n";
+        let config = "dry_run: false\ntargets:\n  webhook:\n    - { name: soar, url: { env: URL }, secrets: [{ env: NEW }, { env: OLD }] }\n";
         let url = receiver.url();
         let secrets = [("URL", url.as_str()), ("NEW", NEXT_SECRET), ("OLD", SECRET)];
         let outbox = outbox(&folder.path().join("state.db"), config, &secrets, wall_clock()).await;
@@ -356,7 +354,7 @@ async fn a_rotation_is_signed_so_that_either_secret_verifies() {
 
 #[tokio::test]
 async fn the_receiver_is_strict() {
-    let rig = Rig::new("attempts_max = 1").await;
+    let rig = Rig::new("attempts_max: 1").await;
     let path = rig.folder.path().join("state.db");
     let outbox = outbox(&path, &rig.config(), &[("SOAR", NEXT_SECRET)], wall_clock()).await;
     let strange = Alert { title: String::new(), ..an_alert() };
@@ -371,7 +369,7 @@ async fn the_receiver_is_strict() {
 async fn dry_run_is_the_default_and_sends_nothing() {
     let rig = Rig::new("").await;
     let path = rig.folder.path().join("state.db");
-    let careful = rig.config().replace("dry_run = false\n", "");
+    let careful = rig.config().replace("dry_run: false\n", "");
     let outbox = outbox(&path, &careful, &[("SOAR", SECRET)], wall_clock()).await;
     tell(&outbox, &[an_alert()], &["case"], wall_us()).await;
     assert_eq!(outbox.drain(PLENTY).await.expect("drains"), 0);
@@ -389,7 +387,7 @@ async fn dry_run_is_the_default_and_sends_nothing() {
 
 #[tokio::test]
 async fn a_full_outbox_says_so() {
-    let rig = Rig::new("pending_max = 2").await;
+    let rig = Rig::new("pending_max: 2").await;
     let outbox = rig.outbox().await;
     let alerts: Vec<Alert> = (0..3).map(|n| opening(&format!("al-{n}"), "203.0.113.7", wall_us())).collect();
     tell(&outbox, &alerts, &["case"], wall_us()).await;
@@ -409,7 +407,7 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn two_loops_share_the_work() {
-    let rig = Rig::new("concurrency = 8").await;
+    let rig = Rig::new("concurrency: 8").await;
     let outbox = rig.outbox().await;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let running = tokio::spawn(Arc::clone(&outbox).run(stopped));
@@ -426,7 +424,7 @@ async fn two_loops_share_the_work() {
 
 #[tokio::test]
 async fn forgetting_keeps_what_still_matters() {
-    let rig = Rig::new("attempts_max = 1").await;
+    let rig = Rig::new("attempts_max: 1").await;
     rig.receiver.script([Reply::accept(), Reply::status(400)]);
     let outbox = rig.outbox().await;
     for id in ["al-done", "al-parked", "al-new"] {
@@ -453,7 +451,7 @@ async fn whatever_happens_each_telling_has_its_effect_once() {
     for seed in 0..12 {
         println!("seed {seed}");
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let rig = Rig::new("attempts_max = 1000\nbreaker_failures = 1000\ntimeout = \"50ms\"").await;
+        let rig = Rig::new("attempts_max: 1000, breaker_failures: 1000, timeout: 50ms").await;
         rig.receiver.script((0..80).map(|_| passing_failure(&mut rng)));
         let opens: Vec<Alert> = (0..8).map(|n| opening(&format!("al-{n}"), "203.0.113.7", wall_us())).collect();
         let mut outbox = rig.outbox().await;

@@ -185,6 +185,7 @@ impl OpenFile {
         let packed_bytes = self.read.load(Ordering::Relaxed);
         self.state = match read {
             Ok(Pause::Full | Pause::Quiet) => State::Reading(lines),
+            Ok(Pause::End) if lines.is_short() => State::Damaged(replaced(&self.path, lines.line())),
             Ok(Pause::End) => {
                 if packed_bytes == 0 {
                     tracing::warn!(file = %self.path.display(), "the file is empty: no records");
@@ -208,12 +209,26 @@ fn damage(path: &Path, line: i64, byte: u64, error: &io::Error) -> IngestError {
     IngestError::File { path: path.display().to_string(), message }
 }
 
+/// The file is shorter than what was read of it before.
+fn replaced(path: &Path, lines: i64) -> IngestError {
+    let message = format!(
+        "it has {lines} lines, fewer than were read of it before: it was rotated or replaced; read the new file as another \
+         source, or with `gatewatch replay`, which knows files by their first line"
+    );
+    IngestError::File { path: path.display().to_string(), message }
+}
+
 fn position(path: &Path, lane: &Lane, positions: &dyn Positions) -> Result<i64, IngestError> {
     let position = positions.next_offset(lane).map_err(|error| {
         let message = format!("cannot look up where to continue: {error:#}");
         IngestError::File { path: path.display().to_string(), message }
     })?;
     Ok(position.unwrap_or(0))
+}
+
+/// Whether the file is there and can be opened.
+pub fn check(path: &Path) -> Result<(), IngestError> {
+    open(path, &Progress::default()).map(drop)
 }
 
 /// Opens a file and unpacks it. Also gives the count of bytes read of it.

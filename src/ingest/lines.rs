@@ -91,6 +91,11 @@ impl<R: Read> Lines<R> {
         self.numbering.next
     }
 
+    /// Whether there are fewer lines so far than are to be read over.
+    pub fn is_short(&self) -> bool {
+        self.numbering.next < self.numbering.from
+    }
+
     pub fn reader_mut(&mut self) -> &mut R {
         &mut self.reader
     }

@@ -60,6 +60,11 @@ pub enum Signal {
 /// Where a lane continues: the next offset to read, when something of it was committed before.
 pub trait Positions: Send + Sync {
     fn next_offset(&self, lane: &Lane) -> anyhow::Result<Option<i64>>;
+
+    /// The same for several lanes, in their order; where looking once serves all, it is worth its own code.
+    fn next_offsets(&self, lanes: &[Lane]) -> anyhow::Result<Vec<Option<i64>>> {
+        lanes.iter().map(|lane| self.next_offset(lane)).collect()
+    }
 }
 
 /// A source of records. One thread owns it and calls it.

@@ -364,13 +364,18 @@ impl Lake {
     }
 }
 
-/// Where a lane stands in the lake, for a reader that has no writer at hand. None when nothing of it was ever committed.
-pub async fn stored_position(config: &LakeConfig, lane: &Lane) -> Result<Option<i64>, LakeError> {
+/// Where lanes stand in the lake, for a reader that has no writer at hand. None when nothing of one was ever committed.
+pub async fn stored_positions(config: &LakeConfig, lanes: &[Lane]) -> Result<Vec<Option<i64>>, LakeError> {
     let place = place(config, &root_url(&config.uri)?, Table::Events);
     if !place.exists().await? {
-        return Ok(None);
+        return Ok(vec![None; lanes.len()]);
     }
-    TableLog::open(place).await?.marker(&lane_id(lane)).await
+    let mut log = TableLog::open(place).await?;
+    let mut positions = Vec::with_capacity(lanes.len());
+    for lane in lanes {
+        positions.push(log.marker(&lane_id(lane)).await?);
+    }
+    Ok(positions)
 }
 
 fn lane_id(lane: &Lane) -> String {
@@ -387,7 +392,7 @@ fn state_id(instance: &str) -> String {
 
 /// An instance name is part of file names and markers. At least one letter, because `gatewatch/instance/7` could also be
 /// partition 7 of a source called `instance`.
-fn check_instance(instance: &str) -> Result<(), LakeError> {
+pub fn check_instance(instance: &str) -> Result<(), LakeError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let fits = !instance.is_empty() && instance.len() <= INSTANCE_BYTES_MAX && !instance.starts_with('.');
     if fits && instance.chars().all(plain) && instance.chars().any(|c| c.is_ascii_alphabetic()) {

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use super::PipelineError;
 use super::reader::ReadBatch;
 use crate::clock::{Clock, Stopwatch};
-use crate::lake::{ActionRow, Checkpoint, Lake, Maintenance};
+use crate::lake::{ActionRow, Checkpoint, Lake, Maintenance, TableReport};
 use crate::limits;
 use crate::respond::{Outbox, Step};
 
@@ -51,6 +51,7 @@ pub struct Ledger {
 struct Pending {
     events: Vec<RecordBatch>,
     rows: usize,
+    bytes: usize,
     positions: BTreeMap<Lane, i64>,
     alerts: Vec<Alert>,
     rejects: Vec<Reject>,
@@ -74,6 +75,7 @@ impl Ledger {
     /// Notes a batch: its events (with `late` decided), its rejects, its position.
     pub fn note(&mut self, batch: &mut ReadBatch, events: RecordBatch) {
         self.pending.rows += events.num_rows();
+        self.pending.bytes += events.get_array_memory_size();
         if events.num_rows() > 0 {
             self.pending.events.push(events);
         }
@@ -88,8 +90,10 @@ impl Ledger {
     /// Whether it is time to commit, by rows or by age.
     pub fn due(&self) -> bool {
         let side = self.pending.alerts.len() + self.pending.rejects.len();
-        let full = self.pending.rows >= self.config.rows || side >= limits::CHECKPOINT_SIDE_ROWS_MAX;
-        full || (self.something_pending() && self.since_commit.elapsed() >= self.config.every)
+        let large = side >= limits::CHECKPOINT_SIDE_ROWS_MAX || self.pending.bytes >= limits::CHECKPOINT_BYTES_MAX;
+        large
+            || self.pending.rows >= self.config.rows
+            || (self.something_pending() && self.since_commit.elapsed() >= self.config.every)
     }
 
     fn something_pending(&self) -> bool {
@@ -146,12 +150,18 @@ impl Ledger {
         }
     }
 
-    /// Takes over lanes that another copy may have moved: their positions in the lake count from now on.
-    pub fn adopt(&mut self, lanes: &[Lane]) -> Result<(), PipelineError> {
+    /// Whether rows of the lane wait for the next checkpoint.
+    pub fn holds(&self, lane: &Lane) -> bool {
+        self.pending.positions.contains_key(lane)
+    }
+
+    /// Takes over a lane that another copy may have moved: its position in the lake, which is returned, counts from now
+    /// on.
+    pub fn adopt(&mut self, lane: &Lane) -> Result<Option<i64>, PipelineError> {
         self.settle()?;
         let lake = self.lake.as_mut().expect("settle brought the lake back");
-        self.runtime.block_on(lake.refresh_positions(lanes))?;
-        Ok(())
+        let positions = self.runtime.block_on(lake.refresh_positions(std::slice::from_ref(lane)))?;
+        Ok(positions.into_iter().find_map(|(_, position)| position))
     }
 }
 
@@ -169,14 +179,24 @@ async fn land(
         write_steps(lake, outbox).await?;
     }
     if let Some(policy) = maintain {
+        if let Some(outbox) = outbox {
+            outbox.forget(now_us - limits::OUTBOX_KEPT_US, lake.actions_marker().unwrap_or(0)).await?;
+        }
         let today = chrono::DateTime::from_timestamp_micros(now_us).unwrap_or_default().date_naive();
         // Upkeep that fails costs space, not data: it is told and tried again next time.
         match lake.maintain(&policy, today).await {
-            Ok(report) => tracing::info!(?report, "lake maintained"),
+            Ok(report) => report.tables.iter().for_each(tell_upkeep),
             Err(error) => tracing::warn!(%error, "lake maintenance failed; it is tried again later"),
         }
     }
     Ok(())
+}
+
+fn tell_upkeep(done: &TableReport) {
+    if (done.expired, done.merged, done.vacuumed) != (0, 0, 0) {
+        let TableReport { table, expired, merged, written, vacuumed } = *done;
+        tracing::info!(table, expired, merged, written, vacuumed, "upkeep: files of a table");
+    }
 }
 
 /// Copies the actions' steps into the lake, each once: the table's marker says how far it has come.

@@ -1,20 +1,25 @@
 //! The step loop: batches of events go into the engine, its alerts go out at once, and the ledger commits.
 //!
+//! Lanes that are taken up begin where the lake says. What was read of a lane that was lost meanwhile is committed before it
+//! is taken up again, so that a copy which moved it fences us, and what the reader reads a second time is left out.
+//!
 //! Promises: one thread owns the engine and the ledger, so the order of everything that matters is the order of this
 //! loop. Lanes too far ahead of the others are paused, so what the merge holds back stays bounded.
 //! Never: opens a record, decides what an alert is, talks to a target.
 
 mod ledger;
 mod reader;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use arrow::array::AsArray;
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::array::{AsArray, BooleanArray};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use detectors::{Engine, EngineError};
 use schemas::alert::State;
 use schemas::{Alert, Lane};
@@ -22,6 +27,7 @@ use schemas::{Alert, Lane};
 pub use ledger::{Ledger, LedgerConfig, write_steps};
 pub use reader::{Controls, Read, ReadBatch, Reader, UnknownField};
 
+use crate::clock::Stopwatch;
 use crate::ingest::IngestError;
 use crate::lake::LakeError;
 use crate::limits;
@@ -76,18 +82,30 @@ pub struct Pipeline<'a> {
 }
 
 /// Which lanes are ours, and which of them are read to their end.
-#[derive(Default)]
 pub struct Lanes {
-    /// Open in the snapshot, not yet opened by the source.
+    /// Open in the snapshot, not yet opened by their source.
     restored: BTreeSet<Lane>,
+    since_start: Stopwatch,
     open: BTreeSet<Lane>,
     at_end: BTreeSet<Lane>,
     announced: bool,
+    /// Where lanes were taken up, until a batch of them lies wholly behind that.
+    begins: BTreeMap<Lane, i64>,
+    /// Some lanes are kept waiting for the one that is furthest behind.
+    paused: bool,
 }
 
 impl Lanes {
     pub fn of(engine: &Engine) -> Lanes {
-        Lanes { restored: engine.lanes().into_iter().collect(), ..Lanes::default() }
+        Lanes {
+            restored: engine.lanes().into_iter().collect(),
+            since_start: Stopwatch::start(),
+            open: BTreeSet::new(),
+            at_end: BTreeSet::new(),
+            announced: false,
+            begins: BTreeMap::new(),
+            paused: false,
+        }
     }
 
     fn gone(&mut self, lane: &Lane) {
@@ -106,6 +124,17 @@ impl Lanes {
 
 /// How long the loop waits for the reader before it looks at the time and at `stop`.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// How long detection waits for a source that had lanes before the restart and has not opened any yet.
+const RESTORED_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Stops the reader however the loop ends, also by a panic: nobody would be left to listen to it.
+struct StopReader<'a>(&'a Controls);
+
+impl Drop for StopReader<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
 
 impl Pipeline<'_> {
     /// Runs until the source is finished or `stop` is set, then commits what is open.
@@ -114,8 +143,9 @@ impl Pipeline<'_> {
         let (sender, reads) = sync_channel(limits::READ_QUEUE_BATCHES);
         std::thread::scope(|scope| {
             let reading = scope.spawn(move || reader.run(&sender));
+            let stop = StopReader(&controls);
             let result = self.step_all(&reads, &controls);
-            controls.stop();
+            drop(stop);
             // Unblocks a reader that waits for room in the queue.
             drop(reads);
             let unknown = reading.join().map_err(|_| PipelineError::ReaderGone)?;
@@ -131,6 +161,7 @@ impl Pipeline<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(PipelineError::ReaderGone),
             }
+            self.stop_waiting_for_restored();
             let alerts = self.engine.advance()?;
             self.tell(&alerts)?;
             self.balance(controls);
@@ -153,19 +184,17 @@ impl Pipeline<'_> {
     fn step(&mut self, read: Read, controls: &Controls) -> Result<bool, PipelineError> {
         match read {
             Read::Opened(lane) => {
-                if let Some(ledger) = &mut self.ledger {
-                    ledger.adopt(std::slice::from_ref(&lane))?;
-                }
+                self.adopt(&lane, controls)?;
                 self.engine.open(&lane, (self.lateness_us)(&lane));
                 self.lanes.restored.remove(&lane);
                 self.lanes.open.insert(lane);
             }
             Read::Batch(batch) => {
-                self.close_what_is_not_ours();
+                self.close_what_is_not_ours(&batch.lane);
                 self.take(batch)?;
             }
             Read::CaughtUp(lane) => {
-                self.close_what_is_not_ours();
+                self.close_what_is_not_ours(&lane);
                 self.engine.idle(&lane);
                 self.lanes.at_end.insert(lane);
             }
@@ -175,21 +204,62 @@ impl Pipeline<'_> {
             }
             Read::Revoking(lanes) => self.let_go(lanes, controls)?,
             Read::Finished => return Ok(true),
-            Read::Failed(error) => return Err(error.into()),
+            Read::Failed(error) => {
+                let alerts = self.engine.advance()?;
+                self.tell(&alerts)?;
+                self.commit(controls)?;
+                self.settle(controls)?;
+                return Err(error.into());
+            }
         }
         Ok(false)
     }
 
-    /// A source opens its lanes before it reads any. Lanes of the snapshot that it did not open are another copy's by now
-    /// (or their file is not read any more); nothing shall wait for them.
-    fn close_what_is_not_ours(&mut self) {
+    fn adopt(&mut self, lane: &Lane, controls: &Controls) -> Result<(), PipelineError> {
+        if self.ledger.as_ref().is_some_and(|ledger| ledger.holds(lane)) {
+            self.commit(controls)?;
+            self.settle(controls)?;
+        }
+        let Some(ledger) = &mut self.ledger else { return Ok(()) };
+        if let Some(position) = ledger.adopt(lane)? {
+            self.lanes.begins.insert(lane.clone(), position);
+        }
+        Ok(())
+    }
+
+    /// A source opens its lanes before it reads any. Its lanes of the snapshot that it did not open are another copy's by
+    /// now (or their file is not read any more); nothing shall wait for them.
+    fn close_what_is_not_ours(&mut self, read: &Lane) {
+        let engine = &mut self.engine;
+        self.lanes.restored.retain(|lane| {
+            let stays = lane.source != read.source;
+            if !stays {
+                engine.close(lane);
+            }
+            stays
+        });
+    }
+
+    /// A source that was taken out of the configuration, or cannot be reached, does not hold the others back for ever.
+    fn stop_waiting_for_restored(&mut self) {
+        if self.lanes.restored.is_empty() || self.lanes.since_start.elapsed() < RESTORED_PATIENCE {
+            return;
+        }
         for lane in std::mem::take(&mut self.lanes.restored) {
+            tracing::warn!(%lane, "was read before the restart and is not now: detection goes on without it");
             self.engine.close(&lane);
         }
     }
 
     fn take(&mut self, mut batch: ReadBatch) -> Result<(), PipelineError> {
         self.lanes.at_end.remove(&batch.lane);
+        if let Some(begin) = self.lanes.begins.get(&batch.lane).copied() {
+            if batch.next_offset <= begin {
+                return Ok(());
+            }
+            self.lanes.begins.remove(&batch.lane);
+            batch.leave_out_before(begin).map_err(EngineError::from)?;
+        }
         let totals = &mut self.totals;
         totals.records += batch.records;
         totals.bytes += batch.bytes;
@@ -235,16 +305,20 @@ impl Pipeline<'_> {
         Ok(())
     }
 
-    /// Pauses every lane but the one the others wait for while too many rows are held back.
+    /// Pauses every lane but the one the others wait for while too many rows are held back, until half of them are folded.
     fn balance(&mut self, controls: &Controls) {
         let held = self.engine.held_rows();
         if held > limits::HELD_ROWS_MAX {
-            let laggard = self.engine.laggard();
-            let ahead: BTreeSet<Lane> =
-                self.engine.lanes().into_iter().filter(|lane| Some(lane) != laggard.as_ref()).collect();
-            controls.pause(ahead);
-        } else if held < limits::HELD_ROWS_MAX / 2 {
+            self.lanes.paused = true;
+        } else if held < limits::HELD_ROWS_MAX / 2 && self.lanes.paused {
+            self.lanes.paused = false;
             controls.pause([]);
+        }
+        if self.lanes.paused {
+            // Anew each time: another lane may be the one furthest behind by now, and must not stay paused.
+            let laggard = self.engine.laggard();
+            let ahead = self.engine.lanes().into_iter().filter(|lane| Some(lane) != laggard.as_ref());
+            controls.pause(ahead);
         }
     }
 
@@ -281,5 +355,19 @@ impl Totals {
         let (first, last) = (arrow::compute::min(times), arrow::compute::max(times));
         self.first_event_us = [self.first_event_us, first].into_iter().flatten().min();
         self.last_event_us = [self.last_event_us, last].into_iter().flatten().max();
+    }
+}
+
+impl ReadBatch {
+    /// Leaves out what lies below `begin`: it is in the lake already.
+    fn leave_out_before(&mut self, begin: i64) -> Result<(), arrow::error::ArrowError> {
+        self.rejects.retain(|reject| reject.offset >= begin);
+        let Some(offsets) = self.events.column_by_name("offset") else { return Ok(()) };
+        let offsets = offsets.as_primitive::<Int64Type>();
+        let wanted: BooleanArray = offsets.values().iter().map(|offset| Some(*offset >= begin)).collect();
+        if wanted.true_count() < wanted.len() {
+            self.events = arrow::compute::filter_record_batch(&self.events, &wanted)?;
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! The circuit breaker of one target: after enough failures in a row nothing is sent for a while, then one delivery tries.
 //!
+//! A target that names a time (Retry-After) is left alone until then, by all actions, from its first such answer.
+//!
 //! Promises: pure state, driven by the caller's clock. While open nothing passes; while half-open one delivery passes and
 //! its result decides. A delivery that was given up in between frees its place.
 //! Never: drops anything; what may not pass waits in the outbox and costs no attempt.
@@ -35,6 +37,10 @@ pub struct Breaker {
     state: State,
     failures_max: u32,
     open_us: i64,
+    /// The target asked to be left alone until then.
+    not_before_us: i64,
+    /// For no longer than this, whatever it asks.
+    asked_us_max: i64,
 }
 
 /// Whether a delivery may start.
@@ -48,14 +54,19 @@ pub enum Pass {
 }
 
 impl Breaker {
-    pub fn new(failures_max: u32, open_us: i64) -> Breaker {
-        Breaker { state: State::Closed { failures: 0 }, failures_max, open_us }
+    pub fn new(failures_max: u32, open_us: i64, asked_us_max: i64) -> Breaker {
+        Breaker { state: State::Closed { failures: 0 }, failures_max, open_us, not_before_us: i64::MIN, asked_us_max }
     }
 
     /// Ask to start a delivery. After `Yes`, exactly one of `succeeded`, `failed` and `abandoned` must follow.
     pub fn pass(&mut self, now_us: i64) -> Pass {
+        // A time further ahead than it was ever set means that the clock was set back since.
+        let lies_ahead = |until_us: i64, most_us: i64| now_us < until_us && until_us.saturating_sub(now_us) <= most_us;
+        if lies_ahead(self.not_before_us, self.asked_us_max) {
+            return Pass::NotBefore(self.not_before_us);
+        }
         if let State::Open { until_us } = self.state {
-            if now_us < until_us {
+            if lies_ahead(until_us, self.open_us) {
                 return Pass::NotBefore(until_us);
             }
             self.state = State::HalfOpen { trying: false };
@@ -75,8 +86,11 @@ impl Breaker {
         self.state = State::Closed { failures: 0 };
     }
 
-    /// The target did not answer, or said that it cannot take anything now.
-    pub fn failed(&mut self, now_us: i64) {
+    /// The target did not answer, or said that it cannot take anything now; `after_us`: for how long.
+    pub fn failed(&mut self, now_us: i64, after_us: Option<i64>) {
+        if let Some(after_us) = after_us {
+            self.not_before_us = self.not_before_us.max(now_us.saturating_add(after_us.min(self.asked_us_max)));
+        }
         let failures = match self.state {
             State::Closed { failures } => failures.saturating_add(1),
             State::HalfOpen { .. } => self.failures_max,
@@ -111,10 +125,10 @@ mod tests {
     use super::*;
 
     fn opened() -> Breaker {
-        let mut breaker = Breaker::new(3, 100);
+        let mut breaker = Breaker::new(3, 100, 1_000);
         for now in [0, 1, 2] {
             assert_eq!(breaker.pass(now), Pass::Yes);
-            breaker.failed(now);
+            breaker.failed(now, None);
         }
         assert_eq!(breaker.position(), Position::Open);
         breaker
@@ -122,10 +136,10 @@ mod tests {
 
     #[test]
     fn opens_after_failures_in_a_row_only() {
-        let mut breaker = Breaker::new(3, 100);
+        let mut breaker = Breaker::new(3, 100, 1_000);
         for _ in 0..10 {
-            breaker.failed(0);
-            breaker.failed(0);
+            breaker.failed(0, None);
+            breaker.failed(0, None);
             breaker.succeeded();
         }
         assert_eq!(breaker.position(), Position::Closed);
@@ -139,7 +153,7 @@ mod tests {
         assert_eq!(breaker.pass(102), Pass::Yes);
         assert_eq!(breaker.position(), Position::HalfOpen);
         assert_eq!(breaker.pass(103), Pass::Wait);
-        breaker.failed(110);
+        breaker.failed(110, None);
         assert_eq!(breaker.pass(209), Pass::NotBefore(210));
         assert_eq!(breaker.pass(210), Pass::Yes);
         breaker.succeeded();
@@ -157,7 +171,29 @@ mod tests {
     #[test]
     fn late_failures_do_not_prolong_the_opening() {
         let mut breaker = opened();
-        breaker.failed(90);
+        breaker.failed(90, None);
         assert_eq!(breaker.pass(102), Pass::Yes);
+    }
+
+    #[test]
+    fn a_target_that_names_a_time_is_left_alone_until_then() {
+        let mut breaker = Breaker::new(3, 100, 1_000);
+        breaker.failed(0, Some(600));
+        assert_eq!(breaker.pass(599), Pass::NotBefore(600));
+        breaker.failed(10, Some(100));
+        assert_eq!(breaker.pass(599), Pass::NotBefore(600), "a shorter one does not shorten it");
+        assert_eq!(breaker.pass(600), Pass::Yes);
+        breaker.succeeded();
+        breaker.failed(600, Some(9_999));
+        assert_eq!(breaker.pass(1_599), Pass::NotBefore(1_600), "within the configured bound");
+        assert_eq!(breaker.pass(1_600), Pass::Yes);
+        assert_eq!(breaker.position(), Position::Closed, "it answered; nothing broke");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_hold_it_open() {
+        let mut breaker = Breaker::new(1, 100, 1_000);
+        breaker.failed(1_000_000, None);
+        assert_eq!(breaker.pass(5), Pass::Yes);
     }
 }

@@ -183,7 +183,7 @@ impl DeliveryConfig {
     }
 }
 
-/// Where a secret is to be found: `{ env = "NAME" }` or `{ file = "PATH" }`.
+/// Where a secret is to be found: `{ env: NAME }` or `{ file: PATH }`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretRef {
@@ -226,7 +226,7 @@ pub type Resolve<'a> = &'a dyn Fn(&SecretRef) -> Result<Secret, String>;
 
 /// The address of a target: written out, or a secret where the address itself is the credential.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "expected an address in quotes, or { env = \"NAME\" } or { file = \"PATH\" }")]
+#[serde(untagged, expecting = "expected an address, or {env: NAME} or {file: PATH}")]
 pub enum Address {
     Plain(String),
     Hidden(SecretRef),
@@ -280,12 +280,12 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<RespondConfig, String> {
-        toml::from_str::<RespondConfig>(text).map_err(|error| error.to_string())
+        serde_saphyr::from_str::<RespondConfig>(text).map_err(|error| error.to_string())
     }
 
     #[test]
     fn the_defaults_are_careful_and_valid() {
-        let config = parse("").expect("an empty section is valid");
+        let config = parse("{}").expect("an empty section is valid");
         assert!(config.dry_run);
         assert_eq!(config.tell, [Telling::Open, Telling::Closed]);
         assert_eq!(config.guard.ttl, Duration::from_secs(14_400));
@@ -296,28 +296,28 @@ mod tests {
     fn a_whole_section_is_read() {
         let config = parse(
             r#"
-            dry_run = false
-            [guard]
-            never_block = ["203.0.113.0/28"]
-            ttl = "30m"
-            [delivery]
-            timeout = "250ms"
-            [[targets.webhook]]
-            name = "soar"
-            url = "https://soar.example.com/hooks/gatewatch"
-            secrets = [{ env = "SOAR_SECRET" }, { file = "/run/secrets/soar-old" }]
-            kinds = ["case"]
-            [[targets.webhook]]
-            name = "chat"
-            url = { env = "CHAT_URL" }
-            dry_run = true
-            secrets = [{ env = "CHAT_SECRET" }]
-            [[targets.crowdsec]]
-            name = "waf"
-            url = "http://127.0.0.1:8080"
-            machine_id = "gatewatch"
-            password = { file = "/run/secrets/crowdsec" }
-            "#,
+dry_run: false
+guard:
+  never_block: [203.0.113.0/28]
+  ttl: 30m
+delivery:
+  timeout: 250ms
+targets:
+  webhook:
+    - name: soar
+      url: https://soar.example.com/hooks/gatewatch
+      secrets: [{ env: SOAR_SECRET }, { file: /run/secrets/soar-old }]
+      kinds: [case]
+    - name: chat
+      url: { env: CHAT_URL }
+      dry_run: true
+      secrets: [{ env: CHAT_SECRET }]
+  crowdsec:
+    - name: waf
+      url: http://127.0.0.1:8080
+      machine_id: gatewatch
+      password: { file: /run/secrets/crowdsec }
+"#,
         )
         .expect("a valid section");
         config.check().expect("passes");
@@ -330,19 +330,19 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused_with_what_was_expected() {
         for (text, expected) in [
-            ("dryrun = false", "unknown field `dryrun`"),
-            ("[guard]\nttl = \"4 hours\"", "expected a whole number with a unit"),
-            ("[delivery]\nretries = 3", "unknown field `retries`"),
-            ("[[targets.webhook]]\nname = \"x\"\nurl = \"https://a.example\"\nsecrets = [\"abc\"]", "secrets"),
-            ("[[targets.pager]]\nname = \"x\"", "unknown field `pager`"),
+            ("dryrun: false", "unknown field `dryrun`"),
+            ("guard: { ttl: 4 hours }", "expected a whole number with a unit"),
+            ("delivery: { retries: 3 }", "unknown field `retries`"),
+            ("targets: { webhook: [{ name: x, url: \"https://a.example\", secrets: [abc] }] }", "secrets"),
+            ("targets: { pager: [{ name: x }] }", "unknown field `pager`"),
         ] {
             let error = parse(text).expect_err(text);
             assert!(error.contains(expected), "{text}: {error}");
         }
         for (text, at) in [
-            ("[guard]\nttl = \"30d\"", "guard.ttl"),
-            ("[delivery]\nattempts_max = 0", "delivery.attempts_max"),
-            ("[delivery]\nbackoff_first = \"2h\"", "delivery.backoff_first"),
+            ("guard: { ttl: 30d }", "guard.ttl"),
+            ("delivery: { attempts_max: 0 }", "delivery.attempts_max"),
+            ("delivery: { backoff_first: 2h }", "delivery.backoff_first"),
         ] {
             assert_eq!(parse(text).expect(text).check().expect_err(text).at, at);
         }

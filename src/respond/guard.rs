@@ -63,7 +63,9 @@ impl Guard {
     pub fn new(config: &GuardConfig, trusted_proxies: &[String]) -> Result<Guard, ConfigError> {
         let special = SPECIAL.iter().map(|text| (*text, "guard"));
         let configured = config.never_block.iter().map(|text| (text.as_str(), "guard.never_block"));
-        let proxies = trusted_proxies.iter().map(|text| (text.as_str(), "guard (trusted proxies)"));
+        // A proxy on a Unix socket has no address.
+        let proxies = trusted_proxies.iter().filter(|text| *text != "unix:");
+        let proxies = proxies.map(|text| (text.as_str(), "guard (trusted proxies)"));
         let never = special.chain(configured).chain(proxies).map(|(text, at)| {
             let problem = || format!("`{text}` is neither an address nor a network such as 203.0.113.0/24");
             Network::parse(text).ok_or_else(|| ConfigError::new(at, problem()))
@@ -86,7 +88,7 @@ impl Guard {
 
     fn may_block(&self, action: &Action, around: &Circumstances) -> Result<(), String> {
         let Some(address) = address_of(action) else {
-            return Err(format!("the entity is a {}, not one IP address", action.entity_kind));
+            return Err(format!("not one IP address: the entity is of kind {}", action.entity_kind));
         };
         if let Some(network) = self.never.iter().find(|network| network.contains(address)) {
             return Err(format!("{address} is on the never-block list ({})", network.text));
@@ -117,9 +119,11 @@ pub fn already_blocked(action: &Action, until_us: Option<i64>, now_us: i64) -> O
     (left_us > wanted_us / 2).then(|| format!("the address is blocked already, for {} s more", left_us / 1_000_000))
 }
 
-/// The address to block, in its plain form (`::ffff:203.0.113.7` is 203.0.113.7), where the entity is one address.
+/// The address to block, in its plain form (`::ffff:203.0.113.7` is 203.0.113.7), where the entity is a client address. Not
+/// where a principal or a path happens to read like one: those an attacker chooses.
 pub fn address_of(action: &Action) -> Option<IpAddr> {
-    action.entity_value.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+    let is_client = action.entity_kind == "client_ip";
+    is_client.then(|| action.entity_value.parse::<IpAddr>().ok())?.map(|address| address.to_canonical())
 }
 
 /// A network of either family; IPv4 lives at `::ffff:0:0/96`, so one comparison serves both.

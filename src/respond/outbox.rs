@@ -92,11 +92,11 @@ impl Outbox {
         };
         let routes = targets.iter().map(route).collect();
         let delivery = config.delivery.clone();
-        let open_us = micros(delivery.breaker_open);
+        let (open_us, asked_us_max) = (micros(delivery.breaker_open), micros(delivery.retry_after_max));
         let lane = |target| {
             Arc::new(Lane {
                 target,
-                breaker: Mutex::new(Breaker::new(delivery.breaker_failures, open_us)),
+                breaker: Mutex::new(Breaker::new(delivery.breaker_failures, open_us, asked_us_max)),
                 in_flight: Mutex::new(HashSet::new()),
                 permits: Arc::new(Semaphore::new(delivery.concurrency)),
                 wake: Notify::new(),
@@ -225,6 +225,15 @@ impl Outbox {
         let change = Change { from: State::Delivered, to, next_attempt_us: entry.next_attempt_us, remote_ref: None };
         self.queue.settle(&entry, (self.clock)(), &change, &[step.answered(answer)]).await?;
         problem.map_or(Ok(()), |reason| Err(RevertError::Refused { target: target.clone(), reason }))
+    }
+
+    pub(super) fn longest_wait_us(&self) -> i64 {
+        micros(self.delivery.backoff_max.max(self.delivery.retry_after_max) + self.delivery.backoff_first)
+    }
+
+    /// Number steps above `seq`: the lake has steps up to there, of a state store that is gone.
+    pub async fn continue_after(&self, seq: i64) -> Result<(), StoreError> {
+        self.queue.continue_after(seq).await
     }
 
     pub(super) fn wait_us(&self, attempt: u32, after: Option<Duration>) -> i64 {

@@ -267,6 +267,17 @@ impl Queue {
         rows.iter().map(step).collect()
     }
 
+    /// The next step gets a number above `seq`, and above all there were.
+    pub async fn continue_after(&self, seq: i64) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let raise = "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'action_steps'";
+        if sqlx::query(raise).bind(seq).execute(&mut *tx).await?.rows_affected() == 0 {
+            let first = "INSERT INTO sqlite_sequence (name, seq) VALUES ('action_steps', ?)";
+            sqlx::query(first).bind(seq).execute(&mut *tx).await?;
+        }
+        Queue::commit(tx).await
+    }
+
     /// Delete ended actions from before that time and steps up to that number. What is forgotten would be done again if
     /// its alert were told again, so the time must lie before anything that can still be replayed.
     pub async fn forget(&self, before_us: i64, steps_through: i64) -> Result<u64, StoreError> {

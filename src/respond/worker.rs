@@ -13,10 +13,10 @@ use futures::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 
-use super::action::{Action, Kind, State, StepKind};
+use super::action::{Action, Kind, State, StepKind, scrub};
 use super::breaker::{Pass, Position};
 use super::guard::already_blocked;
-use super::outbox::{Lane, Outbox, count_step, locked};
+use super::outbox::{Lane, Outbox, count_step, locked, micros};
 use super::queue::{Change, Entry, NewStep};
 use super::target::{Attempt, Delivery};
 use crate::store::StoreError;
@@ -117,7 +117,9 @@ impl Outbox {
         let heads = self.queue.heads(lane.target.name(), busy + self.delivery.concurrency + 1).await?;
         let mut claims = Vec::new();
         for entry in heads {
-            if entry.next_attempt_us > now_us {
+            // Further ahead than any wait is: the clock was set back since.
+            let ahead_us = entry.next_attempt_us.saturating_sub(now_us);
+            if ahead_us > 0 && ahead_us <= self.longest_wait_us() {
                 next_us = next_us.min(entry.next_attempt_us);
                 break;
             }
@@ -173,7 +175,7 @@ impl Outbox {
             answer: String::new(),
         });
         let done_us = (self.clock)();
-        claim.report(!matches!(outcome, Delivery::Retry { .. }), done_us);
+        claim.report(&outcome, done_us);
         let (change, steps) = self.conclude(&entry.action, number, outcome, done_us);
         self.settle(entry, done_us, change, &steps).await
     }
@@ -275,21 +277,26 @@ impl Claim {
         Taken::Yes(Box::new(Claim { lane: Arc::clone(lane), entry, reported: AtomicBool::new(false), _permit: permit }))
     }
 
-    /// Tell the breaker whether the target answered.
-    fn report(&self, answered: bool, now_us: i64) {
+    /// Tell the breaker what the target answered, if it did.
+    fn report(&self, outcome: &Delivery, now_us: i64) {
         self.reported.store(true, Ordering::Relaxed);
         let mut breaker = locked(&self.lane.breaker);
         let before = breaker.position();
-        if answered {
-            breaker.succeeded()
-        } else {
-            breaker.failed(now_us)
-        }
+        let reason = match outcome {
+            Delivery::Retry { after, reason, .. } => {
+                breaker.failed(now_us, after.map(micros));
+                scrub(reason)
+            }
+            Delivery::Delivered { .. } | Delivery::Failed { .. } => {
+                breaker.succeeded();
+                "it answers".to_owned()
+            }
+        };
         let after = breaker.position();
         drop(breaker);
         let target = self.lane.target.name();
         if after != before {
-            tracing::warn!(target, from = before.name(), to = after.name(), "the breaker moved");
+            tracing::warn!(target, from = before.name(), to = after.name(), reason, "the breaker moved");
         }
         let level = match after {
             Position::Closed => 0.0,

@@ -44,9 +44,9 @@ pub fn closing(open: &Alert) -> Alert {
 }
 
 /// An outbox over the state store at `path`, as a service would build it from this configuration.
-pub async fn outbox(path: &Path, toml: &str, secrets: &[(&str, &str)], clock: Clock) -> Arc<Outbox> {
+pub async fn outbox(path: &Path, yaml: &str, secrets: &[(&str, &str)], clock: Clock) -> Arc<Outbox> {
     super::install_crypto();
-    let config: RespondConfig = toml::from_str(toml).expect("a valid configuration");
+    let config: RespondConfig = serde_saphyr::from_str(yaml).expect("a valid configuration");
     let secrets: HashMap<String, String> =
         secrets.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let resolve = |reference: &SecretRef| match reference {

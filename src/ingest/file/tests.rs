@@ -108,12 +108,16 @@ fn a_giant_line_is_cut_and_those_around_it_are_whole() {
 }
 
 #[test]
-fn batches_end_at_four_mebibytes_of_kept_bytes() {
+fn batches_end_at_a_mebibyte_of_kept_bytes() {
     let (_folder, paths) = files(&[&[[b'x'; 1023].as_slice(), b"\n"].concat().repeat(10_000)]);
     let told = all(&mut source(&paths, ReadLimits::default(), nothing()));
-    let full = (4 << 20) / 1023 + 1;
+    let full = (1 << 20) / 1023 + 1;
     let batch = |n: usize, next: usize| Records(0, n, 1023 * n as u64, next as i64);
-    assert_eq!(told, [Opened(0), batch(full, full), batch(full, 2 * full), batch(10_000 - 2 * full, 10_000), Ended(0)]);
+    let whole = 10_000 / full;
+    let mut expected = vec![Opened(0)];
+    expected.extend((1..=whole).map(|n| batch(full, n * full)));
+    expected.extend([batch(10_000 - whole * full, 10_000), Ended(0)]);
+    assert_eq!(told, expected);
 }
 
 #[test]
@@ -206,4 +210,12 @@ fn an_identity_follows_the_name_and_the_first_line() {
     std::os::unix::fs::symlink(&paths[0], &link).expect("linked");
     assert_eq!(identity(&paths[0]).expect("readable"), identity(&link).expect("readable"));
     assert!(identity(folder.path()).is_err());
+}
+
+#[test]
+fn a_file_that_became_shorter_is_another_one_and_says_so() {
+    let said = read(&[b"a\nb\nc\n"], stored(&[("web", 0, 5)]));
+    let Some(Failed(error)) = said.iter().find(|told| matches!(told, Failed(_))) else { panic!("{said:?}") };
+    assert!(error.contains("it has 3 lines, fewer than were read of it before"), "{error}");
+    assert_eq!(read(&[b"a\nb\nc\n"], stored(&[("web", 0, 3)])), [Opened(0), Ended(0)]);
 }

@@ -48,7 +48,8 @@ impl KafkaSource {
 
     /// False when the brokers could not be asked where the partitions begin.
     fn assign(&mut self, partitions: &[i32], now_us: i64) -> Result<bool, IngestError> {
-        if now_us < self.ask_again_us {
+        // Further ahead than it is ever set: the clock was set back.
+        if now_us < self.ask_again_us && self.ask_again_us - now_us <= ASK_AGAIN_US {
             return Ok(false);
         }
         let starting = Starting {

@@ -57,15 +57,16 @@ impl Starting<'_> {
     pub fn beginnings(&self, partitions: &[i32]) -> Result<Vec<Beginning>, StartError> {
         let mut known = Vec::with_capacity(partitions.len());
         let mut unknown = TopicPartitionList::new();
-        for &partition in partitions {
-            match self.positions.next_offset(&Lane::new(self.source, partition)) {
-                Ok(Some(next)) => known.push(Beginning::at(partition, next)),
-                Ok(None) => {
+        let lanes: Vec<Lane> = partitions.iter().map(|partition| Lane::new(self.source, *partition)).collect();
+        let positions = self.positions.next_offsets(&lanes).map_err(|error| {
+            let message = format!("cannot look up where partitions {partitions:?} continue: {error:#}");
+            StartError::Failed(self.config.error(message))
+        })?;
+        for (&partition, position) in partitions.iter().zip(positions) {
+            match position {
+                Some(next) => known.push(Beginning::at(partition, next)),
+                None => {
                     unknown.add_partition(&self.config.topic, partition);
-                }
-                Err(error) => {
-                    let message = format!("cannot look up where partition {partition} continues: {error:#}");
-                    return Err(StartError::Failed(self.config.error(message)));
                 }
             }
         }

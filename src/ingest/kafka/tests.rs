@@ -160,5 +160,5 @@ fn a_position_that_cannot_be_looked_up_is_an_error() {
     let cluster = Cluster::new(1);
     let (mut source, _) = cluster.source(Arc::new(Broken), ReadLimits::default());
     let Failed(error) = next(&mut source) else { panic!("no position") };
-    assert!(error.ends_with("cannot look up where partition 0 continues: the lake is away"), "{error}");
+    assert!(error.ends_with("cannot look up where partitions [0] continue: the lake is away"), "{error}");
 }

@@ -25,7 +25,7 @@ pub(super) trait TargetConfig {
 
 macro_rules! targets {
     ($($kind:ident),* $(,)?) => {
-        /// The configured targets, by kind: `[[respond.targets.KIND]]`.
+        /// The configured targets, by kind: `respond.targets.KIND`.
         #[derive(Clone, Debug, Default, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct TargetsConfig {

@@ -22,7 +22,7 @@ use crate::respond::guard::address_of;
 use crate::respond::http::{self, Transport};
 use crate::respond::target::{Attempt, Delivery, Target};
 
-/// `[[respond.targets.crowdsec]]`
+/// `respond.targets.crowdsec`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

@@ -23,7 +23,7 @@ use crate::respond::target::{Attempt, Delivery, Target};
 
 pub use sign::Signer;
 
-/// `[[respond.targets.webhook]]`
+/// `respond.targets.webhook`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

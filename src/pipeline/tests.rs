@@ -1,0 +1,196 @@
+//! The loop between reader, engine and lake, with a source that says what a test tells it to.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use detectors::{Engine, EngineLimits};
+use schemas::{Keys, Lane, Normaliser, RawBatch, SourceConfig};
+use tokio::runtime::{Handle, Runtime};
+
+use super::*;
+use crate::clock;
+use crate::ingest::{Signal, Source};
+use crate::lake::{Lake, LakeConfig, Maintenance};
+use crate::query::{self, QueryLimits};
+
+/// Says these things in this order, and at the end that it failed, if it is to.
+struct Script {
+    steps: VecDeque<Step>,
+    fails: bool,
+}
+
+enum Step {
+    Say(Signal),
+    Do(Box<dyn FnOnce() + Send>),
+}
+
+impl Source for Script {
+    fn next(&mut self, _timeout: Duration) -> Result<Option<Signal>, IngestError> {
+        match self.steps.pop_front() {
+            Some(Step::Say(signal)) => Ok(Some(signal)),
+            Some(Step::Do(act)) => {
+                act();
+                Ok(None)
+            }
+            None if std::mem::take(&mut self.fails) => {
+                Err(IngestError::File { path: "script".into(), message: "torn".into() })
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn finished(&self) -> bool {
+        self.steps.is_empty() && !self.fails
+    }
+
+    fn pause(&mut self, _lanes: &[Lane]) -> Result<(), IngestError> {
+        Ok(())
+    }
+
+    fn resume(&mut self, _lanes: &[Lane]) -> Result<(), IngestError> {
+        Ok(())
+    }
+
+    fn release(&mut self, _lanes: &[Lane]) -> Result<(), IngestError> {
+        Ok(())
+    }
+
+    fn committed(&mut self, _positions: &[(Lane, i64)]) -> Result<(), IngestError> {
+        Ok(())
+    }
+}
+
+fn lane() -> Lane {
+    Lane::new("edge", 0)
+}
+
+fn opened() -> Step {
+    Step::Say(Signal::Opened { lane: lane() })
+}
+
+fn ended() -> Step {
+    Step::Say(Signal::Ended { lane: lane() })
+}
+
+/// Records of these offsets; every third is a reject.
+fn records(offsets: std::ops::Range<i64>) -> Step {
+    let mut records = RawBatch::new();
+    for offset in offsets {
+        let line =
+            format!("192.0.2.7 - - [05/Jan/2026:10:00:{:02} +0000] \"GET /a HTTP/1.1\" 200 1 \"-\" \"-\"", offset % 60);
+        records.push(offset, 0, if offset % 3 == 2 { b"broken" } else { line.as_bytes() });
+    }
+    Step::Say(Signal::Records { lane: lane(), records })
+}
+
+struct Kept {
+    _folder: tempfile::TempDir,
+    config: LakeConfig,
+    runtime: Runtime,
+}
+
+impl Kept {
+    fn new() -> Kept {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = LakeConfig::new(&folder.path().join("lake").display().to_string(), clock::now_us);
+        Kept { _folder: folder, config, runtime: crate::app::runtime().expect("a runtime") }
+    }
+
+    fn run(&self, steps: Vec<Step>, fails: bool) -> Result<Totals, PipelineError> {
+        run(&self.config, self.runtime.handle(), "one", Script { steps: steps.into(), fails }, |_| {})
+    }
+}
+
+/// Runs a script to its end, into one checkpoint unless the loop needs more.
+fn run(
+    config: &LakeConfig,
+    runtime: &Handle,
+    instance: &str,
+    script: Script,
+    progress: impl FnMut(&Totals),
+) -> Result<Totals, PipelineError> {
+    let keys = Keys::new("k1", b"fake");
+    let source = SourceConfig { name: "edge".into(), kind: "combined".into(), ..SourceConfig::default() };
+    let normaliser = Normaliser::new(&source, &keys).expect("a normaliser");
+    let normalisers = HashMap::from([(Arc::from("edge"), normaliser)]);
+    let engine = Engine::new(detectors::catalogue(), EngineLimits::default()).expect("an engine");
+    let (lake, _) = runtime.block_on(Lake::open(config, instance)).expect("a lake");
+    let never = Duration::from_secs(3600);
+    let when =
+        LedgerConfig { every: never, rows: 1_000_000, maintain_every: never, maintenance: Maintenance::default() };
+    let ledger = Ledger::new(runtime.clone(), lake, None, clock::system(), when);
+    let mut pipeline = Pipeline {
+        lanes: Lanes::of(&engine),
+        engine,
+        ledger: Some(ledger),
+        outlets: Vec::new(),
+        lateness_us: Box::new(|_| 0),
+        stop: Arc::new(AtomicBool::new(false)),
+        progress: Box::new(progress),
+        totals: Totals::default(),
+    };
+    pipeline.run(Reader::new(Box::new(script), normalisers, Arc::new(Controls::default())))?;
+    Ok(pipeline.totals)
+}
+
+impl Kept {
+    fn answer(&self, sql: &str) -> String {
+        let limits = QueryLimits::default();
+        self.runtime.block_on(async {
+            let session = query::session(&self.config.uri, &Default::default(), limits).await.expect("a session");
+            let answer = query::run(&session, sql, limits).await.expect(sql);
+            let mut bytes = Vec::new();
+            query::write(&answer, query::Format::Csv, &mut bytes).expect("written");
+            String::from_utf8(bytes).expect("text").lines().nth(1).unwrap_or_default().to_string()
+        })
+    }
+
+    fn stored(&self) -> [String; 2] {
+        let counts = |table: &str| self.answer(&format!("SELECT count(*), count(DISTINCT \"offset\") FROM {table}"));
+        [counts("events"), counts("rejects")]
+    }
+}
+
+#[test]
+fn a_lane_that_is_lost_and_comes_back_is_stored_once() {
+    let kept = Kept::new();
+    // Lost before a commit; the reader looked up the position of then, so it reads the same again and more.
+    let steps =
+        vec![opened(), records(0..30), ended(), opened(), records(0..20), records(20..45), records(45..60), ended()];
+    let totals = kept.run(steps, false).expect("runs");
+    assert_eq!(kept.stored(), ["40,40", "20,20"]);
+    assert_eq!((totals.events, totals.rejects), (40, 20), "what was left out is not counted either");
+}
+
+#[test]
+fn a_lane_that_another_copy_took_meanwhile_fences_what_was_read_of_it() {
+    let kept = Kept::new();
+    let (config, runtime) = (kept.config.clone(), kept.runtime.handle().clone());
+    let (noted, notice) = std::sync::mpsc::sync_channel(8);
+    // Once this copy has the records, and before it takes the lane up again, another one commits them.
+    let other_commits = move || {
+        notice.recv().expect("this copy read");
+        let script = Script { steps: [opened(), records(0..30), ended()].into(), fails: false };
+        run(&config, &runtime, "other", script, |_| {}).expect("the other copy commits");
+    };
+    let steps =
+        [opened(), records(0..30), Step::Do(Box::new(other_commits)), ended(), opened(), records(0..30), ended()];
+    let script = Script { steps: steps.into(), fails: false };
+    let result = run(&kept.config, kept.runtime.handle(), "one", script, |_| {
+        // The other copy waits for the first word only.
+        let _nobody = noted.send(()).is_err();
+    });
+    let error = result.expect_err("fenced").to_string();
+    assert!(error.contains("fenced") && error.contains("edge/0"), "{error}");
+    assert_eq!(kept.stored(), ["20,20", "10,10"]);
+}
+
+#[test]
+fn what_was_read_before_a_failure_is_kept() {
+    let kept = Kept::new();
+    let error = kept.run(vec![opened(), records(0..30)], true).expect_err("torn");
+    assert!(error.to_string().contains("torn"), "{error}");
+    assert_eq!(kept.stored(), ["20,20", "10,10"]);
+}
