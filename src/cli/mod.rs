@@ -13,6 +13,7 @@ mod output;
 mod query;
 mod replay;
 mod run;
+mod shared;
 mod shell;
 
 use std::process::ExitCode;
