@@ -4,7 +4,7 @@
 //! was expected. A reader that goes away (`| head`) is not an error.
 //! Never: does the work itself; it parses arguments, calls `app` and prints.
 
-pub mod baseline;
+mod baseline;
 mod check;
 mod demo;
 mod detectors;

@@ -216,6 +216,11 @@ fn position(path: &Path, lane: &Lane, positions: &dyn Positions) -> Result<i64, 
     Ok(position.unwrap_or(0))
 }
 
+/// The content of a file, unpacked, for whoever has no positions in it.
+pub fn unpacked(path: &Path) -> Result<Box<dyn Read + Send>, IngestError> {
+    open(path, &Progress::default()).map(|(reader, _)| reader)
+}
+
 /// Opens a file and unpacks it. Also gives the count of bytes read of it.
 fn open(path: &Path, progress: &Progress) -> Result<(Box<dyn Read + Send>, Arc<AtomicU64>), IngestError> {
     let failed = |message: String| IngestError::File { path: path.display().to_string(), message };
