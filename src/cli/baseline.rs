@@ -1,4 +1,4 @@
-//! `gatewatch baseline [FILE.csv]`: any series `timestamp,value` scored by the baseline method, one line out per line in.
+//! `gatewatch baseline [FILE]`: any series `timestamp,value` scored by the baseline method, one line out per line in.
 //!
 //! Promises: online, so line n of the output depends on lines 1 to n of the input only; timestamp and value are copied
 //! as they were written; a line that cannot be read stops the run with its number and what was expected, after all

@@ -1,7 +1,7 @@
 //! The command line: one file per verb. Results go to standard output, everything else to standard error.
 //!
-//! Promises: exit 0 done, 1 failed, 2 wrong usage, configuration or detector file. An error says what was wrong and what
-//! was expected. A reader that goes away (`| head`) is not an error.
+//! Promises: exit 0 done, 1 failed, 2 wrong usage, missing file, wrong configuration, detector or question. An error
+//! says what was wrong and what was expected. A reader that goes away (`| head`) is not an error.
 //! Never: does the work itself; it parses arguments, calls `app` and prints.
 
 mod baseline;
@@ -53,7 +53,7 @@ const AFTER_HELP: &str = "Examples:
   gatewatch query 'select endpoint, count(*) from events group by 1 order by 2 desc limit 10'
   gatewatch run --config gatewatch.yaml                  the service: Kafka in, alerts out
 
-Exit status: 0 done, 1 failed, 2 wrong usage, configuration or detector file.";
+Exit status: 0 done, 1 failed, 2 wrong usage, missing file, wrong configuration, detector or question.";
 
 #[derive(Subcommand)]
 enum Verb {
