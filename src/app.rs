@@ -48,6 +48,8 @@ pub struct Job<'a> {
 pub struct Done {
     pub totals: Totals,
     pub engine: detectors::EngineStats,
+    /// Detection went on from a checkpoint of an earlier run.
+    pub continued: bool,
     /// Fields of the records that no mapping knows.
     pub unknown_fields: Vec<UnknownField>,
 }
@@ -73,6 +75,7 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
         }
         ledger = Some(Ledger::new(runtime.clone(), lake, job.outbox.clone(), clock.clone(), keep.ledger));
     }
+    let continued = snapshot.is_some();
     let respond = job.rules.iter().map(|rule| (rule.id.clone(), rule.respond.clone())).collect();
     let engine = engine(job.rules, &job.keys, snapshot.as_deref())?;
     let reader =
@@ -93,7 +96,7 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
         totals: Totals::default(),
     };
     let unknown_fields = pipeline.run(reader)?;
-    Ok(Done { totals: pipeline.totals, engine: pipeline.engine.stats(), unknown_fields })
+    Ok(Done { totals: pipeline.totals, engine: pipeline.engine.stats(), continued, unknown_fields })
 }
 
 /// The engine where it was left, or a new one.

@@ -3,7 +3,8 @@
 //!
 //! Promises: an error names file, line, what is wrong and what was expected; a secret is only ever a reference
 //! (`{env: NAME}` or `{file: PATH}`), resolved once at the start.
-//! Never: starts anything, contacts anything. This is the only module that reads the environment.
+//! Never: starts anything, contacts anything. This is the only module of ours that reads the environment, but for
+//! `GATEWATCH_LOG`, which the command line reads; the libraries behind a bucket read the `AWS_` variables.
 
 #![allow(clippy::disallowed_methods)] // the one module that may read the environment
 
@@ -88,7 +89,7 @@ pub struct KeyRef {
 pub fn resolve(secret: &SecretRef) -> anyhow::Result<String> {
     let value = match secret {
         SecretRef::Env(name) => {
-            std::env::var(name).with_context(|| format!("the environment variable {name} is not set"))?
+            std::env::var(name).map_err(|_| anyhow::anyhow!("the environment variable {name} is not set"))?
         }
         SecretRef::File(path) => std::fs::read_to_string(path).with_context(|| path.clone())?,
     };
@@ -320,8 +321,10 @@ impl Config {
                 (Some(_), None) | (None, Some(_)) => {}
                 _ => bail!("sources: {name}: expected exactly one of kafka and files"),
             }
-            if (source.kind == "mapping") != source.mapping_file.is_some() {
-                bail!("sources: {name}: mapping_file goes with kind: mapping, and only with it");
+            match (source.kind.as_str(), &source.mapping_file) {
+                ("mapping", None) => bail!("sources: {name}: kind mapping needs mapping_file"),
+                ("combined", Some(_)) => bail!("sources: {name}: kind combined is no JSON and takes no mapping_file"),
+                _ => {}
             }
         }
         for table in self.lake.retain_days.keys() {

@@ -2,29 +2,61 @@
 //!
 //! Promises: every broken file is reported, not only the first; two detectors with one id are refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use detectors::Rule;
+use detectors::catalogue::ENTRIES;
 
 use crate::config::{DetectorsSection, read_text};
 use crate::limits;
 
+/// The place of the built-in detectors.
+pub const CATALOGUE: &str = "the catalogue";
+
+/// A detector, and where it comes from.
+pub struct Found {
+    pub rule: Arc<Rule>,
+    /// The catalogue, or the file.
+    pub place: String,
+    /// As it is written.
+    pub text: String,
+}
+
 /// All detectors that shall run.
 pub fn load(section: &DetectorsSection) -> anyhow::Result<Vec<Arc<Rule>>> {
-    let mut found: Vec<(String, Arc<Rule>)> = Vec::new();
-    if section.catalogue {
-        found.extend(detectors::catalogue().into_iter().map(|rule| ("the catalogue".to_owned(), rule)));
+    Ok(find(section)?.into_iter().map(|found| found.rule).collect())
+}
+
+/// The same with their texts, in the order of their ids.
+pub fn find(section: &DetectorsSection) -> anyhow::Result<Vec<Found>> {
+    let (mut built_in, mut own) = (built_in()?, own(&section.paths)?);
+    disable(&mut built_in, &mut own, &section.disabled)?;
+    if !section.catalogue {
+        built_in.clear();
     }
-    let mut complaints = Vec::new();
-    for path in &section.paths {
+    unique(built_in.into_iter().chain(own))
+}
+
+pub fn built_in() -> anyhow::Result<Vec<Found>> {
+    let found = |entry: &detectors::catalogue::Entry| {
+        let rule = Arc::new(entry.rule()?);
+        Ok(Found { rule, place: CATALOGUE.to_owned(), text: entry.detector.to_owned() })
+    };
+    ENTRIES.iter().map(found).collect()
+}
+
+/// The detectors in these files and folders.
+pub fn own(paths: &[PathBuf]) -> anyhow::Result<Vec<Found>> {
+    let (mut found, mut complaints) = (Vec::new(), Vec::new());
+    for path in paths {
         for file in files(path)? {
-            let name = file.display().to_string();
-            match detectors::parse_rule(&read_text(&file)?, &name) {
-                Ok(rule) => found.push((name, Arc::new(rule))),
+            let (place, text) = (file.display().to_string(), read_text(&file)?);
+            match detectors::parse_rule(&text, &place) {
+                Ok(rule) => found.push(Found { rule: Arc::new(rule), place, text }),
                 Err(error) => complaints.push(error.to_string()),
             }
         }
@@ -32,24 +64,35 @@ pub fn load(section: &DetectorsSection) -> anyhow::Result<Vec<Arc<Rule>>> {
     if !complaints.is_empty() {
         bail!("{}", complaints.join("\n"));
     }
-    unique(found, &section.disabled)
+    Ok(found)
 }
 
-fn unique(found: Vec<(String, Arc<Rule>)>, disabled: &[String]) -> anyhow::Result<Vec<Arc<Rule>>> {
-    let mut by_id: BTreeMap<String, (String, Arc<Rule>)> = BTreeMap::new();
-    for (file, rule) in found {
-        let id = rule.id.clone();
-        if let Some((other, _)) = by_id.get(&id) {
-            bail!("detector {id} is in {other} and in {file}; expected each id once");
-        }
-        by_id.insert(id, (file, rule));
+/// Leaves out what is disabled. An id of the catalogue means the built-in detector, also where the catalogue is left
+/// out: an own one with that id then runs in its place. Any other id means an own one.
+fn disable(built_in: &mut Vec<Found>, own: &mut Vec<Found>, disabled: &[String]) -> anyhow::Result<()> {
+    for id in disabled.iter().collect::<BTreeSet<_>>() {
+        let has = |list: &[Found]| list.iter().any(|found| found.rule.id == *id);
+        let from = match (has(built_in), has(own)) {
+            (true, _) => &mut *built_in,
+            (false, true) => &mut *own,
+            (false, false) => bail!("there is no detector {id:?} to disable"),
+        };
+        from.retain(|found| found.rule.id != *id);
     }
-    for id in disabled {
-        if by_id.remove(id).is_none() {
-            bail!("detectors.disabled: there is no detector {id:?}");
+    Ok(())
+}
+
+fn unique(all: impl Iterator<Item = Found>) -> anyhow::Result<Vec<Found>> {
+    let mut by_id: BTreeMap<String, Found> = BTreeMap::new();
+    for found in all {
+        let id = found.rule.id.clone();
+        if let Some(other) = by_id.get(&id) {
+            let way_out = if other.place == CATALOGUE { "; disable it to run the own one in its place" } else { "" };
+            bail!("detector {id} is in {} and in {}; expected each id once{way_out}", other.place, found.place);
         }
+        by_id.insert(id, found);
     }
-    Ok(by_id.into_values().map(|(_, rule)| rule).collect())
+    Ok(by_id.into_values().collect())
 }
 
 /// Detector files at a path: the file itself, or every `*.yaml` below the folder that is not in a `cases` folder.
@@ -58,6 +101,15 @@ pub fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if meta.is_file() {
         return Ok(vec![path.to_path_buf()]);
     }
+    let found = yaml_below(path)?;
+    if found.is_empty() {
+        bail!("{}: holds no detector; expected *.yaml files", path.display());
+    }
+    Ok(found)
+}
+
+/// Every `*.yaml` below a folder, in order, except in folders named `cases`.
+pub fn yaml_below(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![path.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -73,9 +125,50 @@ pub fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
             bail!("{}: more than {} detector files", path.display(), limits::DETECTOR_FILES_MAX);
         }
     }
-    if found.is_empty() {
-        bail!("{}: holds no detector; expected *.yaml files", path.display());
-    }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "endpoint-sweep";
+
+    /// A folder with one own detector: the built-in sweep with a title and an id of ours.
+    fn own_detector(id: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let text = built_in().unwrap().into_iter().find(|found| found.rule.id == ID).unwrap().text;
+        let text = text.replace("id: endpoint-sweep", &format!("id: {id}"));
+        fs::write(folder.path().join("own.yaml"), text.replace("title: One client", "title: Our client")).unwrap();
+        folder
+    }
+
+    fn section(catalogue: bool, folder: &tempfile::TempDir, disabled: &[&str]) -> DetectorsSection {
+        let disabled = disabled.iter().map(|id| (*id).to_owned()).collect();
+        DetectorsSection { catalogue, paths: vec![folder.path().to_owned()], disabled }
+    }
+
+    #[test]
+    fn an_own_detector_takes_the_place_of_a_disabled_built_in_one() {
+        let folder = own_detector(ID);
+        let refused = load(&section(true, &folder, &[])).unwrap_err().to_string();
+        assert!(refused.starts_with("detector endpoint-sweep is in the catalogue and in "), "{refused}");
+        for catalogue in [true, false] {
+            let rules = load(&section(catalogue, &folder, &[ID, ID])).unwrap();
+            assert_eq!(rules.len(), if catalogue { ENTRIES.len() } else { 1 });
+            let own = rules.iter().find(|rule| rule.id == ID).unwrap();
+            assert!(own.title.starts_with("Our client"), "{}", own.title);
+        }
+    }
+
+    #[test]
+    fn what_is_disabled_does_not_run_and_must_be_there() {
+        let folder = own_detector("our-sweep");
+        let rules = load(&section(true, &folder, &["our-sweep", ID])).unwrap();
+        assert_eq!(rules.len(), ENTRIES.len() - 1);
+        assert!(rules.iter().all(|rule| rule.id != "our-sweep" && rule.id != ID));
+        let refused = load(&section(true, &folder, &["endpoint-swep"])).unwrap_err().to_string();
+        assert_eq!(refused, "there is no detector \"endpoint-swep\" to disable");
+    }
 }

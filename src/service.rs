@@ -61,7 +61,7 @@ pub fn check(config: &Config) -> anyhow::Result<Parts> {
     app::check_sources(&sources).context("sources")?;
     for section in &config.sources {
         for file in section.files.iter().flatten() {
-            file::check(file).with_context(|| format!("sources: {}", section.name))?;
+            file::unpacked(file).map(drop).with_context(|| format!("sources: {}", section.name))?;
         }
     }
     let targets = targets(config)?.len();
@@ -124,7 +124,7 @@ pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
             source = &*field.source,
             field = field.path,
             sampled = field.sampled,
-            "no column takes this field"
+            "this field is in no column"
         );
     }
     tracing::info!(

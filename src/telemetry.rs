@@ -14,8 +14,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging. `filter` is a tracing directive such as `info` or `gatewatch=debug`.
+/// What is logged when nobody says what.
+pub const DEFAULT: &str = "warn,gatewatch=info,deltalake=error,delta_kernel=error,buoyant_kernel=error";
+
+/// Starts logging. `filter` is a tracing directive such as `info` or `gatewatch=debug`; empty is the default.
 pub fn start(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+    let filter = if filter.trim().is_empty() { DEFAULT } else { filter };
     let filter = EnvFilter::try_new(filter)
         .map_err(|e| anyhow::anyhow!("--log {filter:?}: {e}; expected for example info or gatewatch=debug"))?;
     let builder = tracing_subscriber::fmt()

@@ -6,7 +6,7 @@
 mod program;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use program::{path, run, run_with_input};
 use serde_json::Value;
@@ -113,6 +113,17 @@ fn rejects_are_kept_with_position_and_code() {
     assert_eq!(program::number(&data, "select count(*) from events"), 2);
 }
 
+#[test]
+fn a_replay_of_which_nothing_is_an_event_fails_and_says_how_to_look() {
+    let folder = folder();
+    let log = file(&folder, "other.log", "one\ntwo\nthree\n");
+    let data = folder.path().join("data");
+    let words =
+        ["3 rejects: invalid_json 3; `", " explain --source kong ", "other.log` shows each", "is --source kong right?"];
+    refused(&["replay", path(&log), "--source", "kong", "--data-dir", path(&data)], 1, &words);
+    assert_eq!(program::number(&data, "select count(*) from rejects where code = 'invalid_json'"), 3);
+}
+
 /// Exit status and words of a refusal.
 fn refused(arguments: &[&str], code: i32, words: &[&str]) {
     let ran = run(arguments);
@@ -127,8 +138,30 @@ fn refused(arguments: &[&str], code: i32, words: &[&str]) {
 fn files_that_cannot_be_read_are_named() {
     let folder = folder();
     let missing = folder.path().join("missing.log");
-    refused(&["replay", path(&missing), "--source", "combined", "--no-lake"], 2, &["missing.log"]);
-    refused(&["replay", path(folder.path()), "--source", "combined", "--no-lake"], 2, &["directory"]);
+    let missing = path(&missing);
+    for arguments in [
+        &["replay", missing, "--source", "combined", "--no-lake"][..],
+        &["explain", missing, "--source", "combined"],
+        &["explain", "--source", "mapping", "--mapping", missing],
+        &["explain", "--source", "combined", "--detectors", missing],
+        &["baseline", missing],
+        &["check", "--config", missing],
+        &["run", "--config", missing],
+        &["query", "select 1", "--config", missing],
+        &["detectors", "check", missing],
+        &["detectors", "test", missing],
+    ] {
+        refused(arguments, 2, &["missing.log: there is no such file\n"]);
+    }
+    for verb in
+        [&["replay", "--source", "combined", "--no-lake"][..], &["explain", "--source", "combined"], &["baseline"]]
+    {
+        refused(&[verb, &[path(folder.path())]].concat(), 2, &["directory"]);
+    }
+    let alerts = folder.path().join("none/alerts.jsonl");
+    let log = file(&folder, "a.log", "");
+    let replay = ["replay", path(&log), "--source", "combined", "--no-lake", "--alerts", path(&alerts)];
+    refused(&replay, 2, &["none/alerts.jsonl: cannot be written; expected a file in a folder that is there"]);
     let ok = file(&folder, "a.log", "");
     refused(&["replay", path(&ok), "--source", "nonsense", "--no-lake"], 2, &["nonsense", "combined", "kong"]);
 }
@@ -190,12 +223,42 @@ fn a_broken_detector_is_refused_with_line_field_and_expectation() {
     }
     let detector = file(&folder, "mine.yaml", good);
     let ran = run(&["detectors", "check", path(&detector)]);
-    assert_eq!((ran.code, ran.stdout.as_str()), (0, "1 detectors are well-formed\n"), "{}", ran.stderr);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "1 detector is well-formed\n"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_detector_without_cases_is_told_what_they_are() {
+    let folder = folder();
+    let own = "id: endpoint-sweep\ntitle: Ours\nseverity: high\nentity: client_ip\nmethod: { threshold: { at_least: 5, within: 1m } }\nnotes: What it sees.\n";
+    let detector = file(&folder, "mine.yaml", own);
+    let words = ["mine.yaml: no cases; expected a folder `cases` beside it with *.yaml\n"];
+    refused(&["detectors", "test", path(&detector)], 2, &words);
+    fs::create_dir(folder.path().join("cases")).expect("a folder");
+    refused(&["detectors", "test", path(&detector)], 2, &words);
+    let ran = run(&["detectors", "check", path(&detector)]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "1 detector is well-formed\n"), "{}", ran.stderr);
+    let note = "endpoint-sweep is also in the catalogue: it can only run with that one disabled\n";
+    assert_eq!(ran.stderr, note);
+}
+
+#[test]
+fn the_log_of_the_service_ends_in_json_when_it_is_json() {
+    let ran = run(&["run", "--config", "no-such.yaml", "--log-format", "json"]);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    let line: Value = serde_json::from_str(ran.stderr.trim_end()).expect("one line of JSON");
+    assert_eq!(line["level"], "ERROR");
+    assert_eq!(line["fields"]["message"], "no-such.yaml: there is no such file");
 }
 
 #[test]
 fn wrong_usage_is_exit_2() {
     refused(&["replay"], 2, &["--source"]);
     refused(&["nonsense"], 2, &["nonsense"]);
-    refused(&["query", "drop table events", "--data-dir", path(Path::new("no-such-folder"))], 1, &["no-such-folder"]);
+    let no_lake = "there is no lake in no-such-folder/lake: fill one first, for example with `";
+    let words = [no_lake, " demo --data-dir no-such-folder`", " replay FILE --source KIND --data-dir no-such-folder`"];
+    refused(&["query", "drop table events", "--data-dir", "no-such-folder"], 2, &words);
+    refused(&["query", "select 1", "--format", "xml"], 2, &["xml", "table, json, csv, arrow"]);
+    refused(&["explain", "--source", "kongg"], 2, &["kongg", "combined, nginx_json, kong, envoy, mapping"]);
+    refused(&["detectors", "show", "endpoint-swep"], 2, &["`endpoint-swep`, did you mean `endpoint-sweep`?"]);
+    refused(&["detectors", "show", "zzzz"], 2, &["there is no detector `zzzz`; there are: auth-burst-new-ip, "]);
 }

@@ -144,7 +144,7 @@ async fn what_is_wrong_with_the_bucket_is_said() {
         &configure(folder.path(), "nothing", "edge", &file, &format!("s3://{BUCKET}/nothing"), &bucket.options()),
         COUNTS,
     );
-    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
     assert!(ran.stderr.contains("s3://gatewatch-test/nothing"), "{}", ran.stderr);
 
     let mut slip = bucket.options();

@@ -1,11 +1,10 @@
-//! `gatewatch baseline FILE.csv`: any series `timestamp,value` scored by the baseline method, one line out per line in.
+//! `gatewatch baseline [FILE]`: any series `timestamp,value` scored by the baseline method, one line out per line in.
 //!
 //! Promises: online, so line n of the output depends on lines 1 to n of the input only; timestamp and value are copied
 //! as they were written; a line that cannot be read stops the run with its number and what was expected, after all
 //! lines before it have been written. A value that is empty or no number is scored 0 and taught to nobody.
 //! Never: holds more than one line; sorts.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -13,41 +12,51 @@ use anyhow::{Context, bail};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use detectors::baseline::series::{Series, SeriesParams};
 
-use super::{Failure, output};
+use super::{Failure, output, usage};
+use crate::ingest::{file, unpack};
 
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 const TIMESTAMP_EXPECTED: &str =
     "expected RFC 3339, YYYY-MM-DD HH:MM:SS (taken as UTC), or seconds or milliseconds since 1970";
 const FORMATS: [&str; 4] = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"];
 
-/// Score any series of numbers by the method the detectors use.
+/// Score any series of numbers, online; a sibling of the `baseline` method of detectors.
 #[derive(clap::Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   gatewatch baseline cpu.csv > scored.csv
+  zcat requests.csv.gz | gatewatch baseline
 
-The file has lines `timestamp,value`, with or without a header; the output adds anomaly_score (0 to 1) and alert (0 or 1).
+The file has lines `timestamp,value`, with or without a header; a header that names the columns timestamp and value says
+where they are. The output adds anomaly_score (0 to 1) and alert (0 or 1).
 Each line is judged by the lines before it alone.")]
 pub struct Args {
-    /// A CSV file.
-    file: PathBuf,
+    /// A CSV file, plain, gzip or zstd; without one, or with -, standard input.
+    file: Option<PathBuf>,
 }
 
 pub fn command(args: &Args) -> Result<(), Failure> {
-    Ok(run(&args.file, &mut io::stdout().lock())?)
+    let file = args.file.as_deref().filter(|path| path.as_os_str() != "-");
+    let name = file.map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
+    let input = open(file).map_err(usage)?;
+    Ok(run(input, &name, &mut io::stdout().lock())?)
 }
 
-/// Scores the series in `file` and writes `timestamp,value,anomaly_score,alert` to `out`.
-pub fn run(file: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
-    let name = file.display();
-    let input = File::open(file).with_context(|| format!("{name}: cannot open"))?;
+fn open(file: Option<&Path>) -> anyhow::Result<Box<dyn Read + Send>> {
+    match file {
+        Some(path) => Ok(file::unpacked(path)?),
+        None => unpack::unpack(io::stdin()).context("standard input"),
+    }
+}
+
+/// Scores a series and writes `timestamp,value,anomaly_score,alert` to `out`.
+fn run(input: impl Read, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut out = BufWriter::new(out);
     let done = score_lines(&mut BufReader::new(input), &mut out);
     out.flush().context("cannot write the scores")?;
     let unread = done.map_err(|stop| stop.context(format!("{name}: stopped; the lines before were scored")))?;
     if unread > 0 {
-        output::stderr_line(&format!(
-            "{name}: {unread} values are empty or no number; they are scored 0 and not learned from"
-        ));
+        let (values, are) = (output::counted(unread, "value"), if unread == 1 { "is" } else { "are" });
+        output::stderr_line(&format!("{name}: {values} {are} empty or no number: scored 0 and not learned from"));
     }
     Ok(())
 }
@@ -105,13 +114,14 @@ fn read_line(input: &mut impl BufRead, line: &mut String) -> anyhow::Result<bool
     Ok(read > 0)
 }
 
-/// Columns by the names in the header; without a header, the first two.
+/// Columns by the names in a header; else the first two. A line in which nothing is a number or a time is a header.
 fn find_columns(line: &str) -> (Columns, bool) {
     let place = |name: &str| line.split(',').position(|cell| bare(cell).eq_ignore_ascii_case(name));
-    match (place("timestamp"), place("value")) {
-        (Some(timestamp), Some(value)) => (Columns { timestamp, value }, true),
-        _ => (Columns { timestamp: 0, value: 1 }, false),
+    if let (Some(timestamp), Some(value)) = (place("timestamp"), place("value")) {
+        return (Columns { timestamp, value }, true);
     }
+    let is_data = |cell: &str| bare(cell).parse::<f64>().is_ok() || parse_time(cell).is_ok();
+    (Columns { timestamp: 0, value: 1 }, !line.split(',').any(is_data))
 }
 
 fn split(line: &str, columns: Columns) -> anyhow::Result<(&str, &str)> {
@@ -185,6 +195,18 @@ mod tests {
         assert_eq!((done.expect("read"), out.lines().last()), (0, Some("1396310400,7,0.000000,0")));
         let (out, done) = scored("1396310400000,7\n");
         assert_eq!((done.expect("read"), out.lines().count()), (0, 2));
+    }
+
+    #[test]
+    fn a_first_line_of_words_alone_is_a_header() {
+        for header in ["date,requests", "Time,Count", "\"when\",\"how many\""] {
+            let (out, done) = scored(&format!("{header}\n2014-04-01,7\n"));
+            assert_eq!((done.expect("read"), out.lines().last()), (0, Some("2014-04-01,7,0.000000,0")), "{header}");
+        }
+        for data in ["yesterday,5", "2014-13-01,5", "2014-04-01,five"] {
+            let (out, done) = scored(&format!("{data}\n2014-04-01,7\n"));
+            assert!(done.is_err() && out.lines().count() == 1, "{data}");
+        }
     }
 
     #[test]

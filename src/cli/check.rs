@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, output, usage};
+use super::output::{self, counted};
+use super::{Failure, usage};
 use crate::{app, config::Config, service};
 
 /// Check a configuration file and everything it names, offline.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  gatewatch check --config gatewatch.yaml")]
 pub struct Args {
+    /// The configuration to check.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 }
@@ -17,11 +19,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let config = Config::load(&args.config).map_err(usage)?;
     let parts = service::check(&config).map_err(usage)?;
     let text = format!(
-        "{}: well-formed; {} sources, {} detectors, {} targets, lake {}, response {}\n",
+        "{}: well-formed; {}, {}, {}, lake {}, response {}\n",
         args.config.display(),
-        config.sources.len(),
-        parts.rules.len(),
-        parts.targets,
+        counted(config.sources.len() as u64, "source"),
+        counted(parts.rules.len() as u64, "detector"),
+        counted(parts.targets as u64, "target"),
         app::lake_uri(&config),
         if config.respond.dry_run { "dry run" } else { "live" },
     );

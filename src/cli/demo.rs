@@ -12,7 +12,7 @@ use arrow::datatypes::Int64Type;
 use schemas::{Alert, SourceConfig};
 
 use super::output::{self, Progress};
-use super::{Failure, usage};
+use super::{Failure, shell, usage};
 use crate::app::{self, Job};
 use crate::clock::{self, Stopwatch};
 use crate::config::DetectorsSection;
@@ -75,7 +75,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let alerts = std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner));
     let score = demo::score(&plan, &alerts);
     let redactions = runtime.block_on(redactions(&args.data_dir))?;
-    let folder = args.data_dir.display().to_string();
+    let (folder, program) = (args.data_dir.display().to_string(), shell::program());
+    let query = format!("{program} query --data-dir {}", shell::quoted(&folder));
     let run = demo::Run {
         seed: args.seed,
         events: done.totals.events,
@@ -83,7 +84,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         bytes: done.totals.bytes,
         seconds,
         redactions: &redactions,
-        data_dir: Some(&folder),
+        program: &program,
+        lake: Some(demo::Tables { folder: &folder, query: &query }),
     };
     output::stdout(demo::render(&plan, &score, &run, io::stdout().is_terminal()).as_bytes())?;
     if score.perfect() { Ok(()) } else { Err(Failure::Failed(anyhow::anyhow!("the demo did not go as planned"))) }

@@ -1,17 +1,17 @@
 //! `gatewatch explain`: what each record becomes, one JSON object per record, in order.
 
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use detectors::{Engine, EngineLimits};
-use schemas::{Normaliser, RawBatch, SourceConfig};
+use schemas::{Normaliser, RawBatch};
 use serde_json::{Value, json};
 
+use super::shared::{DetectorArgs, SourceArgs};
 use super::{Failure, usage};
 use crate::app::FromTheStart;
-use crate::config::{self, DetectorsSection};
 use crate::ingest::file::FileSource;
 use crate::ingest::stdin::StdinSource;
 use crate::ingest::{Positions, ReadLimits, Signal, Source};
@@ -25,52 +25,23 @@ use crate::{clock, keys, rules};
 
 One JSON object per record: {\"event\": {...}, \"matched\": [detector ids]} or {\"reject\": {\"code\": ..., \"detail\": ...}}.")]
 pub struct Args {
-    /// Format of the records.
-    #[arg(long, value_name = "KIND")]
-    source: String,
-    /// Mapping file for --source mapping.
-    #[arg(long, value_name = "FILE")]
-    mapping: Option<PathBuf>,
-    /// Proxies (CIDR) whose X-Forwarded-For is believed.
-    #[arg(long, value_name = "CIDR")]
-    trusted_proxy: Vec<String>,
-    /// Detectors besides the built-in catalogue.
-    #[arg(long, value_name = "DIR")]
-    detectors: Vec<PathBuf>,
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    detectors: DetectorArgs,
     /// A log file; without one, or with -, standard input.
     file: Option<PathBuf>,
 }
 
-/// The normaliser settings of a one-off run.
-pub fn source_config(
-    name: &str,
-    kind: &str,
-    mapping: Option<&Path>,
-    trusted_proxies: &[String],
-) -> anyhow::Result<SourceConfig> {
-    let mapping = match mapping {
-        Some(path) => Some(schemas::Mapping::parse(&config::read_text(path)?, &path.display().to_string())?),
-        None => None,
-    };
-    Ok(SourceConfig {
-        name: name.to_owned(),
-        kind: kind.to_owned(),
-        mapping,
-        trusted_proxies: trusted_proxies.to_vec(),
-        ..SourceConfig::default()
-    })
-}
-
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let section = DetectorsSection { paths: args.detectors.clone(), ..DetectorsSection::default() };
-    let rules = rules::load(&section).map_err(usage)?;
+    let rules = rules::load(&args.detectors.section()).map_err(usage)?;
     let engine = Engine::new(rules, EngineLimits::default())?;
-    let config = source_config("explain", &args.source, args.mapping.as_deref(), &args.trusted_proxy).map_err(usage)?;
+    let config = args.source.config("explain").map_err(usage)?;
     let mut normaliser = Normaliser::new(&config, &keys::of_the_moment()?).map_err(usage)?;
     let (positions, limits): (Arc<dyn Positions>, _) = (Arc::new(FromTheStart), ReadLimits::default());
     let mut source: Box<dyn Source> = match args.file.as_deref() {
         Some(path) if path.as_os_str() != "-" => {
-            Box::new(FileSource::new(&[path], "explain", limits, positions, clock::system())?)
+            Box::new(FileSource::new(&[path], "explain", limits, positions, clock::system()).map_err(usage)?)
         }
         _ => Box::new(StdinSource::new("explain", limits, Duration::MAX, positions, clock::system())?),
     };

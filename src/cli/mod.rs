@@ -1,10 +1,10 @@
 //! The command line: one file per verb. Results go to standard output, everything else to standard error.
 //!
-//! Promises: exit 0 done, 1 failed, 2 wrong usage, configuration or detector file. An error says what was wrong and what
-//! was expected. A reader that goes away (`| head`) is not an error.
+//! Promises: exit 0 done, 1 failed, 2 wrong usage, missing file, wrong configuration, detector or question. An error
+//! says what was wrong and what was expected. A reader that goes away (`| head`) is not an error.
 //! Never: does the work itself; it parses arguments, calls `app` and prints.
 
-pub mod baseline;
+mod baseline;
 mod check;
 mod demo;
 mod detectors;
@@ -13,7 +13,10 @@ mod output;
 mod query;
 mod replay;
 mod run;
+mod shared;
+mod shell;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -27,27 +30,30 @@ use crate::telemetry::{self, LogFormat};
 #[command(name = "gatewatch", version, arg_required_else_help = true, after_help = AFTER_HELP)]
 struct Cli {
     /// Format of the program's own log lines on standard error.
-    #[arg(long, global = true, value_enum, default_value_t)]
+    #[arg(long, global = true, value_enum, default_value_t, help_heading = LOGGING)]
     log_format: LogFormat,
     /// What to log: error, warn, info, debug, or a tracing directive.
     #[arg(
         long,
         global = true,
+        help_heading = LOGGING,
         env = "GATEWATCH_LOG",
-        default_value = "warn,gatewatch=info,deltalake=error,delta_kernel=error,buoyant_kernel=error"
+        default_value = telemetry::DEFAULT
     )]
     log: String,
     #[command(subcommand)]
     verb: Verb,
 }
 
+/// What every verb has, below its own.
+const LOGGING: &str = "Logging";
 const AFTER_HELP: &str = "Examples:
   gatewatch demo                                         own traffic with planted attacks, end to end
   gatewatch replay access.log --source combined          detect on a file and keep it as tables
   gatewatch query 'select endpoint, count(*) from events group by 1 order by 2 desc limit 10'
   gatewatch run --config gatewatch.yaml                  the service: Kafka in, alerts out
 
-Exit status: 0 done, 1 failed, 2 wrong usage, configuration or detector file.";
+Exit status: 0 done, 1 failed, 2 wrong usage, missing file, wrong configuration, detector or question.";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -63,6 +69,7 @@ enum Verb {
     /// Print shell completions.
     #[command(after_help = "Example:\n  gatewatch completions bash > /etc/bash_completion.d/gatewatch")]
     Completions {
+        /// The shell they are for.
         shell: clap_complete::Shell,
     },
 }
@@ -90,13 +97,14 @@ pub fn usage(error: impl Into<anyhow::Error>) -> Failure {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Err(error) = telemetry::start(cli.log_format, &cli.log) {
-        return report(&Failure::Usage(error));
+        return report(&Failure::Usage(error), false);
     }
+    let in_the_log = matches!(cli.verb, Verb::Run(_)) && cli.log_format == LogFormat::Json;
     // Two TLS providers are in the dependency graph; without a choice the first client would panic.
     let _already = rustls::crypto::aws_lc_rs::default_provider().install_default().is_err();
     match dispatch(cli.verb) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => report(&failure),
+        Err(failure) => report(&failure, in_the_log),
     }
 }
 
@@ -118,7 +126,8 @@ fn dispatch(verb: Verb) -> Result<(), Failure> {
     }
 }
 
-fn report(failure: &Failure) -> ExitCode {
+/// Says why it ended: as a line of the log where a machine reads it, else as plain text.
+fn report(failure: &Failure, in_the_log: bool) -> ExitCode {
     let (error, code) = match failure {
         Failure::Usage(error) => (error, 2),
         Failure::Failed(error) => (error, 1),
@@ -126,11 +135,83 @@ fn report(failure: &Failure) -> ExitCode {
     if output::is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    output::stderr_line(&format!("gatewatch: {error:#}"));
+    let why = words(error);
+    if in_the_log && tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!("{why}");
+    } else {
+        output::stderr_line(&format!("gatewatch: {why}"));
+    }
     ExitCode::from(code)
 }
 
-/// The environment variable that names the data folder.
+/// An error and its causes in one line. The system's words for a missing file become ours.
+fn words(error: &anyhow::Error) -> String {
+    let one = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<io::Error>() {
+        Some(io) if io.kind() == io::ErrorKind::NotFound && io.raw_os_error().is_some() => {
+            "there is no such file".to_owned()
+        }
+        _ => cause.to_string(),
+    };
+    error.chain().map(one).collect::<Vec<_>>().join(": ")
+}
+
+/// Where tables are when nothing else was said.
 fn default_data_dir() -> std::path::PathBuf {
     config::environment("GATEWATCH_DATA_DIR").unwrap_or_else(|| "gatewatch-data".to_owned()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+
+    use super::*;
+
+    /// Every verb, with those below it.
+    fn verbs() -> Vec<Command> {
+        let (mut all, mut next) = (Vec::new(), vec![Cli::command()]);
+        while let Some(command) = next.pop() {
+            next.extend(command.get_subcommands().cloned());
+            all.push(command);
+        }
+        all
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_and_every_argument_has_a_help_text() {
+        let verbs = verbs();
+        assert!(verbs.len() > 12, "{} verbs", verbs.len());
+        for verb in &verbs {
+            let name = verb.get_name();
+            let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && !about.contains("one-off run"), "{name}: {about}");
+            for argument in verb.get_arguments() {
+                assert!(argument.get_help().is_some(), "{name} {}", argument.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn the_kinds_of_source_are_those_of_the_table() {
+        let kinds: Vec<String> = schemas::sources::KINDS.iter().map(|kind| kind.name.to_owned()).collect();
+        for verb in verbs().iter().filter(|verb| ["replay", "explain"].contains(&verb.get_name())) {
+            let source = verb.get_arguments().find(|argument| argument.get_long() == Some("source"));
+            let values = source.expect("both have it").get_possible_values();
+            let named: Vec<String> = values.iter().map(|value| value.get_name().to_owned()).collect();
+            assert_eq!(named, kinds);
+        }
+    }
+
+    #[test]
+    fn a_missing_file_has_one_wording() {
+        let missing = io::Error::from_raw_os_error(2);
+        let error = anyhow::Error::from(missing).context("a.yaml").context("sources: edge");
+        assert_eq!(words(&error), "sources: edge: a.yaml: there is no such file");
+        let other = anyhow::Error::from(io::Error::other("the gzip data ends early")).context("a.gz");
+        assert_eq!(words(&other), "a.gz: the gzip data ends early");
+    }
 }

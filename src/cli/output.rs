@@ -6,9 +6,10 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schemas::Alert;
 
@@ -38,16 +39,50 @@ pub fn create(path: &Path) -> anyhow::Result<Box<dyn Write + Send>> {
     Ok(Box::new(BufWriter::new(file)))
 }
 
-/// Alerts as JSON Lines, flushed after each telling so that `tail -f` sees it.
-pub struct JsonLines(pub Box<dyn Write + Send>);
+/// Alerts as JSON Lines, flushed after each telling so that `tail -f` sees it. A file is emptied at the first telling,
+/// not before: a run that has nothing to say leaves an earlier answer alone.
+#[derive(Clone)]
+pub struct AlertsFile {
+    path: PathBuf,
+    out: Arc<Mutex<Option<Box<dyn Write + Send>>>>,
+}
 
-impl Outlet for JsonLines {
-    fn tell(&mut self, alerts: &[Alert]) -> anyhow::Result<()> {
-        for alert in alerts {
-            serde_json::to_writer(&mut self.0, alert).map_err(io::Error::from)?;
-            self.0.write_all(b"\n")?;
+impl AlertsFile {
+    /// For the file at `path`, which can be written as far as can be seen; `-` is standard output.
+    pub fn new(path: &Path) -> anyhow::Result<AlertsFile> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if path.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
+            bail!("{}: cannot be written; expected a file in a folder that is there", path.display());
         }
-        Ok(self.0.flush()?)
+        Ok(AlertsFile { path: path.to_owned(), out: Arc::default() })
+    }
+
+    /// Opens the file, empty, unless it is open.
+    pub fn open(&self) -> anyhow::Result<()> {
+        self.write(|_| Ok(()))
+    }
+
+    fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
+        // A panic while holding this lock leaves a writer behind that can still be used.
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        let out = match &mut *out {
+            Some(open) => open,
+            closed => closed.insert(create(&self.path)?),
+        };
+        write(out)?;
+        Ok(out.flush()?)
+    }
+}
+
+impl Outlet for AlertsFile {
+    fn tell(&mut self, alerts: &[Alert]) -> anyhow::Result<()> {
+        self.write(|out| {
+            for alert in alerts {
+                serde_json::to_writer(&mut *out, alert)?;
+                out.write_all(b"\n")?;
+            }
+            Ok(())
+        })
     }
 }
 
@@ -99,13 +134,24 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// A number and what it counts: `1 source`, `2,000 sources`.
+pub fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::grouped;
+    use super::{counted, grouped};
 
     #[test]
     fn numbers_are_grouped_by_thousands() {
         let shown: Vec<String> = [0, 999, 1_000, 1_234_567].map(grouped).to_vec();
         assert_eq!(shown, ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        let shown: Vec<String> = [0, 1, 2, 1_000].map(|n| counted(n, "record")).to_vec();
+        assert_eq!(shown, ["0 records", "1 record", "2 records", "1,000 records"]);
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{Failure, usage};
+use anyhow::anyhow;
+
+use super::{Failure, shell, usage};
 use crate::app;
 use crate::config::Config;
-use crate::query::{self, Format, QueryLimits};
+use crate::query::{self, Format, QueryError, QueryLimits, QueryOutput};
 
 /// Ask the tables in SQL: events, alerts, alerts_latest, actions, rejects.
 #[derive(clap::Args)]
@@ -19,36 +21,30 @@ use crate::query::{self, Format, QueryLimits};
 
 --format json writes one JSON object per row.")]
 pub struct Args {
+    /// One question: SELECT, DESCRIBE, SHOW TABLES or EXPLAIN.
     sql: String,
-    /// The data folder of demo, replay or run.
+    /// The data folder of demo, replay or run [default: $GATEWATCH_DATA_DIR, or gatewatch-data].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// The configuration of the service whose lake is asked, wherever that is.
     #[arg(long, value_name = "FILE", conflicts_with = "data_dir")]
     config: Option<PathBuf>,
-    /// table, json, csv or arrow.
-    #[arg(long, default_value = "table")]
+    /// How the answer is written.
+    #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// Most rows to print.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, value_name = "ROWS", default_value_t = 10_000)]
     rows_max: usize,
+    /// Memory the query may use, in megabytes.
+    #[arg(long, value_name = "MB", default_value_t = 1024)]
+    memory_mb: u32,
     /// Seconds after which the query is given up.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u64,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let limits = QueryLimits {
-        rows_max: args.rows_max,
-        timeout: std::time::Duration::from_secs(args.timeout),
-        ..QueryLimits::default()
-    };
-    let (uri, options) = lake(args)?;
-    let runtime = app::runtime()?;
-    let answer = runtime.block_on(async {
-        let session = query::session(&uri, &options, limits).await?;
-        query::run(&session, &args.sql, limits).await
-    })?;
+    let answer = ask(args)?;
     let mut out = BufWriter::new(io::stdout().lock());
     query::write(&answer, args.format, &mut out)?;
     out.flush()?;
@@ -58,12 +54,49 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
+fn ask(args: &Args) -> Result<QueryOutput, Failure> {
+    let limits = QueryLimits {
+        rows_max: args.rows_max,
+        memory_bytes: (args.memory_mb as usize) << 20,
+        timeout: std::time::Duration::from_secs(args.timeout),
+    };
+    let (uri, options) = lake(args)?;
+    let runtime = app::runtime()?;
+    let answer = runtime.block_on(async {
+        let session = query::session(&uri, &options, limits).await?;
+        query::run(&session, &args.sql, limits).await
+    });
+    answer.map_err(|error| match error {
+        QueryError::NoLake { .. } => usage(anyhow!("{error}: {}", how_to_fill(args))),
+        error if error.is_usage() => usage(error),
+        error => Failure::from(error),
+    })
+}
+
 /// The lake that is asked, and how it is reached.
 fn lake(args: &Args) -> Result<(String, HashMap<String, String>), Failure> {
     if let Some(path) = &args.config {
         let config = Config::load(path).map_err(usage)?;
         return Ok((app::lake_uri(&config), app::lake_options(&config)));
     }
-    let data_dir = args.data_dir.clone().unwrap_or_else(super::default_data_dir);
-    Ok((app::lake_dir(&data_dir).display().to_string(), HashMap::new()))
+    Ok((app::lake_dir(&data_dir(args)).display().to_string(), HashMap::new()))
+}
+
+fn data_dir(args: &Args) -> PathBuf {
+    args.data_dir.clone().unwrap_or_else(super::default_data_dir)
+}
+
+fn how_to_fill(args: &Args) -> String {
+    let program = shell::program();
+    let word = |path: &Path| shell::quoted(&path.display().to_string());
+    match &args.config {
+        Some(config) => format!("`{program} run --config {}` fills it", word(config)),
+        None => {
+            let folder = word(&data_dir(args));
+            format!(
+                "fill one first, for example with `{program} demo --data-dir {folder}` or \
+                 `{program} replay FILE --source KIND --data-dir {folder}`"
+            )
+        }
+    }
 }

@@ -12,6 +12,7 @@ use crate::service;
   gatewatch check --config gatewatch.yaml
   gatewatch run --config gatewatch.yaml --log-format json")]
 pub struct Args {
+    /// The configuration of the service.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 }

@@ -28,7 +28,7 @@ mod tests;
 
 pub use formats::Format;
 pub use plan::{LookAlike, Plan, Planted};
-pub use report::{Run, render};
+pub use report::{Run, Tables, render};
 pub use score::{Alerted, Found, Other, Quiet, Score, score};
 pub use source::DemoSource;
 pub use traffic::{EVENTS_MIN, MAX_DISORDER_MS, START_MS, Traffic, TrafficConfig, TrafficError};

@@ -24,8 +24,18 @@ pub struct Run<'a> {
     pub seconds: f64,
     /// Class of what was removed, and from how many events.
     pub redactions: &'a [(String, u64)],
-    /// Where the tables are; none when the run had no lake.
-    pub data_dir: Option<&'a str>,
+    /// The program, as a command names it.
+    pub program: &'a str,
+    /// None when the run had no lake.
+    pub lake: Option<Tables<'a>>,
+}
+
+/// Where the tables of a run are.
+#[derive(Clone, Copy, Debug)]
+pub struct Tables<'a> {
+    pub folder: &'a str,
+    /// The command that asks them, without its SQL.
+    pub query: &'a str,
 }
 
 /// The report as text.
@@ -157,12 +167,12 @@ fn unexpected(page: &mut Page, others: &[Other]) {
 fn figures(page: &mut Page, run: &Run<'_>) {
     let span = run.seconds.max(1e-9);
     let speed = format!(
-        "{} events/s, {:.1} MB/s: {} records in {:.1} s, {} rejects",
+        "{} events/s, {:.1} MB/s: {} in {:.1} s, {}",
         thousands((run.events as f64 / span) as u64),
         run.bytes as f64 / 1e6 / span,
-        thousands(run.events + run.rejects),
+        counted(run.events + run.rejects, "record"),
         run.seconds,
-        thousands(run.rejects),
+        counted(run.rejects, "reject"),
     );
     page.text.push('\n');
     page.line(&[(BOLD, "SPEED     "), (PLAIN, &speed)]);
@@ -171,24 +181,23 @@ fn figures(page: &mut Page, run: &Run<'_>) {
     for (i, line) in wrapped(&classes, WIDTH - 10).iter().enumerate() {
         page.line(&[(BOLD, if i == 0 { "REDACTED  " } else { "          " }), (PLAIN, line)]);
     }
-    let lake =
-        run.data_dir.map_or("none: this run kept nothing".to_owned(), |dir| format!("{dir} (Delta Lake tables)"));
+    let nothing = || "none: this run kept nothing".to_owned();
+    let lake = run.lake.map_or_else(nothing, |tables| format!("{} (Delta Lake tables)", tables.folder));
     page.line(&[(BOLD, "LAKE      "), (PLAIN, &lake)]);
 }
 
 /// Three commands, with the names and ids of this run.
 fn try_next(page: &mut Page, plan: &Plan, score: &Score, run: &Run<'_>) {
     page.heading("TRY NEXT", "");
-    let Some(dir) = run.data_dir else {
-        for command in ["gatewatch demo --data-dir ./demo-lake", "gatewatch detectors list", "gatewatch demo --seed 2"]
-        {
-            page.line(&[(PLAIN, "  "), (PLAIN, command)]);
+    let Some(tables) = run.lake else {
+        for arguments in ["demo --data-dir ./demo-lake", "detectors list", "demo --seed 2"] {
+            page.line(&[(PLAIN, "  "), (PLAIN, run.program), (PLAIN, " "), (PLAIN, arguments)]);
         }
         return;
     };
     for (why, sql) in queries(plan, score) {
         page.line(&[(DIM, "  # "), (DIM, &why)]);
-        page.line(&[(PLAIN, "  gatewatch query --data-dir "), (PLAIN, &shell_quoted(dir)), (PLAIN, " \\")]);
+        page.line(&[(PLAIN, "  "), (PLAIN, tables.query), (PLAIN, " \\")]);
         for (i, part) in sql.iter().enumerate() {
             let (open, close) = (if i == 0 { "    \"" } else { "     " }, if i + 1 == sql.len() { "\"" } else { "" });
             page.line(&[(PLAIN, open), (PLAIN, part), (PLAIN, close)]);
@@ -201,14 +210,18 @@ fn queries(plan: &Plan, score: &Score) -> Vec<(String, Vec<String>)> {
     let mut queries = Vec::new();
     if let Some(attacker) = attacker(plan, "endpoint-sweep") {
         let sql = vec![
-            "SELECT endpoint, status, count(*) AS requests FROM events".to_owned(),
-            format!("WHERE client_ip = '{attacker}' GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 15"),
+            "SELECT date_trunc('minute', time) AS minute, count(DISTINCT endpoint) AS endpoints,".to_owned(),
+            "count(*) AS requests FROM events".to_owned(),
+            format!("WHERE client_ip = '{attacker}' GROUP BY 1 ORDER BY 1"),
         ];
-        queries.push((format!("what {attacker} asked for"), sql));
+        queries.push((format!("how {attacker} walked the API, minute by minute"), sql));
     }
     if let Some(Found { alert, detector, .. }) = score.found.last() {
-        let sql = vec![format!("SELECT * FROM alerts WHERE id = '{alert}'")];
-        queries.push((format!("the alert of {detector}, with its evidence"), sql));
+        let sql = vec![
+            "SELECT state, opened, updated, observed, expected, score, events FROM alerts".to_owned(),
+            format!("WHERE id = '{alert}' ORDER BY revision"),
+        ];
+        queries.push((format!("the alert of {detector}, telling by telling"), sql));
     }
     if let Some(name) = attacker(plan, "bulk-export") {
         let sql = vec![
@@ -246,6 +259,10 @@ fn thousands(n: u64) -> String {
     text
 }
 
+fn counted(n: u64, what: &str) -> String {
+    format!("{} {what}{}", thousands(n), if n == 1 { "" } else { "s" })
+}
+
 fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
@@ -266,10 +283,4 @@ fn wrapped(parts: &[String], width: usize) -> Vec<String> {
         }
     }
     lines
-}
-
-/// A path as one word of a shell command.
-fn shell_quoted(path: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-~".contains(c);
-    if path.chars().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }

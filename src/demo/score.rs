@@ -64,9 +64,9 @@ pub struct Score {
 }
 
 impl Score {
-    /// Every attack found, no look-alike alerted.
+    /// Every attack found, no look-alike alerted, and no alert about anything else.
     pub fn perfect(&self) -> bool {
-        self.missed.is_empty() && self.alerted.is_empty()
+        self.missed.is_empty() && self.alerted.is_empty() && self.unexpected.is_empty()
     }
 }
 

@@ -226,9 +226,9 @@ fn position(path: &Path, lane: &Lane, positions: &dyn Positions) -> Result<i64, 
     Ok(position.unwrap_or(0))
 }
 
-/// Whether the file is there and can be opened.
-pub fn check(path: &Path) -> Result<(), IngestError> {
-    open(path, &Progress::default()).map(drop)
+/// The content of a file, unpacked, for whoever has no positions in it.
+pub fn unpacked(path: &Path) -> Result<Box<dyn Read + Send>, IngestError> {
+    open(path, &Progress::default()).map(|(reader, _)| reader)
 }
 
 /// Opens a file and unpacks it. Also gives the count of bytes read of it.

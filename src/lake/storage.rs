@@ -69,6 +69,11 @@ pub(crate) fn check(uri: &str, options: &HashMap<String, String>) -> Result<(), 
             }
         };
     }
+    let fixed = |key: &&String| parse_key(key) == Some(AmazonS3ConfigKey::ConditionalPut);
+    if let Some(key) = options.keys().find(fixed) {
+        let message = format!("options: `{key}` cannot be changed: without conditional writes commits would be lost");
+        return Err(LakeError::Config(message));
+    }
     match options.keys().find(|key| parse_key(key).is_none()) {
         None => Ok(()),
         Some(key) => Err(LakeError::Config(format!(
@@ -89,16 +94,15 @@ struct Buckets;
 impl ObjectStoreFactory for Buckets {
     fn parse_url_opts(&self, url: &Url, config: &StorageConfig) -> DeltaResult<(ObjectStoreRef, Path)> {
         let retry = RetryConfig { retry_timeout: RETRY_FOR, ..RetryConfig::default() };
-        let mut builder = AmazonS3Builder::from_env()
-            .with_url(url.as_str())
-            .with_conditional_put(S3ConditionalPut::ETagMatch)
-            .with_retry(retry);
+        let mut builder = AmazonS3Builder::from_env().with_url(url.as_str()).with_retry(retry);
         for (key, value) in &config.raw {
             let key =
                 parse_key(key).ok_or_else(|| DeltaTableError::generic(format!("unknown storage option `{key}`")))?;
             builder = builder.with_config(key, value);
         }
-        Ok((Arc::new(builder.build()?), Path::from_url_path(url.path())?))
+        // Last, so that neither an option nor the environment takes it away.
+        let store = builder.with_conditional_put(S3ConditionalPut::ETagMatch).build()?;
+        Ok((Arc::new(store), Path::from_url_path(url.path())?))
     }
 }
 
@@ -139,6 +143,8 @@ mod tests {
         }
         let error = check("s3://logs", &options("aws_endpiont")).expect_err("a slip").to_string();
         assert!(error.contains("unknown option `aws_endpiont`") && !error.contains("fake-value"), "{error}");
+        let error = check("s3://logs", &options("aws_conditional_put")).expect_err("fixed").to_string();
+        assert!(error.contains("commits would be lost"), "{error}");
         let error = check("/var/lib/lake", &options("aws_region")).expect_err("no bucket").to_string();
         assert!(error.contains("`aws_region` means nothing for a folder"), "{error}");
     }

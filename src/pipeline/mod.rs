@@ -22,7 +22,7 @@ use arrow::array::{AsArray, BooleanArray};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use detectors::{Engine, EngineError};
 use schemas::alert::State;
-use schemas::{Alert, Lane};
+use schemas::{Alert, Code, Lane};
 
 pub use ledger::{Ledger, LedgerConfig, write_steps};
 pub use reader::{Controls, Read, ReadBatch, Reader, UnknownField};
@@ -60,6 +60,7 @@ pub struct Totals {
     pub records: u64,
     pub events: u64,
     pub rejects: u64,
+    pub reject_codes: BTreeMap<Code, u64>,
     pub late: u64,
     pub bytes: u64,
     pub alerts_opened: u64,
@@ -264,6 +265,7 @@ impl Pipeline<'_> {
         totals.records += batch.records;
         totals.bytes += batch.bytes;
         totals.rejects += batch.rejects.len() as u64;
+        batch.rejects.iter().for_each(|reject| *totals.reject_codes.entry(reject.code).or_default() += 1);
         totals.events += batch.events.num_rows() as u64;
         totals.note_times(&batch.events);
         let events = self.engine.push(&batch.lane, batch.events.clone())?;

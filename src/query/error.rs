@@ -2,8 +2,10 @@
 //!
 //! Promises: an unknown column or table names those that are nearest; a limit names itself.
 
-use datafusion::common::SchemaError;
+use std::collections::BTreeSet;
+
 use datafusion::common::utils::datafusion_strsim::levenshtein;
+use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
@@ -12,15 +14,17 @@ const SUGGESTIONS_MAX: usize = 3;
 
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    #[error(
-        "there is no lake in {uri}: fill one first, for example with `gatewatch demo --data-dir {uri}` or \
-             `gatewatch replay FILE --source KIND --data-dir {uri}`"
-    )]
+    #[error("there is no lake in {uri}")]
     NoLake { uri: String },
     #[error("table {table} cannot be read: {message}")]
     Lake { table: &'static str, message: String },
-    #[error("there is no column `{column}`{}; `DESCRIBE events` lists the columns of a table", suggest(.near))]
-    UnknownColumn { column: String, near: Vec<String> },
+    #[error("there is no column `{column}`{}; {}", suggest(.near), describe(.tables))]
+    UnknownColumn {
+        column: String,
+        near: Vec<String>,
+        /// Those the query asks.
+        tables: Vec<String>,
+    },
     #[error("there is no table `{table}`; there are: {}", .tables.join(", "))]
     UnknownTable { table: String, tables: Vec<String> },
     #[error("only questions are allowed here (SELECT, EXPLAIN, SHOW, DESCRIBE): {0}")]
@@ -28,11 +32,12 @@ pub enum QueryError {
     #[error("SQL: {0}")]
     Sql(String),
     #[error(
-        "the query needs more memory than it may use: ask for fewer columns or a shorter time, or raise the limit ({0})"
+        "the query needs more memory than it may use: ask for fewer columns or a shorter time, or raise \
+             --memory-mb ({0})"
     )]
     Memory(String),
     #[error(
-        "the query took longer than {seconds} seconds: ask for a shorter time (`day = DATE '2026-01-31'` reads one day), or raise the limit"
+        "the query took longer than {seconds} seconds: ask for a shorter time (`day = DATE '2026-01-31'` reads one day), or raise --timeout"
     )]
     Timeout { seconds: f64 },
     #[error("the query failed: {0}")]
@@ -42,9 +47,20 @@ pub enum QueryError {
 }
 
 impl QueryError {
-    /// Whether the person who asked can correct it.
+    /// Whether the question, or where it was asked, has to change.
     pub fn is_usage(&self) -> bool {
-        !matches!(self, QueryError::Lake { .. } | QueryError::Failed(_) | QueryError::Output(_))
+        match self {
+            QueryError::NoLake { .. }
+            | QueryError::UnknownColumn { .. }
+            | QueryError::UnknownTable { .. }
+            | QueryError::NotAQuestion(_)
+            | QueryError::Sql(_) => true,
+            QueryError::Lake { .. }
+            | QueryError::Memory(_)
+            | QueryError::Timeout { .. }
+            | QueryError::Failed(_)
+            | QueryError::Output(_) => false,
+        }
     }
 }
 
@@ -56,6 +72,15 @@ fn suggest(near: &[String]) -> String {
     }
 }
 
+/// Which statement lists the columns of these tables.
+fn describe(tables: &[String]) -> String {
+    match tables {
+        [] => "`DESCRIBE` and the name of a table lists its columns".to_owned(),
+        [one] => format!("`DESCRIBE {one}` lists the columns"),
+        several => format!("`DESCRIBE {}` list the columns", several.join("` and `DESCRIBE ")),
+    }
+}
+
 /// The planner's error in our words.
 pub(crate) fn explain(error: DataFusionError, sql: &str, context: &SessionContext) -> QueryError {
     match error.find_root() {
@@ -63,6 +88,7 @@ pub(crate) fn explain(error: DataFusionError, sql: &str, context: &SessionContex
             SchemaError::FieldNotFound { field, valid_fields } => QueryError::UnknownColumn {
                 column: field.name.clone(),
                 near: nearest(&field.name, valid_fields.iter().map(|f| f.name.as_str())),
+                tables: asked(valid_fields, sql, context),
             },
             other => QueryError::Sql(other.to_string()),
         },
@@ -80,10 +106,14 @@ pub(crate) fn explain(error: DataFusionError, sql: &str, context: &SessionContex
 /// A column of `events` whose name the SQL parser takes for a keyword.
 fn hint(sql: &str) -> &'static str {
     let bare = sql.to_ascii_lowercase().replace("\"offset\"", "");
-    if bare.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == "offset") {
+    if words(&bare).any(|word| word == "offset") {
         return " (offset is a word of SQL: write the column as \"offset\")";
     }
     ""
+}
+
+fn words(sql: &str) -> impl Iterator<Item = &str> {
+    sql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
 }
 
 fn plan(message: &str, context: &SessionContext) -> QueryError {
@@ -106,8 +136,19 @@ fn tables(context: &SessionContext) -> Vec<String> {
     names
 }
 
+/// The tables a query asks: those its columns belong to, or where these have other names in it, those it names.
+fn asked(columns: &[Column], sql: &str, context: &SessionContext) -> Vec<String> {
+    let owners: BTreeSet<&str> = columns.iter().filter_map(|c| Some(c.relation.as_ref()?.table())).collect();
+    let tables = tables(context);
+    if !owners.is_empty() && owners.iter().all(|owner| tables.iter().any(|table| table == owner)) {
+        return owners.into_iter().map(str::to_owned).collect();
+    }
+    let sql = sql.to_ascii_lowercase();
+    tables.into_iter().filter(|table| words(&sql).any(|word| word == table)).collect()
+}
+
 /// The names closest to a mistyped one: those that differ little, or contain it.
-fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+pub(crate) fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let flat = |name: &str| name.to_ascii_lowercase().replace(['_', '-'], "");
     let asked = flat(wrong);
     let mut scored: Vec<(usize, String)> = Vec::new();

@@ -15,32 +15,21 @@ use arrow::ipc::writer::StreamWriter;
 use arrow::json::writer::{LineDelimited, WriterBuilder as JsonWriterBuilder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches_with_options;
+use clap::ValueEnum;
 
 use super::{QueryError, QueryOutput};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Aligned columns, for people.
+    #[default]
     Table,
     /// JSON Lines: one object a row.
     Json,
+    /// With a header; a list is JSON in its cell.
     Csv,
-    /// Arrow IPC stream.
+    /// An Arrow IPC stream.
     Arrow,
-}
-
-impl std::str::FromStr for Format {
-    type Err = QueryError;
-
-    fn from_str(text: &str) -> Result<Format, QueryError> {
-        match text {
-            "table" => Ok(Format::Table),
-            "json" => Ok(Format::Json),
-            "csv" => Ok(Format::Csv),
-            "arrow" => Ok(Format::Arrow),
-            other => Err(QueryError::Output(format!("unknown format `{other}`: table, json, csv or arrow"))),
-        }
-    }
 }
 
 /// Writes an answer.

@@ -27,6 +27,7 @@ use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use futures::StreamExt;
 
 pub use error::QueryError;
+pub(crate) use error::nearest;
 pub use format::{Format, write};
 
 use crate::lake::{self, Table};

@@ -153,12 +153,16 @@ async fn mistakes_are_answered_with_help() {
     let (folder, uri) = lake().await;
     assert_eq!(
         refusal(&uri, "SELECT clientip FROM events").await,
-        "there is no column `clientip`, did you mean `client_ip`?; `DESCRIBE events` lists the columns of a table"
+        "there is no column `clientip`, did you mean `client_ip`?; `DESCRIBE events` lists the columns"
     );
     assert_eq!(
         refusal(&uri, "SELECT e.stauts FROM events e").await,
-        "there is no column `stauts`, did you mean `status`?; `DESCRIBE events` lists the columns of a table"
+        "there is no column `stauts`, did you mean `status`?; `DESCRIBE events` lists the columns"
     );
+    let other = refusal(&uri, "SELECT entity FROM alerts_latest").await;
+    assert!(other.ends_with("; `DESCRIBE alerts_latest` lists the columns"), "{other}");
+    let both = refusal(&uri, "SELECT zzz FROM alerts a JOIN actions b ON a.id = b.alert_id").await;
+    assert_eq!(both, "there is no column `zzz`; `DESCRIBE actions` and `DESCRIBE alerts` list the columns");
     assert_eq!(
         refusal(&uri, "SELECT * FROM event").await,
         "there is no table `event`; there are: actions, alerts, alerts_latest, events, rejects"
@@ -169,7 +173,8 @@ async fn mistakes_are_answered_with_help() {
     assert!(refusal(&uri, "SELECT nofunction(1)").await.contains("nofunction"));
     let empty = folder.path().join("none").to_str().unwrap().to_string();
     let error = session(&empty, &HashMap::new(), QueryLimits::default()).await.err().unwrap();
-    assert!(error.to_string().starts_with(&format!("there is no lake in {empty}: fill one first")), "{error}");
+    assert_eq!(error.to_string(), format!("there is no lake in {empty}"));
+    assert!(error.is_usage());
     assert!(!std::path::Path::new(&empty).exists(), "asking creates nothing");
 }
 
@@ -187,12 +192,12 @@ async fn limits_hold_and_are_said() {
     let small = QueryLimits { memory_bytes: 200_000, ..QueryLimits::default() };
     let heavy = "SELECT count(DISTINCT value) FROM generate_series(1, 2000000)";
     let error = ask(&uri, heavy, small).await.unwrap_err();
-    assert!(matches!(error, QueryError::Memory(_)), "{error:?}");
+    assert!(matches!(error, QueryError::Memory(_)) && !error.is_usage(), "{error:?}");
 
     let short = QueryLimits { timeout: Duration::from_millis(50), ..QueryLimits::default() };
     let endless = "SELECT count(*) FROM generate_series(1, 4000000) a, generate_series(1, 4000000) b WHERE a.value % 7 = b.value % 11";
     let error = ask(&uri, endless, short).await.unwrap_err();
-    assert!(matches!(error, QueryError::Timeout { .. }), "{error:?}");
+    assert!(matches!(error, QueryError::Timeout { .. }) && !error.is_usage(), "{error:?}");
 }
 
 fn sample() -> QueryOutput {
@@ -262,5 +267,4 @@ fn no_rows_still_have_columns() {
     assert_eq!(text(&empty, Format::Json), "");
     assert_eq!(text(&empty, Format::Csv), "n\n");
     assert_eq!(text(&empty, Format::Table), "+---+\n| n |\n+---+\n+---+\n0 rows\n");
-    assert!("xml".parse::<Format>().unwrap_err().to_string().contains("table, json, csv or arrow"));
 }

@@ -58,7 +58,7 @@ pub fn parse_url(text: &str, insecure: bool, at: &str) -> Result<Url, ConfigErro
     match url.scheme() {
         "https" => Ok(url),
         "http" if local || insecure => Ok(url),
-        "http" => Err(ConfigError::new(at, "http would send alerts in the clear; use https, or set insecure = true")),
+        "http" => Err(ConfigError::new(at, "http would send alerts in the clear; use https, or set insecure: true")),
         other => Err(ConfigError::new(at, format!("scheme `{other}` is not known here; use https"))),
     }
 }

@@ -93,12 +93,13 @@ impl Outbox {
         let routes = targets.iter().map(route).collect();
         let delivery = config.delivery.clone();
         let (open_us, asked_us_max) = (micros(delivery.breaker_open), micros(delivery.retry_after_max));
-        let lane = |target| {
+        let lane = |target: Arc<dyn Target>| {
+            let concurrency = target.concurrency_max().unwrap_or(usize::MAX).min(delivery.concurrency);
             Arc::new(Lane {
                 target,
                 breaker: Mutex::new(Breaker::new(delivery.breaker_failures, open_us, asked_us_max)),
                 in_flight: Mutex::new(HashSet::new()),
-                permits: Arc::new(Semaphore::new(delivery.concurrency)),
+                permits: Arc::new(Semaphore::new(concurrency)),
                 wake: Notify::new(),
             })
         };

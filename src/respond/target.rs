@@ -36,6 +36,11 @@ pub trait Target: Send + Sync {
     /// The target's own word on dry run, over the configuration's.
     fn dry_run(&self) -> Option<bool>;
 
+    /// How many deliveries may be under way at once, where the target bears fewer than are configured.
+    fn concurrency_max(&self) -> Option<usize> {
+        None
+    }
+
     fn deliver<'a>(&'a self, action: &'a Action, attempt: Attempt) -> BoxFuture<'a, Delivery>;
 
     /// Undo a delivered action, named by what `deliver` returned. Undoing what is gone already is a success.

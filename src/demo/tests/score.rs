@@ -62,6 +62,17 @@ fn everything_found_is_perfect() {
 }
 
 #[test]
+fn an_alert_about_nothing_planted_is_not_perfect() {
+    let plan = plan();
+    let stranger = Entity { kind: "client_ip".into(), value: "198.18.0.7".into() };
+    let mut alerts = all_found(&plan);
+    alerts.push(alert("else", "endpoint-sweep", &stranger, plan.attack("endpoint-sweep").unwrap().start_us));
+    let score = score(&plan, &alerts);
+    assert_eq!((score.missed.len(), score.alerted.len(), score.unexpected.len()), (0, 0, 1));
+    assert!(!score.perfect());
+}
+
+#[test]
 fn tellings_of_one_episode_count_once_and_company_is_kept_with_its_attack() {
     let plan = plan();
     let brute = plan.attack("brute-force").unwrap();

@@ -103,6 +103,12 @@ impl Target for Crowdsec {
         self.dry_run
     }
 
+    /// Its database is a file by default: of two writes at once it may answer one with an error and keep half of it, a
+    /// decision that no look finds.
+    fn concurrency_max(&self) -> Option<usize> {
+        Some(1)
+    }
+
     fn deliver<'a>(&'a self, action: &'a Action, attempt: Attempt) -> BoxFuture<'a, Delivery> {
         async move { self.block(action, attempt).await.unwrap_or_else(CallError::into_delivery) }.boxed()
     }
