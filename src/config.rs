@@ -294,11 +294,26 @@ pub fn read_text(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))
 }
 
+/// An error of the YAML reader as `file:line:column: what is wrong`.
+fn explain(error: &serde_saphyr::Error, path: &Path) -> String {
+    let whole = error.without_snippet().to_string();
+    let file = path.display();
+    match error.location() {
+        Some(at) => {
+            let (line, column) = (at.line(), at.column());
+            let place = format!(" at line {line}, column {column}");
+            let message = whole.strip_suffix(&place).unwrap_or(&whole);
+            format!("{file}:{line}:{column}: {message}")
+        }
+        None => format!("{file}: {whole}"),
+    }
+}
+
 impl Config {
     /// Reads and checks the file. Nothing is contacted.
     pub fn load(path: &Path) -> anyhow::Result<Config> {
         let text = read_text(path)?;
-        let config: Config = serde_saphyr::from_str(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+        let config: Config = serde_saphyr::from_str(&text).map_err(|e| anyhow::anyhow!(explain(&e, path)))?;
         config.check().with_context(|| format!("{}", path.display()))?;
         Ok(config)
     }

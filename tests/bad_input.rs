@@ -184,10 +184,30 @@ fn a_broken_configuration_is_refused_with_line_and_expectation() {
     let base = "data_dir: data\nsources:\n  - name: edge\n    kind: kong\n    files: [a.log]\n";
     let config = |text: &str| file(&folder, "gatewatch.yaml", text);
     let cases: Vec<(String, Vec<&str>)> = vec![
-        (format!("{base}colour: blue\n"), vec!["gatewatch.yaml", "colour", "6"]),
-        (base.replace("kong", "kongg"), vec!["kongg"]),
+        (format!("{base}colour: blue\n"), vec!["gatewatch.yaml:6:1: unknown field `colour`, expected one of"]),
+        (base.replace("kong", "kongg"), vec!["gatewatch.yaml: ", "kongg"]),
+        (base.to_owned(), vec!["gatewatch.yaml: sources: edge: ", "a.log: there is no such file"]),
+        (format!("{base}respond:\n  guard: {{ never_block: [bogus] }}\n"), vec!["never_block", "`bogus` is neither"]),
+        (
+            format!("{base}keys:\n  token: {{ id: k, secret: {{ env: NO_SUCH }} }}\n"),
+            vec!["keys.token", "NO_SUCH is not set\n"],
+        ),
+        (
+            format!("{base}keys:\n  seal: {{ id: k, secret: {{ env: HOME }} }}\n"),
+            vec!["keys.seal", "64 hexadecimal digits"],
+        ),
+        (format!("{base}instance: ../evil\n"), vec!["instance name `../evil`"]),
+        (format!("{base}lake: {{ vacuum_after: 1s }}\n"), vec!["lake.vacuum_after: expected at least 1h"]),
+        (
+            format!("{base}lake: {{ compact_after_files: 0 }}\n"),
+            vec!["lake.compact_after_files: 0; expected at least 2"],
+        ),
+        (format!("{base}lake: {{ options: {{ aws_region: x }} }}\n"), vec!["`aws_region` means nothing for a folder"]),
         (base.replace("    files: [a.log]\n", ""), vec!["edge", "exactly one of kafka and files"]),
-        (format!("{base}lake: {{ checkpoint_every: soon }}\n"), vec!["soon", "30s"]),
+        (
+            format!("{base}lake: {{ checkpoint_every: soon }}\n"),
+            vec!["gatewatch.yaml:6:27: ", "\"soon\" is not a length of time; expected for example"],
+        ),
         ("sources: []\n".to_owned(), vec!["data_dir"]),
         ("data_dir: [\n".to_owned(), vec!["gatewatch.yaml"]),
     ];

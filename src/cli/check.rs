@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
+
 use super::output::{self, counted};
 use super::{Failure, usage};
 use crate::{app, config::Config, service};
@@ -17,7 +19,7 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     let config = Config::load(&args.config).map_err(usage)?;
-    let parts = service::check(&config).map_err(usage)?;
+    let parts = service::check(&config).with_context(|| args.config.display().to_string()).map_err(usage)?;
     let text = format!(
         "{}: well-formed; {}, {}, {}, lake {}, response {}\n",
         args.config.display(),

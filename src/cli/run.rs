@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
+
 use super::{Failure, usage};
 use crate::config::Config;
 use crate::service;
@@ -19,6 +21,6 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     let config = Config::load(&args.config).map_err(usage)?;
-    let parts = service::check(&config).map_err(usage)?;
+    let parts = service::check(&config).with_context(|| args.config.display().to_string()).map_err(usage)?;
     Ok(service::run(&config, parts)?)
 }
