@@ -146,7 +146,7 @@ impl EventBuilder {
 
     pub fn append(&mut self, row: &EventRow<'_>) {
         for (column, cell) in self.columns.iter_mut().zip(&row.cells()) {
-            column.append(cell);
+            column.append(self.rows, cell);
         }
         self.rows += 1;
     }
@@ -161,8 +161,8 @@ impl EventBuilder {
 
     /// The rows since the last call, as one batch.
     pub fn finish(&mut self) -> RecordBatch {
-        self.rows = 0;
-        let arrays: Vec<ArrayRef> = self.columns.iter_mut().map(Column::finish).collect();
+        let rows = std::mem::take(&mut self.rows);
+        let arrays: Vec<ArrayRef> = self.columns.iter_mut().map(|column| column.finish(rows)).collect();
         RecordBatch::try_new(arrow_schema(), arrays).expect("columns are made from the fields of the schema")
     }
 }
@@ -173,9 +173,10 @@ impl Default for EventBuilder {
     }
 }
 
-/// A column under construction. `nulls` are appended late and together: many columns are null in most rows.
+/// A column under construction. Nulls are appended late and together: many columns are null in most rows.
 struct Column {
-    nulls: usize,
+    /// Rows that the values hold; what is missing to the rows of the batch are nulls.
+    filled: usize,
     values: Values,
 }
 
@@ -202,18 +203,18 @@ impl Column {
             Kind::Bool => Values::Bool(BooleanBuilder::new()),
             Kind::TextList => Values::TextList(Box::new(ListBuilder::new(StringBuilder::new()))),
         };
-        Column { nulls: 0, values }
+        Column { filled: 0, values }
     }
 
     #[inline]
-    fn append(&mut self, cell: &Cell<'_>) {
+    fn append(&mut self, row: usize, cell: &Cell<'_>) {
         if matches!(cell, Cell::Text(None) | Cell::Int(None) | Cell::Float(None) | Cell::Bool(None) | Cell::List([])) {
-            self.nulls += 1;
             return;
         }
-        if self.nulls > 0 {
-            self.flush_nulls();
+        if self.filled < row {
+            self.fill(row);
         }
+        self.filled = row + 1;
         match (&mut self.values, *cell) {
             (Values::Time(b), Cell::Int(Some(v))) => b.append_value(v),
             (Values::Dict(b), Cell::Text(Some(v))) => b.append(v),
@@ -230,9 +231,10 @@ impl Column {
         }
     }
 
+    /// Nulls up to this row.
     #[cold]
-    fn flush_nulls(&mut self) {
-        let nulls = std::mem::take(&mut self.nulls);
+    fn fill(&mut self, row: usize) {
+        let nulls = row - std::mem::replace(&mut self.filled, row);
         match &mut self.values {
             Values::Time(b) => b.append_nulls(nulls),
             Values::Dict(b) => b.keys.append_nulls(nulls),
@@ -247,8 +249,9 @@ impl Column {
 
     /// The values so far, as an array. The next batch is expected to be about as large: growing by doubling would copy
     /// every text several times.
-    fn finish(&mut self) -> ArrayRef {
-        self.flush_nulls();
+    fn finish(&mut self, rows: usize) -> ArrayRef {
+        self.fill(rows);
+        self.filled = 0;
         match &mut self.values {
             Values::Time(b) => {
                 let next = TimestampMicrosecondBuilder::with_capacity(b.len());

@@ -88,7 +88,7 @@ impl Normaliser {
                 format!("a record has at most {RECORD_BYTES_MAX} bytes or what the source allows, whichever is less");
             return Err(Fault::new(Code::Oversized, detail));
         }
-        let text = std::str::from_utf8(bytes).map_err(|error| {
+        let text = simdutf8::compat::from_utf8(bytes).map_err(|error| {
             Fault::new(Code::InvalidUtf8, format!("expected UTF-8, byte {} is not", error.valid_up_to()))
         })?;
         let text = text.trim_matches(['\n', '\r', ' ', '\t', '\u{feff}']);

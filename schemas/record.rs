@@ -4,7 +4,13 @@
 //! the only thing to do with a `RawBatch` is to hand it to `Normaliser::normalise`.
 //! Never: parses anything.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Buffers of batches that are done, for the next ones: growing a new one for each batch costs as much as reading it.
+static SPARE: Mutex<Vec<(Vec<u8>, Vec<Entry>)>> = Mutex::new(Vec::new());
+/// Buffers that are kept, and the size from which one is let go.
+const SPARE_MAX: usize = 8;
+const SPARE_BYTES_MAX: usize = 4 << 20;
 
 /// One ordered stream of records: a partition of a topic, or one file. `source` is the configured source name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,15 +41,35 @@ pub(crate) struct Entry {
 }
 
 /// Consecutive raw records of one lane, in offset order, in one arena.
-#[derive(Default)]
 pub struct RawBatch {
     pub(crate) arena: Vec<u8>,
     pub(crate) entries: Vec<Entry>,
 }
 
+impl Default for RawBatch {
+    fn default() -> RawBatch {
+        RawBatch::new()
+    }
+}
+
+impl Drop for RawBatch {
+    fn drop(&mut self) {
+        if self.arena.capacity() == 0 || self.arena.capacity() > SPARE_BYTES_MAX {
+            return;
+        }
+        self.clear();
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE_MAX {
+            spare.push((std::mem::take(&mut self.arena), std::mem::take(&mut self.entries)));
+        }
+    }
+}
+
 impl RawBatch {
     pub fn new() -> RawBatch {
-        RawBatch::default()
+        let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let (arena, entries) = spare.unwrap_or_default();
+        RawBatch { arena, entries }
     }
 
     /// Appends a record.

@@ -90,24 +90,58 @@ struct Shape {
     other: usize,
 }
 
+/// One of each count of a `Shape`, seven bits wide: a segment is counted by adding numbers, without a branch per byte.
+const DIGIT: u64 = 1;
+const LOWER: u64 = 1 << 7;
+const UPPER: u64 = 1 << 14;
+const BEYOND_HEX: u64 = 1 << 21;
+const DASH: u64 = 1 << 28;
+const UNDERSCORE: u64 = 1 << 35;
+const DOT: u64 = 1 << 42;
+const FOREIGN: u64 = 1 << 49;
+const OTHER: u64 = 1 << 56;
+/// As many of each fit into seven bits.
+const COUNT_MAX: usize = 127;
+
+static COUNTS: [u64; 256] = counts();
+
+const fn counts() -> [u64; 256] {
+    let mut table = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        table[i] = match i as u8 {
+            b'0'..=b'9' => DIGIT,
+            b'a'..=b'f' => LOWER,
+            b'g'..=b'z' | 0x80.. => LOWER + BEYOND_HEX,
+            b'A'..=b'F' => UPPER,
+            b'G'..=b'Z' => UPPER + BEYOND_HEX,
+            b'-' => DASH,
+            b'_' => UNDERSCORE,
+            b'.' => DOT,
+            b'%' | b'@' | b'*' | b'[' | b']' => FOREIGN,
+            b'~' | b'{' | b'}' | b':' | b'+' | b'!' | b',' => 0,
+            _ => OTHER,
+        };
+        i += 1;
+    }
+    table
+}
+
 impl Shape {
     fn of(segment: &[u8]) -> Shape {
         let mut shape = Shape::default();
-        for &b in segment {
-            match b {
-                b'0'..=b'9' => shape.digits += 1,
-                b'a'..=b'f' => shape.lower += 1,
-                b'g'..=b'z' => (shape.lower, shape.beyond_hex) = (shape.lower + 1, shape.beyond_hex + 1),
-                b'A'..=b'F' => shape.upper += 1,
-                b'G'..=b'Z' => (shape.upper, shape.beyond_hex) = (shape.upper + 1, shape.beyond_hex + 1),
-                b'-' => shape.dashes += 1,
-                b'_' => shape.underscores += 1,
-                b'.' => shape.dots += 1,
-                b'%' | b'@' | b'*' | b'[' | b']' => shape.foreign += 1,
-                0x80.. => (shape.lower, shape.beyond_hex) = (shape.lower + 1, shape.beyond_hex + 1),
-                b'~' | b'{' | b'}' | b':' | b'+' | b'!' | b',' => {}
-                _ => shape.other += 1,
-            }
+        for part in segment.chunks(COUNT_MAX) {
+            let sum: u64 = part.iter().map(|&b| COUNTS[usize::from(b)]).sum();
+            let count = |one: u64| (sum / one) as usize & COUNT_MAX;
+            shape.digits += count(DIGIT);
+            shape.lower += count(LOWER);
+            shape.upper += count(UPPER);
+            shape.beyond_hex += count(BEYOND_HEX);
+            shape.dashes += count(DASH);
+            shape.underscores += count(UNDERSCORE);
+            shape.dots += count(DOT);
+            shape.foreign += count(FOREIGN);
+            shape.other += count(OTHER);
         }
         shape
     }

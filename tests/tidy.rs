@@ -122,14 +122,24 @@ fn stages_do_not_import_each_other() {
 /// What the documents promise a stranger can type exists.
 #[test]
 fn documents_name_files_that_exist() {
-    for document in ["README.md", "ARCHITECTURE.md", "benches/README.md", "examples/README.md"] {
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "benches/README.md",
+        "examples/README.md",
+        "docs/configuration.md",
+        "schemas/sources/README.md",
+        "detectors/catalogue/README.md",
+    ] {
         let text = fs::read_to_string(root().join(document)).unwrap_or_else(|_| panic!("{document} is missing"));
         let folder = root().join(document).parent().expect("a file has a folder").to_path_buf();
         for word in text.split(|c: char| c.is_whitespace() || "`()[]|,;".contains(c)) {
             let word = word.trim_end_matches(['.', ':']);
-            let looks_like_ours = ["scripts/", "examples/", "tests/", "src/", "schemas/", "detectors/", "benches/"]
-                .iter()
-                .any(|p| word.starts_with(p));
+            let looks_like_ours =
+                ["scripts/", "examples/", "tests/", "src/", "schemas/", "detectors/", "benches/", "docs/"]
+                    .iter()
+                    .any(|p| word.starts_with(p));
             if looks_like_ours && !word.contains(['<', '*', '{', '$']) {
                 assert!(
                     root().join(word).exists() || folder.join(word).exists(),

@@ -87,7 +87,8 @@ impl Season {
         self.plain_error += share * (squared(self.plain) - self.plain_error);
         self.day_error += share * (squared(by_day) - self.day_error);
         self.week_error += share * (squared(by_week.unwrap_or(by_day)) - self.week_error);
-        if self.tried < TRIAL || self.day_error.min(self.week_error) > GAIN * self.plain_error {
+        // Not less when both are nothing: a series that never moves has no season, and one odd point shall not make one.
+        if self.tried < TRIAL || self.day_error.min(self.week_error) >= GAIN * self.plain_error {
             return None;
         }
         self.since_us.get_or_insert(time_us);

@@ -304,6 +304,14 @@ fn noise_is_quiet() {
 }
 
 #[test]
+fn one_odd_point_of_a_constant_series_does_not_alert_again_on_the_next_days() {
+    for (usual, odd) in [(5.0, 9.0), (100.0, 0.0)] {
+        let points = (0..4000).map(|at| if at == 3000 { odd } else { usual });
+        assert_eq!(alerts(points.collect::<Vec<_>>()), [3000], "{usual}, once {odd}");
+    }
+}
+
+#[test]
 fn heavy_tailed_noise_is_nearly_quiet() {
     let laplace = alerts_in_ten_thousand(|c, _| -c.uniform().ln());
     assert!(laplace <= 15.0, "exponential: {laplace}");

@@ -76,12 +76,4 @@ impl Source for DemoSource {
     fn resume(&mut self, _lanes: &[Lane]) -> Result<(), IngestError> {
         Ok(())
     }
-
-    fn release(&mut self, _lanes: &[Lane]) -> Result<(), IngestError> {
-        Ok(())
-    }
-
-    fn committed(&mut self, _positions: &[(Lane, i64)]) -> Result<(), IngestError> {
-        Ok(())
-    }
 }

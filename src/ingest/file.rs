@@ -115,14 +115,6 @@ impl Source for FileSource {
         self.set_paused(lanes, false);
         Ok(())
     }
-
-    fn release(&mut self, _lanes: &[Lane]) -> Result<(), IngestError> {
-        Ok(())
-    }
-
-    fn committed(&mut self, _positions: &[(Lane, i64)]) -> Result<(), IngestError> {
-        Ok(())
-    }
 }
 
 /// Bytes read of the files as they are on disk, and how many there are.

@@ -76,10 +76,14 @@ pub trait Source: Send {
     /// Stop reading these lanes for now; they are too far ahead of the others.
     fn pause(&mut self, lanes: &[Lane]) -> Result<(), IngestError>;
     fn resume(&mut self, lanes: &[Lane]) -> Result<(), IngestError>;
-    /// The lanes named in `Revoking` are committed; let them go.
-    fn release(&mut self, lanes: &[Lane]) -> Result<(), IngestError>;
+    /// The lanes named in `Revoking` are committed; let them go. Not for sources that never say it.
+    fn release(&mut self, _lanes: &[Lane]) -> Result<(), IngestError> {
+        Ok(())
+    }
     /// The lake holds everything below these offsets. Kafka stores it for its lag dashboards; files ignore it.
-    fn committed(&mut self, positions: &[(Lane, i64)]) -> Result<(), IngestError>;
+    fn committed(&mut self, _positions: &[(Lane, i64)]) -> Result<(), IngestError> {
+        Ok(())
+    }
 }
 
 /// The world failed: what, where, and whether to try again.

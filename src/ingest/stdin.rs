@@ -157,14 +157,6 @@ impl Source for StdinSource {
         self.paused &= !lanes.contains(&self.lane);
         Ok(())
     }
-
-    fn release(&mut self, _lanes: &[Lane]) -> Result<(), IngestError> {
-        Ok(())
-    }
-
-    fn committed(&mut self, _positions: &[(Lane, i64)]) -> Result<(), IngestError> {
-        Ok(())
-    }
 }
 
 /// Reads and unpacks until the end, an error, or until nobody takes the chunks any more. An empty chunk is the end.

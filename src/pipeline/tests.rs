@@ -52,14 +52,6 @@ impl Source for Script {
     fn resume(&mut self, _lanes: &[Lane]) -> Result<(), IngestError> {
         Ok(())
     }
-
-    fn release(&mut self, _lanes: &[Lane]) -> Result<(), IngestError> {
-        Ok(())
-    }
-
-    fn committed(&mut self, _positions: &[(Lane, i64)]) -> Result<(), IngestError> {
-        Ok(())
-    }
 }
 
 fn lane() -> Lane {

@@ -28,15 +28,21 @@ pub(crate) struct Node {
     /// Per hash of a key the first edge, plus one; 0 for none.
     heads: [u16; HEADS],
     edges: Vec<Edge>,
+    /// The beginning of an object here, as a place that keys follow.
+    pub(super) start: u16,
 }
 
 #[derive(Clone)]
-struct Edge {
+pub(super) struct Edge {
     words: Words,
     key: Box<str>,
-    node: u16,
+    /// The key as records nearly always have it: `"key":`. Empty for one that is written with escapes.
+    pub(super) literal: Box<[u8]>,
+    pub(super) node: u16,
     /// The next edge of the same hash, plus one.
     next: u16,
+    /// This key, as a place that other keys follow.
+    pub(super) place: u16,
 }
 
 impl Edge {
@@ -51,7 +57,7 @@ impl Edge {
 }
 
 impl Node {
-    fn new() -> Node {
+    fn new(start: u16) -> Node {
         Node {
             slot: SLOT_NONE,
             is_text: false,
@@ -59,7 +65,14 @@ impl Node {
             is_open: false,
             heads: [0; HEADS],
             edges: Vec::new(),
+            start,
         }
+    }
+
+    /// The edge of this number, if there are so many.
+    #[inline]
+    pub(super) fn edge(&self, number: u16) -> Option<&Edge> {
+        self.edges.get(usize::from(number))
     }
 
     #[inline]
@@ -83,6 +96,8 @@ pub(crate) struct Plan {
     batch: bool,
     nodes: Vec<Node>,
     slots: u16,
+    /// Places that a key can follow: each key, and the beginning of each object.
+    places: u16,
     reads: [Option<Read>; Input::COUNT],
 }
 
@@ -91,8 +106,9 @@ impl Plan {
         let mut plan = Plan {
             gateway: mapping.gateway.clone(),
             batch: mapping.batch,
-            nodes: vec![Node::new()],
+            nodes: vec![Node::new(0)],
             slots: 0,
+            places: 1,
             reads: [const { None }; Input::COUNT],
         };
         for path in &mapping.headers {
@@ -142,12 +158,16 @@ impl Plan {
 
     fn add(&mut self, at: usize, key: String) -> usize {
         let child = self.nodes.len();
-        self.nodes.push(Node::new());
+        self.nodes.push(Node::new(self.places));
+        let place = self.places + 1;
+        self.places += 2;
+        let is_plain = !key.contains(|c: char| c == '"' || c == '\\' || c.is_control());
+        let literal = if is_plain { format!("\"{key}\":").into_bytes().into() } else { Box::default() };
         let node = &mut self.nodes[at];
         let words = Words::of(key.as_bytes());
         let words = if node.ignore_case { words.lower() } else { words };
         let next = node.heads[words.hash()];
-        node.edges.push(Edge { words, key: key.into(), node: child as u16, next });
+        node.edges.push(Edge { words, key: key.into(), literal, node: child as u16, next, place });
         node.heads[words.hash()] = node.edges.len() as u16;
         child
     }
@@ -168,23 +188,36 @@ impl Plan {
         &self.nodes[0]
     }
 
-    /// The child of `node` under the key `raw`, of which `words` are the numbers.
+    pub(super) fn places(&self) -> usize {
+        usize::from(self.places)
+    }
+
     #[inline]
-    pub(super) fn child(&self, node: &Node, words: Words, raw: &[u8]) -> Option<&Node> {
+    pub(super) fn node_of(&self, edge: &Edge) -> &Node {
+        &self.nodes[usize::from(edge.node)]
+    }
+
+    /// The number of the edge of `node` under the key `raw`, of which `words` are the numbers.
+    #[inline]
+    pub(super) fn find(&self, node: &Node, words: Words, raw: &[u8]) -> Option<u16> {
         let words = if node.ignore_case { words.lower() } else { words };
         let mut at = node.heads[words.hash()];
         while at != 0 {
             let edge = &node.edges[usize::from(at) - 1];
             if edge.words == words && edge.is(raw, node.ignore_case) {
-                return Some(&self.nodes[usize::from(edge.node)]);
+                return Some(at - 1);
             }
             at = edge.next;
         }
         None
     }
 
+    pub(super) fn find_named(&self, node: &Node, key: &str) -> Option<u16> {
+        self.find(node, Words::of(key.as_bytes()), key.as_bytes())
+    }
+
     pub(super) fn child_named(&self, node: &Node, key: &str) -> Option<&Node> {
-        self.child(node, Words::of(key.as_bytes()), key.as_bytes())
+        node.edge(self.find_named(node, key)?).map(|edge| self.node_of(edge))
     }
 
     /// Does the mapping claim to know all keys below this node?

@@ -98,6 +98,16 @@ impl<'b> Scan<'b> {
         Ok(Str { raw: &self.text[start..end], has_escapes })
     }
 
+    /// Steps over these bytes, if they are next. No bytes never are.
+    #[inline]
+    pub(super) fn eat(&mut self, literal: &[u8]) -> bool {
+        let is_next = !literal.is_empty() && self.bytes[self.at..].starts_with(literal);
+        if is_next {
+            self.at += literal.len();
+        }
+        is_next
+    }
+
     /// A key and the colon behind it.
     #[inline]
     pub(super) fn key(&mut self) -> Result<Key<'b>, Bad> {
