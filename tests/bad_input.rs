@@ -6,23 +6,11 @@
 mod program;
 
 use std::fs;
-use std::path::PathBuf;
 
-use program::{path, run, run_with_input};
+use program::{file, folder, path, run, run_with_input};
 use serde_json::Value;
-use tempfile::TempDir;
 
 const GOOD: &str = r#"{"time_iso8601":"2026-01-05T10:00:00+00:00","remote_addr":"192.0.2.7","request_method":"GET","request_uri":"/v1/orders/17","status":200,"body_bytes_sent":512,"request_time":0.012,"http_user_agent":"curl/8.5.0","host":"api.example.com"}"#;
-
-fn folder() -> TempDir {
-    tempfile::tempdir().expect("a temporary folder")
-}
-
-fn file(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-    let path = folder.path().join(name);
-    fs::write(&path, content).expect("the file is written");
-    path
-}
 
 /// What `explain` says of each record: the code of its reject, or `event`.
 fn verdicts(kind: &str, input: &[u8]) -> Vec<String> {

@@ -6,21 +6,10 @@ mod program;
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use program::{Ran, path, run, run_with_input};
+use program::{Ran, file, folder, path, run, run_with_input};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-fn folder() -> TempDir {
-    tempfile::tempdir().expect("a temporary folder")
-}
-
-fn file(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-    let path = folder.path().join(name);
-    fs::write(&path, content).expect("the file is written");
-    path
-}
 
 fn ran_well(ran: Ran) -> Ran {
     assert_eq!(ran.code, 0, "{}", ran.stderr);

@@ -107,17 +107,22 @@ pub(crate) fn base64(run: &[u8], base: usize, scratch: &mut Vec<u8>, found: &mut
         scratch.clear();
         let mut first = phase;
         let mut at = phase;
+        // How many bytes the letter that began still wants.
+        let mut wanted = 0;
         while at < run.len() {
             let group = &run[at..run.len().min(at + 4)];
-            let (bytes, count) = base64_group(group);
-            if count > 0 && bytes[..count].iter().all(|&b| is_readable(b)) {
-                scratch.extend_from_slice(&bytes[..count]);
-            } else {
-                if scratch.len() >= READABLE_MIN {
-                    tell(scratch, first, at);
+            match readable_group(group, wanted) {
+                Some((bytes, count, then)) => {
+                    scratch.extend_from_slice(&bytes[..count]);
+                    wanted = then;
                 }
-                scratch.clear();
-                first = at + 4;
+                None => {
+                    if scratch.len() >= READABLE_MIN {
+                        tell(scratch, first, at);
+                    }
+                    scratch.clear();
+                    (first, wanted) = (at + 4, 0);
+                }
             }
             at += 4;
         }
@@ -127,20 +132,33 @@ pub(crate) fn base64(run: &[u8], base: usize, scratch: &mut Vec<u8>, found: &mut
     }
 }
 
-/// Bytes from 0x80 on may be part of a letter.
-fn is_readable(b: u8) -> bool {
-    matches!(b, 0x20..=0x7e | b'\t' | b'\n' | b'\r' | 0x80..)
+/// How many bytes a text in UTF-8 still wants for its letter after `b`, when it wanted `wanted` before; none when `b` cannot
+/// follow, or is a control character.
+#[inline]
+fn follow(wanted: u8, b: u8) -> Option<u8> {
+    match (wanted, b) {
+        (0, 0x20..=0x7e | b'\t' | b'\n' | b'\r') => Some(0),
+        (0, 0xc2..=0xdf) => Some(1),
+        (0, 0xe0..=0xef) => Some(2),
+        (0, 0xf0..=0xf4) => Some(3),
+        (1..=3, 0x80..=0xbf) => Some(wanted - 1),
+        _ => None,
+    }
 }
 
-/// The one to three bytes of a group; none when it is too short to hold one.
+/// The one to three bytes of a group, and how many the letter at its end wants; none when they do not go on a text.
 #[inline]
-fn base64_group(group: &[u8]) -> ([u8; 3], usize) {
-    if group.len() < 2 {
-        return ([0; 3], 0);
+fn readable_group(group: &[u8], wanted: u8) -> Option<([u8; 3], usize, u8)> {
+    let first = SEXTETS[usize::from(group[0])];
+    // No letter begins with these bits; most groups of other text end here.
+    if group.len() < 2 || (wanted == 0 && matches!(first, 32..48 | 62..)) {
+        return None;
     }
     let sextet = |i: usize| group.get(i).map_or(0, |&b| u32::from(SEXTETS[usize::from(b)]));
-    let bits = sextet(0) << 18 | sextet(1) << 12 | sextet(2) << 6 | sextet(3);
-    ([(bits >> 16) as u8, (bits >> 8) as u8, bits as u8], group.len() - 1)
+    let bits = u32::from(first) << 18 | sextet(1) << 12 | sextet(2) << 6 | sextet(3);
+    let (bytes, count) = ([(bits >> 16) as u8, (bits >> 8) as u8, bits as u8], group.len() - 1);
+    let wanted = bytes[..count].iter().try_fold(wanted, |wanted, &b| follow(wanted, b))?;
+    Some((bytes, count, wanted))
 }
 
 /// Is this a character of either base64 alphabet?

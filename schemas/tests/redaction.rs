@@ -60,6 +60,8 @@ const FIXTURES: &[(&str, &str)] = &[
     ("to=https%253A%252F%252Fx.example%252F%253Ftoken%253Dfake&x=1", "to=[REDACTED:token]&x=1"),
     ("data=eyJwYXNzd29yZCI6ImZha2UifQ&x=1", "data=[REDACTED:password]&x=1"),
     ("state=eyJ1c2VyIjoiYW5hIiwicGFzc3dvcmQiOiLDsWFuZMO6MTIzIn0", "state=[REDACTED:password]"),
+    ("a=1&q=cGFzc3dvcmQ90L/QsNGA0L7Qu9GMNzc", "a=1&q=[REDACTED:password]"),
+    ("a=1&q=xcGFzc3dvcmQ90L/QsNGA0L7Qu9GMNzc", "a=1&q=[REDACTED:password]"),
     ("/d/cGFzc3dvcmQ9ZmFrZTEyMw==/x", "/d/[REDACTED:password]/x"),
     (r"q=\u0070assword\u003dfake", "q=[REDACTED:password]"),
     (r"\x22password\x22:\x22fake\x22", "[REDACTED:password]"),

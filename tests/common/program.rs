@@ -1,8 +1,10 @@
 //! Running the built program as a user does: arguments in, exit status, standard output and standard error out.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
 
 /// Signs what the service sends to the tests' receiver.
 pub const WEBHOOK_SECRET: &str = "whsec_bm90IGEgcmVhbCBzZWNyZXQsIG9ubHkgZm9yIHRlc3Rz";
@@ -69,4 +71,15 @@ pub fn number(data_dir: &Path, sql: &str) -> i64 {
 
 pub fn path(path: &Path) -> &str {
     path.to_str().expect("test paths are UTF-8")
+}
+
+pub fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// A file of this name and content in a folder.
+pub fn file(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).expect("the file is written");
+    path
 }
