@@ -366,6 +366,22 @@ fn no_canary_gets_through() {
     assert!(checked > 20_000, "only {checked} were checked");
 }
 
+/// Behind an ingress-nginx line stands a request id of 32 hexadecimal digits; what only is as long may be half of a secret.
+#[test]
+fn what_stands_behind_a_line_is_an_id_or_nothing() {
+    for (last, expected) in [
+        ("Basic Y2FuYXJ5OnN3b3JkZmlzaDcx\"aaaa", Value::Null),
+        ("0af7651916cd43dd8448eb211c80319c", Value::from("0af7651916cd43dd8448eb211c80319c")),
+    ] {
+        let time = "[28/Jan/2026:10:27:10 +0000]";
+        let line = format!(r#"203.0.113.7 - - {time} "GET / HTTP/1.1" 200 5 "-" "curl/8" 12 0.5 [up] {last}"#);
+        let mut raw = RawBatch::new();
+        raw.push(0, 1_790_000_000_000_000, line.as_bytes());
+        let events = normaliser("combined").normalise(&Lane::new("canary", 0), &raw).events;
+        assert_eq!(event_json(&events, 0)["request_id"], expected, "{last}");
+    }
+}
+
 #[test]
 fn the_search_finds_what_is_there() {
     for form in FORMS {

@@ -211,7 +211,7 @@ fn tail<'a>(mut rest: Rest<'a>, request: &mut Request<'a>) {
     {
         request.request_bytes = Some(bytes);
         request.latency_us = Some(micros).filter(|us| (0..=LATENCY_US_MAX).contains(us));
-        request.request_id = Some(last).filter(|id| id.len() == 32);
+        request.request_id = Some(last).filter(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()));
     } else if let Some(Ok(Some(ms))) = last.strip_suffix("ms").map(count) {
         request.latency_us = ms.checked_mul(1000).filter(|us| *us <= LATENCY_US_MAX);
     }
