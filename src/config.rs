@@ -369,3 +369,20 @@ impl Config {
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_sources_of_one_group_are_two_members_of_it() {
+        let section: KafkaSection =
+            serde_saphyr::from_str("{ brokers: \"127.0.0.1:9092\", topic: t, group: g }").expect("a section");
+        let member = |source: &str| {
+            let built = section.build("main", source).expect("settings");
+            built.extra.get("group.instance.id").cloned()
+        };
+        assert_eq!(member("edge").as_deref(), Some("main.edge"));
+        assert_eq!(member("shop").as_deref(), Some("main.shop"));
+    }
+}

@@ -165,3 +165,28 @@ fn full_memories_do_not_change_events() {
         }
     }
 }
+
+/// Two headers of one name are one, in their order, whether or not they are written with escapes; and a record that is one
+/// long list costs no more than it holds.
+#[test]
+fn lists_are_joined_in_their_order() {
+    let agent = |list: &str| {
+        let record = record(0).replace("\"agent-0\"", list);
+        let mut raw = RawBatch::new();
+        raw.push(0, NOW, record.as_bytes());
+        let normalised = normaliser("kong").normalise(&lane(), &raw);
+        assert!(normalised.rejects.is_empty(), "{list}: {:?}", normalised.rejects);
+        event_json(&normalised.events, 0)["user_agent"].as_str().map(str::to_owned)
+    };
+    let (plain, escaped) = (["a", "b", "c"], ["\\u0061", "\\u0062", "\\u0063"]);
+    for choice in 0..8 {
+        let element = |i: usize| format!("\"{}\"", if choice >> i & 1 == 1 { escaped[i] } else { plain[i] });
+        let list = format!("[{}, {}, {}]", element(0), element(1), element(2));
+        assert_eq!(agent(&list).as_deref(), Some("a, b, c"), "{list}");
+    }
+    assert_eq!(agent("[null, \"a\", null, \"b\"]").as_deref(), Some("a, b"));
+    for element in ["\"x\"", "\"\\u0078\""] {
+        let long = agent(&format!("[{}]", vec![element; 60_000].join(","))).expect("a text");
+        assert!(long.starts_with("x, x, x, ") && long.ends_with('…') && long.len() < 9_000, "{} bytes", long.len());
+    }
+}

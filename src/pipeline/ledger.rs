@@ -180,7 +180,10 @@ async fn land(
     }
     if let Some(policy) = maintain {
         if let Some(outbox) = outbox {
-            outbox.forget(now_us - limits::OUTBOX_KEPT_US, lake.actions_marker().unwrap_or(0)).await?;
+            let before_us = now_us - limits::OUTBOX_KEPT_US;
+            if let Err(error) = outbox.forget(before_us, lake.actions_marker().unwrap_or(0)).await {
+                tracing::warn!(%error, "old actions stay in the outbox; it is tried again later");
+            }
         }
         let today = chrono::DateTime::from_timestamp_micros(now_us).unwrap_or_default().date_naive();
         // Upkeep that fails costs space, not data: it is told and tried again next time.

@@ -179,6 +179,30 @@ fn a_lane_that_another_copy_took_meanwhile_fences_what_was_read_of_it() {
     assert_eq!(kept.stored(), ["20,20", "10,10"]);
 }
 
+/// After a restart: the source that opens first says nothing about the lanes of another one, whose group may join later.
+#[test]
+fn a_source_that_reads_closes_only_lanes_of_its_own() {
+    let mut engine = Engine::new(detectors::catalogue(), EngineLimits::default()).expect("an engine");
+    let [edge, gone, shop] = [("edge", 0), ("edge", 1), ("shop", 0)].map(|(source, n)| Lane::new(source, n));
+    for lane in [&edge, &gone, &shop] {
+        engine.open(lane, 0);
+    }
+    let mut pipeline = Pipeline {
+        lanes: Lanes::of(&engine),
+        engine,
+        ledger: None,
+        outlets: Vec::new(),
+        lateness_us: Box::new(|_| 0),
+        stop: Arc::new(AtomicBool::new(false)),
+        progress: Box::new(|_| {}),
+        totals: Totals::default(),
+    };
+    let controls = Controls::default();
+    pipeline.step(Read::Opened(edge.clone()), &controls).expect("opened");
+    pipeline.step(Read::CaughtUp(edge.clone()), &controls).expect("caught up");
+    assert_eq!(pipeline.engine.lanes(), [edge, shop]);
+}
+
 #[test]
 fn what_was_read_before_a_failure_is_kept() {
     let kept = Kept::new();
