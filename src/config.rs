@@ -1,8 +1,8 @@
 //! The configuration file of `gatewatch run`: typed, unknown keys refused, checked whole before anything starts.
 //! Defaults stand where the field is.
 //!
-//! Promises: an error names file, line, what is wrong and what was expected; a secret is only ever a reference
-//! (`{env: NAME}` or `{file: PATH}`), resolved once at the start.
+//! Promises: an error names the file, the line (of YAML) or the key (of our own rules), what is wrong and what was expected; a
+//! secret is only ever a reference (`{env: NAME}` or `{file: PATH}`), resolved once at the start.
 //! Never: starts anything, contacts anything. This is the only module of ours that reads the environment, but for
 //! `GATEWATCH_LOG`, which the command line reads; the libraries behind a bucket read the `AWS_` variables.
 
