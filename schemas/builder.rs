@@ -33,6 +33,7 @@ pub struct EventRow<'a> {
     pub object_id: Option<&'a str>,
     pub query: Option<&'a str>,
     pub status: Option<i32>,
+    pub grpc_status: Option<i32>,
     pub latency_us: Option<i64>,
     pub request_bytes: Option<i64>,
     pub response_bytes: Option<i64>,
@@ -62,6 +63,8 @@ pub struct EventRow<'a> {
     pub records: Option<i64>,
     /// Empty is null.
     pub redactions: &'a [&'a str],
+    /// Empty is null.
+    pub damaged: &'a [&'a str],
     pub partition: i32,
     pub offset: i64,
     pub late: bool,
@@ -77,7 +80,7 @@ enum Cell<'a> {
 }
 
 /// The columns of `EventRow`, in the order of `FIELDS`; `builder_covers_every_field` proves the order.
-const COLUMNS: usize = 44;
+const COLUMNS: usize = 46;
 
 impl<'a> EventRow<'a> {
     #[inline(always)]
@@ -99,6 +102,7 @@ impl<'a> EventRow<'a> {
             Text(self.object_id),
             Text(self.query),
             int32(self.status),
+            int32(self.grpc_status),
             Int(self.latency_us),
             Int(self.request_bytes),
             Int(self.response_bytes),
@@ -126,6 +130,7 @@ impl<'a> EventRow<'a> {
             List(self.probes),
             Int(self.records),
             List(self.redactions),
+            List(self.damaged),
             int32(Some(self.partition)),
             Int(Some(self.offset)),
             Bool(Some(self.late)),
@@ -384,6 +389,7 @@ mod tests {
             object_id: Some("object_id"),
             query: Some("query"),
             status: Some(200),
+            grpc_status: Some(11),
             latency_us: Some(3),
             request_bytes: Some(4),
             response_bytes: Some(5),
@@ -411,6 +417,7 @@ mod tests {
             probes: &["probes"],
             records: Some(8),
             redactions: &["redactions"],
+            damaged: &["damaged"],
             partition: 9,
             offset: 10,
             late: true,
