@@ -33,6 +33,7 @@ pub(crate) fn strip(text: &str, observed_us: i64, zone: Zone) -> Stripped<'_> {
         Some(b'0'..=b'9') => container(text).or_else(|| syslog::file(text)).unwrap_or(plain),
         Some(b'<') => syslog::message(text, observed_us, zone).unwrap_or(plain),
         Some(b'A'..=b'Z') => syslog::old_file(text, observed_us, zone).unwrap_or(plain),
+        Some(b'a'..=b'z') => syslog::tag(text).unwrap_or(plain),
         _ => plain,
     }
 }
@@ -89,6 +90,7 @@ mod tests {
         check("<134>1 2026-11-27T09:59:58Z gw-1 kong 77 - - {\"a\":1}", "{\"a\":1}", at);
         check("<134>1 2026-11-27T09:59:58Z gw-1 kong 77 ID [x@1 a=\"b\\\"]\"][y] \u{feff}line", "line", at);
         check("<134>1 - - - - - - line", "line", None);
+        check("haproxy[28029]: 203.0.113.7:1 [x]", "203.0.113.7:1 [x]", None);
         check("2026-11-27T09:59:58+00:00 gw-1 nginx[3]: 203.0.113.7 - -", "203.0.113.7 - -", at);
         // December, told in January, was last year's.
         let january = time::rfc3339(b"2027-01-01T00:00:05Z").expect("a time");
@@ -103,6 +105,8 @@ mod tests {
             "2014-02-15T23:39:43.945958Z my-lb 192.0.2.39:2817 192.0.2.1:80 0.000073 0.001048 0.000057 200 200 0 29 \"GET / HTTP/1.1\"",
             "2026-11-27T09:59:58Z stdout X line",
             "Nov 27 is a day",
+            "host.example [x]: y",
+            "host[7] - [27/Nov/2026:10:00:00 +0000]: y",
             "<x>",
             "GET / HTTP/1.1",
             "https 2023-04-26T19:53:47.809400Z app/a/b 192.0.2.14:44750 -",

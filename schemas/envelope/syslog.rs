@@ -86,6 +86,14 @@ pub(super) fn file(text: &str) -> Option<Stripped<'_>> {
     (line.len() < rest.len()).then(|| plain(line, Some(time_us)))
 }
 
+/// `haproxy[28029]: message`, of which the rest of the header is gone already.
+pub(super) fn tag(text: &str) -> Option<Stripped<'_>> {
+    let (name, rest) = text.split_once('[')?;
+    let (pid, line) = rest.split_once("]: ")?;
+    let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'));
+    (is_name && !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit())).then(|| plain(line, None))
+}
+
 /// The message behind `host tag[pid]: `; where there is no such tag, all of the text.
 fn behind_tag(text: &str) -> &str {
     let is_tag = |tag: &str| {

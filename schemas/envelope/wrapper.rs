@@ -64,7 +64,11 @@ pub(crate) fn unwrap(text: &str) -> Vec<Inner<'_>> {
     }
     let lines =
         [wrapper.log, wrapper.message, wrapper.journal, wrapper.event, wrapper.gelf, wrapper.body, wrapper.payload];
-    lines.into_iter().flatten().find_map(|line| inner(line, time_us)).into_iter().collect()
+    // A text is the line itself; Filebeat has an object `log` beside its `message`.
+    let is_text = |line: &&RawValue| line.get().starts_with('"');
+    let texts = lines.into_iter().flatten().filter(is_text);
+    let others = lines.into_iter().flatten().filter(|line| !is_text(line));
+    texts.chain(others).find_map(|line| inner(line, time_us)).into_iter().collect()
 }
 
 /// A record that is written as a JSON text.
@@ -152,6 +156,7 @@ mod tests {
         check(r#"{"log":"203.0.113.7 - -\n","stream":"stdout","time":"2026-11-27T10:00:00Z"}"#, &["203.0.113.7 - -"]);
         check(r#"{"@timestamp":"x","message":"{\"a\":1}","host":{"name":"h"}}"#, &[r#"{"a":1}"#]);
         check(r#"{"log":{"a":1},"kubernetes":{}}"#, &[r#"{"a":1}"#]);
+        check(r#"{"log":{"file":{"path":"x"}},"message":"line"}"#, &["line"]);
         check(r#"{"MESSAGE":[104,105,255],"__REALTIME_TIMESTAMP":"1795773600000000"}"#, &["hi\u{fffd}"]);
         check(r#"{"event":{"original":"line","kind":"event"}}"#, &["line"]);
         check(

@@ -89,6 +89,9 @@ pub(super) struct W3c {
     pub(super) fields: OneOrMore<String>,
     #[serde(default)]
     pub(super) separator: Separator,
+    /// A value in quotes may hold blanks. Where the writer never quotes, quotes are a client's own.
+    #[serde(default)]
+    pub(super) quotes: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -442,11 +442,11 @@ impl<'r> Get<'r, '_> {
         }
     }
 
-    /// Three digits; what is below 100, and a dash, says that there was no answer.
+    /// Three digits; what is below 100 (also -1), and a dash, says that there was no answer.
     fn status(&mut self) -> Option<i32> {
         let value = self.first(Input::Status)?.1;
         match value.whole() {
-            Ok(None | Some(0..=99)) => Some(0),
+            Ok(None | Some(..=99)) => Some(0),
             Ok(Some(status @ 100..=999)) => Some(status as i32),
             Ok(Some(_)) => self.spoil(Input::Status, Code::OutOfRange, "100 to 999, or 0 for none"),
             Err(()) => self.spoil(Input::Status, Code::WrongType, "a whole number"),
@@ -562,7 +562,7 @@ impl Value<'_> {
             Value::Float(number) if number.fract() == 0.0 && number.abs() < 9e15 => Ok(Some(number as i64)),
             Value::Float(_) => Err(()),
             Value::Text("-" | "") => Ok(None),
-            Value::Text(text) if text.strip_prefix('-').unwrap_or(text).bytes().all(|b| b.is_ascii_digit()) => {
+            Value::Text(text) if text.strip_prefix(['-', '+']).unwrap_or(text).bytes().all(|b| b.is_ascii_digit()) => {
                 Ok(Some(text.parse().unwrap_or(i64::MAX)))
             }
             // `512.0`, as some serialisers write whole numbers.

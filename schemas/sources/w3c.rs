@@ -19,17 +19,22 @@ pub(crate) struct Fields {
     /// Of several, that with as many fields as the line has values counts.
     choices: Vec<Vec<u16>>,
     separator: Separator,
+    quotes: bool,
 }
 
 impl Fields {
     pub(super) fn new(config: &W3c, plan: &Plan) -> Fields {
         let lists = config.fields.clone().into_vec();
-        Fields { choices: lists.iter().map(|list| slots(list, plan)).collect(), separator: config.separator }
+        Fields {
+            choices: lists.iter().map(|list| slots(list, plan)).collect(),
+            separator: config.separator,
+            quotes: config.quotes,
+        }
     }
 
     /// The same reader after a line `#Fields: list`.
     pub(crate) fn renamed(&self, list: &str, plan: &Plan) -> Fields {
-        Fields { choices: vec![slots(list, plan)], separator: self.separator }
+        Fields { choices: vec![slots(list, plan)], separator: self.separator, quotes: self.quotes }
     }
 
     /// Fills the slots from a line that is no directive.
@@ -38,7 +43,8 @@ impl Fields {
         let mut values: Vec<&'b str> = Vec::with_capacity(FIELDS_MAX);
         match self.separator {
             Separator::Tab => values.extend(line.split('\t').map(str::trim)),
-            Separator::Blank => split_blank(line, &mut values),
+            Separator::Blank if self.quotes => split_quoted(line, &mut values),
+            Separator::Blank => values.extend(line.split_ascii_whitespace()),
         }
         let exact = self.choices.iter().find(|slots| slots.len() == values.len());
         let Some(slots) = exact.or(self.choices.first()).filter(|slots| slots.len() <= values.len()) else {
@@ -59,7 +65,7 @@ fn slots(list: &str, plan: &Plan) -> Vec<u16> {
 }
 
 /// Values between blanks; one in quotes may hold blanks, and a doubled quote.
-fn split_blank<'b>(line: &'b str, values: &mut Vec<&'b str>) {
+fn split_quoted<'b>(line: &'b str, values: &mut Vec<&'b str>) {
     let mut rest = line.trim_start();
     while !rest.is_empty() {
         let quoted = rest.strip_prefix('"').and_then(|inner| {

@@ -136,8 +136,12 @@ impl Walk {
         let value = match scan.peek() {
             b'{' => {
                 slots.put(node.slot, Scalar::Nested);
-                let wanted = node.has_children() && !node.is_list;
-                return if wanted { self.object(plan, node, scan, slots, depth + 1) } else { scan.skip(depth) };
+                // An object where an array of names and values may stand: its keys are the names.
+                return if node.has_children() {
+                    self.object(plan, node, scan, slots, depth + 1)
+                } else {
+                    scan.skip(depth)
+                };
             }
             b'[' if node.is_list => return self.list(plan, node, scan, slots, depth + 1),
             b'[' if node.slot == SLOT_NONE => return scan.skip(depth),
@@ -218,24 +222,45 @@ impl Walk {
     }
 }
 
-/// Into an OpenTelemetry `AnyValue`, `{"intValue": "5"}`: to the value inside; other values stay where they are.
+/// Into an OpenTelemetry `AnyValue`, `{"intValue": "5"}`: to the value inside, of `arrayValue` to its array; other values
+/// stay where they are.
 fn into_any_value(scan: &mut Scan<'_>) -> Result<(), Bad> {
     let place = scan.place();
-    if scan.peek() != b'{' {
-        return Ok(());
+    let mut is_value = false;
+    if scan.peek() == b'{' {
+        scan.step();
+        if scan.peek() == b'"' {
+            is_value = match scan.key()?.raw() {
+                b"stringValue" | b"intValue" | b"doubleValue" | b"boolValue" | b"string_value" | b"int_value" => true,
+                b"arrayValue" | b"array_value" if scan.peek() == b'{' => {
+                    scan.step();
+                    scan.peek() == b'"' && scan.key()?.raw() == b"values"
+                }
+                _ => false,
+            };
+        }
     }
-    scan.step();
-    if scan.peek() == b'"'
-        && matches!(
-            scan.key()?.raw(),
-            b"stringValue" | b"intValue" | b"doubleValue" | b"boolValue" | b"string_value" | b"int_value"
-        )
-    {
+    if is_value {
         scan.peek();
     } else {
         scan.go(place);
     }
     Ok(())
+}
+
+/// An object as an element of an array of scalars: the value inside of an `AnyValue`.
+fn any_element<'b>(node: &Node, scan: &mut Scan<'b>, slots: &mut Slots<'b>, depth: u32) -> Result<Scalar<'b>, Bad> {
+    let place = scan.place();
+    scan.skip(depth)?;
+    let end = scan.place();
+    scan.go(place);
+    into_any_value(scan)?;
+    let value = match scan.peek() {
+        b'{' | b'[' => Scalar::Nested,
+        first => scalar(node, scan, slots, first)?,
+    };
+    scan.go(end);
+    Ok(value)
 }
 
 /// A value that is no object and no array; its first byte is `first`.
@@ -290,7 +315,8 @@ fn array<'b>(node: &Node, scan: &mut Scan<'b>, slots: &mut Slots<'b>, depth: u32
     }
     loop {
         let value = match scan.peek() {
-            b'{' | b'[' => scan.skip(depth + 1).map(|()| Scalar::Nested)?,
+            b'{' => any_element(node, scan, slots, depth + 1)?,
+            b'[' => scan.skip(depth + 1).map(|()| Scalar::Nested)?,
             first => scalar(node, scan, slots, first)?,
         };
         joined = slots.join(joined, value);
