@@ -318,7 +318,7 @@ impl Plan {
             request_bytes: get.count(Input::RequestBytes),
             response_bytes: get.count(Input::ResponseBytes),
             peer: get.text(Input::ClientIp),
-            forwarded: get.text(Input::ForwardedFor),
+            forwarded: get.text(Input::ForwardedFor).map(|list| list.trim_end_matches([',', ' '])),
             real_ip: get.text(Input::RealIp),
             user_agent: get.text(Input::UserAgent),
             referrer: get.text(Input::Referrer),
