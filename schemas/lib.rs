@@ -9,8 +9,10 @@ pub mod alert;
 pub mod builder;
 mod credential;
 mod drift;
+mod enrich;
 pub mod event;
 mod explain;
+mod grpc;
 mod hash;
 mod identity;
 pub mod limits;
@@ -27,6 +29,7 @@ mod time;
 
 pub use alert::Alert;
 pub use builder::{EventBuilder, EventRow};
+pub use enrich::{Geo, GeoError};
 pub use explain::{event_json, time_text};
 pub use normalise::{Normalised, Normaliser};
 pub use record::{Lane, RawBatch};

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use crate::drift::Drift;
+use crate::enrich::Geo;
 use crate::limits::RECORD_BYTES_MAX;
 use crate::record::{Entry, Lane, RawBatch};
 use crate::redact::token::Keys;
@@ -41,6 +42,12 @@ impl Normaliser {
         let parser = Arc::new(Parser::new(config)?);
         let shaper = Shaper::new(config, parser.gateway(), keys)?;
         Ok(Normaliser { parser, shaper, drift: Drift::default(), keys: keys.clone() })
+    }
+
+    /// Where to look up what records leave out about their client (country, network, coordinates), from the next record
+    /// on; `None` looks nowhere.
+    pub fn set_geo(&mut self, geo: Option<Arc<Geo>>) {
+        self.shaper.set_geo(geo);
     }
 
     /// The events and rejects of `raw`, records of `lane`.

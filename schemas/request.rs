@@ -22,10 +22,15 @@ pub(crate) struct Request<'a> {
     pub(crate) request_line: Option<&'a str>,
     pub(crate) host: Option<&'a str>,
     pub(crate) status: Option<i32>,
+    pub(crate) grpc_status: Option<i32>,
     pub(crate) request_bytes: Option<i64>,
     pub(crate) response_bytes: Option<i64>,
     pub(crate) peer: Option<&'a str>,
     pub(crate) forwarded: Option<&'a str>,
+    /// A header with the client's address alone, as a proxy sets it: `X-Real-IP`, `CF-Connecting-IP`, `True-Client-IP`.
+    pub(crate) real_ip: Option<&'a str>,
+    /// The record can be read in another way that has another client.
+    pub(crate) unproven: bool,
     pub(crate) user_agent: Option<&'a str>,
     pub(crate) referrer: Option<&'a str>,
     pub(crate) principal: Option<&'a str>,

@@ -9,6 +9,7 @@ pub(crate) mod json;
 
 pub use json::{MAPPING_COLUMNS, Mapping, MappingError};
 
+use crate::limits::FORWARDED_HOPS_MAX;
 use crate::request::{Fault, Request};
 
 /// A kind of source: its name in configuration, what it reads, and its mapping when that is all it takes.
@@ -50,6 +51,10 @@ pub struct SourceConfig {
     pub mapping: Option<Mapping>,
     /// Networks (CIDR), addresses, or `unix:`, whose forwarding headers are believed.
     pub trusted_proxies: Vec<String>,
+    /// In the place of networks: how many proxies stand before the gateway; 0 is none.
+    pub trusted_hops: usize,
+    /// Trusted proxies set the header with the client's address, and it is believed before the list.
+    pub client_ip_header: bool,
     /// Replace principals by keyed tokens.
     pub tokenise_principal: bool,
     /// A time further than this ahead of its arrival makes the record a reject; `None` allows any until 2100.
@@ -76,6 +81,10 @@ pub enum SourceError {
         "source {source_name}: trusted proxy {network:?}: expected a network such as 10.0.0.0/8, an address, or unix:"
     )]
     Network { source_name: String, network: String },
+    #[error("source {source_name}: trusted proxies are told by network or by number, expected one of them")]
+    NetworkAndHops { source_name: String },
+    #[error("source {source_name}: {hops} trusted hops, expected at most {FORWARDED_HOPS_MAX}")]
+    Hops { source_name: String, hops: usize },
     #[error(transparent)]
     Mapping(#[from] MappingError),
 }

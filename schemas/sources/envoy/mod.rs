@@ -5,6 +5,7 @@
 //! last hop of the forwarding header stands for it.
 //! Never: reads a format that someone composed; use JSON and a mapping for that.
 
+use crate::grpc;
 use crate::reject::Code;
 use crate::request::{Fault, Request, request_line};
 use crate::sources::{LATENCY_US_MAX, NoCount, count, present};
@@ -45,12 +46,16 @@ impl Reader {
         }
         let tail = if istio { &tokens[6..] } else { &tokens[3..] };
         let line = request_line(tokens[0]);
+        let logged = status(tokens[1])?;
+        // Istio's format has no gRPC status, but says when it refused a call itself.
+        let refusal = if istio { grpc::refusal(logged, tokens[3]) } else { None };
         Ok(Request {
             start_us: Some(start_us),
             latency_us: latency(tail[2])?,
             method: line.map(|(method, _)| method),
             target: line.map(|(_, target)| target),
-            status: status(tokens[1])?,
+            status: refusal.map(|(_, status)| status).or(logged),
+            grpc_status: refusal.map(|(grpc, _)| grpc),
             request_bytes: number("request_bytes", tail[0])?,
             response_bytes: number("response_bytes", tail[1])?,
             peer: if istio { present(tail[12]) } else { None },
