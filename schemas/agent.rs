@@ -128,6 +128,9 @@ static WORDS: &[Words] = &[
 /// How to reach whoever runs it: no browser says so, a robot should. Weaker than the name of a tool.
 static CONTACTS: &[&str] = &["http://", "https://", "www.", "@", " dot com", "(+", "+(", "; +", " at gmail"];
 
+/// Where an app runs. Its name may hold any of the general words.
+static PLATFORMS: &[&str] = &["iphone", "ipad", "ios ", "ios/", "android"];
+
 /// What may follow `(compatible; ` in a browser.
 const COMPATIBLE: [&str; 5] = ["msie", "konqueror", "windows", "opera", "netfront"];
 
@@ -143,6 +146,8 @@ enum Weight {
     Anywhere,
     Contact,
     Alone,
+    /// Says only that general words say nothing.
+    Platform,
 }
 
 const BROWSER: usize = WORDS.len() - 1;
@@ -153,7 +158,9 @@ static MATCHER: LazyLock<Matcher> = LazyLock::new(|| {
         let anywhere = list.anywhere.iter().map(move |word| (*word, class, Weight::Anywhere));
         anywhere.chain(list.alone.iter().map(move |word| (*word, class, Weight::Alone)))
     });
-    let all: Vec<_> = named.chain(CONTACTS.iter().map(|word| (*word, bot, Weight::Contact))).collect();
+    let contacts = CONTACTS.iter().map(|word| (*word, bot, Weight::Contact));
+    let platforms = PLATFORMS.iter().map(|word| (*word, bot, Weight::Platform));
+    let all: Vec<_> = named.chain(contacts).chain(platforms).collect();
     let words = all.iter().map(|(_, class, weight)| (*class, *weight)).collect();
     let texts = all.iter().map(|(word, ..)| *word);
     let automaton = AhoCorasick::builder().ascii_case_insensitive(true).match_kind(MatchKind::Standard).build(texts);
@@ -163,8 +170,8 @@ static MATCHER: LazyLock<Matcher> = LazyLock::new(|| {
 /// The class of a user agent, `None` when no word of it is known.
 pub(crate) fn class(user_agent: &str) -> Option<&'static str> {
     // The best class by names of tools, and by weaker signs.
-    let (mut named, mut hinted, mut is_browser) = (usize::MAX, usize::MAX, false);
-    let mut alone = usize::MAX;
+    let (mut named, mut hinted, mut alone) = (usize::MAX, usize::MAX, usize::MAX);
+    let (mut is_browser, mut is_app) = (false, false);
     for hit in MATCHER.automaton.find_overlapping_iter(user_agent) {
         match MATCHER.words[hit.pattern().as_usize()] {
             (BROWSER, _) => is_browser = true,
@@ -172,9 +179,10 @@ pub(crate) fn class(user_agent: &str) -> Option<&'static str> {
             (_, Weight::Anywhere) => {}
             (class, Weight::Contact) => hinted = hinted.min(class),
             (class, Weight::Alone) => alone = alone.min(class),
+            (_, Weight::Platform) => is_app = true,
         }
     }
-    if !is_browser {
+    if !is_browser && !is_app {
         hinted = hinted.min(alone);
     }
     match WORDS.get(named).or(WORDS.get(hinted)) {
@@ -223,6 +231,7 @@ mod tests {
                 Some("browser"),
             ),
             ("acme-mobile 4.2", None),
+            ("ShopSearch/7.1 (iPhone; iOS 17.5; Scale/3.00)", None),
             ("", None),
         ] {
             assert_eq!(class(user_agent), expected, "{user_agent}");
