@@ -253,14 +253,12 @@ mod tests {
         Arc::new(Geo::new(files.iter().map(|bytes| bytes.to_vec()).collect()).expect("databases"))
     }
 
-    /// Country, number, organisation, coordinates of an address, given what the record says.
+    /// Country, number, organisation, coordinates.
+    type Values<'a> = (Option<&'a str>, Option<i64>, Option<&'a str>, Option<(f32, f32)>);
+
+    /// What a row has of an address, given what the record says.
     #[track_caller]
-    fn check(
-        files: &[&[u8]],
-        address: &str,
-        told: EventRow<'_>,
-        expected: (Option<&str>, Option<i64>, Option<&str>, Option<(f32, f32)>),
-    ) {
+    fn check(files: &[&[u8]], address: &str, told: EventRow<'_>, expected: Values<'_>) {
         let mut enricher = Enricher::new();
         enricher.set(Some(geo(files)));
         // Twice: looked up, and remembered.
