@@ -170,7 +170,7 @@ fn combine(
         }
     }
     let part = |name: &str| parts.iter().find(|(known, _)| *known == name).map(|(_, hashes)| hashes);
-    let of = |name: &&'static str| if all && *name == "client_ip" { CLIENT } else { name };
+    let of = |name: &&'static str| if all && *name == "client_ip" { CLIENT } else { *name };
     let columns: Vec<&Arc<Vec<EntityKey>>> = names.iter().filter_map(|name| part(of(name))).collect();
     if columns.is_empty() {
         return Ok(Arc::new(vec![WHOLE; events.num_rows()]));

@@ -1,7 +1,8 @@
 //! The guard rails: may this action be sent?
 //!
-//! Promises: pure and deterministic; the refusal always says why. An address that nobody vouches for is not blocked. Special-purpose addresses and the trusted proxies can
-//! never be blocked, in whatever spelling they come. Checks come before dry run, so a dry run shows what would be refused.
+//! Promises: pure and deterministic; the refusal always says why. Special-purpose addresses and the trusted proxies can
+//! never be blocked, in whatever spelling they come, nor can an address that nobody to be trusted vouches for. Checks come
+//! before dry run, so a dry run shows what would be refused.
 //! Never: loosens a rail because an alert is severe.
 
 use std::net::{IpAddr, Ipv6Addr};
