@@ -10,6 +10,7 @@ pub mod builder;
 mod credential;
 mod drift;
 mod envelope;
+mod enrich;
 pub mod event;
 mod explain;
 mod grpc;
@@ -29,6 +30,7 @@ mod time;
 
 pub use alert::Alert;
 pub use builder::{EventBuilder, EventRow};
+pub use enrich::{Geo, GeoError};
 pub use explain::{event_json, time_text};
 pub use normalise::{Normalised, Normaliser};
 pub use record::{Lane, RawBatch};

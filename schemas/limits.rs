@@ -39,6 +39,8 @@ pub const ENDPOINT_BYTES_MAX: usize = 160;
 pub const RECORD_EVENTS_MAX: usize = 10_000;
 /// Hops of a forwarding header that are walked; a longer header is cut on the left, away from us.
 pub const FORWARDED_HOPS_MAX: usize = 64;
+/// Addresses whose place and network are remembered; a new one takes the place of an old one.
+pub const LOCATED_MAX: usize = 8 << 10;
 /// One record in so many is searched for keys the mapping does not know.
 pub const DRIFT_SAMPLE: i64 = 64;
 /// Unknown keys remembered per source; later ones are only counted together, under `…`.

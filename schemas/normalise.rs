@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::drift::Drift;
+use crate::enrich::Geo;
 use crate::hash::{self, FastMap};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::record::{Entry, Lane, RawBatch};
@@ -45,6 +46,12 @@ impl Normaliser {
         let parser = Arc::new(Parser::new(config)?);
         let shaper = Shaper::new(config, parser.gateway(), keys)?;
         Ok(Normaliser { parser, shaper, drift: Drift::default(), keys: keys.clone(), fields: hash::map() })
+    }
+
+    /// Where to look up what records leave out about their client (country, network, coordinates), from the next record
+    /// on; `None` looks nowhere.
+    pub fn set_geo(&mut self, geo: Option<Arc<Geo>>) {
+        self.shaper.set_geo(geo);
     }
 
     /// The events and rejects of `raw`, records of `lane`.

@@ -4,13 +4,17 @@
 //! address that parsed, or a token. This is the place to look when asking what may be in a column.
 //! Never: knows a gateway's format.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 
-use crate::address::{self, Trusted};
+use crate::address::{self, Trusted, UNPROVEN};
 use crate::agent;
 use crate::builder::{EventBuilder, EventRow};
+use crate::enrich::{Enricher, Geo};
+use crate::grpc;
 use crate::identity::{Identity, short};
-use crate::limits::{OBJECT_CACHED_BYTES_MAX, OBJECTS_MAX, REPEATED_BYTES_MAX, REPEATED_TEXTS_MAX};
+use crate::limits::{FORWARDED_HOPS_MAX, OBJECT_CACHED_BYTES_MAX, OBJECTS_MAX, REPEATED_BYTES_MAX, REPEATED_TEXTS_MAX};
 use crate::record::{Entry, Lane};
 use crate::redact::token::{Domain, Keys, TokenKey};
 use crate::redact::{Class, Found, Scrubber};
@@ -20,6 +24,20 @@ use crate::route;
 use crate::sources::{LATENCY_US_MAX, Parser, SourceConfig, SourceError};
 use crate::texts::{Known, Recent, Texts};
 use crate::time::{YEAR_2000_US, YEAR_2100_US};
+
+/// The proxies that a source's configuration trusts.
+fn trusted(config: &SourceConfig) -> Result<Trusted, SourceError> {
+    let (source_name, hops) = (config.name.clone(), config.trusted_hops);
+    if hops > FORWARDED_HOPS_MAX {
+        return Err(SourceError::Hops { source_name, hops });
+    }
+    if hops > 0 && !config.trusted_proxies.is_empty() {
+        return Err(SourceError::NetworkAndHops { source_name });
+    }
+    let trusted = Trusted::parse(&config.trusted_proxies);
+    let trusted = trusted.map_err(|network| SourceError::Network { source_name, network })?;
+    Ok(trusted.with_hops(hops).with_header(config.client_ip_header))
+}
 
 /// Makes rows of one source.
 pub(crate) struct Shaper {
@@ -37,8 +55,7 @@ pub(crate) struct Shaper {
 
 impl Shaper {
     pub(crate) fn new(config: &SourceConfig, gateway: &str, keys: &Keys) -> Result<Shaper, SourceError> {
-        let trusted = Trusted::parse(&config.trusted_proxies)
-            .map_err(|network| SourceError::Network { source_name: config.name.clone(), network })?;
+        let trusted = trusted(config)?;
         let key = keys.token.clone();
         Ok(Shaper {
             gateway: gateway.to_string(),
@@ -52,6 +69,11 @@ impl Shaper {
             damaged: Vec::new(),
             builder: EventBuilder::new(),
         })
+    }
+
+    /// Where to look up what records leave out about their client.
+    pub(crate) fn set_geo(&mut self, geo: Option<Arc<Geo>>) {
+        self.client.located.set(geo);
     }
 
     /// The rows since the last call.
@@ -77,7 +99,7 @@ impl Shaper {
             observed_time: entry.observed_us,
             source: &lane.source,
             gateway: &self.gateway,
-            status: request.status,
+            status: grpc::effective_status(request.status, request.grpc_status),
             grpc_status: request.grpc_status,
             latency_us: request.latency_us.or_else(|| took(request)),
             request_bytes: request.request_bytes,
@@ -187,6 +209,7 @@ struct Client {
     address: String,
     country: String,
     as_org: String,
+    located: Enricher,
 }
 
 impl Client {
@@ -199,6 +222,7 @@ impl Client {
             address: String::new(),
             country: String::new(),
             as_org: String::new(),
+            located: Enricher::new(),
         }
     }
 
@@ -217,11 +241,13 @@ impl Client {
         row.user_agent = agent.map(|a| note(a, found));
         row.as_org = request.as_org.map(|t| short(scrubber.scrub(t, &mut self.as_org, found)));
         row.country = request.country.and_then(|c| country(c, &mut self.country));
-        if let Some((ip, source)) = address::client(request.peer, request.forwarded, &self.trusted) {
+        let client = address::client(request.peer, request.forwarded, request.real_ip, &self.trusted);
+        if let Some((ip, source)) = client {
             address::write(ip, &mut self.address);
             let unproven = request.unproven || (request.list_unproven && source != address::PEER);
-            let source = if unproven { address::UNPROVEN } else { source };
+            let source = if unproven { UNPROVEN } else { source };
             (row.client_ip, row.client_ip_source) = (Some(self.address.as_str()), Some(source));
+            self.located.fill(row, ip);
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use crate::clock::{self, Clock};
 use crate::config::{Config, LakeSection};
+use crate::geo::GeoFiles;
 use crate::ingest::{Positions, Source};
 use crate::lake::{Lake, LakeConfig, Maintenance, RetainDays};
 use crate::pipeline::{Controls, Lanes, Ledger, LedgerConfig, Outlet, Pipeline, Reader, Totals, UnknownField};
@@ -32,6 +33,8 @@ pub struct Keep {
 /// Everything one run of the pipeline needs.
 pub struct Job<'a> {
     pub sources: Vec<SourceConfig>,
+    /// Where clients are looked up, if anywhere.
+    pub geo: Option<GeoFiles>,
     /// By source name; a source that is not named is ordered.
     pub lateness_us: HashMap<String, i64>,
     pub open: OpenSource<'a>,
@@ -78,8 +81,11 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
     let continued = snapshot.is_some();
     let respond = job.rules.iter().map(|rule| (rule.id.clone(), rule.respond.clone())).collect();
     let engine = engine(job.rules, &job.keys, snapshot.as_deref())?;
-    let reader =
+    let mut reader =
         Reader::new((job.open)(positions)?, normalisers(&job.sources, &job.keys)?, Arc::new(Controls::default()));
+    if let Some(mut files) = job.geo {
+        reader = reader.with_geo(files.geo(), Box::new(move || files.replaced()));
+    }
     let mut outlets = job.outlets;
     if let Some(outbox) = job.outbox {
         outlets.push(Box::new(ToOutbox { outbox, respond, runtime: runtime.clone(), clock }));

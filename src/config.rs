@@ -32,6 +32,8 @@ pub struct Config {
     pub keys: KeysSection,
     pub sources: Vec<SourceSection>,
     #[serde(default)]
+    pub enrich: EnrichSection,
+    #[serde(default)]
     pub detectors: DetectorsSection,
     #[serde(default)]
     pub respond: RespondConfig,
@@ -78,6 +80,14 @@ pub struct KeysSection {
     pub seal: Option<KeyRef>,
 }
 
+/// What is added to events from elsewhere.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnrichSection {
+    /// Databases of addresses (MMDB), in order of precedence; read again when they are replaced.
+    pub mmdb: Vec<PathBuf>,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyRef {
@@ -121,6 +131,11 @@ pub struct SourceSection {
     pub ahead_max: Span,
     #[serde(default)]
     pub trusted_proxies: Vec<String>,
+    /// In the place of `trusted_proxies`: how many proxies stand before the gateway.
+    pub trusted_hops: Option<usize>,
+    /// Trusted proxies set the header with the client's address, and it is believed before the list.
+    #[serde(default)]
+    pub client_ip_header: bool,
     #[serde(default)]
     pub tokenise_principal: bool,
     pub tenant: Option<String>,
@@ -340,6 +355,12 @@ impl Config {
                 (Some(_), None) | (None, Some(_)) => {}
                 _ => bail!("sources: {name}: expected exactly one of kafka and files"),
             }
+            if source.trusted_hops == Some(0) {
+                bail!("sources: {name}: trusted_hops: 0; expected at least 1, or none of it");
+            }
+            if source.client_ip_header && source.trusted_hops.is_none() && source.trusted_proxies.is_empty() {
+                bail!("sources: {name}: client_ip_header: expected trusted_proxies or trusted_hops with it");
+            }
             match (source.kind.as_str(), &source.mapping_file) {
                 ("mapping", None) => bail!("sources: {name}: kind mapping needs mapping_file"),
                 ("nginx", _) if source.log_format.is_none() => bail!("sources: {name}: kind nginx needs log_format"),
@@ -380,6 +401,24 @@ pub fn environment(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn proxies_are_told_by_network_or_number_and_a_header_needs_them() {
+        let checked = |keys: &str| {
+            let source = format!("{{ name: edge, kind: kong, files: [a.log]{keys} }}");
+            let yaml = format!("{{ data_dir: d, sources: [{source}], enrich: {{ mmdb: [city.mmdb, asn.mmdb] }} }}");
+            let config: Config = serde_saphyr::from_str(&yaml).expect("a configuration");
+            assert_eq!(config.enrich.mmdb.len(), 2);
+            config.check().err().map(|error| error.to_string())
+        };
+        assert_eq!(checked(""), None);
+        assert_eq!(checked(", trusted_hops: 1, client_ip_header: true"), None);
+        assert_eq!(checked(", trusted_proxies: [192.0.2.1], client_ip_header: true"), None);
+        let error = checked(", trusted_hops: 0").expect("refused");
+        assert!(error.contains("expected at least 1"), "{error}");
+        let error = checked(", client_ip_header: true").expect("refused");
+        assert!(error.contains("expected trusted_proxies or trusted_hops"), "{error}");
+    }
 
     #[test]
     fn two_sources_of_one_group_are_two_members_of_it() {

@@ -19,6 +19,10 @@ pub const OUTBOX_KEPT_US: i64 = 30 * 86_400_000_000;
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a configuration, detector or mapping file; larger: refused.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of a database of addresses; larger: refused, it is held in memory.
+pub const GEO_BYTES_MAX: u64 = 1 << 30;
+/// How long it takes at most until a replaced database is noticed, while records come.
+pub const GEO_ASKED_EVERY_US: i64 = 5_000_000;
 /// Detector files loaded from folders; more: refused.
 pub const DETECTOR_FILES_MAX: usize = 10_000;
 

@@ -210,3 +210,28 @@ fn what_was_read_before_a_failure_is_kept() {
     assert!(error.to_string().contains("torn"), "{error}");
     assert_eq!(kept.stored(), ["20,20", "10,10"]);
 }
+
+#[test]
+fn replaced_databases_count_from_the_next_batch() {
+    let read = |name: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/tests/data/geo").join(name);
+        Arc::new(schemas::Geo::new(vec![std::fs::read(path).expect("data")]).expect("a database"))
+    };
+    let source = SourceConfig { name: "edge".into(), kind: "combined".into(), ..SourceConfig::default() };
+    let normaliser = Normaliser::new(&source, &Keys::new("k1", b"fake")).expect("a normaliser");
+    let steps = vec![opened(), records(0..2), records(2..4), records(4..6), ended()];
+    let mut answers = vec![None, None, Some(read("city-new.mmdb"))];
+    let reader = Reader::new(
+        Box::new(Script { steps: steps.into(), fails: false }),
+        HashMap::from([(Arc::from("edge"), normaliser)]),
+        Arc::new(Controls::default()),
+    );
+    let reader = reader.with_geo(read("city.mmdb"), Box::new(move || answers.remove(0)));
+    let (sender, reads) = sync_channel(16);
+    reader.run(&sender);
+    let countries = reads.try_iter().filter_map(|read| match read {
+        Read::Batch(batch) => Some(schemas::event_json(&batch.events, 0)["country"].clone()),
+        _ => None,
+    });
+    assert_eq!(countries.collect::<Vec<_>>(), ["DE", "DE", "AT"]);
+}
