@@ -22,6 +22,7 @@ mod request;
 mod route;
 mod shape;
 pub mod sources;
+mod state;
 mod texts;
 mod time;
 
@@ -34,4 +35,6 @@ pub use redact::scrub;
 pub use redact::seal::{SealError, unseal};
 pub use redact::token::Keys;
 pub use reject::{Code, Reject};
+pub use route::{TemplateError, Templates};
 pub use sources::{Mapping, MappingError, SourceConfig, SourceError};
+pub use state::StateError;

@@ -16,6 +16,7 @@ use crate::reject::{Code, LaneName, Reject};
 use crate::request::Fault;
 use crate::shape::Shaper;
 use crate::sources::{Parser, SourceConfig, SourceError};
+use crate::state::{LaneState, StateError};
 
 use arrow::array::RecordBatch;
 
@@ -25,6 +26,8 @@ pub struct Normalised {
     /// Rows of `event::arrow_schema()`, in the order of the records.
     pub events: RecordBatch,
     pub rejects: Vec<Reject>,
+    /// What the lane has to know to go on after these records, when it changed: for `Normaliser::restore`.
+    pub state: Option<Vec<u8>>,
 }
 
 /// Turns the records of one source into events. One thread owns it.
@@ -48,6 +51,7 @@ impl Normaliser {
         let parser = self.parser.clone();
         let mut reader = parser.reader();
         let mut rejects = Vec::new();
+        self.shaper.begin(lane);
         for entry in &raw.entries {
             let bytes = &raw.arena[entry.start..entry.end];
             let text = match self.check(entry, bytes) {
@@ -73,7 +77,19 @@ impl Normaliser {
                 self.drift.observe(plan, text);
             }
         }
-        Normalised { events: self.shaper.finish(), rejects }
+        let learned = self.shaper.end(lane, raw.next_offset().unwrap_or(i64::MIN));
+        let state = learned.map(|learned| LaneState { learned: Some(learned), ..LaneState::default() }.encode());
+        Normalised { events: self.shaper.finish(), rejects, state }
+    }
+
+    /// Goes on with a lane where it was left: `state` is the last one that a batch of it came with. After an error the lane
+    /// begins anew.
+    pub fn restore(&mut self, lane: &Lane, state: &[u8]) -> Result<(), StateError> {
+        let state = LaneState::decode(state)?;
+        match &state.learned {
+            Some(learned) if !self.shaper.restore(lane, learned) => Err(StateError::Damaged),
+            _ => Ok(()),
+        }
     }
 
     /// Keys in the records that the source's mapping does not know, with the number of sampled records (one in

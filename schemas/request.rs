@@ -21,6 +21,8 @@ pub(crate) struct Request<'a> {
     /// `GET /path HTTP/1.1`; used where method or target are absent.
     pub(crate) request_line: Option<&'a str>,
     pub(crate) host: Option<&'a str>,
+    /// The gateway's own route: `/pets/{petId}`, `GET /pets/:id`, or only its name.
+    pub(crate) route: Option<&'a str>,
     pub(crate) status: Option<i32>,
     pub(crate) request_bytes: Option<i64>,
     pub(crate) response_bytes: Option<i64>,

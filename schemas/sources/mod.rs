@@ -9,7 +9,10 @@ pub(crate) mod json;
 
 pub use json::{MAPPING_COLUMNS, Mapping, MappingError};
 
+use std::sync::Arc;
+
 use crate::request::{Fault, Request};
+use crate::route::Templates;
 
 /// A kind of source: its name in configuration, what it reads, and its mapping when that is all it takes.
 pub struct Kind {
@@ -56,6 +59,8 @@ pub struct SourceConfig {
     pub ahead_max_us: Option<i64>,
     /// The tenant of records that name none.
     pub tenant: Option<String>,
+    /// The endpoints there are, from OpenAPI documents or a list.
+    pub templates: Option<Arc<Templates>>,
 }
 
 impl SourceConfig {

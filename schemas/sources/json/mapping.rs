@@ -130,6 +130,7 @@ inputs! {
     query Query Text "query string";
     request_line RequestLine Text "GET /path HTTP/1.1";
     host Host Text "host the client asked for";
+    route Route Text "the gateway's own route, such as GET /pets/{petId}";
     status Status Count "HTTP status, 0 for none";
     request_bytes RequestBytes Count "bytes received from the client";
     response_bytes ResponseBytes Count "bytes sent to the client";

@@ -238,6 +238,7 @@ impl Plan {
             query: get.text(Input::Query),
             request_line: get.text(Input::RequestLine),
             host: get.text(Input::Host),
+            route: get.text(Input::Route),
             status: get.status(),
             request_bytes: get.count(Input::RequestBytes),
             response_bytes: get.count(Input::ResponseBytes),
