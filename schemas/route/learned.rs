@@ -92,7 +92,7 @@ impl Default for Learned {
 impl Learned {
     /// Replaces the template that begins at `start` of `out` by what is known of its place; `teacher` is the client of a
     /// request that teaches. Returns which segments vary.
-    pub(super) fn apply(&mut self, out: &mut String, start: usize, teacher: Option<u32>) -> Varying {
+    pub(super) fn apply(&mut self, out: &mut String, start: usize, teacher: Option<&str>) -> Varying {
         let Some(known) = self.known.get(&out[start..]) else { return self.look(out, start, teacher) };
         let node = &mut self.nodes[known.node as usize];
         if teacher.is_some() && node.times < LEARNED_OFTEN {
@@ -109,7 +109,7 @@ impl Learned {
         }
     }
 
-    fn look(&mut self, out: &mut String, start: usize, teacher: Option<u32>) -> Varying {
+    fn look(&mut self, out: &mut String, start: usize, teacher: Option<&str>) -> Varying {
         let mut template = std::mem::take(&mut self.template);
         template.clear();
         template.push_str(&out[start..]);
@@ -146,7 +146,7 @@ impl Learned {
         (at, varying)
     }
 
-    fn teach(&mut self, template: &str, client: u32) {
+    fn teach(&mut self, template: &str, client: &str) {
         let (mut at, mut news) = (0, None);
         for segment in template.split('/').skip(1) {
             at = match self.step(at, segment) {
@@ -294,7 +294,8 @@ impl Learned {
 
 impl Node {
     /// Notes that a client brought a new word.
-    fn credit(&mut self, client: u32) {
+    fn credit(&mut self, client: &str) {
+        let client = number(client);
         let known = self.clients.iter().position(|(known, _)| *known == client);
         let place = known.or_else(|| {
             let has_room = self.clients.len() < CLIENTS_MAX;
@@ -341,6 +342,6 @@ fn has_names(at: u32, segment: &str) -> bool {
 }
 
 /// The number of a client: the same in every process (FNV-1a).
-pub(super) fn client_number(client: &str) -> u32 {
+fn number(client: &str) -> u32 {
     client.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

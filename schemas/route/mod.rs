@@ -26,7 +26,7 @@ use crate::record::Lane;
 use crate::redact::{Found, Scrubber, floor};
 
 use hidden::Hidden;
-use learned::{Learned, client_number};
+use learned::Learned;
 use pattern::Pattern;
 use segment::{Segment, classify, is_rpc};
 
@@ -147,7 +147,7 @@ impl Router {
         }
         if hidden.is_none() {
             let teaches = asked.offset >= self.learned.next && asked.status.is_some_and(|s| (200..400).contains(&s));
-            let teacher = teaches.then(|| client_number(asked.client.unwrap_or_default()));
+            let teacher = teaches.then(|| asked.client.unwrap_or_default());
             let varying = self.learned.apply(out, start, teacher);
             if varying != 0 {
                 let segments = path.strip_prefix('/').unwrap_or(path).split('/').enumerate();

@@ -26,6 +26,9 @@ pub struct SourceArgs {
     /// The tenant of records that name none.
     #[arg(long, value_name = "NAME")]
     pub tenant: Option<String>,
+    /// OpenAPI 3.x document (YAML or JSON) of what the gateway serves: its templates name the endpoints.
+    #[arg(long, value_name = "FILE")]
+    pub openapi: Vec<PathBuf>,
 }
 
 impl SourceArgs {
@@ -42,6 +45,7 @@ impl SourceArgs {
             trusted_proxies: self.trusted_proxy.clone(),
             tokenise_principal: self.tokenise_principal,
             tenant: self.tenant.clone(),
+            templates: config::templates(&self.openapi, &[], "")?,
             ..SourceConfig::default()
         })
     }
