@@ -10,8 +10,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use schemas::Templates;
 use serde::Deserialize;
 
 use crate::ingest::kafka::{KafkaConfig, OnGap, Sasl, Start, Tls};
@@ -139,6 +141,12 @@ pub struct SourceSection {
     #[serde(default)]
     pub tokenise_principal: bool,
     pub tenant: Option<String>,
+    /// OpenAPI 3.x documents (YAML or JSON) of what the gateway serves.
+    #[serde(default)]
+    pub openapi: Vec<PathBuf>,
+    /// Endpoints, for example `GET /v1/orders/{id}`; without a method, or with `*`, any.
+    #[serde(default)]
+    pub endpoints: Vec<String>,
 }
 
 /// A topic. Some more settings of librdkafka may go under `properties`; one that is not known is refused with the list.
@@ -303,12 +311,26 @@ impl<'de> Deserialize<'de> for Span {
 
 /// Reads a text file that a person wrote, within the size limit.
 pub fn read_text(path: &Path) -> anyhow::Result<String> {
+    read_text_up_to(path, limits::CONFIG_BYTES_MAX)
+}
+
+/// The endpoints that OpenAPI documents and a list name; `place` is what errors call the list.
+pub fn templates(documents: &[PathBuf], list: &[String], place: &str) -> anyhow::Result<Option<Arc<Templates>>> {
+    let mut all = Templates::list(list, place)?;
+    for path in documents {
+        let text = read_text_up_to(path, limits::OPENAPI_BYTES_MAX)?;
+        all.merge(Templates::openapi(&text, &path.display().to_string())?);
+    }
+    Ok((!all.is_empty()).then(|| Arc::new(all)))
+}
+
+fn read_text_up_to(path: &Path, bytes_max: u64) -> anyhow::Result<String> {
     let meta = std::fs::metadata(path).with_context(|| format!("{}", path.display()))?;
     if meta.is_dir() {
         bail!("{}: is a directory; expected a file", path.display());
     }
-    if meta.len() > limits::CONFIG_BYTES_MAX {
-        bail!("{}: {} bytes; expected at most {}", path.display(), meta.len(), limits::CONFIG_BYTES_MAX);
+    if meta.len() > bytes_max {
+        bail!("{}: {} bytes; expected at most {bytes_max}", path.display(), meta.len());
     }
     std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))
 }

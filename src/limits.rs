@@ -11,6 +11,10 @@ pub const CHECKPOINT_ROWS_MAX: usize = 262_144;
 pub const CHECKPOINT_BYTES_MAX: usize = 256 << 20;
 /// Alert tellings and rejects of one checkpoint; reached: commit now.
 pub const CHECKPOINT_SIDE_ROWS_MAX: usize = 50_000;
+/// Bytes of the states of lanes in one checkpoint; lanes beyond it begin to learn anew after a restart.
+pub const LANE_STATES_BYTES_MAX: usize = 128 << 20;
+/// Bytes of an OpenAPI document; larger: refused.
+pub const OPENAPI_BYTES_MAX: u64 = 32 << 20;
 /// Action steps copied to the lake in one commit; the rest follow in the next.
 pub const ACTION_STEPS_MAX: u32 = 10_000;
 /// Actions that ended longer ago leave the outbox; their steps stay in the lake.

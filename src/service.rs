@@ -89,6 +89,7 @@ fn normaliser_config(section: &SourceSection) -> anyhow::Result<SourceConfig> {
         tokenise_principal: section.tokenise_principal,
         ahead_max_us: Some(section.ahead_max.us),
         tenant: section.tenant.clone(),
+        templates: config::templates(&section.openapi, &section.endpoints, "endpoints")?,
     })
 }
 

@@ -18,7 +18,10 @@ pub(crate) use plan::Plan;
 pub(crate) use reader::Reader;
 pub use text::LINE_CLASSES;
 
+use std::sync::Arc;
+
 use crate::limits::FORWARDED_HOPS_MAX;
+use crate::route::Templates;
 use crate::time::Zone;
 use text::Forms;
 pub(crate) use w3c::Fields as W3cFields;
@@ -80,6 +83,8 @@ pub struct SourceConfig {
     pub ahead_max_us: Option<i64>,
     /// The tenant of records that name none.
     pub tenant: Option<String>,
+    /// The endpoints there are, from OpenAPI documents or a list.
+    pub templates: Option<Arc<Templates>>,
 }
 
 impl SourceConfig {

@@ -19,17 +19,28 @@ pub(crate) struct Fields {
     /// Of several, that with as many fields as the line has values counts.
     choices: Vec<Vec<u16>>,
     separator: Separator,
+    /// What the last `#Fields` line said.
+    list: Option<String>,
 }
 
 impl Fields {
     pub(super) fn new(config: &W3c, plan: &Plan) -> Fields {
         let lists = config.fields.clone().into_vec();
-        Fields { choices: lists.iter().map(|list| slots(list, plan)).collect(), separator: config.separator }
+        Fields {
+            choices: lists.iter().map(|list| slots(list, plan)).collect(),
+            separator: config.separator,
+            list: None,
+        }
+    }
+
+    /// What the last `#Fields` line said, if there was one.
+    pub(crate) fn list(&self) -> Option<&str> {
+        self.list.as_deref()
     }
 
     /// The same reader after a line `#Fields: list`.
     pub(crate) fn renamed(&self, list: &str, plan: &Plan) -> Fields {
-        Fields { choices: vec![slots(list, plan)], separator: self.separator }
+        Fields { choices: vec![slots(list, plan)], separator: self.separator, list: Some(list.to_string()) }
     }
 
     /// Fills the slots from a line that is no directive.

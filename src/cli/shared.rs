@@ -44,6 +44,9 @@ pub struct SourceArgs {
     /// The tenant of records that name none.
     #[arg(long, value_name = "NAME")]
     pub tenant: Option<String>,
+    /// OpenAPI 3.x document (YAML or JSON) of what the gateway serves: its templates name the endpoints.
+    #[arg(long, value_name = "FILE")]
+    pub openapi: Vec<PathBuf>,
 }
 
 impl SourceArgs {
@@ -69,6 +72,7 @@ impl SourceArgs {
             client_ip_header: self.client_ip_header,
             tokenise_principal: self.tokenise_principal,
             tenant: self.tenant.clone(),
+            templates: config::templates(&self.openapi, &[], "")?,
             ..SourceConfig::default()
         })
     }

@@ -32,6 +32,8 @@ pub struct ReadBatch {
     pub lane: Lane,
     pub events: RecordBatch,
     pub rejects: Vec<Reject>,
+    /// What the lane has to know to go on after these records, when it changed.
+    pub state: Option<Vec<u8>>,
     /// The position after these records.
     pub next_offset: i64,
     pub records: u64,
@@ -177,6 +179,7 @@ impl Reader {
         Some(ReadBatch {
             events: normalised.events,
             rejects: normalised.rejects,
+            state: normalised.state,
             next_offset,
             records: records.len() as u64,
             bytes: records.bytes(),
