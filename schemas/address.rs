@@ -1,8 +1,10 @@
-//! Addresses: reading them as gateways write them, and the trusted-proxy rule that tells the client from the proxies.
+//! Addresses: reading them as gateways write them, and the rule that tells the client from the proxies.
 //!
-//! Promises: the client is the nearest address that is not a trusted proxy. A forwarding header counts only as far as
-//! trusted proxies vouch for it, from the right; what is not an address never wins. IPv4 in IPv6 clothes is IPv4.
-//! Never: resolves a name.
+//! Promises: the client is the nearest address that no trusted proxy vouches for any further. A forwarding header counts
+//! only as far as trusted proxies wrote it, from the right; what stands left of the client never matters. Where the
+//! header does not tell, the address is that of the last proxy that is vouched for and is marked `unproven`; so is an
+//! address for which nobody vouches. IPv4 in IPv6 clothes is IPv4.
+//! Never: resolves a name, or takes a word that is no address for one.
 
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,7 +14,8 @@ use crate::limits::FORWARDED_HOPS_MAX;
 /// Where the client address came from, as the column `client_ip_source` shows it.
 pub(crate) const PEER: &str = "peer";
 pub(crate) const FORWARDED: &str = "forwarded";
-/// The line can be read in more than one way, and they differ in the client: never blocked on.
+pub(crate) const HEADER: &str = "header";
+/// Nobody to be trusted says that this is the client. It is counted and told like any other, and never blocked.
 pub(crate) const UNPROVEN: &str = "unproven";
 
 /// Proxies whose word about the address before them is taken.
@@ -21,6 +24,10 @@ pub(crate) struct Trusted {
     networks: Vec<(u128, u128)>,
     /// Peers over a local socket, which have no address.
     socket: bool,
+    /// How many proxies stand before the gateway, where they are told by number and not by address.
+    hops: usize,
+    /// Trusted proxies set the header with the client's address.
+    header: bool,
 }
 
 impl Trusted {
@@ -37,9 +44,24 @@ impl Trusted {
         Ok(trusted)
     }
 
+    /// With so many proxies before the gateway, in the place of networks; 0 leaves it at the networks.
+    pub(crate) fn with_hops(self, hops: usize) -> Trusted {
+        Trusted { hops: hops.min(FORWARDED_HOPS_MAX), ..self }
+    }
+
+    /// Whether the header with a single address is believed from them.
+    pub(crate) fn with_header(self, header: bool) -> Trusted {
+        Trusted { header, ..self }
+    }
+
     fn contains(&self, address: IpAddr) -> bool {
         let bits = bits(address);
         self.networks.iter().any(|(network, mask)| bits & mask == *network)
+    }
+
+    /// Whether there is any proxy to believe.
+    fn any(&self) -> bool {
+        self.hops > 0 || self.socket || !self.networks.is_empty()
     }
 }
 
@@ -66,7 +88,8 @@ fn network(text: &str) -> Option<(u128, u128)> {
     Some((bits(address) & mask, mask))
 }
 
-/// An address as gateways write it: with a port, in brackets, with a zone, quoted.
+/// An address as gateways write it: with a port, in brackets, with a zone, quoted, IPv4 mapped into IPv6. Also IPv6 with a
+/// port behind a colon (as AWS load balancers write it) where that cannot be one more group of the address.
 pub(crate) fn parse(text: &str) -> Option<IpAddr> {
     let text = text.trim_matches(|c: char| c == ' ' || c == '\t' || c == '"');
     if let Ok(v4) = text.parse::<Ipv4Addr>() {
@@ -78,8 +101,24 @@ pub(crate) fn parse(text: &str) -> Option<IpAddr> {
         return is_port.then(|| v6(inside)).flatten();
     }
     match text.split_once(':') {
-        Some((v4, port)) if is_port(port) => Some(IpAddr::V4(v4.parse().ok()?)),
-        _ => v6(text),
+        Some((v4, port)) if is_port(port) && v4.contains('.') => Some(IpAddr::V4(v4.parse().ok()?)),
+        _ => v6(text).or_else(|| v6_with_port(text)),
+    }
+}
+
+/// A hop of a forwarding list: an address as `parse` reads it, or an element of RFC 7239 (`for="[2001:db8::1]:4711"`).
+/// `None` for `unknown`, `_hidden`, `-`, names, nothing, and an element that says `for` more than once or not at all.
+pub(crate) fn hop(text: &str) -> Option<IpAddr> {
+    if !text.contains('=') {
+        return parse(text);
+    }
+    let mut nodes = text.split(';').filter_map(|pair| {
+        let (name, node) = pair.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("for").then_some(node)
+    });
+    match (nodes.next(), nodes.next()) {
+        (Some(node), None) => parse(node),
+        _ => None,
     }
 }
 
@@ -105,128 +144,110 @@ pub(crate) fn write(address: IpAddr, out: &mut String) {
     }
 }
 
+/// A port; RFC 7239 allows a made-up one that starts with `_`.
 fn is_port(text: &str) -> bool {
-    (1..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+    let hidden = || {
+        text.strip_prefix('_').is_some_and(|name| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        })
+    };
+    ((1..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok())
+        || hidden()
 }
 
 fn v6(text: &str) -> Option<IpAddr> {
-    let address = text.split_once('%').map_or(text, |(address, _zone)| address);
+    let (address, zone) = text.split_once('%').unwrap_or((text, "0"));
+    let is_zone = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if zone.is_empty() || !zone.bytes().all(is_zone) {
+        return None;
+    }
     Some(address.parse::<Ipv6Addr>().ok()?.to_canonical())
 }
 
-/// The client of a request from its peer and the forwarding header (`X-Forwarded-For`), and where it came from. Where
-/// no peer is logged, the last hop of the header stands for it.
-pub(crate) fn client(peer: Option<&str>, forwarded: Option<&str>, trusted: &Trusted) -> Option<(IpAddr, &'static str)> {
-    let forwarded = forwarded.unwrap_or("");
-    let address = peer.and_then(parse);
-    let mut client = match (address, peer) {
-        (Some(address), _) if !trusted.contains(address) => return Some((address, PEER)),
-        (Some(address), _) => Some((address, PEER)),
-        (None, Some(peer)) if !(trusted.socket && peer.starts_with("unix:")) => return None,
+/// `2001:db8:0:0:0:0:0:1:50599` has a group too many, and `50599` is too long for one: the last is a port.
+fn v6_with_port(text: &str) -> Option<IpAddr> {
+    let (address, port) = text.rsplit_once(':')?;
+    let is_port = is_port(port) && !port.starts_with('_');
+    is_port.then(|| v6(address)).flatten()
+}
+
+/// The client of a request, and where its address came from: by the networks of the proxies, or by their number. Where
+/// no peer is logged, the last hop of the list is the nearest that is known; whether it is vouched for, only the
+/// configuration can say.
+pub(crate) fn client(
+    peer: Option<&str>,
+    forwarded: Option<&str>,
+    header: Option<&str>,
+    trusted: &Trusted,
+) -> Option<(IpAddr, &'static str)> {
+    let over_socket = peer.is_some_and(is_socket);
+    let peer = match peer {
+        Some(peer) if !is_socket(peer) => Some(parse(peer)?),
         _ => None,
     };
-    for hop in forwarded.rsplit(',').take(FORWARDED_HOPS_MAX) {
-        let Some(hop) = parse(hop) else { break };
-        client = Some((hop, FORWARDED));
-        if !trusted.contains(hop) {
+    let believed = trusted.any() && (!over_socket || trusted.hops > 0 || trusted.socket);
+    let list = forwarded.filter(|list| !matches!(list.trim(), "" | "-"));
+    let by_proxy = trusted.hops > 0 || peer.is_none_or(|address| trusted.contains(address));
+    if !by_proxy {
+        return peer.map(|address| (address, PEER));
+    }
+    if trusted.header
+        && believed
+        && let Some(address) = header.and_then(parse)
+        && !trusted.contains(address)
+    {
+        return Some((address, HEADER));
+    }
+    let found = match (list, trusted.hops) {
+        (Some(list), 0) => nearest_untrusted(peer, list, trusted),
+        (Some(list), hops) => at_hop(peer, list, hops),
+        // Without a list there is only the peer. A proxy told by number is one even then.
+        (None, hops) => peer.map(|address| (address, if hops > 0 { UNPROVEN } else { PEER })),
+    };
+    found.map(|(address, source)| (address, if believed { source } else { UNPROVEN }))
+}
+
+/// How nginx names a peer without an address.
+fn is_socket(text: &str) -> bool {
+    text.starts_with("unix:")
+}
+
+/// From the right: the first hop that is no trusted proxy, or the leftmost where all are. A hop that is no address ends
+/// the walk: all that is known then is the last proxy.
+fn nearest_untrusted(peer: Option<IpAddr>, list: &str, trusted: &Trusted) -> Option<(IpAddr, &'static str)> {
+    let mut nearest = peer;
+    for text in list.rsplit(',').take(FORWARDED_HOPS_MAX) {
+        if trusted.socket && is_socket(text.trim()) {
+            continue;
+        }
+        let Some(address) = hop(text) else { return nearest.map(|address| (address, UNPROVEN)) };
+        nearest = Some(address);
+        if !trusted.contains(address) {
             break;
         }
     }
-    client
+    nearest.map(|address| (address, FORWARDED))
+}
+
+/// The hop so many places from the right, the peer being place 0. Where there are fewer, or it is no address, the
+/// farthest address on the way there.
+fn at_hop(peer: Option<IpAddr>, list: &str, hops: usize) -> Option<(IpAddr, &'static str)> {
+    let mut texts = list.rsplit(',').peekable();
+    // A gateway that adds its peer to the list before it logs it tells the peer twice.
+    if peer.is_some() && texts.peek().and_then(|last| hop(last)) == peer {
+        texts.next();
+    }
+    let (mut nearest, mut walked, mut last_read) = (peer, 0, false);
+    for text in texts.take(hops) {
+        let address = hop(text);
+        last_read = address.is_some();
+        nearest = address.or(nearest);
+        walked += 1;
+    }
+    let source = if walked == hops && last_read { FORWARDED } else { UNPROVEN };
+    nearest.map(|address| (address, source))
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn trusted(networks: &[&str]) -> Trusted {
-        Trusted::parse(&networks.iter().map(|n| n.to_string()).collect::<Vec<_>>()).expect("networks parse")
-    }
-
-    #[track_caller]
-    fn check(peer: &str, forwarded: &str, expected: Option<(&str, &str)>) {
-        let trusted = trusted(&["198.51.100.0/24", "2001:db8:1::/48"]);
-        let found = client((!peer.is_empty()).then_some(peer), Some(forwarded), &trusted);
-        let found = found.map(|(ip, source)| (ip.to_string(), source));
-        assert_eq!(found, expected.map(|(ip, source)| (ip.to_string(), source)));
-    }
-
-    #[test]
-    fn the_client_is_the_nearest_address_that_is_no_trusted_proxy() {
-        check("203.0.113.9", "", Some(("203.0.113.9", PEER)));
-        check("203.0.113.9", "192.0.2.1", Some(("203.0.113.9", PEER)));
-        check("198.51.100.1", "192.0.2.1", Some(("192.0.2.1", FORWARDED)));
-        check("198.51.100.1", "192.0.2.1, 203.0.113.7, 198.51.100.2", Some(("203.0.113.7", FORWARDED)));
-        check("198.51.100.1", "198.51.100.3,198.51.100.2", Some(("198.51.100.3", FORWARDED)));
-        check("[2001:db8:1::1]:4711", "[2001:db8:2::9]:80", Some(("2001:db8:2::9", FORWARDED)));
-        check("::ffff:198.51.100.1", "::ffff:192.0.2.1", Some(("192.0.2.1", FORWARDED)));
-    }
-
-    #[test]
-    fn garbage_never_wins() {
-        check("198.51.100.1", "' or 1=1", Some(("198.51.100.1", PEER)));
-        check("198.51.100.1", "192.0.2.1, unknown", Some(("198.51.100.1", PEER)));
-        check("198.51.100.1", "192.0.2.1, <x>, 198.51.100.2", Some(("198.51.100.2", FORWARDED)));
-        check("198.51.100.1", "", Some(("198.51.100.1", PEER)));
-        check("not-an-address", "192.0.2.1", None);
-        check("unix:", "192.0.2.1", None);
-        check("", "192.0.2.1, 203.0.113.7", Some(("203.0.113.7", FORWARDED)));
-        check("", "", None);
-        let socket = trusted(&["unix:"]);
-        assert_eq!(client(Some("unix:"), Some("192.0.2.1"), &socket).map(|c| c.1), Some(FORWARDED));
-    }
-
-    #[test]
-    fn addresses_in_their_forms() {
-        for (text, expected) in [
-            ("192.0.2.1", Some("192.0.2.1")),
-            (" 192.0.2.1:443 ", Some("192.0.2.1")),
-            ("[2001:db8::1]:443", Some("2001:db8::1")),
-            ("[2001:db8::1]", Some("2001:db8::1")),
-            ("2001:DB8:0::1", Some("2001:db8::1")),
-            ("fe80::1%eth0", Some("fe80::1")),
-            ("::ffff:192.0.2.1", Some("192.0.2.1")),
-            ("\"[2001:db8::1]\"", Some("2001:db8::1")),
-            ("192.0.2.256", None),
-            ("192.0.2.1:http", None),
-            ("[2001:db8::1", None),
-            ("[2001:db8::1]x", None),
-            ("_hidden", None),
-            ("", None),
-        ] {
-            assert_eq!(parse(text).map(|ip| ip.to_string()).as_deref(), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn networks_are_checked() {
-        for bad in ["10.0.0.0/33", "2001:db8::/129", "10.0.0/8", "proxy.example", "", "10.0.0.0/", "10.0.0.0/-1"] {
-            assert_eq!(Trusted::parse(&[bad.to_string()]).err().as_deref(), Some(bad));
-        }
-        let all = trusted(&["0.0.0.0/0"]);
-        assert!(all.contains(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1))));
-        assert!(!all.contains(IpAddr::V6(Ipv6Addr::LOCALHOST)));
-        assert!(trusted(&["::/0"]).contains(IpAddr::V6(Ipv6Addr::LOCALHOST)));
-        assert!(trusted(&["192.0.2.7"]).contains("192.0.2.7".parse().expect("an address")));
-        assert!(!trusted(&["192.0.2.7"]).contains("192.0.2.8".parse().expect("an address")));
-    }
-
-    proptest! {
-        #[test]
-        fn addresses_print_as_the_standard_library_does(bits in any::<u32>(), v6 in any::<u128>()) {
-            for address in [IpAddr::V4(Ipv4Addr::from_bits(bits)), IpAddr::V6(Ipv6Addr::from_bits(v6))] {
-                let mut out = String::from("old");
-                write(address, &mut out);
-                prop_assert_eq!(out, address.to_string());
-            }
-        }
-
-        #[test]
-        fn an_untrusted_peer_is_always_the_client(forwarded in "\\PC{0,60}") {
-            let found = client(Some("203.0.113.9"), Some(&forwarded), &trusted(&["10.0.0.0/8"]));
-            prop_assert_eq!(found, Some(("203.0.113.9".parse().expect("an address"), PEER)));
-        }
-    }
-}
+#[path = "address_tests.rs"]
+mod tests;

@@ -90,7 +90,7 @@ pub static FIELDS: &[Field] = &[
     field("request_bytes", Int64, true, Technical, "Bytes received from the client", "traffic.bytes_in", "http.request.bytes"),
     field("response_bytes", Int64, true, Technical, "Bytes sent to the client", "traffic.bytes_out", "http.response.bytes"),
     field("client_ip", Text, true, Personal, "Address of the client after the trusted-proxy rule", "src_endpoint.ip", "client.ip"),
-    field("client_ip_source", Dict, true, Technical, "Where client_ip came from: peer, forwarded or header; unproven where the line can be read in more than one way", "", ""),
+    field("client_ip_source", Dict, true, Technical, "Where client_ip came from: peer, forwarded or header; unproven where nobody to be trusted says that it is the client", "", ""),
     field("country", Dict, true, Technical, "ISO 3166-1 alpha-2 country of client_ip", "src_endpoint.location.country", "client.geo.country_iso_code"),
     field("asn", Int64, true, Technical, "Autonomous system number of client_ip", "src_endpoint.autonomous_system.number", "client.as.number"),
     field("as_org", Dict, true, Technical, "Organisation of that autonomous system", "src_endpoint.autonomous_system.name", "client.as.organization.name"),

@@ -35,10 +35,38 @@ pub const JWT_PART_BYTES_MAX: usize = 16 << 10;
 pub const ENDPOINT_SEGMENTS_MAX: usize = 10;
 /// Bytes of an endpoint template; a longer one is cut after a whole segment and ends in `{rest}`.
 pub const ENDPOINT_BYTES_MAX: usize = 160;
+/// Segments of a configured template or of a gateway's route; a deeper one is refused, or not used.
+pub const TEMPLATE_SEGMENTS_MAX: usize = 32;
+/// Bytes of a configured template or of a gateway's route; a longer one is refused, or not used.
+pub const TEMPLATE_BYTES_MAX: usize = 512;
+/// Configured templates of one source, each counted once per server; more are refused.
+pub const TEMPLATES_MAX: usize = 50_000;
+/// URLs that one server of an OpenAPI document may stand for; more are refused.
+pub const SERVER_URLS_MAX: usize = 64;
+/// Places of the configured templates that are looked at for one request; then it counts as matching none.
+pub const TEMPLATE_VISITS_MAX: usize = 512;
+/// Routes of gateways that are remembered taken apart; when full, all are forgotten.
+pub const ROUTES_MAX: usize = 4 << 10;
+/// Segments of templates that one lane remembers in order to learn which vary; when full it learns nothing new.
+pub const LEARNED_NODES_MAX: usize = 4 << 10;
+/// Bytes of them; when full the lane learns nothing new.
+pub const LEARNED_BYTES_MAX: usize = 128 << 10;
+/// Templates of a lane that are found without looking segment by segment; when full, all are forgotten.
+pub const LEARNED_KNOWN_MAX: usize = 8 << 10;
+/// More different words than this at one place of the paths are identifiers.
+pub const LEARNED_WORDS_MAX: usize = 24;
+/// The same where the names of resources or methods are to be expected.
+pub const LEARNED_NAMES_MAX: usize = 256;
+/// A word seen so often is known, and stays one when its place turns out to vary.
+pub const LEARNED_OFTEN: u8 = 8;
+/// Bytes of a lane's saved state; a longer one is refused.
+pub const LANE_STATE_BYTES_MAX: usize = 4 << 20;
 /// Elements of one record that is an array (a batch of the gateway); more make the record a reject.
 pub const RECORD_EVENTS_MAX: usize = 10_000;
 /// Hops of a forwarding header that are walked; a longer header is cut on the left, away from us.
 pub const FORWARDED_HOPS_MAX: usize = 64;
+/// Addresses whose place and network are remembered; a new one takes the place of an old one.
+pub const LOCATED_MAX: usize = 8 << 10;
 /// One record in so many is searched for keys the mapping does not know.
 pub const DRIFT_SAMPLE: i64 = 64;
 /// Unknown keys remembered per source; later ones are only counted together, under `…`.
@@ -60,3 +88,4 @@ pub const ID_BYTES_MAX: usize = 256;
 
 const _: () = assert!(TEXT_BYTES_MAX < SEARCH_BYTES_MAX && SEARCH_BYTES_MAX < RECORD_BYTES_MAX);
 const _: () = assert!(ENDPOINT_BYTES_MAX < TEXT_BYTES_MAX && ID_BYTES_MAX <= REPEATED_BYTES_MAX);
+const _: () = assert!(TEMPLATE_BYTES_MAX < TEXT_BYTES_MAX && LEARNED_NAMES_MAX < LEARNED_NODES_MAX);

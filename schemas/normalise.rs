@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::drift::Drift;
+use crate::enrich::Geo;
 use crate::hash::{self, FastMap};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::record::{Entry, Lane, RawBatch};
@@ -18,6 +19,7 @@ use crate::reject::{Code, LaneName, Reject};
 use crate::request::Fault;
 use crate::shape::Shaper;
 use crate::sources::{Parser, Reader, SourceConfig, SourceError, W3cFields};
+use crate::state::{LaneState, StateError};
 
 use arrow::array::RecordBatch;
 
@@ -27,6 +29,8 @@ pub struct Normalised {
     /// Rows of `event::arrow_schema()`, in the order of the records.
     pub events: RecordBatch,
     pub rejects: Vec<Reject>,
+    /// What the lane has to know to go on after these records, when it changed: for `Normaliser::restore`.
+    pub state: Option<Vec<u8>>,
 }
 
 /// Turns the records of one source into events. One thread owns it.
@@ -37,6 +41,8 @@ pub struct Normaliser {
     keys: Keys,
     /// By partition, what the last `#Fields` line said.
     fields: FastMap<i32, W3cFields>,
+    /// The same, as it was last saved.
+    named: FastMap<i32, String>,
 }
 
 impl Normaliser {
@@ -44,7 +50,20 @@ impl Normaliser {
     pub fn new(config: &SourceConfig, keys: &Keys) -> Result<Normaliser, SourceError> {
         let parser = Arc::new(Parser::new(config)?);
         let shaper = Shaper::new(config, parser.gateway(), keys)?;
-        Ok(Normaliser { parser, shaper, drift: Drift::default(), keys: keys.clone(), fields: hash::map() })
+        Ok(Normaliser {
+            parser,
+            shaper,
+            drift: Drift::default(),
+            keys: keys.clone(),
+            fields: hash::map(),
+            named: hash::map(),
+        })
+    }
+
+    /// Where to look up what records leave out about their client (country, network, coordinates), from the next record
+    /// on; `None` looks nowhere.
+    pub fn set_geo(&mut self, geo: Option<Arc<Geo>>) {
+        self.shaper.set_geo(geo);
     }
 
     /// The events and rejects of `raw`, records of `lane`.
@@ -56,6 +75,7 @@ impl Normaliser {
         let mut fields = self.fields.remove(&lane.partition).or_else(|| parser.fields());
         let (shaper, keys) = (&mut self.shaper, &self.keys);
         let mut rejects = Vec::new();
+        shaper.begin(lane);
         for (entry, text) in raw.entries.iter().zip(&texts) {
             let text = match text {
                 Ok(text) => text.as_ref(),
@@ -85,10 +105,32 @@ impl Normaliser {
                 self.drift.observe(parser.plan(), text);
             }
         }
+        let named = fields.as_ref().and_then(W3cFields::list).map(str::to_string);
+        let renamed = named != self.named.get(&lane.partition).cloned();
         if let Some(fields) = fields {
             self.fields.insert(lane.partition, fields);
         }
-        Normalised { events: self.shaper.finish(), rejects }
+        let learned = self.shaper.end(lane, raw.next_offset().unwrap_or(i64::MIN), renamed);
+        let state = (learned.is_some() || renamed)
+            .then(|| LaneState { fields: named.clone(), learned, ..LaneState::default() }.encode());
+        if let Some(named) = named {
+            self.named.insert(lane.partition, named);
+        }
+        Normalised { events: self.shaper.finish(), rejects, state }
+    }
+
+    /// Goes on with a lane where it was left: `state` is the last one that a batch of it came with. After an error the lane
+    /// begins anew.
+    pub fn restore(&mut self, lane: &Lane, state: &[u8]) -> Result<(), StateError> {
+        let state = LaneState::decode(state)?;
+        if let (Some(list), Some(fields)) = (&state.fields, self.parser.fields()) {
+            self.fields.insert(lane.partition, fields.renamed(list, self.parser.plan()));
+            self.named.insert(lane.partition, list.clone());
+        }
+        match &state.learned {
+            Some(learned) if !self.shaper.restore(lane, learned) => Err(StateError::Damaged),
+            _ => Ok(()),
+        }
     }
 
     /// Keys in the records that the source's mapping does not know, with the number of sampled records (one in

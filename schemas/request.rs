@@ -45,9 +45,9 @@ pub(crate) struct Request<'a> {
     pub(crate) query: Option<&'a str>,
     /// `GET /path HTTP/1.1`; used where method or target are absent.
     pub(crate) request_line: Option<&'a str>,
-    /// The gateway's own template of the path.
-    pub(crate) route: Option<&'a str>,
     pub(crate) host: Option<&'a str>,
+    /// The gateway's own route: `/pets/{petId}`, `GET /pets/:id`, or only its name.
+    pub(crate) route: Option<&'a str>,
     pub(crate) status: Option<i32>,
     pub(crate) grpc_status: Option<i32>,
     /// The gateway's words for how it answered.

@@ -4,22 +4,40 @@
 //! address that parsed, or a token. This is the place to look when asking what may be in a column.
 //! Never: knows a gateway's format.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 
-use crate::address::{self, Trusted};
+use crate::address::{self, Trusted, UNPROVEN};
 use crate::agent;
 use crate::builder::{EventBuilder, EventRow};
+use crate::enrich::{Enricher, Geo};
+use crate::grpc;
 use crate::identity::{Identity, short};
-use crate::limits::{OBJECT_CACHED_BYTES_MAX, OBJECTS_MAX, REPEATED_BYTES_MAX, REPEATED_TEXTS_MAX};
+use crate::limits::{FORWARDED_HOPS_MAX, OBJECT_CACHED_BYTES_MAX, OBJECTS_MAX, REPEATED_BYTES_MAX, REPEATED_TEXTS_MAX};
 use crate::record::{Entry, Lane};
 use crate::redact::token::{Domain, Keys, TokenKey};
 use crate::redact::{Class, Found, Scrubber};
 use crate::reject::Code;
 use crate::request::{Damaged, Fault, Request, Target};
-use crate::route;
+use crate::route::{self, Asked, Router};
 use crate::sources::{LATENCY_US_MAX, Parser, SourceConfig, SourceError};
 use crate::texts::{Known, Recent, Texts};
 use crate::time::{YEAR_2000_US, YEAR_2100_US};
+
+/// The proxies that a source's configuration trusts.
+fn trusted(config: &SourceConfig) -> Result<Trusted, SourceError> {
+    let (source_name, hops) = (config.name.clone(), config.trusted_hops);
+    if hops > FORWARDED_HOPS_MAX {
+        return Err(SourceError::Hops { source_name, hops });
+    }
+    if hops > 0 && !config.trusted_proxies.is_empty() {
+        return Err(SourceError::NetworkAndHops { source_name });
+    }
+    let trusted = Trusted::parse(&config.trusted_proxies);
+    let trusted = trusted.map_err(|network| SourceError::Network { source_name, network })?;
+    Ok(trusted.with_hops(hops).with_header(config.client_ip_header))
+}
 
 /// Makes rows of one source.
 pub(crate) struct Shaper {
@@ -37,8 +55,7 @@ pub(crate) struct Shaper {
 
 impl Shaper {
     pub(crate) fn new(config: &SourceConfig, gateway: &str, keys: &Keys) -> Result<Shaper, SourceError> {
-        let trusted = Trusted::parse(&config.trusted_proxies)
-            .map_err(|network| SourceError::Network { source_name: config.name.clone(), network })?;
+        let trusted = trusted(config)?;
         let key = keys.token.clone();
         Ok(Shaper {
             gateway: gateway.to_string(),
@@ -46,12 +63,32 @@ impl Shaper {
             scrubber: Scrubber::default(),
             texts: RequestTexts::default(),
             client: Client::new(trusted),
-            route: Route::new(key.clone()),
+            route: Route::new(key.clone(), Router::new(config.templates.clone())),
             identity: Identity::new(key, config.tokenise_principal, config.tenant.clone()),
             names: Vec::new(),
             damaged: Vec::new(),
             builder: EventBuilder::new(),
         })
+    }
+
+    /// Where to look up what records leave out about their client.
+    pub(crate) fn set_geo(&mut self, geo: Option<Arc<Geo>>) {
+        self.client.located.set(geo);
+    }
+
+    /// The next records are of `lane`.
+    pub(crate) fn begin(&mut self, lane: &Lane) {
+        self.route.router.begin(lane);
+    }
+
+    /// The records of `lane` up to `next` are done: what was learned of its paths, when that changed or `all` is wanted.
+    pub(crate) fn end(&mut self, lane: &Lane, next: i64, all: bool) -> Option<route::Saved> {
+        self.route.router.end(lane, next, all)
+    }
+
+    /// Goes on with what was learned of a lane's paths; false when it makes no sense.
+    pub(crate) fn restore(&mut self, lane: &Lane, learned: &route::Saved) -> bool {
+        self.route.router.restore(lane, learned)
     }
 
     /// The rows since the last call.
@@ -77,7 +114,7 @@ impl Shaper {
             observed_time: entry.observed_us,
             source: &lane.source,
             gateway: &self.gateway,
-            status: request.status,
+            status: grpc::effective_status(request.status, request.grpc_status),
             grpc_status: request.grpc_status,
             latency_us: request.latency_us.or_else(|| took(request)),
             request_bytes: request.request_bytes,
@@ -92,7 +129,7 @@ impl Shaper {
         let scrubber = &mut self.scrubber;
         self.texts.fill(&mut row, request, &target, scrubber, &mut found);
         self.client.fill(&mut row, request, &target, scrubber, &mut found);
-        self.route.fill(&mut row, &target);
+        self.route.fill(&mut row, request, &target, scrubber);
         self.identity.fill(&mut row, request, target.query, scrubber, &mut found);
         found.names(&mut self.names);
         row.redactions = &self.names;
@@ -187,6 +224,7 @@ struct Client {
     address: String,
     country: String,
     as_org: String,
+    located: Enricher,
 }
 
 impl Client {
@@ -199,6 +237,7 @@ impl Client {
             address: String::new(),
             country: String::new(),
             as_org: String::new(),
+            located: Enricher::new(),
         }
     }
 
@@ -217,11 +256,13 @@ impl Client {
         row.user_agent = agent.map(|a| note(a, found));
         row.as_org = request.as_org.map(|t| short(scrubber.scrub(t, &mut self.as_org, found)));
         row.country = request.country.and_then(|c| country(c, &mut self.country));
-        if let Some((ip, source)) = address::client(request.peer, request.forwarded, &self.trusted) {
+        let client = address::client(request.peer, request.forwarded, request.real_ip, &self.trusted);
+        if let Some((ip, source)) = client {
             address::write(ip, &mut self.address);
             let unproven = request.unproven || (request.list_unproven && source != address::PEER);
-            let source = if unproven { address::UNPROVEN } else { source };
+            let source = if unproven { UNPROVEN } else { source };
             (row.client_ip, row.client_ip_source) = (Some(self.address.as_str()), Some(source));
+            self.located.fill(row, ip);
         }
     }
 }
@@ -229,20 +270,34 @@ impl Client {
 /// The endpoint, and the token of what it was asked about.
 struct Route {
     key: TokenKey,
+    router: Router,
     objects: Recent,
     endpoint: String,
     identifiers: String,
 }
 
 impl Route {
-    fn new(key: TokenKey) -> Route {
+    fn new(key: TokenKey, router: Router) -> Route {
         let objects = Recent::new(OBJECTS_MAX, OBJECT_CACHED_BYTES_MAX);
-        Route { key, objects, endpoint: String::new(), identifiers: String::new() }
+        Route { key, router, objects, endpoint: String::new(), identifiers: String::new() }
     }
 
-    fn fill<'r>(&'r mut self, row: &mut EventRow<'r>, target: &Target<'r>) {
-        endpoint(row.method, target.path, row.path, &mut self.endpoint, &mut self.identifiers);
-        row.endpoint = row.path.map(|_| self.endpoint.as_str());
+    /// The row has method, host, path, status and client by now. Identifiers come from the raw path; they only ever
+    /// become a token.
+    fn fill<'r>(
+        &'r mut self,
+        row: &mut EventRow<'r>,
+        request: &Request<'r>,
+        target: &Target<'r>,
+        scrubber: &mut Scrubber,
+    ) {
+        self.identifiers.clear();
+        if let (Some(path), Some(kept)) = (target.path, row.path) {
+            let (method, host, status, client) = (row.method, row.host, row.status, row.client_ip);
+            let asked = Asked { method, host, path, kept, route: request.route, status, client, offset: row.offset };
+            row.documented = self.router.route(&asked, scrubber, &mut self.endpoint, &mut self.identifiers);
+            row.endpoint = Some(self.endpoint.as_str());
+        }
         query_identifiers(target.query, &mut self.identifiers);
         if !self.identifiers.is_empty() {
             let key = &self.key;
@@ -319,34 +374,6 @@ fn learn_agent(raw: &str, scrubber: &mut Scrubber) -> Known {
     let mut known = Known { label: agent::class(raw), ..Known::default() };
     known.kept = scrubber.scrub(raw, &mut String::new(), &mut known.found).to_string();
     known
-}
-
-/// Writes `METHOD /template` and the identifiers of the path. Templates come from the scrubbed path, identifiers (which
-/// only ever become a token) from the raw one.
-fn endpoint(
-    method: Option<&str>,
-    raw: Option<&str>,
-    scrubbed: Option<&str>,
-    out: &mut String,
-    identifiers: &mut String,
-) {
-    out.clear();
-    identifiers.clear();
-    let (Some(raw), Some(scrubbed)) = (raw, scrubbed) else { return };
-    out.push_str(method.unwrap_or("-"));
-    out.push(' ');
-    let mut collect = |id: &str| {
-        if !identifiers.is_empty() {
-            identifiers.push('/');
-        }
-        identifiers.push_str(id);
-    };
-    if std::ptr::eq(raw, scrubbed) {
-        route::template(raw, out, collect);
-    } else {
-        route::template(scrubbed, out, |_| {});
-        route::template(raw, &mut String::new(), &mut collect);
-    }
 }
 
 fn query_identifiers(query: Option<&str>, identifiers: &mut String) {

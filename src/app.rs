@@ -14,6 +14,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use crate::clock::{self, Clock};
 use crate::config::{Config, LakeSection};
+use crate::geo::GeoFiles;
 use crate::ingest::{Positions, Source};
 use crate::lake::{Lake, LakeConfig, Maintenance, RetainDays};
 use crate::pipeline::{Controls, Lanes, Ledger, LedgerConfig, Outlet, Pipeline, Reader, Totals, UnknownField};
@@ -32,6 +33,8 @@ pub struct Keep {
 /// Everything one run of the pipeline needs.
 pub struct Job<'a> {
     pub sources: Vec<SourceConfig>,
+    /// Where clients are looked up, if anywhere.
+    pub geo: Option<GeoFiles>,
     /// By source name; a source that is not named is ordered.
     pub lateness_us: HashMap<String, i64>,
     pub open: OpenSource<'a>,
@@ -64,22 +67,29 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
     let clock = clock::system();
     let mut ledger = None;
     let mut snapshot = None;
+    let mut normalisers = normalisers(&job.sources, &job.keys)?;
     let mut positions: Arc<dyn Positions> = Arc::new(FromTheStart);
     if let Some(keep) = job.keep {
         positions = Arc::new(LakePositions { runtime: runtime.clone(), lake: keep.lake.clone() });
         let opened = runtime.block_on(Lake::open(&keep.lake, &keep.instance));
         let (lake, recovered) = opened.with_context(|| format!("lake {}", keep.lake.uri))?;
+        let lane_states = recovered.as_ref().map(|recovered| recovered.lane_states.clone()).unwrap_or_default();
         snapshot = recovered.map(|recovered| recovered.snapshot);
+        restore_lanes(&mut normalisers, &lane_states);
         if let (Some(outbox), Some(seq)) = (&job.outbox, lake.actions_marker()) {
             runtime.block_on(outbox.continue_after(seq))?;
         }
-        ledger = Some(Ledger::new(runtime.clone(), lake, job.outbox.clone(), clock.clone(), keep.ledger));
+        let mut new = Ledger::new(runtime.clone(), lake, job.outbox.clone(), clock.clone(), keep.ledger);
+        new.keep_lane_states(lane_states);
+        ledger = Some(new);
     }
     let continued = snapshot.is_some();
     let respond = job.rules.iter().map(|rule| (rule.id.clone(), rule.respond.clone())).collect();
     let engine = engine(job.rules, &job.keys, snapshot.as_deref())?;
-    let reader =
-        Reader::new((job.open)(positions)?, normalisers(&job.sources, &job.keys)?, Arc::new(Controls::default()));
+    let mut reader = Reader::new((job.open)(positions)?, normalisers, Arc::new(Controls::default()));
+    if let Some(mut files) = job.geo {
+        reader = reader.with_geo(files.geo(), Box::new(move || files.replaced()));
+    }
     let mut outlets = job.outlets;
     if let Some(outbox) = job.outbox {
         outlets.push(Box::new(ToOutbox { outbox, respond, runtime: runtime.clone(), clock }));
@@ -97,6 +107,16 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
     };
     let unknown_fields = pipeline.run(reader)?;
     Ok(Done { totals: pipeline.totals, engine: pipeline.engine.stats(), continued, unknown_fields })
+}
+
+/// Lanes go on with what they knew; one whose state cannot be used begins anew, which costs templates their past, no data.
+fn restore_lanes(normalisers: &mut HashMap<Arc<str>, Normaliser>, states: &[(Lane, Arc<[u8]>)]) {
+    for (lane, state) in states {
+        let Some(normaliser) = normalisers.get_mut(&lane.source) else { continue };
+        if let Err(error) = normaliser.restore(lane, state) {
+            tracing::warn!(%lane, %error, "what was learned of this lane's paths is learned anew");
+        }
+    }
 }
 
 /// The engine where it was left, or a new one.

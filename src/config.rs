@@ -10,8 +10,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use schemas::Templates;
 use serde::Deserialize;
 
 use crate::ingest::kafka::{KafkaConfig, OnGap, Sasl, Start, Tls};
@@ -31,6 +33,8 @@ pub struct Config {
     #[serde(default)]
     pub keys: KeysSection,
     pub sources: Vec<SourceSection>,
+    #[serde(default)]
+    pub enrich: EnrichSection,
     #[serde(default)]
     pub detectors: DetectorsSection,
     #[serde(default)]
@@ -78,6 +82,14 @@ pub struct KeysSection {
     pub seal: Option<KeyRef>,
 }
 
+/// What is added to events from elsewhere.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnrichSection {
+    /// Databases of addresses (MMDB), in order of precedence; read again when they are replaced.
+    pub mmdb: Vec<PathBuf>,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyRef {
@@ -121,9 +133,20 @@ pub struct SourceSection {
     pub ahead_max: Span,
     #[serde(default)]
     pub trusted_proxies: Vec<String>,
+    /// In the place of `trusted_proxies`: how many proxies stand before the gateway.
+    pub trusted_hops: Option<usize>,
+    /// Trusted proxies set the header with the client's address, and it is believed before the list.
+    #[serde(default)]
+    pub client_ip_header: bool,
     #[serde(default)]
     pub tokenise_principal: bool,
     pub tenant: Option<String>,
+    /// OpenAPI 3.x documents (YAML or JSON) of what the gateway serves.
+    #[serde(default)]
+    pub openapi: Vec<PathBuf>,
+    /// Endpoints, for example `GET /v1/orders/{id}`; without a method, or with `*`, any.
+    #[serde(default)]
+    pub endpoints: Vec<String>,
 }
 
 /// A topic. Some more settings of librdkafka may go under `properties`; one that is not known is refused with the list.
@@ -288,12 +311,26 @@ impl<'de> Deserialize<'de> for Span {
 
 /// Reads a text file that a person wrote, within the size limit.
 pub fn read_text(path: &Path) -> anyhow::Result<String> {
+    read_text_up_to(path, limits::CONFIG_BYTES_MAX)
+}
+
+/// The endpoints that OpenAPI documents and a list name; `place` is what errors call the list.
+pub fn templates(documents: &[PathBuf], list: &[String], place: &str) -> anyhow::Result<Option<Arc<Templates>>> {
+    let mut all = Templates::list(list, place)?;
+    for path in documents {
+        let text = read_text_up_to(path, limits::OPENAPI_BYTES_MAX)?;
+        all.merge(Templates::openapi(&text, &path.display().to_string())?);
+    }
+    Ok((!all.is_empty()).then(|| Arc::new(all)))
+}
+
+fn read_text_up_to(path: &Path, bytes_max: u64) -> anyhow::Result<String> {
     let meta = std::fs::metadata(path).with_context(|| format!("{}", path.display()))?;
     if meta.is_dir() {
         bail!("{}: is a directory; expected a file", path.display());
     }
-    if meta.len() > limits::CONFIG_BYTES_MAX {
-        bail!("{}: {} bytes; expected at most {}", path.display(), meta.len(), limits::CONFIG_BYTES_MAX);
+    if meta.len() > bytes_max {
+        bail!("{}: {} bytes; expected at most {bytes_max}", path.display(), meta.len());
     }
     std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))
 }
@@ -340,6 +377,12 @@ impl Config {
                 (Some(_), None) | (None, Some(_)) => {}
                 _ => bail!("sources: {name}: expected exactly one of kafka and files"),
             }
+            if source.trusted_hops == Some(0) {
+                bail!("sources: {name}: trusted_hops: 0; expected at least 1, or none of it");
+            }
+            if source.client_ip_header && source.trusted_hops.is_none() && source.trusted_proxies.is_empty() {
+                bail!("sources: {name}: client_ip_header: expected trusted_proxies or trusted_hops with it");
+            }
             match (source.kind.as_str(), &source.mapping_file) {
                 ("mapping", None) => bail!("sources: {name}: kind mapping needs mapping_file"),
                 ("nginx", _) if source.log_format.is_none() => bail!("sources: {name}: kind nginx needs log_format"),
@@ -380,6 +423,24 @@ pub fn environment(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn proxies_are_told_by_network_or_number_and_a_header_needs_them() {
+        let checked = |keys: &str| {
+            let source = format!("{{ name: edge, kind: kong, files: [a.log]{keys} }}");
+            let yaml = format!("{{ data_dir: d, sources: [{source}], enrich: {{ mmdb: [city.mmdb, asn.mmdb] }} }}");
+            let config: Config = serde_saphyr::from_str(&yaml).expect("a configuration");
+            assert_eq!(config.enrich.mmdb.len(), 2);
+            config.check().err().map(|error| error.to_string())
+        };
+        assert_eq!(checked(""), None);
+        assert_eq!(checked(", trusted_hops: 1, client_ip_header: true"), None);
+        assert_eq!(checked(", trusted_proxies: [192.0.2.1], client_ip_header: true"), None);
+        let error = checked(", trusted_hops: 0").expect("refused");
+        assert!(error.contains("expected at least 1"), "{error}");
+        let error = checked(", client_ip_header: true").expect("refused");
+        assert!(error.contains("expected trusted_proxies or trusted_hops"), "{error}");
+    }
 
     #[test]
     fn two_sources_of_one_group_are_two_members_of_it() {

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod geo;
 pub mod ingest;
 pub mod keys;
 pub mod lake;

@@ -11,6 +11,10 @@ pub const CHECKPOINT_ROWS_MAX: usize = 262_144;
 pub const CHECKPOINT_BYTES_MAX: usize = 256 << 20;
 /// Alert tellings and rejects of one checkpoint; reached: commit now.
 pub const CHECKPOINT_SIDE_ROWS_MAX: usize = 50_000;
+/// Bytes of the states of lanes in one checkpoint; lanes beyond it begin to learn anew after a restart.
+pub const LANE_STATES_BYTES_MAX: usize = 128 << 20;
+/// Bytes of an OpenAPI document; larger: refused.
+pub const OPENAPI_BYTES_MAX: u64 = 32 << 20;
 /// Action steps copied to the lake in one commit; the rest follow in the next.
 pub const ACTION_STEPS_MAX: u32 = 10_000;
 /// Actions that ended longer ago leave the outbox; their steps stay in the lake.
@@ -19,6 +23,10 @@ pub const OUTBOX_KEPT_US: i64 = 30 * 86_400_000_000;
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a configuration, detector or mapping file; larger: refused.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of a database of addresses; larger: refused, it is held in memory.
+pub const GEO_BYTES_MAX: u64 = 1 << 30;
+/// How long it takes at most until a replaced database is noticed, while records come.
+pub const GEO_ASKED_EVERY_US: i64 = 5_000_000;
 /// Detector files loaded from folders; more: refused.
 pub const DETECTOR_FILES_MAX: usize = 10_000;
 

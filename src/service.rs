@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::app::{self, Job, Keep};
 use crate::clock;
 use crate::config::{self, Config, SourceSection};
+use crate::geo::GeoFiles;
 use crate::ingest::file::{self, FileSource};
 use crate::ingest::kafka::{KafkaConfig, KafkaSource};
 use crate::ingest::merged::{Merged, Named};
@@ -37,6 +38,8 @@ pub struct Parts {
     pub sources: Vec<SourceConfig>,
     /// How many response targets there are.
     pub targets: usize,
+    /// Databases of addresses, if any.
+    geo: Option<GeoFiles>,
     kafka: HashMap<String, KafkaConfig>,
 }
 
@@ -64,8 +67,9 @@ pub fn check(config: &Config) -> anyhow::Result<Parts> {
             file::unpacked(file).map(drop).with_context(|| format!("sources: {}", section.name))?;
         }
     }
+    let geo = GeoFiles::open(&config.enrich.mmdb, clock::system()).context("enrich.mmdb")?;
     let targets = targets(config)?.len();
-    Ok(Parts { rules, sources, targets, kafka })
+    Ok(Parts { rules, sources, targets, geo, kafka })
 }
 
 fn normaliser_config(section: &SourceSection) -> anyhow::Result<SourceConfig> {
@@ -80,9 +84,12 @@ fn normaliser_config(section: &SourceSection) -> anyhow::Result<SourceConfig> {
         log_format: section.log_format.clone(),
         time_zone: section.time_zone.clone(),
         trusted_proxies: section.trusted_proxies.clone(),
+        trusted_hops: section.trusted_hops.unwrap_or(0),
+        client_ip_header: section.client_ip_header,
         tokenise_principal: section.tokenise_principal,
         ahead_max_us: Some(section.ahead_max.us),
         tenant: section.tenant.clone(),
+        templates: config::templates(&section.openapi, &section.endpoints, "endpoints")?,
     })
 }
 
@@ -105,6 +112,7 @@ pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
         lateness_us: config.sources.iter().map(|s| (s.name.clone(), s.lateness.us)).collect(),
         open: Box::new(|positions| open(config, &parts.kafka, &positions)),
         sources: parts.sources,
+        geo: parts.geo,
         keys: keys::from_config(&config.keys, &config.data_dir)?,
         rules: parts.rules,
         keep: Some(keep(config)),

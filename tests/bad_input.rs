@@ -131,6 +131,7 @@ fn files_that_cannot_be_read_are_named() {
         &["replay", missing, "--source", "combined", "--no-lake"][..],
         &["explain", missing, "--source", "combined"],
         &["explain", "--source", "mapping", "--mapping", missing],
+        &["explain", "--source", "combined", "--openapi", missing],
         &["explain", "--source", "combined", "--detectors", missing],
         &["baseline", missing],
         &["check", "--config", missing],
@@ -184,6 +185,10 @@ fn a_broken_configuration_is_refused_with_line_and_expectation() {
             format!("{base}keys:\n  seal: {{ id: k, secret: {{ env: HOME }} }}\n"),
             vec!["keys.seal", "64 hexadecimal digits"],
         ),
+        (
+            base.replace("    files:", "    endpoints: [\"GET /a\", \"b\"]\n    files:"),
+            vec!["sources: edge: endpoints:2:1: \"b\": expected METHOD /path/{name}"],
+        ),
         (format!("{base}instance: ../evil\n"), vec!["instance name `../evil`"]),
         (format!("{base}lake: {{ vacuum_after: 1s }}\n"), vec!["lake.vacuum_after: expected at least 1h"]),
         (
@@ -205,6 +210,15 @@ fn a_broken_configuration_is_refused_with_line_and_expectation() {
             refused(&[verb, "--config", path(&written)], 2, &words);
         }
     }
+}
+
+#[test]
+fn a_broken_openapi_document_is_refused_with_line_and_expectation() {
+    let folder = folder();
+    let document = file(&folder, "api.yaml", "openapi: 3.1.0\npaths:\n  /a: { get: {} }\n  b: { get: {} }\n");
+    let log = file(&folder, "a.log", "");
+    let explain = ["explain", path(&log), "--source", "combined", "--openapi", path(&document)];
+    refused(&explain, 2, &["api.yaml:4:1: \"b\": expected a path that begins with /"]);
 }
 
 #[test]

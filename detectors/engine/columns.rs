@@ -1,6 +1,10 @@
 //! What the detectors need of a batch, computed once per batch: event times, one bitmap per distinct condition, one
 //! column of 128-bit keys per distinct kind of entity, one column per distinct argument of a method.
 //!
+//! An address that nobody vouches for (`client_ip_source` is `unproven`) is an entity of its own beside the same address
+//! where it is proven: whoever can write addresses into a log neither adds to what is held against another, nor hides
+//! among what is proven of himself.
+//!
 //! Promises: the same values give the same keys in every batch and every run with the same hash key; NULL and empty
 //! text are key 0, which no detector counts. No allocation per row.
 //! Never: keeps anything of one batch for the next.
@@ -141,6 +145,12 @@ pub(crate) fn time_column(events: &RecordBatch) -> Result<ScalarBuffer<i64>, Eng
     Ok(times.ok_or(EngineError::Schema { column: "time" })?.values().clone())
 }
 
+/// What `client_ip_source` says of an address that nobody vouches for.
+pub(crate) const UNPROVEN: &str = "unproven";
+
+/// Of the parts: the column `client_ip` as an entity, proven and unproven apart.
+const CLIENT: &str = "client_ip as an entity";
+
 /// One hash per row of one or several columns. With `all`, one NULL makes the whole NULL; without, only all NULL does.
 fn combine(
     events: &RecordBatch,
@@ -153,9 +163,15 @@ fn combine(
         if !parts.iter().any(|(known, _)| known == name) {
             parts.push((name, Arc::new(hash_column(column_of(events, name)?, name, hasher)?)));
         }
+        if all && *name == "client_ip" && !parts.iter().any(|(known, _)| *known == CLIENT) {
+            let plain = parts.iter().find(|(known, _)| known == name).map(|(_, hashes)| Arc::clone(hashes));
+            let sources = column_of(events, "client_ip_source")?;
+            parts.extend(plain.map(|plain| (CLIENT, apart(&plain, sources, hasher))));
+        }
     }
     let part = |name: &str| parts.iter().find(|(known, _)| *known == name).map(|(_, hashes)| hashes);
-    let columns: Vec<&Arc<Vec<EntityKey>>> = names.iter().filter_map(|name| part(name)).collect();
+    let of = |name: &&'static str| if all && *name == "client_ip" { CLIENT } else { *name };
+    let columns: Vec<&Arc<Vec<EntityKey>>> = names.iter().filter_map(|name| part(of(name))).collect();
     if columns.is_empty() {
         return Ok(Arc::new(vec![WHOLE; events.num_rows()]));
     }
@@ -173,6 +189,41 @@ fn combine(
         key_of(hasher, &bytes)
     });
     Ok(Arc::new(hashes.collect()))
+}
+
+/// The keys of addresses, others where the address is unproven. The same column where none is.
+fn apart(plain: &Arc<Vec<EntityKey>>, sources: &ArrayRef, hasher: &SipHasher13) -> Arc<Vec<EntityKey>> {
+    let Some(unproven) = unproven(sources) else { return Arc::clone(plain) };
+    let keys = plain.iter().zip(unproven.iter()).map(|(key, is_unproven)| match (*key, is_unproven) {
+        (0, _) | (_, false) => *key,
+        (key, true) => {
+            let mut bytes = [0; 24];
+            bytes[..16].copy_from_slice(&key.to_le_bytes());
+            bytes[16..].copy_from_slice(UNPROVEN.as_bytes());
+            key_of(hasher, &bytes)
+        }
+    });
+    Arc::new(keys.collect())
+}
+
+/// Which rows have an unproven address; `None` when none has.
+fn unproven(sources: &ArrayRef) -> Option<BooleanBuffer> {
+    let rows = match sources.as_dictionary_opt::<Int32Type>() {
+        Some(dictionary) => {
+            let texts = dictionary.values().as_string_opt::<i32>()?;
+            let codes: Vec<bool> = texts.iter().map(|text| text == Some(UNPROVEN)).collect();
+            if !codes.contains(&true) {
+                return None;
+            }
+            let keys = dictionary.keys();
+            BooleanBuffer::collect_bool(keys.len(), |row| keys.is_valid(row) && codes[keys.value(row) as usize])
+        }
+        None => {
+            let texts = sources.as_string_opt::<i32>()?;
+            BooleanBuffer::collect_bool(texts.len(), |row| texts.is_valid(row) && texts.value(row) == UNPROVEN)
+        }
+    };
+    (rows.count_set_bits() > 0).then_some(rows)
 }
 
 /// Hashes of single columns, shared by all that are made of them.

@@ -78,10 +78,10 @@ pub(crate) struct Telling {
 }
 
 impl Telling {
-    /// Sorts by time of decision, detector, entity, revision.
-    pub fn order(&self) -> (i64, bool, &str, &str, u32) {
+    /// Sorts by time of decision, detector, entity, revision; what is unproven of an address has an id of its own.
+    pub fn order(&self) -> (i64, bool, &str, &str, u32, &str) {
         let (time, row) = (self.moment.time(), matches!(self.moment, Moment::Row(_)));
-        (time, row, &self.alert.detector, &self.alert.entity.value, self.alert.revision)
+        (time, row, &self.alert.detector, &self.alert.entity.value, self.alert.revision, &self.alert.id)
     }
 }
 
@@ -220,7 +220,7 @@ impl Episodes {
         let baseline = finding.baseline.as_deref().and_then(|json| serde_json::from_str::<Value>(json).ok());
         let until = finding.end.max(episode.last_breach);
         let alert = Alert {
-            id: alert_id(&rule.id, &entity, episode.opened),
+            id: alert_id(&rule.id, &entity, suspect.name.is_unproven(), episode.opened),
             revision: episode.revision,
             state,
             detector: rule.id.clone(),
@@ -250,8 +250,9 @@ fn finite(number: f64) -> f64 {
 }
 
 /// The same on every machine and in every run: it does not use the engine's hash key.
-fn alert_id(detector: &str, entity: &Entity, opened: i64) -> String {
+fn alert_id(detector: &str, entity: &Entity, unproven: bool, opened: i64) -> String {
     let hasher = SipHasher13::new_with_keys(0x6761_7465_7761_7463, 0x6865_7061_6c65_7274);
-    let text = format!("{detector}\u{1f}{}\u{1f}{}\u{1f}{opened}", entity.kind, entity.value);
+    let mark = if unproven { "\u{1f}unproven" } else { "" };
+    let text = format!("{detector}\u{1f}{}\u{1f}{}\u{1f}{opened}{mark}", entity.kind, entity.value);
     format!("{:032x}", hasher.hash(text.as_bytes()).as_u128())
 }

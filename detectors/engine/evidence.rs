@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::columns::UNPROVEN;
 use super::run::{EventRow, POSITIONS};
 use super::time::rfc3339;
 use crate::rule::{EntityColumn, EntityKind, Rule};
@@ -20,35 +21,52 @@ const FIRST_SAMPLES: usize = 4;
 /// Longest text kept of one value, in characters.
 const TEXT_MAX: usize = 200;
 
-/// The values of an entity's columns, in the order of its kind.
+/// The values of an entity's columns, in the order of its kind; with a mark before them where its address is unproven.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Name(Box<str>);
 
 /// Between the values of a name; values come without control characters.
 const SEPARATOR: char = '\u{1f}';
+const MARK: char = '\u{1e}';
 
 impl Name {
     pub fn of(kind: &EntityKind, columns: &[usize], event: EventRow<'_>) -> Name {
         let mut name = String::new();
+        let is_client = kind.columns().contains(&EntityColumn::ClientIp);
+        if is_client && event.text(POSITIONS.client_ip_source) == Some(UNPROVEN) {
+            name.push(MARK);
+        }
         for (at, (column, position)) in kind.columns().iter().zip(columns).enumerate() {
             if at > 0 {
                 name.push(SEPARATOR);
             }
             match column {
                 EntityColumn::Asn => name.push_str(&event.number(*position).unwrap_or_default().to_string()),
-                _ => name.extend(event.text(*position).unwrap_or_default().chars().filter(|c| *c != SEPARATOR)),
+                _ => {
+                    let text = event.text(*position).unwrap_or_default();
+                    name.extend(text.chars().filter(|c| ![SEPARATOR, MARK].contains(c)));
+                }
             }
         }
         Name(name.into())
     }
 
     pub fn values(&self) -> impl Iterator<Item = &str> {
-        self.0.split(SEPARATOR)
+        self.text().split(SEPARATOR)
     }
 
     /// The value in the alert; empty when everything is one entity.
     pub fn shown(&self) -> String {
-        self.0.replace(SEPARATOR, "+")
+        self.text().replace(SEPARATOR, "+")
+    }
+
+    /// Nobody vouches for the address.
+    pub fn is_unproven(&self) -> bool {
+        self.0.starts_with(MARK)
+    }
+
+    fn text(&self) -> &str {
+        self.0.strip_prefix(MARK).unwrap_or(&self.0)
     }
 }
 
@@ -183,6 +201,9 @@ impl Evidence {
         let mut shown = Map::new();
         let entity = rule.entity.columns().iter().zip(name.values());
         shown.insert("entity".into(), entity.map(|(c, value)| (c.name().to_owned(), Value::from(value))).collect());
+        if name.is_unproven() {
+            shown.insert("client_ip_source".into(), UNPROVEN.into());
+        }
         let columns = [
             ("endpoints", &self.endpoints),
             ("statuses", &self.statuses),
@@ -219,6 +240,9 @@ fn sql(rule: &Rule, name: &Name, from: i64, to: i64) -> String {
             EntityColumn::Asn => format!("asn = {}", value.parse::<i64>().unwrap_or_default()),
             column => format!("{} = '{}'", column.name(), value.replace('\'', "''")),
         });
+    }
+    if name.is_unproven() {
+        conditions.push(format!("client_ip_source = '{UNPROVEN}'"));
     }
     if let Some(filter) = &rule.filter {
         conditions.push(format!("({})", filter.sql()));

@@ -421,3 +421,25 @@ fn many_small_batches_wait_as_few() {
     engine.close(&lane(1));
     assert_eq!(brief(&engine.advance().unwrap())[0], "2s three open 203.0.113.7 3 of 3");
 }
+
+#[test]
+fn an_unproven_address_is_an_entity_of_its_own() {
+    let rules = [three_in_ten_seconds()];
+    let unproven = || json!({ "client_ip_source": "unproven" });
+    let proven = || json!({ "client_ip_source": "peer" });
+    // Two of each: neither reaches three, however alike the addresses are.
+    let mixed = [event(0.0, unproven()), event(1.0, proven()), event(2.0, unproven()), event(3.0, json!({}))];
+    assert_eq!(brief(&alerts(&rules, &mixed)), Vec::<String>::new());
+
+    let both: Vec<Value> =
+        (0..6).map(|n| event(f64::from(n), if n % 2 == 0 { unproven() } else { proven() })).collect();
+    let alerts = alerts(&rules, &both);
+    let opened: Vec<&Alert> = alerts.iter().filter(|alert| alert.state == State::Open).collect();
+    assert_eq!(opened.len(), 2);
+    let source = |alert: &Alert| alert.evidence["client_ip_source"].clone();
+    let sql = |alert: &Alert| alert.evidence["sql"].as_str().unwrap().contains("client_ip_source = 'unproven'");
+    assert_eq!((source(opened[0]), sql(opened[0])), (json!("unproven"), true));
+    assert_eq!((source(opened[1]), sql(opened[1])), (Value::Null, false));
+    assert!(opened.iter().all(|alert| (&*alert.entity.kind, &*alert.entity.value) == ("client_ip", "203.0.113.7")));
+    assert_ne!(opened[0].id, opened[1].id);
+}

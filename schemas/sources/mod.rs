@@ -18,6 +18,10 @@ pub(crate) use plan::Plan;
 pub(crate) use reader::Reader;
 pub use text::LINE_CLASSES;
 
+use std::sync::Arc;
+
+use crate::limits::FORWARDED_HOPS_MAX;
+use crate::route::Templates;
 use crate::time::Zone;
 use text::Forms;
 pub(crate) use w3c::Fields as W3cFields;
@@ -82,12 +86,18 @@ pub struct SourceConfig {
     pub time_zone: Option<String>,
     /// Networks (CIDR), addresses, or `unix:`, whose forwarding headers are believed.
     pub trusted_proxies: Vec<String>,
+    /// In the place of networks: how many proxies stand before the gateway; 0 is none.
+    pub trusted_hops: usize,
+    /// Trusted proxies set the header with the client's address, and it is believed before the list.
+    pub client_ip_header: bool,
     /// Replace principals by keyed tokens.
     pub tokenise_principal: bool,
     /// A time further than this ahead of its arrival makes the record a reject; `None` allows any until 2100.
     pub ahead_max_us: Option<i64>,
     /// The tenant of records that name none.
     pub tenant: Option<String>,
+    /// The endpoints there are, from OpenAPI documents or a list.
+    pub templates: Option<Arc<Templates>>,
 }
 
 impl SourceConfig {
@@ -116,6 +126,10 @@ pub enum SourceError {
         "source {source_name}: time_zone {zone:?}: expected a name such as Europe/Berlin, or an offset such as +01:00"
     )]
     Zone { source_name: String, zone: String },
+    #[error("source {source_name}: trusted proxies are told by network or by number, expected one of them")]
+    NetworkAndHops { source_name: String },
+    #[error("source {source_name}: {hops} trusted hops, expected at most {FORWARDED_HOPS_MAX}")]
+    Hops { source_name: String, hops: usize },
     #[error(transparent)]
     Mapping(#[from] MappingError),
 }

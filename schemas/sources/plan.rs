@@ -318,7 +318,7 @@ impl Plan {
             request_bytes: get.count(Input::RequestBytes),
             response_bytes: get.count(Input::ResponseBytes),
             peer: get.text(Input::ClientIp),
-            forwarded: get.text(Input::ForwardedFor),
+            forwarded: get.text(Input::ForwardedFor).map(|list| list.trim_end_matches([',', ' '])),
             real_ip: get.text(Input::RealIp),
             user_agent: get.text(Input::UserAgent),
             referrer: get.text(Input::Referrer),
@@ -341,9 +341,21 @@ impl Plan {
             ..Request::default()
         };
         match get.fault {
-            None => Ok(Request { damaged: get.damaged, unproven: self.unproven, ..request }),
+            None => Ok(Request { damaged: get.damaged, unproven: self.unproven, ..refused(request) }),
             Some(fault) => Err(fault),
         }
+    }
+}
+
+/// Where neither status tells of a refusal, the gateway's words may.
+fn refused(request: Request<'_>) -> Request<'_> {
+    let refusal = match (request.grpc_status, request.details) {
+        (None, Some(details)) => grpc::refusal(request.status, details),
+        _ => None,
+    };
+    match refusal {
+        Some((code, status)) => Request { grpc_status: Some(code), status: Some(status), ..request },
+        None => request,
     }
 }
 
@@ -455,8 +467,8 @@ impl<'r> Get<'r, '_> {
 
     fn grpc_status(&mut self) -> Option<i32> {
         let status = match self.first(Input::GrpcStatus)?.1 {
-            Value::Int(number) => i32::try_from(number).ok().filter(|n| grpc::is_code(*n)),
-            Value::Text(text) => grpc::parse(text),
+            Value::Int(number) => i32::try_from(number).ok().filter(|number| (0..=16).contains(number)),
+            Value::Text(text) => grpc::status(text),
             Value::Float(_) => None,
         };
         status.or_else(|| self.spoil(Input::GrpcStatus, Code::OutOfRange, "0 to 16, or a name such as NOT_FOUND"))

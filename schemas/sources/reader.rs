@@ -120,17 +120,7 @@ impl<'p, 'b> Reader<'p, 'b> {
     /// The request that the text tells of, by its shape.
     fn shape<'r>(&'r mut self, piece: Piece<'b>, fields: Option<&Fields>) -> Result<Request<'r>, Fault> {
         let parser = self.parser;
-        let is_json = piece.text.starts_with('{') && !parser.forms_first;
-        let mut reading = Reading::default();
-        if is_json || (parser.forms.is_empty() && fields.is_none() && !parser.logfmt) {
-            reading.cut = self.walk.fill(&parser.plan, piece.text, &mut self.slots)?;
-        } else if let Some(fields) = fields {
-            fields.fill(piece.text, &mut self.slots)?;
-        } else if parser.logfmt {
-            logfmt::fill(&parser.plan, piece.text, &mut self.slots)?;
-        } else {
-            reading = parser.forms.fill(piece.text, &mut self.scratch, &mut self.slots)?;
-        }
+        let reading = self.fill(piece.text, fields)?;
         parser.plan.decode(&mut self.slots);
         let mut request = parser.plan.request(&self.slots, parser.zone)?;
         request.envelope_us = piece.time_us;
@@ -140,6 +130,36 @@ impl<'p, 'b> Reader<'p, 'b> {
             request.damaged.add(Damaged::RECORD);
         }
         Ok(request)
+    }
+}
+
+/// Which shape a text has.
+impl<'b> Reader<'_, 'b> {
+    fn fill(&mut self, text: &'b str, fields: Option<&Fields>) -> Result<Reading, Fault> {
+        let parser = self.parser;
+        let has_lines = fields.is_some() || parser.logfmt || !parser.forms.is_empty();
+        if !has_lines || (text.starts_with('{') && !parser.forms_first) {
+            let walked = self.walk.fill(&parser.plan, text, &mut self.slots);
+            match walked {
+                Ok(cut) => return Ok(Reading { cut, ..Reading::default() }),
+                Err(fault) if !has_lines => return Err(fault),
+                // A line may begin with a brace, too: a host can be anything.
+                Err(fault) => return self.fill_line(text, fields).map_err(|_| fault),
+            }
+        }
+        self.fill_line(text, fields)
+    }
+
+    fn fill_line(&mut self, text: &'b str, fields: Option<&Fields>) -> Result<Reading, Fault> {
+        let parser = self.parser;
+        if let Some(fields) = fields {
+            fields.fill(text, &mut self.slots)?;
+        } else if parser.logfmt {
+            logfmt::fill(&parser.plan, text, &mut self.slots)?;
+        } else {
+            return parser.forms.fill(text, &mut self.scratch, &mut self.slots);
+        }
+        Ok(Reading::default())
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Fields {
     choices: Vec<Vec<u16>>,
     separator: Separator,
     quotes: bool,
+    /// What the last `#Fields` line said.
+    list: Option<String>,
 }
 
 impl Fields {
@@ -29,12 +31,23 @@ impl Fields {
             choices: lists.iter().map(|list| slots(list, plan)).collect(),
             separator: config.separator,
             quotes: config.quotes,
+            list: None,
         }
+    }
+
+    /// What the last `#Fields` line said, if there was one.
+    pub(crate) fn list(&self) -> Option<&str> {
+        self.list.as_deref()
     }
 
     /// The same reader after a line `#Fields: list`.
     pub(crate) fn renamed(&self, list: &str, plan: &Plan) -> Fields {
-        Fields { choices: vec![slots(list, plan)], separator: self.separator, quotes: self.quotes }
+        Fields {
+            choices: vec![slots(list, plan)],
+            separator: self.separator,
+            quotes: self.quotes,
+            list: Some(list.to_string()),
+        }
     }
 
     /// Fills the slots from a line that is no directive.

@@ -58,6 +58,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let watch = Stopwatch::start();
     let job = Job {
         sources: vec![SourceConfig { name: SOURCE.to_owned(), kind: "kong".to_owned(), ..SourceConfig::default() }],
+        geo: None,
         lateness_us: [(SOURCE.to_owned(), demo::MAX_DISORDER_MS * 1000)].into(),
         open: Box::new(|_| Ok(Box::new(DemoSource::new(SOURCE, traffic)))),
         keys: keys::of_data_dir(&args.data_dir)?,

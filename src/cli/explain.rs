@@ -38,6 +38,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let engine = Engine::new(rules, EngineLimits::default())?;
     let config = args.source.config("explain").map_err(usage)?;
     let mut normaliser = Normaliser::new(&config, &keys::of_the_moment()?).map_err(usage)?;
+    normaliser.set_geo(args.source.geo().map_err(usage)?.map(|files| files.geo()));
     let (positions, limits): (Arc<dyn Positions>, _) = (Arc::new(FromTheStart), ReadLimits::default());
     let mut source: Box<dyn Source> = match args.file.as_deref() {
         Some(path) if path.as_os_str() != "-" => {

@@ -61,6 +61,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let config = |name: &str| args.source.config(name);
     let sources: Vec<SourceConfig> = inputs.names().map(config).collect::<anyhow::Result<_>>().map_err(usage)?;
     app::check_sources(&sources).map_err(usage)?;
+    let geo = args.source.geo().map_err(usage)?;
     let alerts = args.alerts.as_deref().map(AlertsFile::new).transpose().map_err(usage)?;
     let data_dir = args.data_dir.clone().unwrap_or_else(super::default_data_dir);
     let keys = if args.no_lake { keys::of_the_moment()? } else { keys::of_data_dir(&data_dir)? };
@@ -71,6 +72,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let job = Job {
         lateness_us: inputs.names().map(|name| (name.to_owned(), args.lateness.us)).collect(),
         sources,
+        geo,
         open: Box::new(|positions| inputs.open(positions)),
         keys,
         rules,

@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use schemas::SourceConfig;
 use schemas::sources::KINDS;
 
+use crate::clock;
 use crate::config::{self, DetectorsSection};
+use crate::geo::GeoFiles;
 
 /// How the records of a one-off run are read.
 #[derive(clap::Args)]
@@ -26,12 +29,24 @@ pub struct SourceArgs {
     /// Proxies (CIDR) whose X-Forwarded-For is believed.
     #[arg(long, value_name = "CIDR")]
     pub trusted_proxy: Vec<String>,
+    /// In the place of --trusted-proxy: how many proxies stand before the gateway.
+    #[arg(long, value_name = "N", conflicts_with = "trusted_proxy", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub trusted_hops: Option<u8>,
+    /// Believe the header with the client's address (X-Real-IP and the like) from trusted proxies, before the list.
+    #[arg(long)]
+    pub client_ip_header: bool,
+    /// Database of addresses (MMDB) for country, network and coordinates; several are used in this order.
+    #[arg(long, value_name = "FILE")]
+    pub mmdb: Vec<PathBuf>,
     /// Replace principals (names of users) by tokens, too.
     #[arg(long)]
     pub tokenise_principal: bool,
     /// The tenant of records that name none.
     #[arg(long, value_name = "NAME")]
     pub tenant: Option<String>,
+    /// OpenAPI 3.x document (YAML or JSON) of what the gateway serves: its templates name the endpoints.
+    #[arg(long, value_name = "FILE")]
+    pub openapi: Vec<PathBuf>,
 }
 
 impl SourceArgs {
@@ -53,10 +68,18 @@ impl SourceArgs {
             log_format,
             time_zone: self.time_zone.clone(),
             trusted_proxies: self.trusted_proxy.clone(),
+            trusted_hops: self.trusted_hops.map_or(0, usize::from),
+            client_ip_header: self.client_ip_header,
             tokenise_principal: self.tokenise_principal,
             tenant: self.tenant.clone(),
+            templates: config::templates(&self.openapi, &[], "")?,
             ..SourceConfig::default()
         })
+    }
+
+    /// The databases that are named.
+    pub fn geo(&self) -> anyhow::Result<Option<GeoFiles>> {
+        GeoFiles::open(&self.mmdb, clock::system()).context("--mmdb")
     }
 }
 

@@ -88,6 +88,8 @@ pub struct Checkpoint {
     /// Tellings since the last checkpoint.
     pub alerts: Vec<Alert>,
     pub rejects: Vec<Reject>,
+    /// What lanes have to know to go on at their positions, as far as it is kept.
+    pub lane_states: Vec<(Lane, Arc<[u8]>)>,
 }
 
 /// What a restart continues from.
@@ -97,6 +99,8 @@ pub struct Recovered {
     /// Of every lane this instance committed: where it stands now, also if another copy moved it since.
     pub positions: Vec<(Lane, i64)>,
     pub snapshot: Vec<u8>,
+    /// Of lanes that no other copy moved since.
+    pub lane_states: Vec<(Lane, Arc<[u8]>)>,
 }
 
 /// What a checkpoint became.
@@ -251,6 +255,7 @@ impl Lake {
             snapshot: checkpoint.snapshot.clone(),
             alerts: some(rows::alerts(&checkpoint.alerts)?),
             rejects: some(rows::rejects(&checkpoint.rejects)?),
+            lane_states: checkpoint.lane_states.clone(),
         };
         let file = state.encode().map_err(|e| LakeError::rows("state", e))?;
         let path = state::path(&self.instance, number, file.digest);
@@ -289,7 +294,7 @@ impl Lake {
         self.checkpoint = state.checkpoint;
         self.own = state.positions.iter().cloned().collect();
         self.held.extend(moves.into_iter().map(|(lane, next)| (lane, Some(next))));
-        self.unfinished = Some(State { snapshot: Vec::new(), ..state });
+        self.unfinished = Some(State { snapshot: Vec::new(), lane_states: Vec::new(), ..state });
         Ok(report)
     }
 
@@ -320,11 +325,14 @@ impl Lake {
             self.own.insert(lane.clone(), now);
             positions.push((lane.clone(), now));
         }
-        let snapshot = state.snapshot;
-        self.unfinished = Some(State { snapshot: Vec::new(), ..state });
+        let State { snapshot, mut lane_states, .. } = state;
+        // Where another copy went on, what this one knew is of no use.
+        let committed: BTreeMap<&Lane, i64> = state.positions.iter().map(|(lane, at)| (lane, *at)).collect();
+        lane_states.retain(|(lane, _)| committed.get(lane) == self.own.get(lane));
+        self.unfinished = Some(State { snapshot: Vec::new(), lane_states: Vec::new(), ..state });
         self.finish().await?;
         self.drop_states(number - STATES_KEPT).await;
-        Ok(Some(Recovered { checkpoint: number, positions, snapshot }))
+        Ok(Some(Recovered { checkpoint: number, positions, snapshot, lane_states }))
     }
 
     async fn read_state(&self, checkpoint: i64, digest: i64) -> Result<State, LakeError> {

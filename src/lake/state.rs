@@ -10,6 +10,7 @@ use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use std::io::Write;
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use schemas::Lane;
@@ -32,6 +33,7 @@ pub(crate) struct State {
     /// Rows for `alerts` and `rejects`, appended after the commit; again after a crash.
     pub(crate) alerts: Option<RecordBatch>,
     pub(crate) rejects: Option<RecordBatch>,
+    pub(crate) lane_states: Vec<(Lane, Arc<[u8]>)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -42,6 +44,9 @@ struct Header {
     alerts_bytes: u64,
     rejects_bytes: u64,
     snapshot_bytes: u64,
+    /// Of each lane that has a state, its length; files of earlier versions have none.
+    #[serde(default)]
+    lane_states: Vec<(String, i32, u64)>,
 }
 
 /// A state file ready to be stored.
@@ -75,10 +80,16 @@ impl State {
             alerts_bytes: alerts.len() as u64,
             rejects_bytes: rejects.len() as u64,
             snapshot_bytes: self.snapshot.len() as u64,
+            lane_states: self
+                .lane_states
+                .iter()
+                .map(|(l, s)| (l.source.to_string(), l.partition, s.len() as u64))
+                .collect(),
         };
         let header = serde_json::to_vec(&header).map_err(|e| e.to_string())?;
         let length = (header.len() as u64).to_le_bytes();
-        let parts: [&[u8]; 5] = [&length, &header, &alerts, &rejects, &self.snapshot];
+        let mut parts: Vec<&[u8]> = vec![&length, &header, &alerts, &rejects, &self.snapshot];
+        parts.extend(self.lane_states.iter().map(|(_, state)| &**state));
         let raw: usize = parts.iter().map(|part| part.len()).sum();
         let mut bytes = [MAGIC, &[0; HASH_BYTES], &(raw as u64).to_le_bytes()].concat();
         let mut packer = zstd::Encoder::new(&mut bytes, ZSTD_LEVEL).map_err(|e| e.to_string())?;
@@ -116,7 +127,13 @@ impl State {
         let header: Header = serde_json::from_slice(header).map_err(|e| e.to_string())?;
         let (alerts, rest) = take(rest, header.alerts_bytes)?;
         let (rejects, rest) = take(rest, header.rejects_bytes)?;
-        let (snapshot, _) = take(rest, header.snapshot_bytes)?;
+        let (snapshot, mut rest) = take(rest, header.snapshot_bytes)?;
+        let mut lane_states = Vec::with_capacity(header.lane_states.len());
+        for (source, partition, bytes) in &header.lane_states {
+            let (state, after) = take(rest, *bytes)?;
+            lane_states.push((Lane::new(source, *partition), state.into()));
+            rest = after;
+        }
         Ok(State {
             instance: header.instance,
             checkpoint: header.checkpoint,
@@ -124,6 +141,7 @@ impl State {
             snapshot: snapshot.to_vec(),
             alerts: from_ipc(alerts)?,
             rejects: from_ipc(rejects)?,
+            lane_states,
         })
     }
 }

@@ -42,6 +42,8 @@ pub struct Ledger {
     lake: Option<Lake>,
     under_way: Option<UnderWay>,
     pending: Pending,
+    /// What each lane has to know to go on where its records were noted last.
+    lane_states: BTreeMap<Lane, Arc<[u8]>>,
     since_commit: Stopwatch,
     since_maintenance: Stopwatch,
 }
@@ -67,9 +69,15 @@ impl Ledger {
             lake: Some(lake),
             under_way: None,
             pending: Pending::default(),
+            lane_states: BTreeMap::new(),
             since_commit: Stopwatch::start(),
             since_maintenance: Stopwatch::start(),
         }
+    }
+
+    /// The states of lanes that the last checkpoint held; those of lanes that do not move stay in the next ones.
+    pub fn keep_lane_states(&mut self, states: impl IntoIterator<Item = (Lane, Arc<[u8]>)>) {
+        self.lane_states.extend(states);
     }
 
     /// Notes a batch: its events (with `late` decided), its rejects, its position.
@@ -81,6 +89,9 @@ impl Ledger {
         }
         self.pending.rejects.append(&mut batch.rejects);
         self.pending.positions.insert(batch.lane.clone(), batch.next_offset);
+        if let Some(state) = batch.state.take() {
+            self.lane_states.insert(batch.lane.clone(), state.into());
+        }
     }
 
     pub fn note_alerts(&mut self, alerts: &[Alert]) {
@@ -111,6 +122,7 @@ impl Ledger {
             snapshot,
             alerts: pending.alerts,
             rejects: pending.rejects,
+            lane_states: self.saved_lane_states(),
         };
         let maintain = self.maintenance_due();
         let mut lake = self.lake.take().expect("settle brought the lake back");
@@ -123,6 +135,17 @@ impl Ledger {
         self.under_way = Some((task, positions));
         self.since_commit = Stopwatch::start();
         Ok(landed)
+    }
+
+    /// The states of the lanes, as many as a checkpoint may hold; a lane that is left out begins anew after a restart.
+    fn saved_lane_states(&self) -> Vec<(Lane, Arc<[u8]>)> {
+        let mut bytes = 0;
+        let fits = |(_, state): &(&Lane, &Arc<[u8]>)| {
+            bytes += state.len();
+            bytes <= limits::LANE_STATES_BYTES_MAX
+        };
+        let states = self.lane_states.iter().take_while(fits);
+        states.map(|(lane, state)| (lane.clone(), state.clone())).collect()
     }
 
     fn maintenance_due(&mut self) -> Option<Maintenance> {

@@ -256,6 +256,10 @@ impl Pipeline<'_> {
         self.lanes.at_end.remove(&batch.lane);
         if let Some(begin) = self.lanes.begins.get(&batch.lane).copied() {
             if batch.next_offset <= begin {
+                // Its rows are in the lake; what was learned from them goes on.
+                if let (Some(ledger), Some(state)) = (&mut self.ledger, batch.state.take()) {
+                    ledger.keep_lane_states([(batch.lane, state.into())]);
+                }
                 return Ok(());
             }
             self.lanes.begins.remove(&batch.lane);

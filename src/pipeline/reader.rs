@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
-use schemas::{Lane, Normaliser, RawBatch, Reject};
+use schemas::{Geo, Lane, Normaliser, RawBatch, Reject};
 
 use crate::ingest::{IngestError, Signal, Source};
 
@@ -32,6 +32,8 @@ pub struct ReadBatch {
     pub lane: Lane,
     pub events: RecordBatch,
     pub rejects: Vec<Reject>,
+    /// What the lane has to know to go on after these records, when it changed.
+    pub state: Option<Vec<u8>>,
     /// The position after these records.
     pub next_offset: i64,
     pub records: u64,
@@ -95,11 +97,27 @@ pub struct Reader {
     pub normalisers: HashMap<Arc<str>, Normaliser>,
     pub controls: Arc<Controls>,
     paused: BTreeSet<Lane>,
+    /// Asked before each batch: databases of addresses that take the place of the last ones.
+    new_geo: NewGeo,
 }
+
+/// Says when there are other databases of addresses, and which; it is asked often.
+pub type NewGeo = Box<dyn FnMut() -> Option<Arc<Geo>> + Send>;
 
 impl Reader {
     pub fn new(source: Box<dyn Source>, normalisers: HashMap<Arc<str>, Normaliser>, controls: Arc<Controls>) -> Reader {
-        Reader { source, normalisers, controls, paused: BTreeSet::new() }
+        Reader { source, normalisers, controls, paused: BTreeSet::new(), new_geo: Box::new(|| None) }
+    }
+
+    /// With databases to look addresses up in, and a way to learn of newer ones.
+    pub fn with_geo(mut self, geo: Arc<Geo>, new_geo: NewGeo) -> Reader {
+        self.new_geo = new_geo;
+        self.set_geo(&geo);
+        self
+    }
+
+    fn set_geo(&mut self, geo: &Arc<Geo>) {
+        self.normalisers.values_mut().for_each(|normaliser| normaliser.set_geo(Some(geo.clone())));
     }
 
     /// The thread's body. The receiver hanging up ends it. Returns the fields that no mapping knows.
@@ -152,12 +170,16 @@ impl Reader {
 
     fn normalise(&mut self, lane: Lane, records: &RawBatch) -> Option<ReadBatch> {
         let next_offset = records.next_offset()?;
+        if let Some(geo) = (self.new_geo)() {
+            self.set_geo(&geo);
+        }
         let normaliser =
             self.normalisers.get_mut(&lane.source).expect("every source the composition root opens has a normaliser");
         let normalised = normaliser.normalise(&lane, records);
         Some(ReadBatch {
             events: normalised.events,
             rejects: normalised.rejects,
+            state: normalised.state,
             next_offset,
             records: records.len() as u64,
             bytes: records.bytes(),

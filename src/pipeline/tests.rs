@@ -77,6 +77,23 @@ fn records(offsets: std::ops::Range<i64>) -> Step {
     Step::Say(Signal::Records { lane: lane(), records })
 }
 
+/// Requests of these offsets for other people each, from some clients.
+fn visits(offsets: std::ops::Range<i64>) -> Step {
+    let mut records = RawBatch::new();
+    for offset in offsets {
+        let letter = |n: i64| char::from(b'a' + (n % 26) as u8);
+        let name: String = [letter(offset * 7), letter(offset / 26), letter(offset), 'x'].iter().collect();
+        let line = format!(
+            "192.0.2.{} - - [05/Jan/2026:10:{:02}:{:02} +0000] \"GET /users/{name}/posts HTTP/1.1\" 200 1 \"-\" \"-\"",
+            offset % 20,
+            offset / 60,
+            offset % 60
+        );
+        records.push(offset, 0, line.as_bytes());
+    }
+    Step::Say(Signal::Records { lane: lane(), records })
+}
+
 struct Kept {
     _folder: tempfile::TempDir,
     config: LakeConfig,
@@ -105,14 +122,19 @@ fn run(
 ) -> Result<Totals, PipelineError> {
     let keys = Keys::new("k1", b"fake");
     let source = SourceConfig { name: "edge".into(), kind: "combined".into(), ..SourceConfig::default() };
-    let normaliser = Normaliser::new(&source, &keys).expect("a normaliser");
-    let normalisers = HashMap::from([(Arc::from("edge"), normaliser)]);
+    let mut normaliser = Normaliser::new(&source, &keys).expect("a normaliser");
     let engine = Engine::new(detectors::catalogue(), EngineLimits::default()).expect("an engine");
-    let (lake, _) = runtime.block_on(Lake::open(config, instance)).expect("a lake");
+    let (lake, recovered) = runtime.block_on(Lake::open(config, instance)).expect("a lake");
+    let lane_states = recovered.map(|recovered| recovered.lane_states).unwrap_or_default();
+    for (lane, state) in &lane_states {
+        normaliser.restore(lane, state).expect("what was saved is a state");
+    }
+    let normalisers = HashMap::from([(Arc::from("edge"), normaliser)]);
     let never = Duration::from_secs(3600);
     let when =
         LedgerConfig { every: never, rows: 1_000_000, maintain_every: never, maintenance: Maintenance::default() };
-    let ledger = Ledger::new(runtime.clone(), lake, None, clock::system(), when);
+    let mut ledger = Ledger::new(runtime.clone(), lake, None, clock::system(), when);
+    ledger.keep_lane_states(lane_states);
     let mut pipeline = Pipeline {
         lanes: Lanes::of(&engine),
         engine,
@@ -129,13 +151,17 @@ fn run(
 
 impl Kept {
     fn answer(&self, sql: &str) -> String {
+        self.answers(sql).into_iter().next().unwrap_or_default()
+    }
+
+    fn answers(&self, sql: &str) -> Vec<String> {
         let limits = QueryLimits::default();
         self.runtime.block_on(async {
             let session = query::session(&self.config.uri, &Default::default(), limits).await.expect("a session");
             let answer = query::run(&session, sql, limits).await.expect(sql);
             let mut bytes = Vec::new();
             query::write(&answer, query::Format::Csv, &mut bytes).expect("written");
-            String::from_utf8(bytes).expect("text").lines().nth(1).unwrap_or_default().to_string()
+            String::from_utf8(bytes).expect("text").lines().skip(1).map(str::to_string).collect()
         })
     }
 
@@ -209,4 +235,54 @@ fn what_was_read_before_a_failure_is_kept() {
     let error = kept.run(vec![opened(), records(0..30)], true).expect_err("torn");
     assert!(error.to_string().contains("torn"), "{error}");
     assert_eq!(kept.stored(), ["20,20", "10,10"]);
+}
+
+#[test]
+fn replaced_databases_count_from_the_next_batch() {
+    let read = |name: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/tests/data/geo").join(name);
+        Arc::new(schemas::Geo::new(vec![std::fs::read(path).expect("data")]).expect("a database"))
+    };
+    let source = SourceConfig { name: "edge".into(), kind: "combined".into(), ..SourceConfig::default() };
+    let normaliser = Normaliser::new(&source, &Keys::new("k1", b"fake")).expect("a normaliser");
+    let steps = vec![opened(), records(0..2), records(2..4), records(4..6), ended()];
+    let mut answers = vec![None, None, Some(read("city-new.mmdb"))];
+    let reader = Reader::new(
+        Box::new(Script { steps: steps.into(), fails: false }),
+        HashMap::from([(Arc::from("edge"), normaliser)]),
+        Arc::new(Controls::default()),
+    );
+    let reader = reader.with_geo(read("city.mmdb"), Box::new(move || answers.remove(0)));
+    let (sender, reads) = sync_channel(16);
+    reader.run(&sender);
+    let countries = reads.try_iter().filter_map(|read| match read {
+        Read::Batch(batch) => Some(schemas::event_json(&batch.events, 0)["country"].clone()),
+        _ => None,
+    });
+    assert_eq!(countries.collect::<Vec<_>>(), ["DE", "DE", "AT"]);
+}
+
+/// What was learned of paths goes with the checkpoint: a copy that was killed shows the same endpoints as one that was not.
+#[test]
+fn a_kill_between_commits_changes_no_endpoint() {
+    let endpoints = |kept: &Kept| kept.answers("SELECT endpoint FROM events ORDER BY \"offset\"");
+    let whole = Kept::new();
+    whole.run(vec![opened(), visits(0..40), visits(40..130), ended()], false).expect("runs");
+    let expected = endpoints(&whole);
+    assert_eq!(
+        (expected.len(), expected[0].as_str(), expected[129].as_str()),
+        (130, "GET /users/aaax/posts", "GET /users/{slug}/posts")
+    );
+
+    let killed = Kept::new();
+    killed.run(vec![opened(), visits(0..20), ended()], false).expect("runs");
+    // Reads on, learns, and is gone before it commits.
+    let script = Script { steps: vec![opened(), visits(20..90)].into(), fails: false };
+    let killing =
+        || run(&killed.config, killed.runtime.handle(), "one", script, |totals| assert!(totals.events < 70, "killed"));
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(killing)).expect_err("killed");
+    assert_eq!(endpoints(&killed).len(), 20);
+    killed.run(vec![opened(), visits(20..23), ended()], false).expect("runs");
+    killed.run(vec![opened(), visits(23..90), visits(90..130), ended()], false).expect("runs");
+    assert_eq!(endpoints(&killed), expected);
 }

@@ -1,13 +1,15 @@
 //! The guard rails: may this action be sent?
 //!
 //! Promises: pure and deterministic; the refusal always says why. Special-purpose addresses and the trusted proxies can
-//! never be blocked, in whatever spelling they come. Checks come before dry run, so a dry run shows what would be refused.
+//! never be blocked, in whatever spelling they come, nor can an address that nobody to be trusted vouches for. Checks come
+//! before dry run, so a dry run shows what would be refused.
 //! Never: loosens a rail because an alert is severe.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::action::{Action, Kind};
 use super::config::{ConfigError, GuardConfig};
+use super::plan::UNPROVEN_CLIENT;
 
 /// What may become of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +89,9 @@ impl Guard {
     }
 
     fn may_block(&self, action: &Action, around: &Circumstances) -> Result<(), String> {
+        if action.entity_kind == UNPROVEN_CLIENT {
+            return Err("client address unproven: nobody to be trusted says that it made these requests".to_owned());
+        }
         let Some(address) = address_of(action) else {
             return Err(format!("not one IP address: the entity is of kind {}", action.entity_kind));
         };
@@ -239,6 +244,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_address_nobody_vouches_for_is_not_blocked() {
+        let mut alert = alert("203.0.113.7");
+        alert.evidence["client_ip_source"] = "unproven".into();
+        let words = ["block".to_owned(), "case".to_owned()];
+        let actions = crate::respond::plan::plan(&alert, &words, &crate::respond::RespondConfig::default(), &[], 0);
+        let verdicts: Vec<Verdict> = actions.iter().map(|action| guard(&[], &[]).judge(action, &calm())).collect();
+        assert!(matches!(&verdicts[0], Verdict::Suppress(why) if why.starts_with("client address unproven")));
+        assert_eq!(verdicts[1], Verdict::DryRun, "people are told");
     }
 
     #[test]

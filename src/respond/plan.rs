@@ -13,6 +13,9 @@ use serde::Serialize;
 use super::action::{Action, Kind};
 use super::config::{RespondConfig, Telling};
 
+/// The kind of entity of an action about an address that nobody vouches for: no guard takes it for an address to block.
+pub const UNPROVEN_CLIENT: &str = "client_ip_unproven";
+
 /// The target of an action that no configured target takes.
 pub const NO_TARGET: &str = "none";
 
@@ -71,7 +74,7 @@ fn action(alert: &Alert, kind: Kind, target: &str, dry_run: bool, config: &Respo
         id: action_id(alert, kind, target),
         alert_id: alert.id.clone(),
         detector: alert.detector.clone(),
-        entity_kind: alert.entity.kind.clone(),
+        entity_kind: entity_kind(alert),
         entity_value: alert.entity.value.clone(),
         target: target.to_owned(),
         kind,
@@ -81,6 +84,11 @@ fn action(alert: &Alert, kind: Kind, target: &str, dry_run: bool, config: &Respo
         created_us: now_us,
         expires_us: (kind == Kind::Block).then(|| now_us.saturating_add(ttl_us)),
     }
+}
+
+fn entity_kind(alert: &Alert) -> String {
+    let unproven = alert.evidence["client_ip_source"] == "unproven" && alert.entity.kind == "client_ip";
+    if unproven { UNPROVEN_CLIENT.to_owned() } else { alert.entity.kind.clone() }
 }
 
 /// A hash of what makes the action this one: which telling of which alert, what is done, where.

@@ -35,7 +35,9 @@ classes! {
     "client" Client "the same without `-`";
     "peer" Peer "an address that always has a port behind its last colon, also IPv6 without brackets; `-`";
     "list" List "words joined by commas, with or without blanks behind them";
+    "hops" Hops "of such a list, all but the last word, with the comma behind them";
     "ident" Ident "a word that is no address";
+    "hostname" Hostname "letters, digits, dots and dashes that are no address";
     "clf" Clf "dd/Mon/yyyy:hh:mm:ss, with or without decimals and zone";
     "rfc3339" Rfc3339 "a time as RFC 3339 has it";
     "datetime" Datetime "date and time without a zone";
@@ -48,6 +50,7 @@ classes! {
     "blob" Blob "anything without quotes";
     "name" Name "anything without blanks and quotes, written by a client";
     "text" Text "anything at all, written by a client";
+    "phrase" Phrase "anything without a quote that is not escaped, written by a client";
     "any" Any "whatever follows, also nothing";
 }
 
@@ -55,7 +58,13 @@ impl Class {
     /// Its end does not follow from its beginning.
     #[inline]
     pub(super) fn is_free(self) -> bool {
-        matches!(self, Class::Text | Class::Blob | Class::Any)
+        matches!(self, Class::Text | Class::Phrase | Class::Blob | Class::Any)
+    }
+
+    /// No quote that is not escaped can be in it.
+    #[inline]
+    pub(super) fn is_quiet(self) -> bool {
+        matches!(self, Class::Phrase | Class::Blob)
     }
 
     /// Where a field of a strict class ends that begins at `at`; `stop` is the byte that stands behind it in the form.
@@ -68,8 +77,13 @@ impl Class {
             Class::Client => address_length(line, at, stop).filter(|length| bytes[..*length] != *b"-")?,
             Class::Peer => peer_length(line, at)?,
             Class::List => list_length(bytes),
+            Class::Hops => hops_length(bytes),
             Class::Ident => {
                 let length = run(is_word);
+                if address::parse(&line[at..at + length]).is_some() { 0 } else { length }
+            }
+            Class::Hostname => {
+                let length = run(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
                 if address::parse(&line[at..at + length]).is_some() { 0 } else { length }
             }
             Class::Clf => clf_length(bytes)?,
@@ -83,7 +97,7 @@ impl Class {
             }
             Class::Word | Class::Name => run(is_word),
             Class::Hex => run(|b| b.is_ascii_hexdigit() || b == b'-'),
-            Class::Text | Class::Blob | Class::Any => return None,
+            Class::Text | Class::Phrase | Class::Blob | Class::Any => return None,
         };
         (length > 0 && line.is_char_boundary(at + length)).then_some(at + length)
     }
@@ -128,6 +142,13 @@ fn list_length(bytes: &[u8]) -> usize {
         }
         length += 1;
     }
+}
+
+/// Up to the last word of a list; nothing of a list of one.
+fn hops_length(bytes: &[u8]) -> usize {
+    let list = &bytes[..list_length(bytes)];
+    let behind = list.iter().rposition(|&b| b == b',').map_or(0, |comma| comma + 1);
+    if list.get(behind) == Some(&b' ') { behind + 1 } else { behind }
 }
 
 fn clf_length(bytes: &[u8]) -> Option<usize> {
@@ -205,6 +226,9 @@ mod tests {
         check("peer", "192.0.2.1:443 x", Some("192.0.2.1"));
         check("peer", "192.0.2.1 x", None);
         check("list", "a, 192.0.2.1,b - -", Some("a, 192.0.2.1,b"));
+        check("hops", "a, 192.0.2.1,b - -", Some("a, 192.0.2.1,"));
+        check("hops", "a, 192.0.2.1 - -", Some("a, "));
+        check("hops", "192.0.2.1 - -", None);
         check("clf", "21/Sep/2026:14:13:20 +0000] x", Some("21/Sep/2026:14:13:20 +0000"));
         check("clf", "21/Sep/2026:14:13:20.123] x", Some("21/Sep/2026:14:13:20.123"));
         check("datetime", "2026/09/21 - 14:13:20 | 200", Some("2026/09/21 - 14:13:20"));

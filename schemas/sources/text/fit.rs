@@ -36,7 +36,7 @@ pub(super) fn clean(form: &Form, line: &str, quotes: usize, cut: bool, spans: &m
     let mut at = 0;
     for (i, part) in form.parts.iter().enumerate() {
         let field = match part {
-            Part::Literal(literal) => match literal_end(line, at, literal) {
+            Part::Literal(literal) => match literal_end(line, at, literal, before_text(form.parts.get(i + 1))) {
                 Some(end) => {
                     at = end;
                     continue;
@@ -71,7 +71,7 @@ pub(super) fn stops_at<'f>(form: &'f Form, line: &str) -> (usize, &'f Part) {
     for (i, part) in form.parts.iter().enumerate() {
         let next = form.parts.get(i + 1);
         let end = match part {
-            Part::Literal(literal) => literal_end(line, at, literal),
+            Part::Literal(literal) => literal_end(line, at, literal, before_text(next)),
             Part::Field(field) if field.class.is_free() => free_end(field, line, at, next),
             Part::Field(field) => field.class.end(line, at, stop(next)),
         };
@@ -97,11 +97,16 @@ fn stop(next: Option<&Part>) -> Option<u8> {
     }
 }
 
-/// Behind `literal`, when it stands at `at`. Of blanks there may be more than in the form.
+/// Is this a field that may begin with blanks?
+fn before_text(next: Option<&Part>) -> bool {
+    matches!(next, Some(Part::Field(field)) if field.class.is_free())
+}
+
+/// Behind `literal`, when it stands at `at`. Of blanks there may be more than in the form, but before a text.
 #[inline]
-fn literal_end(line: &str, at: usize, literal: &str) -> Option<usize> {
+fn literal_end(line: &str, at: usize, literal: &str, before_text: bool) -> Option<usize> {
     let bytes = &line.as_bytes()[at..];
-    if bytes.starts_with(literal.as_bytes()) && !literal.ends_with(' ') {
+    if bytes.starts_with(literal.as_bytes()) && (before_text || !literal.ends_with(' ')) {
         return Some(at + literal.len());
     }
     let mut length = 0;
@@ -135,10 +140,13 @@ fn free_end(field: &Field, line: &str, at: usize, next: Option<&Part>) -> Option
     }
     let mut found = memchr::memmem::find_iter(&bytes[at..], literal).map(|i| at + i);
     let first = found.next()?;
-    let quote = memchr::memchr(b'"', &bytes[at..]).map_or(bytes.len(), |i| at + i);
+    let quote = memchr::memchr_iter(b'"', &bytes[at..]).map(|i| at + i).find(|&i| !is_escaped(bytes, i));
+    let quote = quote.unwrap_or(bytes.len());
     let again = found.next().is_some_and(|second| second < quote);
-    let crosses = field.class == Class::Blob && first > quote;
-    (!again && !crosses).then_some(first)
+    let crosses = field.class.is_quiet() && first > quote;
+    // A blank may be the end of the field in another form.
+    let is_several = matches!(field.class, Class::Text | Class::Phrase) && bytes[at..first].contains(&b' ');
+    (!again && !crosses && !is_several).then_some(first)
 }
 
 /// Does an odd number of backslashes stand before the byte at `at`?
@@ -155,8 +163,9 @@ pub(super) fn quotes(line: &str) -> usize {
 /// The fields of `line` when there is any way to read it by the form.
 pub(super) fn every(form: &Form, line: &str, spans: &mut Vec<Span>) -> bool {
     spans.clear();
-    let Some(mut places) = forward(form, line) else { return false };
-    if !backward(form, line, &mut places) {
+    let bare = bare_quotes(line);
+    let Some(mut places) = forward(form, line, &bare) else { return false };
+    if !backward(form, line, &bare, &mut places) {
         return false;
     }
     choose(form, line, &places, spans);
@@ -164,7 +173,7 @@ pub(super) fn every(form: &Form, line: &str, spans: &mut Vec<Span>) -> bool {
 }
 
 /// Per part, the places where it can begin, as seen from the left; at last the end of the line.
-fn forward(form: &Form, line: &str) -> Option<Vec<Vec<u32>>> {
+fn forward(form: &Form, line: &str, bare: &[u32]) -> Option<Vec<Vec<u32>>> {
     let mut places = vec![vec![0u32]];
     for (i, part) in form.parts.iter().enumerate() {
         let starts = &places[i];
@@ -172,7 +181,7 @@ fn forward(form: &Form, line: &str) -> Option<Vec<Vec<u32>>> {
         let ends: Vec<u32> = match part {
             Part::Field(field) if field.class.is_free() => {
                 let first = *starts.first()? as usize;
-                ends_of_text(field, line, first, next).filter(|end| follows(field, line, starts, *end)).collect()
+                ends_of_text(field, line, first, next).filter(|end| follows(field, bare, starts, *end)).collect()
             }
             part => {
                 let mut ends: Vec<u32> =
@@ -193,7 +202,7 @@ fn forward(form: &Form, line: &str) -> Option<Vec<Vec<u32>>> {
 fn strict_end(part: &Part, line: &str, start: u32, next: Option<&Part>) -> Option<u32> {
     let at = start as usize;
     let end = match part {
-        Part::Literal(literal) => literal_end(line, at, literal)?,
+        Part::Literal(literal) => literal_end(line, at, literal, before_text(next))?,
         Part::Field(field) => field.class.end(line, at, stop(next))?,
     };
     Some(end as u32)
@@ -233,14 +242,35 @@ impl Iterator for Overlapping<'_> {
 }
 
 /// Can a text that ends at `end` have begun at one of `starts`?
-fn follows(field: &Field, line: &str, starts: &[u32], end: u32) -> bool {
+fn follows(field: &Field, bare: &[u32], starts: &[u32], end: u32) -> bool {
     let before = starts.partition_point(|start| *start <= end);
-    let Some(last) = before.checked_sub(1).map(|i| starts[i] as usize) else { return false };
-    field.class != Class::Blob || memchr::memchr(b'"', &line.as_bytes()[last..end as usize]).is_none()
+    let Some(last) = before.checked_sub(1).map(|i| starts[i]) else { return false };
+    !field.class.is_quiet() || is_quiet(bare, last, end)
+}
+
+/// The quotes of `line` that no backslash stands before.
+fn bare_quotes(line: &str) -> Vec<u32> {
+    let bytes = line.as_bytes();
+    let (mut bare, mut at) = (Vec::new(), 0);
+    while let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at.min(bytes.len())..]) {
+        at += found;
+        if bytes[at] == b'\\' {
+            at += 1;
+        } else {
+            bare.push(at as u32);
+        }
+        at += 1;
+    }
+    bare
+}
+
+/// Is none of the bare quotes between?
+fn is_quiet(bare: &[u32], from: u32, to: u32) -> bool {
+    bare.get(bare.partition_point(|quote| *quote < from)).is_none_or(|quote| *quote >= to)
 }
 
 /// Drops the places from which the end of the line cannot be reached; false when none is left.
-fn backward(form: &Form, line: &str, places: &mut [Vec<u32>]) -> bool {
+fn backward(form: &Form, line: &str, bare: &[u32], places: &mut [Vec<u32>]) -> bool {
     for (i, part) in form.parts.iter().enumerate().rev() {
         let (before, after) = places.split_at_mut(i + 1);
         let (starts, ends) = (&mut before[i], &after[0]);
@@ -250,8 +280,7 @@ fn backward(form: &Form, line: &str, places: &mut [Vec<u32>]) -> bool {
                 let Some(last) = ends.last().copied() else { return false };
                 starts.retain(|start| {
                     let Some(first) = ends.get(ends.partition_point(|end| end < start)) else { return false };
-                    let quiet = || memchr::memchr(b'"', &line.as_bytes()[*start as usize..*first as usize]).is_none();
-                    *start <= last && (field.class != Class::Blob || quiet())
+                    *start <= last && (!field.class.is_quiet() || is_quiet(bare, *start, *first))
                 });
             }
             part => starts.retain(|start| {
@@ -293,7 +322,7 @@ fn worst_status(form: &Form, line: &str, part: usize, possible: &[u32]) -> Optio
         return None;
     }
     let status = |end: u32| {
-        let at = literal_end(line, end as usize, literal)?;
+        let at = literal_end(line, end as usize, literal, false)?;
         line[at..field.class.end(line, at, None)?].parse::<u32>().ok()
     };
     possible.iter().copied().find(|end| status(*end).is_some_and(|status| status >= 400))

@@ -9,6 +9,8 @@ mod class;
 mod fit;
 mod form;
 pub(super) mod nginx;
+#[cfg(test)]
+mod spoofing;
 
 pub use class::LINE_CLASSES;
 pub(crate) use form::Form;
@@ -139,6 +141,8 @@ impl Forms {
         for another in &self.forms[first + 1..] {
             if !reading.unproven && fit::every(&another.form, line, other) {
                 reading.unproven |= conflict(&bound.crucial(spans), &another.crucial(other));
+                let doubtful = |(binding, span): (&Binding, &Span)| binding.role == Role::Crucial && !span.proven;
+                reading.unproven |= another.fields.iter().zip(&*other).any(doubtful);
             }
         }
         Some((bound, reading))

@@ -110,7 +110,8 @@ fn class(name: &str) -> Class {
         "upstream_addr" | "upstream_cache_status" | "proxy_upstream_name" | "proxy_alternative_upstream_name" => {
             Class::Blob
         }
-        _ => Class::Text,
+        // nginx escapes quotes in everything that it writes.
+        _ => Class::Phrase,
     }
 }
 
@@ -122,7 +123,7 @@ mod tests {
     fn a_directive_is_read_as_it_stands() {
         let directive = "log_format main '$remote_addr - $remote_user [$time_local] \"$request\" '\n    '$status $body_bytes_sent ${request_time}s';";
         let expected = Form::parse(
-            "<remote_addr:address> - <remote_user:text> [<time_local:clf>] \"<request:text>\" <status:status> <body_bytes_sent:count> <request_time:number>s",
+            "<remote_addr:address> - <remote_user:phrase> [<time_local:clf>] \"<request:phrase>\" <status:status> <body_bytes_sent:count> <request_time:number>s",
         );
         assert_eq!(form(directive), expected);
         let plain = "\"$http_x_forwarded_for\" $remote_addr [$time_local] \"$request\" $status";

@@ -25,7 +25,12 @@ async fn a_commit_is_recovered_as_it_was() {
     drop(lake);
 
     let (lake, recovered) = folder.open("a").await;
-    let expected = Recovered { checkpoint: 2, positions: vec![(lane(0), 25)], snapshot: b"engine at 25".to_vec() };
+    let expected = Recovered {
+        checkpoint: 2,
+        positions: vec![(lane(0), 25)],
+        snapshot: b"engine at 25".to_vec(),
+        lane_states: vec![(lane(0), b"lane at 25".as_slice().into())],
+    };
     assert_eq!(recovered, Some(expected));
     assert_eq!(lake.next_offset(&lane(0)), Some(25));
     assert_eq!(folder.count("events").await, 25);

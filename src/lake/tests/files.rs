@@ -45,6 +45,7 @@ fn sample_state() -> State {
         snapshot: (0..=255).collect(),
         alerts: Some(rows::alerts(&[alert("x", 0), alert("x", 1)]).unwrap()),
         rejects: None,
+        lane_states: vec![(lane(0), b"fields and words".as_slice().into()), (Lane::new("envoy", 2), [].into())],
     }
 }
 
@@ -52,6 +53,10 @@ fn sample_state() -> State {
 fn a_state_file_is_read_as_it_was_written() {
     let file = sample_state().encode().unwrap();
     assert_eq!(State::decode(&file.bytes, file.digest).unwrap(), sample_state());
+    // As earlier versions wrote it: without the states of lanes.
+    let early = State { lane_states: Vec::new(), ..sample_state() };
+    let file = early.encode().unwrap();
+    assert_eq!(State::decode(&file.bytes, file.digest).unwrap(), early);
     assert_eq!(State::decode(&file.bytes, file.digest ^ 1), Err("it is not the file that was committed".to_string()));
     assert_eq!(state::number("000000000003-00ff.checkpoint"), Some(3));
     assert_eq!(state::number("notes.txt"), None);

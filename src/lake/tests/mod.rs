@@ -161,6 +161,7 @@ fn checkpoint(from: i64, to: i64) -> Checkpoint {
         snapshot: format!("engine at {to}").into_bytes(),
         alerts: vec![alert(&format!("a{to}"), 0)],
         rejects: vec![reject(to)],
+        lane_states: vec![(lane(0), format!("lane at {to}").into_bytes().into())],
     }
 }
 

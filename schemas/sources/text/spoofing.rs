@@ -1,0 +1,154 @@
+//! Nobody can pass for another: each form of each built-in kind, with each field that a client writes full of what makes a
+//! line look like another one. The client and the time are those of the plain line, or the event says that they are not
+//! proven; no line is lost.
+
+use super::class::Class;
+use super::form::{Form, Part};
+use crate::sources::{KINDS, Parser, Reader, SourceConfig};
+
+/// Another client than that of the lines, and another time.
+const FORGED: &str = "198.51.100.77";
+
+/// A value that the gateway could have written.
+fn sample(class: Class, name: &str) -> String {
+    let text = match class {
+        Class::Address | Class::Client if name.contains("client") || name.contains("remote") => "203.0.113.66",
+        Class::Address | Class::Client => "192.0.2.80",
+        Class::Peer => "203.0.113.66",
+        Class::List | Class::Ident => "-",
+        Class::Hostname => "gw-1.example",
+        Class::Hops => "192.0.2.9, ",
+        Class::Clf => "27/Nov/2026:10:00:00 +0000",
+        Class::Rfc3339 => "2026-11-27T10:00:00Z",
+        Class::Datetime => "2026-11-27 10:00:00",
+        Class::Number => "0.003",
+        Class::Count => "12",
+        Class::Status => "404",
+        Class::Duration => "3ms",
+        Class::Word | Class::Blob => "w",
+        Class::Hex => "4bf92f3577b34da6",
+        Class::Name => "api.shop.example",
+        Class::Text if name.contains("request") => "GET /v1/orders HTTP/1.1",
+        Class::Text | Class::Phrase => "x",
+        Class::Any => "",
+    };
+    text.to_string()
+}
+
+fn line(form: &Form, value: &dyn Fn(usize, Class, &str) -> String) -> String {
+    let mut line = String::new();
+    for (i, part) in form.parts.iter().enumerate() {
+        match part {
+            Part::Literal(literal) => line.push_str(literal),
+            Part::Field(field) => line.push_str(&value(i, field.class, &field.name)),
+        }
+    }
+    line
+}
+
+/// What a client may write to look like somebody else.
+fn hostile(plain: &str) -> Vec<String> {
+    let forged =
+        plain.replace("203.0.113.66", FORGED).replace("27/Nov/2026", "26/Nov/2026").replace("2026-11-27", "2026-11-26");
+    [
+        "\"",
+        "\" \"",
+        "\"\"",
+        "[",
+        "]",
+        "] \"",
+        " [",
+        "' \" '",
+        "\\",
+        "\\\"",
+        "\t",
+        "  ",
+        "-",
+        "- -",
+        ", ",
+        ",",
+        "[26/Nov/2026:10:00:00 +0000]",
+        "x [26/Nov/2026:10:00:00 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"-\"",
+        "[2026-11-26T10:00:00Z]",
+        "198.51.100.77",
+        "198.51.100.77, 198.51.100.78",
+        "198.51.100.77 - -",
+        "\" 200 5 \"-\" \"x",
+        " HTTP/1.1\" 200 5 \"-\" \"x\"",
+        "{\"client_ip\":\"198.51.100.77\",\"status\":200}",
+        "x\" \"198.51.100.77\" \"y",
+        "198.51.100.77 198.51.100.78 - - [26/Nov/2026:10:00:00 +0000]",
+        "é\u{fffd}😀",
+        "%22%20%5b",
+    ]
+    .into_iter()
+    .map(str::to_string)
+    .chain([forged.clone(), format!("{forged} "), format!("x {forged}"), format!("x\" {forged}")])
+    .collect()
+}
+
+/// How a gateway may write it: as it is, as nginx escapes it, as Apache does.
+fn written(text: &str, quoted: bool, class: Class) -> Vec<String> {
+    if class == Class::Name {
+        let name: String = text.chars().filter(|c| !c.is_whitespace() && *c != '"').collect();
+        return vec![if name.is_empty() { "-".to_string() } else { name }];
+    }
+    let nginx = text.replace('\\', "\\x5C").replace('"', "\\x22").replace('\t', "\\x09");
+    let apache = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\t', "\\t");
+    // Outside of quotes, gateways that do not escape write no client's text.
+    if quoted { vec![text.to_string(), nginx, apache] } else { vec![nginx, apache] }
+}
+
+/// Who and when, and whether it is proven.
+fn told(parser: &Parser, line: &str) -> Option<(Option<String>, Option<i64>, bool)> {
+    let mut told = None;
+    Reader::new(parser).read(line, 0, &mut None, &mut |outcome| {
+        told = outcome.ok().map(|(request, _)| {
+            let time = request.time_us.or(request.start_us);
+            (request.peer.map(str::to_string), time, !request.unproven)
+        });
+    });
+    told
+}
+
+#[test]
+fn no_text_of_a_client_passes_for_another_client_or_time() {
+    let (mut tried, mut lost, mut wrong) = (0, Vec::new(), Vec::new());
+    for kind in KINDS.iter().filter(|kind| !matches!(kind.name, "mapping" | "nginx")) {
+        let parser = Parser::new(&SourceConfig::new(kind.name)).expect("a built-in kind");
+        for bound in &parser.forms.forms {
+            let plain = line(&bound.form, &|_, class, name| sample(class, name));
+            let Some(honest) = told(&parser, &plain) else { panic!("{}: its own form is lost: {plain}", kind.name) };
+            for (at, part) in bound.form.parts.iter().enumerate() {
+                let Part::Field(field) = part else { continue };
+                if !matches!(field.class, Class::Text | Class::Phrase | Class::Name) {
+                    continue;
+                }
+                let planted = hostile(&plain);
+                for text in planted.iter().flat_map(|text| written(text, field.quoted, field.class)) {
+                    let text = if &*field.name == "request" { format!("GET /a{text} HTTP/1.1") } else { text };
+                    let value = |i, class, name: &str| if i == at { text.clone() } else { sample(class, name) };
+                    let record = line(&bound.form, &value);
+                    tried += 1;
+                    match told(&parser, &record) {
+                        None => lost.push(format!("{} {}: {record}", kind.name, field.name)),
+                        Some((client, time, true)) if (&client, &time) != (&honest.0, &honest.1) => {
+                            wrong.push(format!("{} {}: {client:?} {time:?}: {record}", kind.name, field.name));
+                        }
+                        Some(_) => {}
+                    }
+                }
+            }
+        }
+    }
+    let shown = |list: &[String]| list.iter().take(25).cloned().collect::<Vec<_>>().join("\n");
+    assert!(
+        wrong.is_empty() && lost.is_empty(),
+        "{tried} tried\n{} wrong:\n{}\n{} lost:\n{}",
+        wrong.len(),
+        shown(&wrong),
+        lost.len(),
+        shown(&lost)
+    );
+    assert!(tried > 20_000, "only {tried} lines were tried");
+}
