@@ -77,6 +77,8 @@ pub const DRIFT_KEY_BYTES_MAX: usize = 128;
 pub const MAPPING_PATHS_MAX: usize = 512;
 /// A text line is fitted to forms up to here; of a longer one the rest is left out, as of a line that was cut.
 pub const LINE_BYTES_MAX: usize = 64 << 10;
+/// Records of a log that are read to recognise its kind.
+pub const RECOGNISED_RECORDS: usize = 200;
 /// Forms of text lines of one mapping.
 pub const LINE_FORMS_MAX: usize = 128;
 /// Fields and literals of one line form.

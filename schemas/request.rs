@@ -123,11 +123,20 @@ pub(crate) struct Target<'a> {
     pub(crate) query: Option<&'a str>,
     /// A `user:password@` was left out of the URL.
     pub(crate) has_userinfo: bool,
+    /// It is no HTTP target; the path is all that was sent in its place.
+    pub(crate) is_raw: bool,
 }
 
 impl<'a> Target<'a> {
     pub(crate) fn of(request: &Request<'a>) -> Target<'a> {
         let (mut method, mut target) = (request.method, request.target);
+        if let Some(line) = request.request_line
+            && (method, target, request.path) == (None, None, None)
+            && request_line(line).is_none()
+        {
+            // Not HTTP: TLS sent to a plain port, a worm. What stands there is kept whole.
+            return Target { host: request.host, path: Some(line), is_raw: true, ..Target::default() };
+        }
         if (method.is_none() || (target.is_none() && request.path.is_none()))
             && let Some((line_method, line_target)) = request.request_line.and_then(request_line)
         {
@@ -146,6 +155,7 @@ impl<'a> Target<'a> {
             path,
             query: query.or(request.query.map(|q| q.strip_prefix('?').unwrap_or(q))).filter(|q| !q.is_empty()),
             has_userinfo: !userinfo.is_empty(),
+            is_raw: false,
         }
     }
 }

@@ -292,7 +292,9 @@ impl Route {
         scrubber: &mut Scrubber,
     ) {
         self.identifiers.clear();
-        if let (Some(path), Some(kept)) = (target.path, row.path) {
+        if target.is_raw {
+            row.endpoint = Some(NOT_HTTP);
+        } else if let (Some(path), Some(kept)) = (target.path, row.path) {
             let (method, host, status, client) = (row.method, row.host, row.status, row.client_ip);
             let asked = Asked { method, host, path, kept, route: request.route, status, client, offset: row.offset };
             row.documented = self.router.route(&asked, scrubber, &mut self.endpoint, &mut self.identifiers);
@@ -306,6 +308,9 @@ impl Route {
         }
     }
 }
+
+/// The endpoint of what is no HTTP request: one for all of them.
+const NOT_HTTP: &str = "- {other}";
 
 /// A remembered text, and what was removed from it.
 fn note<'k>(known: &'k Known, found: &mut Found) -> &'k str {

@@ -17,4 +17,5 @@ pub mod respond;
 pub mod rules;
 pub mod service;
 pub mod store;
+pub mod survey;
 pub mod telemetry;

@@ -27,6 +27,7 @@ use crate::pipeline::LedgerConfig;
 use crate::respond::guard::Guard;
 use crate::respond::{Outbox, Secret, SecretRef, Target};
 use crate::store::Store;
+use crate::survey::Survey;
 use crate::{keys, rules};
 
 /// How long deliveries may go on after the last record was committed.
@@ -70,6 +71,24 @@ pub fn check(config: &Config) -> anyhow::Result<Parts> {
     let geo = GeoFiles::open(&config.enrich.mmdb, clock::system()).context("enrich.mmdb")?;
     let targets = targets(config)?.len();
     Ok(Parts { rules, sources, targets, geo, kafka })
+}
+
+/// What the first records of the files that the configuration names say against it: kinds and units that cannot be right.
+pub fn doubts(config: &Config, parts: &Parts) -> anyhow::Result<Vec<String>> {
+    let mut doubts = Vec::new();
+    for (section, source) in config.sources.iter().zip(&parts.sources) {
+        let mut normaliser = schemas::Normaliser::new(source, &keys::of_the_moment()?)?;
+        for path in section.files.iter().flatten() {
+            let Some(head) = file::head(path)? else { continue };
+            let normalised = normaliser.normalise(&schemas::Lane::new(&section.name, 0), &head);
+            let mut survey = Survey::default();
+            survey.note_events(&normalised.events);
+            survey.note_rejects(&normalised.rejects);
+            let told = |doubt: String| format!("sources: {}: {}: {doubt}", section.name, path.display());
+            doubts.extend(survey.doubts(None).into_iter().map(told));
+        }
+    }
+    Ok(doubts)
 }
 
 fn normaliser_config(section: &SourceSection) -> anyhow::Result<SourceConfig> {
@@ -136,6 +155,11 @@ pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
             sampled = field.sampled,
             "this field is in no column"
         );
+    }
+    for (source, survey) in &done.totals.surveys {
+        for doubt in survey.doubts(None) {
+            tracing::warn!(source = &**source, "{doubt}");
+        }
     }
     tracing::info!(
         records = done.totals.records,

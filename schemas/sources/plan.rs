@@ -246,8 +246,11 @@ impl Plan {
             let reads = inputs.iter().filter_map(|input| self.reads[*input as usize].as_ref());
             slot != SLOT_NONE && reads.flat_map(|read| &read.slots).any(|source| source.slot == slot)
         };
+        // Where the end is logged, the start is only needed for how long it took.
+        let time = if self.reads[Input::Time as usize].is_some() { Input::Time } else { Input::StartTime };
         match () {
-            () if feeds(&[Input::ClientIp, Input::Time, Input::StartTime]) => Role::Crucial,
+            () if feeds(&[Input::ClientIp]) => Role::Client,
+            () if feeds(&[time]) => Role::Time,
             () if feeds(&[Input::ForwardedFor, Input::RealIp]) => Role::Forwarded,
             () => Role::Other,
         }

@@ -5,6 +5,7 @@
 //! Never: decides what may be kept.
 
 use super::json::{self, Walk};
+use super::mapping::Input;
 use super::slots::Slots;
 use super::text::{Reading, Scratch};
 use super::w3c::Fields;
@@ -126,6 +127,9 @@ impl<'p, 'b> Reader<'p, 'b> {
         request.envelope_us = piece.time_us;
         request.unproven |= reading.unproven;
         request.list_unproven = reading.list_unproven;
+        if reading.time_unproven {
+            request.damaged.add(Input::Time as u8);
+        }
         if reading.cut || piece.is_part {
             request.damaged.add(Damaged::RECORD);
         }

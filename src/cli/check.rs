@@ -29,5 +29,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         app::lake_uri(&config),
         if config.respond.dry_run { "dry run" } else { "live" },
     );
-    Ok(output::stdout(text.as_bytes())?)
+    output::stdout(text.as_bytes())?;
+    for doubt in service::doubts(&config, &parts)? {
+        output::stderr_line(&format!("warning: {doubt}"));
+    }
+    Ok(())
 }

@@ -9,12 +9,14 @@ use detectors::{Engine, EngineLimits};
 use schemas::{Normaliser, RawBatch};
 use serde_json::{Value, json};
 
+use super::output::stderr_line;
 use super::shared::{DetectorArgs, SourceArgs};
 use super::{Failure, usage};
 use crate::app::FromTheStart;
 use crate::ingest::file::FileSource;
 use crate::ingest::stdin::StdinSource;
 use crate::ingest::{Positions, ReadLimits, Signal, Source};
+use crate::survey::Survey;
 use crate::{clock, keys, rules};
 
 /// Show what each record becomes: the redacted event and the detectors that look at it, or why it is rejected.
@@ -36,7 +38,8 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let rules = rules::load(&args.detectors.section()).map_err(usage)?;
     let engine = Engine::new(rules, EngineLimits::default())?;
-    let config = args.source.config("explain").map_err(usage)?;
+    let path = args.file.clone().unwrap_or_else(|| PathBuf::from("-"));
+    let config = args.source.config("explain", &path).map_err(usage)?;
     let mut normaliser = Normaliser::new(&config, &keys::of_the_moment()?).map_err(usage)?;
     normaliser.set_geo(args.source.geo().map_err(usage)?.map(|files| files.geo()));
     let (positions, limits): (Arc<dyn Positions>, _) = (Arc::new(FromTheStart), ReadLimits::default());
@@ -46,12 +49,17 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
         _ => Box::new(StdinSource::new("explain", limits, Duration::MAX, positions, clock::system())?),
     };
+    let mut survey = Survey::default();
     let mut out = BufWriter::new(io::stdout().lock());
     while !source.finished() {
         let Some(Signal::Records { lane, records }) = source.next(Duration::from_millis(50))? else { continue };
-        explain(&mut normaliser, &engine, &lane, &records, &mut out)?;
+        explain(&mut normaliser, &engine, &lane, &records, &mut survey, &mut out)?;
     }
-    Ok(out.flush()?)
+    out.flush()?;
+    for doubt in survey.doubts(None) {
+        stderr_line(&format!("{}: {doubt}", path.display()));
+    }
+    Ok(())
 }
 
 fn explain(
@@ -59,9 +67,12 @@ fn explain(
     engine: &Engine,
     lane: &schemas::Lane,
     records: &RawBatch,
+    survey: &mut Survey,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
     let normalised = normaliser.normalise(lane, records);
+    survey.note_events(&normalised.events);
+    survey.note_rejects(&normalised.rejects);
     let matched = engine.matched(&normalised.events)?;
     let mut lines: Vec<(i64, Value)> = Vec::with_capacity(records.len());
     for (row, ids) in matched.into_iter().enumerate() {

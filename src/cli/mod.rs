@@ -11,6 +11,7 @@ mod detectors;
 mod explain;
 mod output;
 mod query;
+mod recognise;
 mod replay;
 mod run;
 mod shared;

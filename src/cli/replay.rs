@@ -3,7 +3,7 @@
 mod inputs;
 mod told;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -24,6 +24,7 @@ use told::{Summary, tell};
 /// Replay log files through detection.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
+  gatewatch replay access.log
   gatewatch replay access.log --source combined
   gatewatch replay kong-*.json.gz --source kong --detectors my-detectors --alerts - --no-lake
   zcat old.gz | gatewatch replay - --source nginx_json --summary summary.json
@@ -58,8 +59,8 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let rules = rules::load(&args.detectors.section()).map_err(usage)?;
     let inputs = Inputs::new(&args.files).map_err(usage)?;
-    let config = |name: &str| args.source.config(name);
-    let sources: Vec<SourceConfig> = inputs.names().map(config).collect::<anyhow::Result<_>>().map_err(usage)?;
+    let config = |(name, path): (&str, &Path)| args.source.config(name, path);
+    let sources: Vec<SourceConfig> = inputs.named().map(config).collect::<anyhow::Result<_>>().map_err(usage)?;
     app::check_sources(&sources).map_err(usage)?;
     let geo = args.source.geo().map_err(usage)?;
     let alerts = args.alerts.as_deref().map(AlertsFile::new).transpose().map_err(usage)?;

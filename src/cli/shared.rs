@@ -1,12 +1,13 @@
 //! Options that `replay` and `explain` have in common: how records are read, and which detectors look at them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use schemas::SourceConfig;
 use schemas::sources::KINDS;
 
+use super::recognise::{self, AUTO};
 use crate::clock;
 use crate::config::{self, DetectorsSection};
 use crate::geo::GeoFiles;
@@ -14,8 +15,8 @@ use crate::geo::GeoFiles;
 /// How the records of a one-off run are read.
 #[derive(clap::Args)]
 pub struct SourceArgs {
-    /// Format of the records.
-    #[arg(long = "source", value_name = "KIND", value_parser = kinds())]
+    /// Format of the records; auto looks at the first ones and says what it recognised.
+    #[arg(long = "source", value_name = "KIND", value_parser = kinds(), default_value = AUTO)]
     pub kind: String,
     /// Mapping file: what a record's fields mean. Needed by --source mapping, replaces the built-in one of the others.
     #[arg(long, value_name = "FILE")]
@@ -50,8 +51,20 @@ pub struct SourceArgs {
 }
 
 impl SourceArgs {
-    /// The normaliser settings of the source of this name.
-    pub fn config(&self, name: &str) -> anyhow::Result<SourceConfig> {
+    /// The kind of the log in `path`: the one that is named, or what its first records say.
+    fn kind_of(&self, path: &Path) -> anyhow::Result<String> {
+        if self.kind != AUTO {
+            return Ok(self.kind.clone());
+        }
+        // What only one kind takes names it.
+        if self.nginx_format.is_some() {
+            return Ok("nginx".to_owned());
+        }
+        if self.mapping.is_some() { Ok("mapping".to_owned()) } else { recognise::kind_of(path) }
+    }
+
+    /// The normaliser settings of the source of this name, which reads `path`.
+    pub fn config(&self, name: &str, path: &Path) -> anyhow::Result<SourceConfig> {
         let mapping = match &self.mapping {
             Some(path) => Some(schemas::Mapping::parse(&config::read_text(path)?, &path.display().to_string())?),
             None => None,
@@ -63,7 +76,7 @@ impl SourceArgs {
         };
         Ok(SourceConfig {
             name: name.to_owned(),
-            kind: self.kind.clone(),
+            kind: self.kind_of(path)?,
             mapping,
             log_format,
             time_zone: self.time_zone.clone(),
@@ -108,5 +121,7 @@ impl DetectorArgs {
 }
 
 fn kinds() -> PossibleValuesParser {
-    PossibleValuesParser::new(KINDS.iter().map(|kind| PossibleValue::new(kind.name).help(kind.reads)))
+    let auto = PossibleValue::new(AUTO).help("what the first records look like; needs a file");
+    let kinds = KINDS.iter().map(|kind| PossibleValue::new(kind.name).help(kind.reads));
+    PossibleValuesParser::new(std::iter::once(auto).chain(kinds))
 }

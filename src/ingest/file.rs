@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use schemas::Lane;
+use schemas::{Lane, RawBatch};
 
 use super::batch::Filling;
 use super::lines::{Lines, Pause};
@@ -216,6 +216,23 @@ fn position(path: &Path, lane: &Lane, positions: &dyn Positions) -> Result<i64, 
         IngestError::File { path: path.display().to_string(), message }
     })?;
     Ok(position.unwrap_or(0))
+}
+
+/// The first records of a file; none of an empty one.
+pub fn head(path: &Path) -> Result<Option<RawBatch>, IngestError> {
+    struct Start;
+    impl Positions for Start {
+        fn next_offset(&self, _lane: &Lane) -> anyhow::Result<Option<i64>> {
+            Ok(None)
+        }
+    }
+    let mut source = FileSource::new(&[path], "head", ReadLimits::default(), Arc::new(Start), crate::clock::system())?;
+    while !source.finished() {
+        if let Some(Signal::Records { records, .. }) = source.next(Duration::ZERO)? {
+            return Ok(Some(records));
+        }
+    }
+    Ok(None)
 }
 
 /// The content of a file, unpacked, for whoever has no positions in it.

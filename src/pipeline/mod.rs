@@ -22,7 +22,7 @@ use arrow::array::{AsArray, BooleanArray};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use detectors::{Engine, EngineError};
 use schemas::alert::State;
-use schemas::{Alert, Code, Lane};
+use schemas::{Alert, Lane};
 
 pub use ledger::{Ledger, LedgerConfig, write_steps};
 pub use reader::{Controls, Read, ReadBatch, Reader, UnknownField};
@@ -32,6 +32,7 @@ use crate::ingest::IngestError;
 use crate::lake::LakeError;
 use crate::limits;
 use crate::store::StoreError;
+use crate::survey::Survey;
 
 /// Where alerts go at once: a file, the outbox.
 pub trait Outlet: Send {
@@ -60,7 +61,8 @@ pub struct Totals {
     pub records: u64,
     pub events: u64,
     pub rejects: u64,
-    pub reject_codes: BTreeMap<Code, u64>,
+    /// By source: what its events and rejects look like as a whole.
+    pub surveys: BTreeMap<Arc<str>, Survey>,
     pub late: u64,
     pub bytes: u64,
     pub alerts_opened: u64,
@@ -269,12 +271,16 @@ impl Pipeline<'_> {
         totals.records += batch.records;
         totals.bytes += batch.bytes;
         totals.rejects += batch.rejects.len() as u64;
-        batch.rejects.iter().for_each(|reject| *totals.reject_codes.entry(reject.code).or_default() += 1);
+        let survey = totals.surveys.entry(batch.lane.source.clone()).or_default();
+        survey.note_rejects(&batch.rejects);
         totals.events += batch.events.num_rows() as u64;
         totals.note_times(&batch.events);
         let events = self.engine.push(&batch.lane, batch.events.clone())?;
         if let Some(late) = events.column_by_name("late") {
             totals.late += late.as_boolean().true_count() as u64;
+        }
+        if let Some(survey) = totals.surveys.get_mut(&batch.lane.source) {
+            survey.note_events(&events);
         }
         if let Some(ledger) = &mut self.ledger {
             ledger.note(&mut batch, events);

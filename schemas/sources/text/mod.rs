@@ -2,7 +2,7 @@
 //!
 //! Promises: who sent a request and when is never taken from what a client wrote. A line that fits a form in one way is
 //! read so; of one that fits in several, or fits several forms, the fields on which they agree are proven, and where they
-//! differ in the client or the time the request is marked. A line that was cut is read as far as it goes.
+//! differ in the client or the time the event says so. A line that was cut is read as far as it goes.
 //! Never: guesses a form that is not in the mapping.
 
 mod class;
@@ -43,8 +43,8 @@ struct Binding {
 /// What a field has to do with who and when.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// The peer, or the time.
-    Crucial,
+    Client,
+    Time,
     Forwarded,
     Other,
 }
@@ -52,8 +52,10 @@ pub(super) enum Role {
 /// How sure a reading is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reading {
-    /// The client or the time can be read otherwise.
+    /// The client can be read otherwise.
     pub(super) unproven: bool,
+    /// The time can.
+    pub(super) time_unproven: bool,
     /// The forwarding list can.
     pub(super) list_unproven: bool,
     /// The line ends early.
@@ -135,14 +137,15 @@ impl Forms {
         let (first, bound) = self.forms.iter().enumerate().find(|(_, bound)| fit::every(&bound.form, line, spans))?;
         let mut reading = Reading { unproven: bound.form.unproven, ..Reading::default() };
         for (binding, span) in bound.fields.iter().zip(&*spans) {
-            reading.unproven |= binding.role == Role::Crucial && !span.proven;
-            reading.list_unproven |= binding.role == Role::Forwarded && !span.proven;
+            reading.doubt(binding.role, !span.proven);
         }
         for another in &self.forms[first + 1..] {
             if !reading.unproven && fit::every(&another.form, line, other) {
-                reading.unproven |= conflict(&bound.crucial(spans), &another.crucial(other));
-                let doubtful = |(binding, span): (&Binding, &Span)| binding.role == Role::Crucial && !span.proven;
-                reading.unproven |= another.fields.iter().zip(&*other).any(doubtful);
+                for role in [Role::Client, Role::Time] {
+                    let doubtful = |(binding, span): (&Binding, &Span)| binding.role == role && !span.proven;
+                    let is_doubtful = another.fields.iter().zip(&*other).any(doubtful);
+                    reading.doubt(role, is_doubtful || conflict(&bound.places(role, spans), &another.places(role, other)));
+                }
             }
         }
         Some((bound, reading))
@@ -153,9 +156,9 @@ impl Forms {
         let mut best: Option<(usize, usize)> = None;
         for (i, bound) in self.forms.iter().enumerate() {
             let fits = fit::clean(&bound.form, line, quotes, true, spans);
-            let crucial = bound.fields.iter().filter(|binding| binding.role == Role::Crucial).count();
-            let there = bound.crucial(spans).len();
-            if fits && there == crucial && there > 0 && best.is_none_or(|(_, fields)| spans.len() > fields) {
+            let wanted = |role| bound.fields.iter().filter(|binding| binding.role == role).count();
+            let all = |role| bound.places(role, spans).len() == wanted(role) && wanted(role) > 0;
+            if fits && all(Role::Client) && all(Role::Time) && best.is_none_or(|(_, fields)| spans.len() > fields) {
                 best = Some((i, spans.len()));
             }
         }
@@ -183,17 +186,25 @@ impl Bound {
         Reading { unproven: self.form.unproven, ..Reading::default() }
     }
 
-    /// Where the client and the time stand.
-    fn crucial(&self, spans: &[Span]) -> Vec<(u16, u32, u32)> {
+    /// Where the fields of a role stand.
+    fn places(&self, role: Role, spans: &[Span]) -> Vec<(u16, u32, u32)> {
         let of = |(binding, span): (&Binding, &Span)| (binding.slot, span.start, span.end);
-        let mut places: Vec<_> =
-            self.fields.iter().zip(spans).filter(|(binding, _)| binding.role == Role::Crucial).map(of).collect();
-        places.sort_unstable();
-        places
+        self.fields.iter().zip(spans).filter(|(binding, _)| binding.role == role).map(of).collect()
     }
 }
 
-/// Do two readings put the client or the time, where both know it, in different places?
+impl Reading {
+    fn doubt(&mut self, role: Role, is_doubtful: bool) {
+        match role {
+            Role::Client => self.unproven |= is_doubtful,
+            Role::Time => self.time_unproven |= is_doubtful,
+            Role::Forwarded => self.list_unproven |= is_doubtful,
+            Role::Other => {}
+        }
+    }
+}
+
+/// Do two readings put something that both know in different places?
 fn conflict(one: &[(u16, u32, u32)], other: &[(u16, u32, u32)]) -> bool {
     one.iter().any(|place| other.iter().any(|another| place.0 == another.0 && place != another))
 }

@@ -70,6 +70,19 @@ impl Inputs {
         self.list.iter().map(|input| input.name.as_str())
     }
 
+    /// Name and path of each.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.list.iter().map(|input| (input.name.as_str(), input.path.as_path()))
+    }
+
+    /// When the file of this name was last written, in microseconds since 1970; none of standard input.
+    pub fn written_us(&self, name: &str) -> Option<i64> {
+        let input = self.list.iter().find(|input| input.name == name && !input.is_stdin())?;
+        let written = std::fs::metadata(&input.path).ok()?.modified().ok()?;
+        let since = written.duration_since(std::time::UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_micros()).ok()
+    }
+
     /// The file that is the only input.
     pub fn only_file(&self) -> Option<&Path> {
         match self.list.as_slice() {

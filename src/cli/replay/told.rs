@@ -1,6 +1,7 @@
 //! What a replay says at its end, on standard error, and the object of `--summary`.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -70,6 +71,11 @@ pub fn tell(args: &Args, inputs: &Inputs, done: &Done, summary: &Summary, data_d
     if done.totals.rejects > 0 {
         stderr_line(&rejects(args, inputs, &done.totals));
     }
+    for (source, survey) in &done.totals.surveys {
+        for doubt in survey.doubts(inputs.written_us(source)) {
+            stderr_line(&format!("{}: {doubt}", inputs.shown(source)));
+        }
+    }
     kept_before(inputs, done, data_dir);
     stderr_line(&format!(
         "{}: {}, {}, {} late; {}; {:.1} s, {} events/s",
@@ -97,7 +103,11 @@ fn rejects(args: &Args, inputs: &Inputs, totals: &Totals) -> String {
     let word = |path: &Path| shell::quoted(&path.display().to_string());
     let mapping = args.source.mapping.as_deref().map_or(String::new(), |path| format!(" --mapping {}", word(path)));
     let file = inputs.only_file().map_or("FILE".to_owned(), word);
-    let mut codes: Vec<(&Code, &u64)> = totals.reject_codes.iter().collect();
+    let mut counts: BTreeMap<Code, u64> = BTreeMap::new();
+    for (code, count) in totals.surveys.values().flat_map(|survey| &survey.rejects) {
+        *counts.entry(*code).or_default() += count;
+    }
+    let mut codes: Vec<(&Code, &u64)> = counts.iter().collect();
     codes.sort_by_key(|(_, count)| Reverse(**count));
     let codes: Vec<String> =
         codes.iter().map(|(code, count)| format!("{} {}", code.as_str(), grouped(**count))).collect();
