@@ -12,6 +12,8 @@ use crate::limits::FORWARDED_HOPS_MAX;
 /// Where the client address came from, as the column `client_ip_source` shows it.
 pub(crate) const PEER: &str = "peer";
 pub(crate) const FORWARDED: &str = "forwarded";
+/// The line can be read in more than one way, and they differ in the client: never blocked on.
+pub(crate) const UNPROVEN: &str = "unproven";
 
 /// Proxies whose word about the address before them is taken.
 #[derive(Clone, Debug, Default)]

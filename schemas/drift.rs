@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use crate::limits::{DRIFT_KEY_BYTES_MAX, DRIFT_KEYS_MAX, DRIFT_SAMPLE};
 use crate::redact::{floor, scrub};
-use crate::sources::json::{Plan, unknown_keys};
+use crate::sources::Plan;
+use crate::sources::json::unknown_keys;
 
 #[derive(Default)]
 pub(crate) struct Drift {

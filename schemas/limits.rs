@@ -47,6 +47,14 @@ pub const DRIFT_KEYS_MAX: usize = 256;
 pub const DRIFT_KEY_BYTES_MAX: usize = 128;
 /// Paths one mapping may read.
 pub const MAPPING_PATHS_MAX: usize = 512;
+/// A text line is fitted to forms up to here; of a longer one the rest is left out, as of a line that was cut.
+pub const LINE_BYTES_MAX: usize = 64 << 10;
+/// Forms of text lines of one mapping.
+pub const LINE_FORMS_MAX: usize = 128;
+/// Fields and literals of one line form.
+pub const FORM_PARTS_MAX: usize = 256;
+/// Envelopes taken off one record, one in the other; what is deeper is a reject.
+pub const ENVELOPES_MAX: usize = 4;
 /// Bytes of short fields (method, ids): a longer value is cut.
 pub const ID_BYTES_MAX: usize = 256;
 

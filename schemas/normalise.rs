@@ -6,16 +6,18 @@
 //! outside the columns. The same records give the same events.
 //! Never: does I/O, reads a clock, or lets a fault in one record touch another.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::drift::Drift;
+use crate::hash::{self, FastMap};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::record::{Entry, Lane, RawBatch};
 use crate::redact::token::Keys;
 use crate::reject::{Code, LaneName, Reject};
 use crate::request::Fault;
 use crate::shape::Shaper;
-use crate::sources::{Parser, SourceConfig, SourceError};
+use crate::sources::{Parser, Reader, SourceConfig, SourceError, W3cFields};
 
 use arrow::array::RecordBatch;
 
@@ -33,6 +35,8 @@ pub struct Normaliser {
     shaper: Shaper,
     drift: Drift,
     keys: Keys,
+    /// By partition, what the last `#Fields` line said.
+    fields: FastMap<i32, W3cFields>,
 }
 
 impl Normaliser {
@@ -40,38 +44,49 @@ impl Normaliser {
     pub fn new(config: &SourceConfig, keys: &Keys) -> Result<Normaliser, SourceError> {
         let parser = Arc::new(Parser::new(config)?);
         let shaper = Shaper::new(config, parser.gateway(), keys)?;
-        Ok(Normaliser { parser, shaper, drift: Drift::default(), keys: keys.clone() })
+        Ok(Normaliser { parser, shaper, drift: Drift::default(), keys: keys.clone(), fields: hash::map() })
     }
 
     /// The events and rejects of `raw`, records of `lane`.
     pub fn normalise(&mut self, lane: &Lane, raw: &RawBatch) -> Normalised {
         let parser = self.parser.clone();
-        let mut reader = parser.reader();
+        let texts: Vec<_> =
+            raw.entries.iter().map(|entry| text_of(entry, &raw.arena[entry.start..entry.end])).collect();
+        let mut reader = Reader::new(&parser);
+        let mut fields = self.fields.remove(&lane.partition).or_else(|| parser.fields());
+        let (shaper, keys) = (&mut self.shaper, &self.keys);
         let mut rejects = Vec::new();
-        for entry in &raw.entries {
-            let bytes = &raw.arena[entry.start..entry.end];
-            let text = match self.check(entry, bytes) {
-                Ok(text) => text,
+        for (entry, text) in raw.entries.iter().zip(&texts) {
+            let text = match text {
+                Ok(text) => text.as_ref(),
                 Err(fault) => {
-                    rejects.push(self.reject(lane, entry, fault, bytes, entry.length));
+                    let bytes = &raw.arena[entry.start..entry.end];
+                    rejects.push(reject(keys, lane, entry, fault.clone(), bytes, entry.length));
                     continue;
                 }
             };
-            let mut sealable: Vec<(Fault, &[u8])> = Vec::new();
-            reader.read(text, &mut |result| {
-                let outcome = match result {
-                    Ok((request, bytes)) => self.shaper.append(&request, entry, lane).map_err(|fault| (fault, bytes)),
+            reader.read(text, entry.observed_us, &mut fields, &mut |outcome| {
+                let failed = match outcome {
+                    Ok((request, bytes)) => shaper.append(&request, entry, lane).map_err(|fault| (fault, bytes)),
                     Err(failed) => Err(failed),
                 };
-                sealable.extend(outcome.err());
+                if let Err((fault, bytes)) = failed {
+                    // An element of a batch is sealed by itself; everything else as it came, with its envelope.
+                    let is_whole =
+                        !text.starts_with('[') && bytes.as_ptr_range().end == text.as_bytes().as_ptr_range().end;
+                    let (bytes, length) = match is_whole {
+                        true => (&raw.arena[entry.start..entry.end], entry.length),
+                        false => (bytes, bytes.len() as u64),
+                    };
+                    rejects.push(reject(keys, lane, entry, fault, bytes, length));
+                }
             });
-            rejects
-                .extend(sealable.into_iter().map(|(f, bytes)| self.reject(lane, entry, f, bytes, bytes.len() as u64)));
-            if Drift::samples(entry.offset)
-                && let Some(plan) = parser.plan()
-            {
-                self.drift.observe(plan, text);
+            if Drift::samples(entry.offset) {
+                self.drift.observe(parser.plan(), text);
             }
+        }
+        if let Some(fields) = fields {
+            self.fields.insert(lane.partition, fields);
         }
         Normalised { events: self.shaper.finish(), rejects }
     }
@@ -81,33 +96,36 @@ impl Normaliser {
     pub fn drift(&self) -> Vec<(String, u64)> {
         self.drift.report()
     }
+}
 
-    fn check<'r>(&self, entry: &Entry, bytes: &'r [u8]) -> Result<&'r str, Fault> {
-        if entry.length > bytes.len() as u64 || bytes.len() > RECORD_BYTES_MAX {
-            let detail =
-                format!("a record has at most {RECORD_BYTES_MAX} bytes or what the source allows, whichever is less");
-            return Err(Fault::new(Code::Oversized, detail));
-        }
-        let text = simdutf8::compat::from_utf8(bytes).map_err(|error| {
-            Fault::new(Code::InvalidUtf8, format!("expected UTF-8, byte {} is not", error.valid_up_to()))
-        })?;
-        let text = text.trim_matches(['\n', '\r', ' ', '\t', '\u{feff}']);
-        if text.is_empty() {
-            return Err(Fault::new(Code::Empty, "expected a record, got no bytes or only white space"));
-        }
-        Ok(text)
+/// The text of a record; bytes that are not UTF-8 are U+FFFD.
+fn text_of<'r>(entry: &Entry, bytes: &'r [u8]) -> Result<Cow<'r, str>, Fault> {
+    if entry.length > bytes.len() as u64 || bytes.len() > RECORD_BYTES_MAX {
+        let detail =
+            format!("a record has at most {RECORD_BYTES_MAX} bytes or what the source allows, whichever is less");
+        return Err(Fault::new(Code::Oversized, detail));
     }
+    // NULs stand where a log was cut while its writer went on behind.
+    let around = |c: char| matches!(c, '\n' | '\r' | ' ' | '\t' | '\u{feff}' | '\0');
+    let text = match simdutf8::basic::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text.trim_matches(around)),
+        Err(_) => Cow::Owned(String::from_utf8_lossy(bytes).trim_matches(around).to_string()),
+    };
+    if text.is_empty() {
+        return Err(Fault::new(Code::Empty, "expected a record, got no bytes or only white space"));
+    }
+    Ok(text)
+}
 
-    #[cold]
-    fn reject(&self, lane: &Lane, entry: &Entry, fault: Fault, bytes: &[u8], length: u64) -> Reject {
-        Reject {
-            lane: LaneName::from(lane),
-            offset: entry.offset,
-            observed_us: entry.observed_us,
-            code: fault.code,
-            detail: fault.detail,
-            length,
-            sealed: self.keys.seal.as_ref().and_then(|key| key.seal(bytes)),
-        }
+#[cold]
+fn reject(keys: &Keys, lane: &Lane, entry: &Entry, fault: Fault, bytes: &[u8], length: u64) -> Reject {
+    Reject {
+        lane: LaneName::from(lane),
+        offset: entry.offset,
+        observed_us: entry.observed_us,
+        code: fault.code,
+        detail: fault.detail,
+        length,
+        sealed: keys.seal.as_ref().and_then(|key| key.seal(bytes)),
     }
 }

@@ -15,7 +15,6 @@ pub enum Code {
     Empty,
     /// Longer than the record limit.
     Oversized,
-    InvalidUtf8,
     /// Not JSON, or JSON that ends early.
     InvalidJson,
     /// JSON, but not an object (or an array of objects where the gateway batches).
@@ -39,7 +38,6 @@ impl Code {
         match self {
             Code::Empty => "empty",
             Code::Oversized => "oversized",
-            Code::InvalidUtf8 => "invalid_utf8",
             Code::InvalidJson => "invalid_json",
             Code::NotAnObject => "not_an_object",
             Code::InvalidLine => "invalid_line",

@@ -5,6 +5,29 @@
 
 use crate::reject::Code;
 
+/// Columns that are null or doubtful because the record held something there that cannot be: a set, by number of the
+/// mapping's inputs, and one for a record that was cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Damaged(u64);
+
+impl Damaged {
+    /// The record ends early.
+    pub(crate) const RECORD: u8 = 63;
+
+    pub(crate) fn add(&mut self, number: u8) {
+        self.0 |= 1 << number;
+    }
+
+    pub(crate) fn has(self, number: u8) -> bool {
+        self.0 & (1 << number) != 0
+    }
+
+    /// The numbers in it.
+    pub(crate) fn iter(self) -> impl Iterator<Item = u8> {
+        (0..64).filter(move |number| self.has(*number))
+    }
+}
+
 /// The raw request. Everything is optional but the time, which `normalise.rs` insists on.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Request<'a> {
@@ -12,6 +35,8 @@ pub(crate) struct Request<'a> {
     pub(crate) time_us: Option<i64>,
     /// When the request began; used with the latency where `time_us` is absent.
     pub(crate) start_us: Option<i64>,
+    /// What the envelope of the record says of the time; where the record itself says nothing.
+    pub(crate) envelope_us: Option<i64>,
     pub(crate) latency_us: Option<i64>,
     pub(crate) method: Option<&'a str>,
     /// Target as in the request line: path and query, or an absolute URL.
@@ -20,12 +45,23 @@ pub(crate) struct Request<'a> {
     pub(crate) query: Option<&'a str>,
     /// `GET /path HTTP/1.1`; used where method or target are absent.
     pub(crate) request_line: Option<&'a str>,
+    /// The gateway's own template of the path.
+    pub(crate) route: Option<&'a str>,
     pub(crate) host: Option<&'a str>,
     pub(crate) status: Option<i32>,
+    pub(crate) grpc_status: Option<i32>,
+    /// The gateway's words for how it answered.
+    pub(crate) details: Option<&'a str>,
     pub(crate) request_bytes: Option<i64>,
     pub(crate) response_bytes: Option<i64>,
     pub(crate) peer: Option<&'a str>,
     pub(crate) forwarded: Option<&'a str>,
+    /// One address that a proxy vouches for: `X-Real-IP`.
+    pub(crate) real_ip: Option<&'a str>,
+    /// The line can be read in more than one way, and they differ in who sent the request or when.
+    pub(crate) unproven: bool,
+    /// The forwarding list can.
+    pub(crate) list_unproven: bool,
     pub(crate) user_agent: Option<&'a str>,
     pub(crate) referrer: Option<&'a str>,
     pub(crate) principal: Option<&'a str>,
@@ -43,11 +79,30 @@ pub(crate) struct Request<'a> {
     pub(crate) tls_version: Option<&'a str>,
     pub(crate) country: Option<&'a str>,
     pub(crate) asn: Option<i64>,
+    pub(crate) as_org: Option<&'a str>,
     pub(crate) records: Option<i64>,
+    pub(crate) damaged: Damaged,
+}
+
+impl Request<'_> {
+    /// Says who, or what was asked for: something that a detector can act on.
+    pub(crate) fn tells(&self) -> bool {
+        self.tells_who() || self.tells_what()
+    }
+
+    pub(crate) fn tells_who(&self) -> bool {
+        let who = [self.peer, self.forwarded, self.real_ip, self.principal, self.authorization, self.api_key];
+        who.iter().any(Option::is_some)
+    }
+
+    pub(crate) fn tells_what(&self) -> bool {
+        let what = [self.target, self.path, self.request_line, self.method];
+        what.iter().any(Option::is_some)
+    }
 }
 
 /// Why a record is not an event. `detail` names a field and what was expected, never what was found.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) code: Code,
     pub(crate) detail: String,
@@ -89,7 +144,7 @@ impl<'a> Target<'a> {
             method: method.filter(|m| is_method(m)),
             host: request.host.or(url_host),
             path,
-            query: query.or(request.query).filter(|q| !q.is_empty()),
+            query: query.or(request.query.map(|q| q.strip_prefix('?').unwrap_or(q))).filter(|q| !q.is_empty()),
             has_userinfo: !userinfo.is_empty(),
         }
     }
@@ -104,10 +159,11 @@ fn is_method(text: &str) -> bool {
 /// Method and target of a request line; the target may hold spaces. `None` for what is not HTTP.
 pub(crate) fn request_line(line: &str) -> Option<(&str, &str)> {
     let (method, rest) = line.split_once(' ')?;
-    let target = match rest.rsplit_once(' ') {
-        Some((target, protocol)) if protocol.starts_with("HTTP/") => target,
-        _ if rest.starts_with('/') => rest,
-        _ => return None,
+    // A target has no blank before `HTTP/`: what stands behind the first protocol is a client's attempt at another line.
+    let target = match memchr::memmem::find(rest.as_bytes(), b" HTTP/") {
+        Some(at) => &rest[..at],
+        None if rest.starts_with('/') => rest,
+        None => return None,
     };
     // A word that is no method before something that is no target is not HTTP: it could be any text.
     let is_target = target.starts_with(['/', '*']) || target.contains("://") || METHODS.contains(&method);
@@ -151,6 +207,7 @@ mod tests {
         assert_eq!(request_line("GET / HTTP/1.1"), Some(("GET", "/")));
         assert_eq!(request_line("GET /a b?c=d  HTTP/2.0"), Some(("GET", "/a b?c=d ")));
         assert_eq!(request_line("GET /old"), Some(("GET", "/old")));
+        assert_eq!(request_line("GET /x HTTP/1.1\" 200 5 \" HTTP/1.1"), Some(("GET", "/x")));
         assert_eq!(request_line("PROPFIND http://a.example/x HTTP/1.1"), Some(("PROPFIND", "http://a.example/x")));
         for garbage in
             ["", "HELP", "\\x16\\x03\\x01", "lv|'|'|x /y HTTP/1.0", "GET  HTTP/1.1", "GET x", "Bearer fake / HTTP/1.1"]

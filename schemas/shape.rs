@@ -15,9 +15,9 @@ use crate::record::{Entry, Lane};
 use crate::redact::token::{Domain, Keys, TokenKey};
 use crate::redact::{Class, Found, Scrubber};
 use crate::reject::Code;
-use crate::request::{Fault, Request, Target};
+use crate::request::{Damaged, Fault, Request, Target};
 use crate::route;
-use crate::sources::{SourceConfig, SourceError};
+use crate::sources::{LATENCY_US_MAX, Parser, SourceConfig, SourceError};
 use crate::texts::{Known, Recent, Texts};
 use crate::time::{YEAR_2000_US, YEAR_2100_US};
 
@@ -31,6 +31,7 @@ pub(crate) struct Shaper {
     route: Route,
     identity: Identity,
     names: Vec<&'static str>,
+    damaged: Vec<&'static str>,
     builder: EventBuilder,
 }
 
@@ -48,6 +49,7 @@ impl Shaper {
             route: Route::new(key.clone()),
             identity: Identity::new(key, config.tokenise_principal, config.tenant.clone()),
             names: Vec::new(),
+            damaged: Vec::new(),
             builder: EventBuilder::new(),
         })
     }
@@ -59,7 +61,12 @@ impl Shaper {
 
     /// Appends the event of `request`, or says why there is none.
     pub(crate) fn append(&mut self, request: &Request<'_>, entry: &Entry, lane: &Lane) -> Result<(), Fault> {
-        let time = self.time(request, entry)?;
+        let mut damaged = request.damaged;
+        let time = self.time(request, entry, &mut damaged)?;
+        if !request.tells() && request.status.is_none() {
+            let detail = "expected a client or a request; the record tells of neither";
+            return Err(Fault::new(Code::MissingField, detail));
+        }
         let target = Target::of(request);
         let mut found = Found::default();
         if target.has_userinfo {
@@ -71,7 +78,8 @@ impl Shaper {
             source: &lane.source,
             gateway: &self.gateway,
             status: request.status,
-            latency_us: request.latency_us,
+            grpc_status: request.grpc_status,
+            latency_us: request.latency_us.or_else(|| took(request)),
             request_bytes: request.request_bytes,
             response_bytes: request.response_bytes,
             records: request.records,
@@ -88,16 +96,19 @@ impl Shaper {
         self.identity.fill(&mut row, request, target.query, scrubber, &mut found);
         found.names(&mut self.names);
         row.redactions = &self.names;
+        damaged_columns(damaged, &mut self.damaged);
+        row.damaged = &self.damaged;
         self.builder.append(&row);
         Ok(())
     }
 
     /// When the response was complete, checked.
-    fn time(&self, request: &Request<'_>, entry: &Entry) -> Result<i64, Fault> {
-        let time = match (request.time_us, request.start_us) {
-            (Some(time), _) => time,
-            (None, Some(start)) => start.saturating_add(request.latency_us.unwrap_or(0)),
-            (None, None) => return Err(Fault::new(Code::MissingField, "time: expected the time of the request")),
+    fn time(&self, request: &Request<'_>, entry: &Entry, damaged: &mut Damaged) -> Result<i64, Fault> {
+        let time = match (request.time_us, request.start_us, request.envelope_us) {
+            (Some(time), _, _) => time,
+            (None, Some(start), _) => start.saturating_add(request.latency_us.unwrap_or(0)),
+            (None, None, Some(time)) => time,
+            (None, None, None) => return Err(no_time(damaged)),
         };
         if !(YEAR_2000_US..YEAR_2100_US).contains(&time) {
             return Err(Fault::new(Code::TimeOutOfRange, "time: expected a time from 2000 to 2099"));
@@ -108,6 +119,33 @@ impl Shaper {
                 Err(Fault::new(Code::TimeOutOfRange, detail))
             }
             _ => Ok(time),
+        }
+    }
+}
+
+/// Why a record has no time: it was there and could not be read, the record ends before it, or it is not there.
+#[cold]
+fn no_time(damaged: &Damaged) -> Fault {
+    if damaged.iter().any(|number| Parser::damaged_column(number) == "time") {
+        return Fault::new(Code::InvalidTime, "time: expected a time in the form that the source has");
+    }
+    if damaged.has(Damaged::RECORD) {
+        return Fault::new(Code::InvalidJson, "the record ends early, before the time of the request");
+    }
+    Fault::new(Code::MissingField, "time: expected the time of the request")
+}
+
+/// From start to end, where both are logged.
+fn took(request: &Request<'_>) -> Option<i64> {
+    let took = request.time_us?.checked_sub(request.start_us?)?;
+    (0..=LATENCY_US_MAX).contains(&took).then_some(took)
+}
+
+fn damaged_columns(damaged: Damaged, names: &mut Vec<&'static str>) {
+    names.clear();
+    for name in damaged.iter().map(Parser::damaged_column) {
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
 }
@@ -148,12 +186,20 @@ struct Client {
     hosts: Texts,
     address: String,
     country: String,
+    as_org: String,
 }
 
 impl Client {
     fn new(trusted: Trusted) -> Client {
         let repeated = || Texts::new(REPEATED_TEXTS_MAX, REPEATED_BYTES_MAX);
-        Client { trusted, agents: repeated(), hosts: repeated(), address: String::new(), country: String::new() }
+        Client {
+            trusted,
+            agents: repeated(),
+            hosts: repeated(),
+            address: String::new(),
+            country: String::new(),
+            as_org: String::new(),
+        }
     }
 
     fn fill<'r>(
@@ -169,9 +215,12 @@ impl Client {
         let agent = request.user_agent.map(|u| self.agents.get(u, |u| learn_agent(u, scrubber)));
         row.client_class = agent.and_then(|a| a.label);
         row.user_agent = agent.map(|a| note(a, found));
+        row.as_org = request.as_org.map(|t| short(scrubber.scrub(t, &mut self.as_org, found)));
         row.country = request.country.and_then(|c| country(c, &mut self.country));
         if let Some((ip, source)) = address::client(request.peer, request.forwarded, &self.trusted) {
             address::write(ip, &mut self.address);
+            let unproven = request.unproven || (request.list_unproven && source != address::PEER);
+            let source = if unproven { address::UNPROVEN } else { source };
             (row.client_ip, row.client_ip_source) = (Some(self.address.as_str()), Some(source));
         }
     }

@@ -1,8 +1,10 @@
 //! Times as gateways write them: RFC 3339, the common log format, epochs in four units.
 //!
 //! Promises: the result is microseconds since 1970 UTC; what is not a time is `None`, never a guess. A time without a
-//! zone is not a time.
+//! zone is read in the zone that the source says, UTC when it says none.
 //! Never: reads a clock.
+
+use chrono::{DateTime, Offset, TimeZone};
 
 /// 2000-01-01 and 2100-01-01, UTC: outside of these a time is a broken clock or a wrong unit.
 pub(crate) const YEAR_2000_US: i64 = 946_684_800_000_000;
@@ -25,8 +27,57 @@ pub(crate) fn rfc3339(text: &[u8]) -> Option<i64> {
     micros_of(days, seconds - offset, micros)
 }
 
-/// `10/Oct/2000:13:55:36 -0700`, the inside of the brackets.
-pub(crate) fn clf(text: &[u8]) -> Option<i64> {
+/// Where times are told that name no zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Zone {
+    /// Seconds east of Greenwich.
+    Offset(i64),
+    Named(chrono_tz::Tz),
+}
+
+impl Default for Zone {
+    fn default() -> Zone {
+        Zone::Offset(0)
+    }
+}
+
+impl Zone {
+    /// `Europe/Berlin`, `UTC`, `+01:00`.
+    pub(crate) fn parse(text: &str) -> Option<Zone> {
+        offset_seconds(text.as_bytes()).map(Zone::Offset).or_else(|| text.parse().ok().map(Zone::Named))
+    }
+
+    /// Seconds to take off a local time, given as if it were UTC. Of the two readings of an hour that comes twice the first
+    /// counts; a time that never was is read as if the clocks had not moved yet.
+    fn seconds(self, local: i64) -> i64 {
+        match self {
+            Zone::Offset(seconds) => seconds,
+            Zone::Named(zone) => DateTime::from_timestamp(local, 0).map_or(0, |utc| {
+                let naive = utc.naive_utc();
+                let offset = zone.offset_from_local_datetime(&naive).earliest();
+                let offset = offset.unwrap_or_else(|| zone.offset_from_utc_datetime(&naive));
+                i64::from(offset.fix().local_minus_utc())
+            }),
+        }
+    }
+}
+
+/// Date and time without a zone: `2026-01-24 01:34:36.743`, also with slashes, with `T` or ` - ` between them.
+pub(crate) fn datetime(text: &[u8], zone: Zone) -> Option<i64> {
+    let (date, rest) = text.split_at_checked(10)?;
+    if !matches!(date[4], b'-' | b'/') || date[7] != date[4] {
+        return None;
+    }
+    let days = days(number(&date[..4])?, number(&date[5..7])?, number(&date[8..10])?)?;
+    let rest = rest.strip_prefix(b" - ").or_else(|| rest.strip_prefix(b" ")).or_else(|| rest.strip_prefix(b"T"))?;
+    let (clock, rest) = rest.split_at_checked(8)?;
+    let seconds = clock_seconds(clock)?;
+    let (micros, rest) = decimals(rest)?;
+    rest.is_empty().then(|| micros_of(days, seconds - zone.seconds(days * 86_400 + seconds), micros)).flatten()
+}
+
+/// `10/Oct/2000:13:55:36 -0700`, the inside of the brackets; with decimals, or without the zone, too.
+pub(crate) fn clf(text: &[u8], zone: Zone) -> Option<i64> {
     let (date, rest) = text.split_at_checked(11)?;
     if date[2] != b'/' || date[6] != b'/' || rest.first() != Some(&b':') {
         return None;
@@ -37,7 +88,11 @@ pub(crate) fn clf(text: &[u8]) -> Option<i64> {
     let (clock, rest) = rest[1..].split_at_checked(8)?;
     let seconds = clock_seconds(clock)?;
     let (micros, rest) = decimals(rest)?;
-    let offset = offset_seconds(rest.strip_prefix(b" ")?)?;
+    let offset = match rest.strip_prefix(b" ") {
+        Some(offset) => offset_seconds(offset)?,
+        None if rest.is_empty() => zone.seconds(days * 86_400 + seconds),
+        None => return None,
+    };
     micros_of(days, seconds - offset, micros)
 }
 
@@ -162,16 +217,16 @@ mod tests {
             assert_eq!(rfc3339(text.as_bytes()), None, "{text}");
         }
         for text in
-            ["", "10/Oct/2000", "10/Okt/2000:13:55:36 -0700", "10/Oct/2000:13:55:36", "31/Feb/2000:13:55:36 +0000"]
+            ["", "10/Oct/2000", "10/Okt/2000:13:55:36 -0700", "10/Oct/2000:13:55:36 PDT", "31/Feb/2000:13:55:36 +0000"]
         {
-            assert_eq!(clf(text.as_bytes()), None, "{text}");
+            assert_eq!(clf(text.as_bytes(), Zone::default()), None, "{text}");
         }
     }
 
     #[test]
     fn clf_and_decimals() {
-        assert_eq!(clf(b"10/Oct/2000:13:55:36 -0700"), Some(971_211_336_000_000));
-        assert_eq!(clf(b"10/Dec/2018:12:01:46.395 +0000"), Some(1_544_443_306_395_000));
+        assert_eq!(clf(b"10/Oct/2000:13:55:36 -0700", Zone::default()), Some(971_211_336_000_000));
+        assert_eq!(clf(b"10/Dec/2018:12:01:46.395 +0000", Zone::default()), Some(1_544_443_306_395_000));
         assert_eq!(decimal(b"1693840791.7564995", 1_000_000_000), Some(1_693_840_791_756_499));
         assert_eq!(decimal(b"0.050", 1_000_000_000), Some(50_000));
         assert_eq!(decimal(b"-1", 1_000_000), Some(-1_000));
@@ -179,6 +234,22 @@ mod tests {
             (decimal(b"", 1), decimal(b"1.2.3", 1000), decimal(b"1e3", 1000), decimal(b".", 1000)),
             (None, None, None, None)
         );
+    }
+
+    #[test]
+    fn times_without_a_zone_are_told_in_the_source_s() {
+        let utc = clf(b"09/Dec/2013:12:59:46.633", Zone::default());
+        assert_eq!(utc, Some(1_386_593_986_633_000));
+        assert_eq!(datetime(b"2013-12-09 12:59:46.633", Zone::default()), utc);
+        assert_eq!(datetime(b"2013/12/09 - 12:59:46", Zone::default()), utc.map(|us| us - 633_000));
+        let berlin = Zone::parse("Europe/Berlin").expect("a zone");
+        assert_eq!(clf(b"09/Dec/2013:13:59:46.633", berlin), utc);
+        assert_eq!(clf(b"09/Dec/2013:13:59:46.633", Zone::parse("+01:00").expect("an offset")), utc);
+        // Summer time, the hour that comes twice, the hour that never was.
+        assert_eq!(datetime(b"2026-07-01 12:00:00", berlin), rfc3339(b"2026-07-01T10:00:00Z"));
+        assert_eq!(datetime(b"2026-10-25 02:30:00", berlin), rfc3339(b"2026-10-25T00:30:00Z"));
+        assert_eq!(datetime(b"2026-03-29 02:30:00", berlin), rfc3339(b"2026-03-29T00:30:00Z"));
+        assert_eq!((Zone::parse("Mars/Olympus"), Zone::parse("")), (None, None));
     }
 
     proptest! {
@@ -190,7 +261,7 @@ mod tests {
 
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
-            let _ = (rfc3339(&bytes), clf(&bytes), decimal(&bytes, 1_000_000_000));
+            let _ = (rfc3339(&bytes), clf(&bytes, Zone::default()), decimal(&bytes, 1_000_000_000));
         }
     }
 }

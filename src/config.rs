@@ -104,9 +104,13 @@ pub fn resolve(secret: &SecretRef) -> anyhow::Result<String> {
 #[serde(deny_unknown_fields)]
 pub struct SourceSection {
     pub name: String,
-    /// combined, nginx_json, kong, envoy, or `mapping` with `mapping_file`.
+    /// One of `schemas::sources::KINDS`; `mapping` needs `mapping_file`, `nginx` needs `log_format`.
     pub kind: String,
     pub mapping_file: Option<PathBuf>,
+    /// nginx's log_format, as it stands in nginx.conf.
+    pub log_format: Option<String>,
+    /// Of times that name no zone: `Europe/Berlin` or `+01:00`; UTC when it is not said.
+    pub time_zone: Option<String>,
     pub kafka: Option<KafkaSection>,
     pub files: Option<Vec<PathBuf>>,
     /// How far a record may come behind a later one of its own partition and still be detected on.
@@ -338,7 +342,10 @@ impl Config {
             }
             match (source.kind.as_str(), &source.mapping_file) {
                 ("mapping", None) => bail!("sources: {name}: kind mapping needs mapping_file"),
-                ("combined", Some(_)) => bail!("sources: {name}: kind combined is no JSON and takes no mapping_file"),
+                ("nginx", _) if source.log_format.is_none() => bail!("sources: {name}: kind nginx needs log_format"),
+                (kind, _) if kind != "nginx" && source.log_format.is_some() => {
+                    bail!("sources: {name}: log_format is for kind nginx, not for {kind}")
+                }
                 _ => {}
             }
         }

@@ -77,6 +77,8 @@ fn normaliser_config(section: &SourceSection) -> anyhow::Result<SourceConfig> {
         name: section.name.clone(),
         kind: section.kind.clone(),
         mapping,
+        log_format: section.log_format.clone(),
+        time_zone: section.time_zone.clone(),
         trusted_proxies: section.trusted_proxies.clone(),
         tokenise_principal: section.tokenise_principal,
         ahead_max_us: Some(section.ahead_max.us),

@@ -1,43 +1,70 @@
-//! The sources: one folder per gateway. A gateway whose records are JSON is a mapping file (data); text formats are code.
+//! The sources: one folder per gateway. What is in it is told by a mapping file (data), whatever the shape of the records:
+//! JSON, text lines, key=value, W3C.
 //!
-//! Promises: adding a gateway is one folder and one line of `KINDS`.
+//! Promises: adding a gateway is one folder and one line of `KINDS`; its cases are found by walking that table.
 //! Never: redacts; what a source reads is raw until `shape.rs` is done with it.
 
-mod combined;
-mod envoy;
 pub(crate) mod json;
+mod logfmt;
+mod mapping;
+mod plan;
+mod reader;
+mod slots;
+mod text;
+mod w3c;
 
-pub use json::{MAPPING_COLUMNS, Mapping, MappingError};
+pub use mapping::{MAPPING_COLUMNS, Mapping, MappingError};
+pub(crate) use plan::Plan;
+pub(crate) use reader::Reader;
+pub use text::LINE_CLASSES;
 
-use crate::request::{Fault, Request};
+use crate::time::Zone;
+use text::Forms;
+pub(crate) use w3c::Fields as W3cFields;
 
-/// A kind of source: its name in configuration, what it reads, and its mapping when that is all it takes.
+/// A kind of source: its name in configuration, what it reads, and the mapping that says how.
 pub struct Kind {
     pub name: &'static str,
     pub reads: &'static str,
     mapping: Option<(&'static str, &'static str)>,
 }
 
-/// Every kind, in the order `--help` shows them.
-pub static KINDS: &[Kind] = &[
-    Kind { name: "combined", reads: "access logs of nginx and Apache: common and combined format", mapping: None },
-    Kind {
-        name: "nginx_json",
-        reads: "nginx access logs with log_format escape=json, by nginx variable names",
-        mapping: Some(("nginx_json/mapping.yaml", include_str!("nginx_json/mapping.yaml"))),
-    },
-    Kind {
-        name: "kong",
-        reads: "Kong http-log, file-log and kafka-log",
-        mapping: Some(("kong/mapping.yaml", include_str!("kong/mapping.yaml"))),
-    },
-    Kind {
-        name: "envoy",
-        reads: "Envoy and Istio access logs, JSON and the default text formats",
-        mapping: Some(("envoy/mapping.yaml", include_str!("envoy/mapping.yaml"))),
-    },
-    Kind { name: "mapping", reads: "any other JSON, by a mapping file", mapping: None },
-];
+macro_rules! kinds {
+    ($($name:literal $reads:literal;)*) => {
+        /// Every kind, in the order `--help` shows them.
+        pub static KINDS: &[Kind] = &[
+            $(Kind {
+                name: $name,
+                reads: $reads,
+                mapping: Some((concat!($name, "/mapping.yaml"), include_str!(concat!($name, "/mapping.yaml")))),
+            },)*
+            Kind { name: "nginx", reads: "nginx by its log_format, as it stands in nginx.conf", mapping: NGINX },
+            Kind { name: "mapping", reads: "any other log, by a mapping file", mapping: None },
+        ];
+    };
+}
+
+/// The fields of a pasted `log_format` are nginx's variables, which the mapping of `nginx_json` knows.
+const NGINX: Option<(&str, &str)> = Some(("nginx_json/mapping.yaml", include_str!("nginx_json/mapping.yaml")));
+
+kinds! {
+    "combined" "access logs of nginx and Apache: common, combined, with a virtual host, ingress-nginx";
+    "nginx_json" "nginx access logs with log_format escape=json, by nginx variable names";
+    "kong" "Kong http-log, file-log and kafka-log";
+    "envoy" "Envoy and Istio access logs, JSON and the default text formats";
+    "aws_apigateway" "AWS API Gateway access logs: REST, HTTP and WebSocket APIs, as JSON, CLF or CSV";
+    "alb" "AWS Application Load Balancer access logs";
+    "elb" "AWS Classic Load Balancer access logs";
+    "nlb" "AWS Network Load Balancer access logs, one line for each TLS connection";
+    "cloudfront" "Amazon CloudFront standard logs (W3C, JSON), and real-time logs as JSON";
+    "s3" "Amazon S3 server access logs";
+    "azure_apim" "Azure API Management, log category GatewayLogs";
+    "azure_appgateway" "Azure Application Gateway access logs: v1, v2, for Containers";
+    "azure_frontdoor" "Azure Front Door access logs";
+    "apigee" "Apigee flow variables as JSON, and Analytics rows";
+    "gcp_lb" "Google Cloud log entries of requests: load balancers, Cloud Run, API Gateway";
+    "cloudflare" "Cloudflare Logpush, dataset http_requests";
+}
 
 /// A configured source.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +75,10 @@ pub struct SourceConfig {
     pub kind: String,
     /// For the kind `mapping`; for the others it replaces the built-in mapping.
     pub mapping: Option<Mapping>,
+    /// nginx's `log_format`, for the kind `nginx`.
+    pub log_format: Option<String>,
+    /// Of times that name no zone: `Europe/Berlin`, `+01:00`; UTC when it is not said.
+    pub time_zone: Option<String>,
     /// Networks (CIDR), addresses, or `unix:`, whose forwarding headers are believed.
     pub trusted_proxies: Vec<String>,
     /// Replace principals by keyed tokens.
@@ -76,6 +107,14 @@ pub enum SourceError {
         "source {source_name}: trusted proxy {network:?}: expected a network such as 10.0.0.0/8, an address, or unix:"
     )]
     Network { source_name: String, network: String },
+    #[error("source {source_name}: the kind nginx needs log_format: the text of nginx's log_format directive")]
+    NoLogFormat { source_name: String },
+    #[error("source {source_name}: {message}")]
+    LogFormat { source_name: String, message: String },
+    #[error(
+        "source {source_name}: time_zone {zone:?}: expected a name such as Europe/Berlin, or an offset such as +01:00"
+    )]
+    Zone { source_name: String, zone: String },
     #[error(transparent)]
     Mapping(#[from] MappingError),
 }
@@ -85,10 +124,14 @@ fn kinds() -> String {
 }
 
 /// How the records of a source are read.
-pub(crate) enum Parser {
-    Combined,
-    Json(json::Plan),
-    Envoy(json::Plan),
+pub(crate) struct Parser {
+    plan: Plan,
+    forms: Forms,
+    /// Text lines by forms even where a line looks like JSON.
+    forms_first: bool,
+    w3c: Option<W3cFields>,
+    logfmt: bool,
+    zone: Zone,
 }
 
 impl Parser {
@@ -97,72 +140,50 @@ impl Parser {
         let Some(kind) = KINDS.iter().find(|kind| kind.name == config.kind) else {
             return Err(SourceError::Kind { source_name, kind: config.kind.clone() });
         };
-        let mapping = match (&config.mapping, kind.mapping) {
-            (Some(mapping), _) => Some(mapping.clone()),
-            (None, Some((file, yaml))) => Some(Mapping::parse(yaml, file)?),
-            (None, None) => None,
+        let mut mapping = match (&config.mapping, kind.mapping) {
+            (Some(mapping), _) => mapping.clone(),
+            (None, Some((file, yaml))) => Mapping::parse(yaml, file)?,
+            (None, None) => return Err(SourceError::NoMapping { source_name }),
         };
-        match (mapping, kind.name) {
-            (Some(mapping), "envoy") => Ok(Parser::Envoy(mapping.plan())),
-            (_, "combined") => Ok(Parser::Combined),
-            (Some(mapping), _) => Ok(Parser::Json(mapping.plan())),
-            (None, _) => Err(SourceError::NoMapping { source_name }),
+        if let Some(format) = &config.log_format {
+            let form = text::nginx::form(format);
+            let form = form.map_err(|message| SourceError::LogFormat { source_name: source_name.clone(), message })?;
+            mapping = mapping.with_lines(vec![form]);
+        } else if kind.name == "nginx" {
+            return Err(SourceError::NoLogFormat { source_name });
         }
+        let zone = match &config.time_zone {
+            None => Zone::default(),
+            Some(zone) => Zone::parse(zone).ok_or_else(|| SourceError::Zone { source_name, zone: zone.clone() })?,
+        };
+        let plan = mapping.plan();
+        Ok(Parser {
+            forms: mapping.forms(&plan),
+            forms_first: config.log_format.is_some(),
+            w3c: mapping.w3c.as_ref().map(|w3c| W3cFields::new(w3c, &plan)),
+            logfmt: mapping.logfmt,
+            zone,
+            plan,
+        })
     }
 
     /// The `gateway` column.
     pub(crate) fn gateway(&self) -> &str {
-        match self {
-            Parser::Combined => "combined",
-            Parser::Json(plan) | Parser::Envoy(plan) => plan.gateway(),
-        }
+        self.plan.gateway()
     }
 
-    pub(crate) fn plan(&self) -> Option<&json::Plan> {
-        match self {
-            Parser::Combined => None,
-            Parser::Json(plan) | Parser::Envoy(plan) => Some(plan),
-        }
+    /// The fields of W3C files before any directive.
+    pub(crate) fn fields(&self) -> Option<W3cFields> {
+        self.w3c.clone()
     }
 
-    /// A reader for the records of one batch.
-    pub(crate) fn reader<'p, 'b>(&'p self) -> Reader<'p, 'b> {
-        match self {
-            Parser::Combined => Reader::Combined(combined::Reader::default()),
-            Parser::Json(plan) => Reader::Json(json::Reader::new(plan)),
-            Parser::Envoy(plan) => Reader::Envoy(json::Reader::new(plan), envoy::Reader),
-        }
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
     }
-}
 
-/// What a record (or an element of it) turned out to be, with its bytes.
-pub(crate) type Outcome<'r, 'b> = Result<(Request<'r>, &'b [u8]), (Fault, &'b [u8])>;
-
-/// Reads the records of a batch one after the other.
-pub(crate) enum Reader<'p, 'b> {
-    Combined(combined::Reader),
-    Json(json::Reader<'p, 'b>),
-    Envoy(json::Reader<'p, 'b>, envoy::Reader),
-}
-
-impl<'b> Reader<'_, 'b> {
-    /// Hands the requests that `text` tells of, or the fault, to `sink`; at least one of them.
-    pub(crate) fn read(&mut self, text: &'b str, sink: &mut dyn FnMut(Outcome<'_, 'b>)) {
-        let bytes = text.as_bytes();
-        match self {
-            Reader::Combined(reader) => {
-                sink(reader.read(text).map(|request| (request, bytes)).map_err(|fault| (fault, bytes)));
-            }
-            Reader::Json(reader) => reader.read(text, sink),
-            Reader::Envoy(json, text_reader) => {
-                let line = envoy::without_prefix(text);
-                if line.starts_with('{') || line.starts_with('"') {
-                    json.read(line, sink);
-                } else {
-                    sink(text_reader.read(line).map(|request| (request, bytes)).map_err(|fault| (fault, bytes)));
-                }
-            }
-        }
+    /// The column that a number of `Damaged` is for.
+    pub(crate) fn damaged_column(number: u8) -> &'static str {
+        mapping::Input::COLUMNS.get(usize::from(number)).copied().unwrap_or("record")
     }
 }
 
@@ -171,29 +192,6 @@ impl<'b> Reader<'_, 'b> {
 pub(crate) const COUNT_MAX: i64 = 1 << 40;
 /// The longest time a request may take (30 days), in microseconds.
 pub(crate) const LATENCY_US_MAX: i64 = 30 * 86_400 * 1_000_000;
-
-/// Why a text is no count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoCount {
-    NoNumber,
-    /// Negative, or above `COUNT_MAX`.
-    OutOfRange,
-}
-
-/// Reads a whole number from 0 on; `-` and nothing are absent.
-pub(crate) fn count(text: &str) -> Result<Option<i64>, NoCount> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    if digits.is_empty() {
-        return Ok(None);
-    }
-    if !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(NoCount::NoNumber);
-    }
-    match text.parse() {
-        Ok(number @ 0..=COUNT_MAX) => Ok(Some(number)),
-        _ => Err(NoCount::OutOfRange),
-    }
-}
 
 /// A text that says something: not empty, not `-`.
 pub(crate) fn present(text: &str) -> Option<&str> {

@@ -1,5 +1,5 @@
-//! Contract tests of the sources: every file under `sources/*/cases/` is a list of cases, each a record and what must
-//! become of it. An expected event names every column that is not null, but those that say where the record came from.
+//! Contract tests of the sources, by walking the table of kinds: every file under `sources/*/cases/` is a list of cases,
+//! each a record (or `records`, in this order) and what must become of it. An expected event names every column that is not null, but those that say where the record came from.
 //!
 //! With `UPDATE_CASES=1` the expectations are rewritten; read the difference before committing it.
 
@@ -17,12 +17,12 @@ fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("sources")
 }
 
-/// What becomes of `record` under `config`, in the form the case files have.
-fn outcome(config: &SourceConfig, record: &str) -> Value {
+/// What becomes of `records`, in this order, under `config`, in the form the case files have.
+fn outcome(config: &SourceConfig, records: &[String]) -> Value {
     let keys = Keys::new("k1", b"fake key of the case files");
     let mut normaliser = Normaliser::new(config, &keys).expect("the source of a case file is valid");
     let mut raw = RawBatch::new();
-    raw.push(7, OBSERVED_US, record.as_bytes());
+    records.iter().for_each(|record| raw.push(7, OBSERVED_US, record.as_bytes()));
     let normalised = normaliser.normalise(&Lane::new("case", 3), &raw);
     let mut outcomes: Vec<Value> = (0..normalised.events.num_rows())
         .map(|row| {
@@ -49,6 +49,8 @@ fn config(kind: &str, case: &Value) -> SourceConfig {
     }
     let proxies = case["trusted_proxies"].as_array().into_iter().flatten();
     config.trusted_proxies = proxies.map(|p| p.as_str().expect("a network is a text").to_string()).collect();
+    config.time_zone = case["time_zone"].as_str().map(str::to_string);
+    config.log_format = case["log_format"].as_str().map(str::to_string);
     config.tokenise_principal = case["tokenise_principal"] == true;
     config.ahead_max_us = case["ahead_max_us"].as_i64();
     config.tenant = case["tenant"].as_str().map(str::to_string);
@@ -61,11 +63,15 @@ fn check(kind: &str, path: &Path) -> usize {
     let mut cases: Vec<Value> = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let update = std::env::var_os("UPDATE_CASES").is_some();
     for case in &mut cases {
-        let record = match &case["record"] {
+        let text = |record: &Value| match record {
             Value::String(line) => line.clone(),
             object => object.to_string(),
         };
-        let found = outcome(&config(kind, case), &record);
+        let records = match &case["records"] {
+            Value::Array(records) => records.iter().map(text).collect(),
+            _ => vec![text(&case["record"])],
+        };
+        let found = outcome(&config(kind, case), &records);
         if update {
             case["becomes"] = found;
         } else {
@@ -82,7 +88,7 @@ fn check(kind: &str, path: &Path) -> usize {
 fn check_kind(kind: &str) {
     let folder = sources().join(kind).join("cases");
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
-        .expect("each source has cases")
+        .unwrap_or_else(|error| panic!("{kind} has no cases: {error}"))
         .map(|f| f.expect("a readable entry").path())
         .collect();
     files.retain(|file| file.extension().is_some_and(|e| e == "json"));
@@ -92,33 +98,8 @@ fn check_kind(kind: &str) {
 }
 
 #[test]
-fn combined() {
-    check_kind("combined");
-}
-
-#[test]
-fn nginx_json() {
-    check_kind("nginx_json");
-}
-
-#[test]
-fn kong() {
-    check_kind("kong");
-}
-
-#[test]
-fn envoy() {
-    check_kind("envoy");
-}
-
-#[test]
-fn mapping() {
-    check_kind("mapping");
-}
-
-#[test]
-fn every_kind_has_cases() {
+fn every_kind_reads_its_cases() {
     for kind in schemas::sources::KINDS {
-        assert!(sources().join(kind.name).join("cases").is_dir(), "{} has no cases", kind.name);
+        check_kind(kind.name);
     }
 }

@@ -17,6 +17,12 @@ pub struct SourceArgs {
     /// Mapping file: what a record's fields mean. Needed by --source mapping, replaces the built-in one of the others.
     #[arg(long, value_name = "FILE")]
     pub mapping: Option<PathBuf>,
+    /// nginx's log_format as it stands in nginx.conf, or @FILE with it. Needed by --source nginx.
+    #[arg(long, value_name = "FORMAT")]
+    pub nginx_format: Option<String>,
+    /// Zone of times that name none: Europe/Berlin, +01:00.
+    #[arg(long, value_name = "ZONE")]
+    pub time_zone: Option<String>,
     /// Proxies (CIDR) whose X-Forwarded-For is believed.
     #[arg(long, value_name = "CIDR")]
     pub trusted_proxy: Vec<String>,
@@ -35,10 +41,17 @@ impl SourceArgs {
             Some(path) => Some(schemas::Mapping::parse(&config::read_text(path)?, &path.display().to_string())?),
             None => None,
         };
+        let log_format = match self.nginx_format.as_deref().map(|format| (format, format.strip_prefix('@'))) {
+            Some((_, Some(path))) => Some(config::read_text(std::path::Path::new(path))?),
+            Some((format, None)) => Some(format.to_owned()),
+            None => None,
+        };
         Ok(SourceConfig {
             name: name.to_owned(),
             kind: self.kind.clone(),
             mapping,
+            log_format,
+            time_zone: self.time_zone.clone(),
             trusted_proxies: self.trusted_proxy.clone(),
             tokenise_principal: self.tokenise_principal,
             tenant: self.tenant.clone(),

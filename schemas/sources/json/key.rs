@@ -45,14 +45,14 @@ impl<'b> Key<'b> {
 
 /// A key as three numbers: up to 16 bytes they are the key, beyond they tell most apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Words {
+pub(in crate::sources) struct Words {
     pub(super) length: usize,
     first: u64,
     second: u64,
 }
 
 impl Words {
-    pub(super) fn of(key: &[u8]) -> Words {
+    pub(in crate::sources) fn of(key: &[u8]) -> Words {
         let mut chunk = [0; 16];
         let kept = key.len().min(16);
         chunk[..kept].copy_from_slice(&key[..kept]);
@@ -69,14 +69,14 @@ impl Words {
 
     /// Letters in lower case, by setting the bit that makes them so in every byte.
     #[inline]
-    pub(super) fn lower(self) -> Words {
+    pub(in crate::sources) fn lower(self) -> Words {
         const BITS: u64 = 0x2020_2020_2020_2020;
         Words { length: self.length, first: self.first | BITS, second: self.second | BITS }
     }
 
     /// Five bits of a hash.
     #[inline]
-    pub(super) fn hash(self) -> usize {
+    pub(in crate::sources) fn hash(self) -> usize {
         let mixed = self.first ^ self.second.rotate_left(23) ^ self.length as u64;
         (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 59) as usize
     }

@@ -3,7 +3,8 @@
 //! `agrees_with_serde_json` holds it to what `serde_json` accepts.
 //!
 //! Promises: accepts exactly JSON (RFC 8259), to a depth of `DEPTH_MAX`; half a surrogate pair reads as U+FFFD. No
-//! recursion, no allocation.
+//! recursion, no allocation. A lenient scan also accepts what gateways write that build JSON from strings: bare values
+//! (`000`, `-`, nothing, `0.1, 0.2`, `NaN`), `\x22` escapes and control characters in strings, a record that was cut.
 //! Never: interprets a value; that is the walk's part.
 
 use super::key::Key;
@@ -25,6 +26,7 @@ pub(super) struct Scan<'b> {
     text: &'b str,
     bytes: &'b [u8],
     at: usize,
+    lenient: bool,
 }
 
 /// A string between its quotes, as it stands there.
@@ -43,7 +45,30 @@ pub(super) struct Number<'b> {
 
 impl<'b> Scan<'b> {
     pub(super) fn new(text: &'b str) -> Scan<'b> {
-        Scan { text, bytes: text.as_bytes(), at: 0 }
+        Scan { text, bytes: text.as_bytes(), at: 0, lenient: false }
+    }
+
+    /// A scan that forgives.
+    pub(super) fn lenient(text: &'b str) -> Scan<'b> {
+        Scan { lenient: true, ..Scan::new(text) }
+    }
+
+    pub(super) fn is_lenient(&self) -> bool {
+        self.lenient
+    }
+
+    /// Did a lenient scan come to the end of the text inside a value?
+    pub(super) fn is_cut(&self) -> bool {
+        self.lenient && self.at >= self.bytes.len()
+    }
+
+    /// The position, to come back to.
+    pub(super) fn place(&self) -> usize {
+        self.at
+    }
+
+    pub(super) fn go(&mut self, place: usize) {
+        self.at = place;
     }
 
     /// What is wrong, with the place of it.
@@ -144,6 +169,9 @@ impl<'b> Scan<'b> {
                     return Ok(self.at - 1);
                 }
                 Some(b'\\') => self.escape()?,
+                Some(_) if self.lenient => self.at += 1,
+                // The record was cut here.
+                None if self.lenient => return Ok(self.bytes.len()),
                 _ => return Err(Bad::Syntax),
             }
             self.at = special(self.bytes, self.at);
@@ -153,6 +181,12 @@ impl<'b> Scan<'b> {
     /// Checks the escape at the backslash and steps over it.
     fn escape(&mut self) -> Result<(), Bad> {
         self.at += 1;
+        if self.lenient {
+            // The character behind may be any, of any width; what it stands for is `unescape_lenient`'s part.
+            let width = self.text[self.at..].chars().next().map_or(0, char::len_utf8);
+            self.at += width;
+            return Ok(());
+        }
         match self.bytes.get(self.at) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
             Some(b'u') => {
@@ -167,6 +201,19 @@ impl<'b> Scan<'b> {
             _ => return Err(Bad::Syntax),
         }
         Ok(())
+    }
+
+    /// A value without quotes of a lenient scan: up to the end of the object or array, or to a comma before the next key.
+    pub(super) fn bare(&mut self) -> &'b str {
+        let start = self.at;
+        loop {
+            match self.bytes.get(self.at) {
+                None | Some(b'}' | b']') => break,
+                Some(b',') if self.bytes[self.at + 1..].trim_ascii_start().first().is_none_or(|&b| b == b'"') => break,
+                Some(_) => self.at += 1,
+            }
+        }
+        self.text[start..self.at].trim_ascii()
     }
 
     /// A number; its first byte, a digit or `-`, is next.
@@ -233,6 +280,10 @@ impl<'b> Scan<'b> {
     /// A value that is no object and no array, stepped over; its first byte is `first`.
     #[inline]
     fn skip_scalar(&mut self, first: u8) -> Result<(), Bad> {
+        if self.lenient && first != b'"' {
+            self.bare();
+            return Ok(());
+        }
         match first {
             b'"' => self.quoted().map(drop),
             b'-' | b'0'..=b'9' => self.number().map(drop),
@@ -240,6 +291,14 @@ impl<'b> Scan<'b> {
             b'f' => self.literal("false"),
             b'n' => self.literal("null"),
             _ => Err(Bad::Syntax),
+        }
+    }
+
+    #[inline]
+    fn skip_key(&mut self) -> Result<(), Bad> {
+        match self.key() {
+            Err(_) if self.is_cut() => Ok(()),
+            key => key.map(drop),
         }
     }
 
@@ -260,7 +319,7 @@ impl<'b> Scan<'b> {
                     objects = objects << 1 | u128::from(is_object);
                     if self.peek() != bracket + 2 {
                         if is_object {
-                            self.key().map(drop)?;
+                            self.skip_key()?;
                         }
                         continue;
                     }
@@ -279,10 +338,11 @@ impl<'b> Scan<'b> {
                     b',' => {
                         self.step();
                         if is_object {
-                            self.key().map(drop)?;
+                            self.skip_key()?;
                         }
                         break;
                     }
+                    0 if self.is_cut() => return Ok(()),
                     close if close == if is_object { b'}' } else { b']' } => {
                         self.step();
                         open -= 1;
@@ -339,6 +399,46 @@ pub(super) fn unescape(raw: &str, out: &mut String) {
         }
     }
     out.push_str(rest);
+}
+
+/// The same for strings of a lenient scan: `\x22` is a byte, and an escape that is none stays as it is.
+pub(super) fn unescape_lenient(raw: &str, out: &mut String) {
+    let mut bytes = Vec::with_capacity(raw.len());
+    let mut rest = raw.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let hex = |digits: &[u8]| std::str::from_utf8(digits).ok().and_then(|text| u32::from_str_radix(text, 16).ok());
+        rest = after;
+        if byte != b'\\' {
+            bytes.push(byte);
+            continue;
+        }
+        match after {
+            [b'x', high, low, more @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                bytes.push(hex(&[*high, *low]).unwrap_or(0) as u8);
+                rest = more;
+            }
+            [b'u', digits @ ..] if digits.len() >= 4 && digits[..4].iter().all(u8::is_ascii_hexdigit) => {
+                let mut character = String::new();
+                let text = std::str::from_utf8(digits).unwrap_or("fffd");
+                let more = unescape_unicode(text, &mut character);
+                bytes.extend_from_slice(character.as_bytes());
+                rest = &digits[digits.len() - more.len()..];
+            }
+            [kind @ (b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't'), more @ ..] => {
+                bytes.push(match kind {
+                    b'b' => 8,
+                    b'f' => 12,
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    other => *other,
+                });
+                rest = more;
+            }
+            _ => bytes.push(byte),
+        }
+    }
+    out.push_str(&String::from_utf8_lossy(&bytes));
 }
 
 /// Writes the character behind `\u`, of one unit or of a surrogate pair; returns what follows.

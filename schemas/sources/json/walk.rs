@@ -7,30 +7,14 @@
 //! Promises: texts are borrowed from the record; only those with escapes are copied, into one buffer that is reused.
 //! Never: recurses deeper than the mapping's paths; what is stepped over is so without recursion.
 
-use super::plan::{Edge, Node, Plan, SLOT_NONE};
-use super::scan::{Bad, DEPTH_MAX, Scan, unescape};
-use crate::limits::SEARCH_BYTES_MAX;
+use super::scan::{Bad, DEPTH_MAX, Scan, unescape, unescape_lenient};
 use crate::reject::Code;
 use crate::request::Fault;
+use crate::sources::plan::{Edge, Node, Plan};
+use crate::sources::slots::{SLOT_NONE, Scalar, Slots};
 
-/// A value of a record.
-#[derive(Clone, Copy)]
-pub(crate) enum Scalar<'b> {
-    Absent,
-    Text(&'b str),
-    /// A text with escapes, in the scratch buffer from..to.
-    Copied(u32, u32),
-    Int(i64),
-    Float(f64),
-    Bool,
-    /// An object, or an array of something else than texts and numbers.
-    Nested,
-}
-
-/// The values of one record, by slot of the plan.
-pub(crate) struct Slots<'b> {
-    values: Vec<Scalar<'b>>,
-    scratch: String,
+/// Walks records; remembers their usual order of keys.
+pub(crate) struct Walk {
     /// By place, the numbers of the edges that followed it last.
     followed_by: Vec<[u16; 2]>,
 }
@@ -38,37 +22,44 @@ pub(crate) struct Slots<'b> {
 /// No edge has this number.
 const NONE: u16 = u16::MAX;
 
-impl<'b> Slots<'b> {
-    pub(crate) fn new(plan: &Plan) -> Slots<'b> {
-        Slots {
-            values: vec![Scalar::Absent; plan.slots()],
-            scratch: String::new(),
-            followed_by: vec![[NONE; 2]; plan.places()],
+impl Walk {
+    pub(crate) fn new(plan: &Plan) -> Walk {
+        Walk { followed_by: vec![[NONE; 2]; plan.places()] }
+    }
+
+    /// Walks `text`, which must be one JSON object; true when it was cut and had to be forgiven for it. What is not JSON
+    /// is walked again, leniently.
+    pub(crate) fn fill<'b>(&mut self, plan: &Plan, text: &'b str, slots: &mut Slots<'b>) -> Result<bool, Fault> {
+        let mut scan = Scan::new(text);
+        match self.walk(plan, &mut scan, slots) {
+            Ok(()) => Ok(false),
+            Err((Bad::Syntax, fault)) if text.starts_with('{') => {
+                let mut scan = Scan::lenient(text);
+                self.walk(plan, &mut scan, slots).map_err(|_| fault)?;
+                Ok(!text.ends_with('}'))
+            }
+            Err((_, fault)) => Err(fault),
         }
     }
 
-    /// Walks `text`, which must be one JSON object.
-    pub(crate) fn fill(&mut self, plan: &Plan, text: &'b str) -> Result<(), Fault> {
-        self.values.fill(Scalar::Absent);
-        self.scratch.clear();
-        let mut scan = Scan::new(text);
+    fn walk<'b>(&mut self, plan: &Plan, scan: &mut Scan<'b>, slots: &mut Slots<'b>) -> Result<(), (Bad, Fault)> {
+        slots.clear();
         let is_object = scan.peek() == b'{';
-        let walked = if is_object { self.object(plan, plan.root(), &mut scan, 1) } else { scan.skip(0) };
-        walked.and_then(|()| scan.end()).map_err(|bad| scan.fault(bad))?;
-        if is_object { Ok(()) } else { Err(Fault::new(Code::NotAnObject, "expected a JSON object")) }
-    }
-
-    #[inline]
-    pub(crate) fn get(&self, slot: u16) -> Scalar<'b> {
-        self.values[usize::from(slot)]
-    }
-
-    pub(crate) fn copied(&self, from: u32, to: u32) -> &str {
-        &self.scratch[from as usize..to as usize]
+        let walked = if is_object { self.object(plan, plan.root(), scan, slots, 1) } else { scan.skip(0) };
+        walked.and_then(|()| scan.end()).map_err(|bad| (bad, scan.fault(bad)))?;
+        let not_an_object = || (Bad::Deep, Fault::new(Code::NotAnObject, "expected a JSON object"));
+        if is_object { Ok(()) } else { Err(not_an_object()) }
     }
 
     /// The object that is next, whose keys are the children of `node`; it is at nesting `depth`.
-    fn object(&mut self, plan: &Plan, node: &Node, scan: &mut Scan<'b>, depth: u32) -> Result<(), Bad> {
+    fn object<'b>(
+        &mut self,
+        plan: &Plan,
+        node: &Node,
+        scan: &mut Scan<'b>,
+        slots: &mut Slots<'b>,
+        depth: u32,
+    ) -> Result<(), Bad> {
         scan.step();
         if scan.peek() == b'}' {
             scan.step();
@@ -76,10 +67,14 @@ impl<'b> Slots<'b> {
         }
         let mut place = node.start;
         loop {
-            match self.edge(plan, node, place, scan)? {
+            let edge = match self.edge(plan, node, place, scan) {
+                Err(_) if scan.is_cut() => return Ok(()),
+                edge => edge?,
+            };
+            match edge {
                 Some(edge) => {
                     place = edge.place;
-                    self.value(plan, plan.node_of(edge), scan, depth)?;
+                    self.value(plan, plan.node_of(edge), scan, slots, depth)?;
                 }
                 None => scan.skip(depth)?,
             }
@@ -89,7 +84,13 @@ impl<'b> Slots<'b> {
                     scan.step();
                     return Ok(());
                 }
+                0 if scan.is_cut() => return Ok(()),
                 _ => return Err(Bad::Syntax),
+            }
+            if scan.is_lenient() && matches!(scan.peek(), 0 | b'}') {
+                // A comma before the end, or the end of what was cut.
+                scan.step();
+                return Ok(());
             }
         }
     }
@@ -101,7 +102,7 @@ impl<'b> Slots<'b> {
         plan: &Plan,
         node: &'p Node,
         place: u16,
-        scan: &mut Scan<'b>,
+        scan: &mut Scan<'_>,
     ) -> Result<Option<&'p Edge>, Bad> {
         scan.peek();
         let [likely, less] = self.followed_by[usize::from(place)];
@@ -124,128 +125,184 @@ impl<'b> Slots<'b> {
 
     /// The value that is next, wanted by `node`. A slot that is filled twice keeps the last value.
     #[inline]
-    fn value(&mut self, plan: &Plan, node: &Node, scan: &mut Scan<'b>, depth: u32) -> Result<(), Bad> {
+    fn value<'b>(
+        &mut self,
+        plan: &Plan,
+        node: &Node,
+        scan: &mut Scan<'b>,
+        slots: &mut Slots<'b>,
+        depth: u32,
+    ) -> Result<(), Bad> {
         let value = match scan.peek() {
             b'{' => {
-                self.put(node.slot, Scalar::Nested);
-                return if node.has_children() { self.object(plan, node, scan, depth + 1) } else { scan.skip(depth) };
+                slots.put(node.slot, Scalar::Nested);
+                let wanted = node.has_children() && !node.is_list;
+                return if wanted { self.object(plan, node, scan, slots, depth + 1) } else { scan.skip(depth) };
             }
+            b'[' if node.is_list => return self.list(plan, node, scan, slots, depth + 1),
             b'[' if node.slot == SLOT_NONE => return scan.skip(depth),
-            b'[' => return self.array(node, scan, depth),
-            first => self.scalar(node, scan, first)?,
+            b'[' => return array(node, scan, slots, depth),
+            first => scalar(node, scan, slots, first)?,
         };
-        self.put(node.slot, value);
+        slots.put(node.slot, value);
         Ok(())
     }
 
-    #[inline]
-    fn put(&mut self, slot: u16, value: Scalar<'b>) {
-        if slot != SLOT_NONE {
-            self.values[usize::from(slot)] = value;
-        }
-    }
-
-    /// A value that is no object and no array; its first byte is `first`.
-    #[inline]
-    fn scalar(&mut self, node: &Node, scan: &mut Scan<'b>, first: u8) -> Result<Scalar<'b>, Bad> {
-        match first {
-            b'"' => {
-                let text = scan.string()?;
-                Ok(if text.has_escapes { self.copy(text.raw) } else { Scalar::Text(text.raw) })
-            }
-            b't' => scan.literal("true").map(|()| Scalar::Bool),
-            b'f' => scan.literal("false").map(|()| Scalar::Bool),
-            b'n' => scan.literal("null").map(|()| Scalar::Absent),
-            b'-' | b'0'..=b'9' => {
-                let number = scan.number()?;
-                Ok(match number.whole {
-                    _ if node.is_text => Scalar::Text(number.raw),
-                    Some(whole) => Scalar::Int(whole),
-                    // Digits and signs as `number` lets through always parse.
-                    None => Scalar::Float(number.raw.parse().unwrap_or(f64::NAN)),
-                })
-            }
-            _ => Err(Bad::Syntax),
-        }
-    }
-
-    #[cold]
-    fn copy(&mut self, raw: &str) -> Scalar<'b> {
-        let from = self.scratch.len() as u32;
-        unescape(raw, &mut self.scratch);
-        Scalar::Copied(from, self.scratch.len() as u32)
-    }
-
-    /// An array of scalars counts as its elements joined with a comma: two headers of one name are one.
-    fn array(&mut self, node: &Node, scan: &mut Scan<'b>, depth: u32) -> Result<(), Bad> {
-        if depth >= DEPTH_MAX {
+    /// An array of objects that have a name and a value each: the value goes where the name points.
+    fn list<'b>(
+        &mut self,
+        plan: &Plan,
+        node: &Node,
+        scan: &mut Scan<'b>,
+        slots: &mut Slots<'b>,
+        depth: u32,
+    ) -> Result<(), Bad> {
+        if depth + 2 >= DEPTH_MAX {
             return Err(Bad::Deep);
         }
         scan.step();
-        let mut joined = Scalar::Absent;
-        if scan.peek() == b']' {
-            scan.step();
-            self.put(node.slot, joined);
-            return Ok(());
-        }
-        loop {
-            let value = match scan.peek() {
-                b'{' | b'[' => scan.skip(depth + 1).map(|()| Scalar::Nested)?,
-                first => self.scalar(node, scan, first)?,
-            };
-            joined = self.join(joined, value);
-            match scan.peek() {
-                b',' => scan.step(),
-                b']' => {
-                    scan.step();
-                    self.put(node.slot, joined);
-                    return Ok(());
-                }
-                _ => return Err(Bad::Syntax),
+        while !matches!(scan.peek(), b']' | 0) {
+            if scan.peek() == b'{' {
+                self.element(plan, node, scan, slots, depth + 1)?;
+            } else {
+                scan.skip(depth)?;
+            }
+            if scan.peek() == b',' {
+                scan.step();
             }
         }
+        if scan.is_cut() { Ok(()) } else { scan.expect(b']') }
     }
 
-    /// In place: what was joined so far is the end of the buffer, so that many elements cost what they hold. Of more than
-    /// is ever searched, the rest is left out.
-    fn join(&mut self, first: Scalar<'b>, second: Scalar<'b>) -> Scalar<'b> {
-        match (first, second) {
-            (Scalar::Absent, other) | (other, Scalar::Absent) => return other,
-            (Scalar::Text(_) | Scalar::Copied(..), Scalar::Text(_) | Scalar::Copied(..)) => {}
-            _ => return Scalar::Nested,
-        }
-        if self.read(first).len() > SEARCH_BYTES_MAX {
-            return first;
-        }
-        // A copied second element stands at the end of the buffer already.
-        let end = match second {
-            Scalar::Copied(from, _) => from as usize,
-            _ => self.scratch.len(),
-        };
-        let from = match first {
-            Scalar::Copied(from, _) => {
-                self.scratch.insert_str(end, ", ");
-                from
-            }
-            _ => {
-                self.scratch.insert_str(end, ", ");
-                if let Scalar::Text(text) = first {
-                    self.scratch.insert_str(end, text);
+    /// One of them: `{"key": "http.route", "value": {"stringValue": "/x"}}`, in any order.
+    fn element<'b>(
+        &mut self,
+        plan: &Plan,
+        node: &Node,
+        scan: &mut Scan<'b>,
+        slots: &mut Slots<'b>,
+        depth: u32,
+    ) -> Result<(), Bad> {
+        scan.step();
+        let (mut child, mut place) = (None, None);
+        while scan.peek() == b'"' {
+            let key = scan.key()?;
+            match key.raw() {
+                b"key" | b"name" | b"Name" | b"Key" if scan.peek() == b'"' => {
+                    let name = scan.string()?;
+                    let mut text = String::new();
+                    unescape(name.raw, &mut text);
+                    child = plan.child_named(node, &text);
                 }
-                end as u32
+                b"value" | b"Value" => {
+                    scan.peek();
+                    place = Some(scan.place());
+                    scan.skip(depth)?;
+                }
+                _ => scan.skip(depth)?,
             }
-        };
-        if let Scalar::Text(text) = second {
-            self.scratch.push_str(text);
+            if scan.peek() == b',' {
+                scan.step();
+            }
         }
-        Scalar::Copied(from, self.scratch.len() as u32)
+        if !scan.is_cut() {
+            scan.expect(b'}')?;
+        }
+        let (Some(child), Some(place)) = (child, place) else { return Ok(()) };
+        let end = scan.place();
+        scan.go(place);
+        into_any_value(scan)?;
+        self.value(plan, child, scan, slots, depth)?;
+        scan.go(end);
+        Ok(())
     }
+}
 
-    fn read<'s>(&'s self, value: Scalar<'b>) -> &'s str {
-        match value {
-            Scalar::Text(text) => text,
-            Scalar::Copied(from, to) => self.copied(from, to),
-            _ => "",
+/// Into an OpenTelemetry `AnyValue`, `{"intValue": "5"}`: to the value inside; other values stay where they are.
+fn into_any_value(scan: &mut Scan<'_>) -> Result<(), Bad> {
+    let place = scan.place();
+    if scan.peek() != b'{' {
+        return Ok(());
+    }
+    scan.step();
+    if scan.peek() == b'"'
+        && matches!(
+            scan.key()?.raw(),
+            b"stringValue" | b"intValue" | b"doubleValue" | b"boolValue" | b"string_value" | b"int_value"
+        )
+    {
+        scan.peek();
+    } else {
+        scan.go(place);
+    }
+    Ok(())
+}
+
+/// A value that is no object and no array; its first byte is `first`.
+#[inline]
+fn scalar<'b>(node: &Node, scan: &mut Scan<'b>, slots: &mut Slots<'b>, first: u8) -> Result<Scalar<'b>, Bad> {
+    match first {
+        b'"' => {
+            let text = scan.string()?;
+            Ok(match (text.has_escapes, scan.is_lenient()) {
+                (false, _) => Scalar::Text(text.raw),
+                (true, false) => slots.copy(|out| unescape(text.raw, out)),
+                (true, true) => slots.copy(|out| unescape_lenient(text.raw, out)),
+            })
+        }
+        _ if scan.is_lenient() => Ok(bare(scan.bare())),
+        b't' => scan.literal("true").map(|()| Scalar::Bool),
+        b'f' => scan.literal("false").map(|()| Scalar::Bool),
+        b'n' => scan.literal("null").map(|()| Scalar::Absent),
+        b'-' | b'0'..=b'9' => {
+            let number = scan.number()?;
+            Ok(match number.whole {
+                _ if node.is_text => Scalar::Text(number.raw),
+                Some(whole) => Scalar::Int(whole),
+                // Digits and signs as `number` lets through always parse.
+                None => Scalar::Float(number.raw.parse().unwrap_or(f64::NAN)),
+            })
+        }
+        _ => Err(Bad::Syntax),
+    }
+}
+
+/// What a value without quotes says.
+fn bare(text: &str) -> Scalar<'_> {
+    match text {
+        "" | "null" => Scalar::Absent,
+        "true" | "false" => Scalar::Bool,
+        _ => Scalar::Text(text),
+    }
+}
+
+/// An array of scalars counts as its elements joined with a comma: two headers of one name are one.
+fn array<'b>(node: &Node, scan: &mut Scan<'b>, slots: &mut Slots<'b>, depth: u32) -> Result<(), Bad> {
+    if depth >= DEPTH_MAX {
+        return Err(Bad::Deep);
+    }
+    scan.step();
+    let mut joined = Scalar::Absent;
+    if scan.peek() == b']' {
+        scan.step();
+        slots.put(node.slot, joined);
+        return Ok(());
+    }
+    loop {
+        let value = match scan.peek() {
+            b'{' | b'[' => scan.skip(depth + 1).map(|()| Scalar::Nested)?,
+            first => scalar(node, scan, slots, first)?,
+        };
+        joined = slots.join(joined, value);
+        match scan.peek() {
+            b',' => scan.step(),
+            0 if scan.is_cut() => return Ok(()),
+            b']' => {
+                scan.step();
+                slots.put(node.slot, joined);
+                return Ok(());
+            }
+            _ => return Err(Bad::Syntax),
         }
     }
 }

@@ -12,8 +12,9 @@
 //! known: [route, service]             # not used, and no drift when it is there
 //! ```
 //!
-//! Paths are dotted; a dot that belongs to a key is written `\.`. Of several paths the first with a value counts; `unit`
-//! is then one for all, or a list with one for each.
+//! Paths are dotted; a dot that belongs to a key is written `\.`; `attributes[http.route]` is the value of that name in an
+//! array of names and values. Of several paths the first with a value counts; `unit` is then one for all, or a list with
+//! one for each. Records that are no JSON: `lines` (forms of text lines, see `text/form.rs`), `w3c` or `logfmt`.
 //! Promises: an unknown key, a unit that does not fit, a missing unit, a path that may hold a secret under a column of
 //! plain text: each is refused with file, line, column and what was expected. A mapping that parsed always works.
 //! Never: reads a file; the caller does.
@@ -24,14 +25,17 @@ use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
 use super::plan::Plan;
-use crate::limits::MAPPING_PATHS_MAX;
+use super::text::{Form, Forms};
+use crate::limits::{LINE_FORMS_MAX, MAPPING_PATHS_MAX};
 use crate::redact::key_class;
 
 /// A checked mapping.
 #[derive(Clone, Debug)]
 pub struct Mapping {
     pub(super) gateway: String,
-    pub(super) batch: bool,
+    pub(super) lines: Vec<Form>,
+    pub(super) w3c: Option<W3c>,
+    pub(super) logfmt: bool,
     pub(super) headers: Vec<Vec<String>>,
     pub(super) known: Vec<Vec<String>>,
     pub(super) columns: BTreeMap<Input, Column>,
@@ -54,15 +58,55 @@ pub(super) struct Column {
     /// One per path; empty where the column has no unit.
     pub(super) units: Vec<Unit>,
     pub(super) required: bool,
-    /// Numbers that mean "none".
-    pub(super) none: Vec<i64>,
+    /// Per path, another one that must have a value for it to count.
+    pub(super) given: Vec<Option<Vec<String>>>,
+    /// Values that mean "none".
+    pub(super) none: Vec<Nothing>,
     pub(super) value: Option<String>,
+    /// How the gateway wrote the text.
+    pub(super) decode: Option<Decode>,
+    /// The value is that of all paths together.
+    pub(super) sum: bool,
+    /// What a dash says, where it does not say "nothing".
+    pub(super) dash: Option<i64>,
+    /// Nobody vouches for the address.
+    pub(super) unproven: bool,
+}
+
+/// A value that means "none".
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "a number or a text")]
+pub(super) enum Nothing {
+    Number(i64),
+    Text(String),
+}
+
+/// W3C extended log files: the fields where no `#Fields` line was seen, and what stands between them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct W3c {
+    /// Several are told apart by how many values a line has.
+    pub(super) fields: OneOrMore<String>,
+    #[serde(default)]
+    pub(super) separator: Separator,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Separator {
+    #[default]
+    Blank,
+    Tab,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     Rfc3339,
     Clf,
+    /// Date and time without a zone.
+    Datetime,
+    /// RFC 3339, or an epoch whose unit its size tells.
+    Auto,
     EpochS,
     EpochMs,
     EpochUs,
@@ -87,7 +131,7 @@ pub(super) enum Holds {
 }
 
 macro_rules! inputs {
-    ($($field:ident $variant:ident $holds:ident $meaning:literal;)*) => {
+    ($($field:ident $variant:ident $holds:ident $column:ident $meaning:literal;)*) => {
         /// The columns a mapping may fill.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub(super) enum Input { $($variant),* }
@@ -98,6 +142,9 @@ macro_rules! inputs {
             pub(super) fn name(self) -> &'static str {
                 match self { $(Input::$variant => stringify!($field)),* }
             }
+
+            /// The column of the event that it is for; that is named in `damaged`.
+            pub(super) const COLUMNS: [&str; Input::COUNT] = [$(stringify!($column)),*];
 
             pub(super) fn holds(self) -> Holds {
                 match self { $(Input::$variant => Holds::$holds),* }
@@ -121,50 +168,81 @@ macro_rules! inputs {
 }
 
 inputs! {
-    time Time Time "when the response was complete";
-    start_time StartTime Time "when the request began; the latency is added";
-    latency Latency Duration "total time in the gateway";
-    method Method Text "HTTP method";
-    target Target Text "path with query, or absolute URL";
-    path Path Text "path without query";
-    query Query Text "query string";
-    request_line RequestLine Text "GET /path HTTP/1.1";
-    host Host Text "host the client asked for";
-    status Status Count "HTTP status, 0 for none";
-    request_bytes RequestBytes Count "bytes received from the client";
-    response_bytes ResponseBytes Count "bytes sent to the client";
-    client_ip ClientIp Text "address of the peer, with or without port";
-    forwarded_for ForwardedFor Text "X-Forwarded-For";
-    user_agent UserAgent Text "user agent";
-    referrer Referrer Text "referring page";
-    principal Principal Text "authenticated user or consumer";
-    principal_kind PrincipalKind Text "user, consumer or service";
-    tenant Tenant Text "customer organisation";
-    request_id RequestId Text "correlation id";
-    trace_id TraceId Text "distributed trace id";
-    authorization Authorization Secret "Authorization header; becomes a token";
-    api_key ApiKey Secret "API key; becomes a token";
-    cookie Cookie Secret "Cookie header; the session in it becomes a token";
-    certificate Certificate Secret "fingerprint or subject of a client certificate; becomes a token";
-    credential_id CredentialId Secret "the gateway's own name of the credential; becomes a token";
-    scopes Scopes Text "scopes of the credential";
-    tls_version TlsVersion Text "TLS version";
-    country Country Text "country of the client, two letters";
-    asn Asn Count "autonomous system number of the client";
-    records Records Count "rows returned";
+    time Time Time time "when the response was complete";
+    start_time StartTime Time time "when the request began; the latency is added";
+    latency Latency Duration latency_us "total time in the gateway";
+    method Method Text method "HTTP method";
+    target Target Text path "path with query, or absolute URL";
+    path Path Text path "path without query";
+    query Query Text query "query string";
+    request_line RequestLine Text path "GET /path HTTP/1.1";
+    route Route Text endpoint "the gateway's own template: /pets/{id}, GET /pets/{id}";
+    host Host Text host "host the client asked for";
+    status Status Count status "HTTP status, 0 for none";
+    grpc_status GrpcStatus Count grpc_status "gRPC status, as a number or a name";
+    details Details Text status "the gateway's words for how it answered; says refusals that the status does not";
+    request_bytes RequestBytes Count request_bytes "bytes received from the client";
+    response_bytes ResponseBytes Count response_bytes "bytes sent to the client";
+    client_ip ClientIp Text client_ip "address of the peer, with or without port";
+    forwarded_for ForwardedFor Text client_ip "X-Forwarded-For";
+    real_ip RealIp Text client_ip "one address that a proxy vouches for: X-Real-IP";
+    user_agent UserAgent Text user_agent "user agent";
+    referrer Referrer Text referrer "referring page";
+    principal Principal Text principal "authenticated user or consumer";
+    principal_kind PrincipalKind Text principal_kind "user, consumer or service";
+    tenant Tenant Text tenant "customer organisation";
+    request_id RequestId Text request_id "correlation id";
+    trace_id TraceId Text trace_id "distributed trace id";
+    authorization Authorization Secret credential "Authorization header; becomes a token";
+    api_key ApiKey Secret credential "API key; becomes a token";
+    cookie Cookie Secret credential "Cookie header; the session in it becomes a token";
+    certificate Certificate Secret credential "fingerprint or subject of a client certificate; becomes a token";
+    credential_id CredentialId Secret credential "the gateway's own name of the credential; becomes a token";
+    scopes Scopes Text scopes "scopes of the credential";
+    tls_version TlsVersion Text tls_version "TLS version";
+    country Country Text country "country of the client, two letters";
+    asn Asn Count asn "autonomous system number of the client";
+    as_org AsOrg Text as_org "organisation of that autonomous system";
+    records Records Count records "rows returned";
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     gateway: Spanned<String>,
+    /// Every record may be an array of requests; said so in older files.
+    #[serde(default, rename = "batch")]
+    _batch: bool,
     #[serde(default)]
-    batch: bool,
+    lines: Option<Spanned<Lines>>,
+    #[serde(default)]
+    w3c: Option<W3c>,
+    #[serde(default)]
+    logfmt: bool,
     #[serde(default)]
     headers: Vec<Spanned<String>>,
     columns: Columns,
     #[serde(default)]
     known: Vec<Spanned<String>>,
+}
+
+/// Forms as a list, or every head with every tail.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a list of line forms, or heads and tails")]
+enum Lines {
+    List(Vec<String>),
+    Product { heads: Vec<String>, tails: Vec<String> },
+}
+
+impl Lines {
+    fn into_vec(self) -> Vec<String> {
+        match self {
+            Lines::List(list) => list,
+            Lines::Product { heads, tails } => {
+                heads.iter().flat_map(|head| tails.iter().map(move |tail| format!("{head}{tail}"))).collect()
+            }
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -177,20 +255,43 @@ struct Spec {
     #[serde(default)]
     required: bool,
     #[serde(default)]
-    none: Option<OneOrMore<i64>>,
+    none: Option<OneOrMore<Nothing>>,
     #[serde(default)]
     value: Option<String>,
+    #[serde(default)]
+    decode: Option<Decode>,
+    #[serde(default)]
+    given: Option<OneOrMore<String>>,
+    #[serde(default)]
+    sum: bool,
+    #[serde(default)]
+    dash: Option<i64>,
+    #[serde(default = "yes")]
+    proven: bool,
 }
 
-#[derive(Deserialize)]
+fn yes() -> bool {
+    true
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Decode {
+    /// `%20`.
+    Percent,
+    /// `+` for blanks, and `%20`.
+    Plus,
+}
+
+#[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "one value or a list of them")]
-enum OneOrMore<T> {
+pub(super) enum OneOrMore<T> {
     One(T),
     More(Vec<T>),
 }
 
 impl<T> OneOrMore<T> {
-    fn into_vec(self) -> Vec<T> {
+    pub(super) fn into_vec(self) -> Vec<T> {
         match self {
             OneOrMore::One(one) => vec![one],
             OneOrMore::More(more) => more,
@@ -224,16 +325,39 @@ impl Mapping {
         if !columns.contains_key(&Input::Time) && !columns.contains_key(&Input::StartTime) {
             return Err(error(None, "columns: expected time or start_time".to_string()));
         }
+        let lines = match parsed.lines {
+            None => Vec::new(),
+            Some(lines) => {
+                let location = lines.referenced;
+                let forms = lines.value.into_vec();
+                if forms.len() > LINE_FORMS_MAX {
+                    return Err(error(Some(location), format!("lines: expected at most {LINE_FORMS_MAX} forms")));
+                }
+                let parse =
+                    |text: &String| Form::parse(text).map_err(|why| error(Some(location), format!("lines: {why}")));
+                forms.iter().map(parse).collect::<Result<_, _>>()?
+            }
+        };
         let headers = parsed.headers.iter().map(path).collect::<Result<_, _>>()?;
         let known = parsed.known.iter().map(path).collect::<Result<Vec<_>, _>>()?;
         if known.len() + columns.values().map(|c| c.paths.len()).sum::<usize>() > MAPPING_PATHS_MAX {
             return Err(error(None, format!("expected at most {MAPPING_PATHS_MAX} paths")));
         }
-        Ok(Mapping { gateway, batch: parsed.batch, headers, known, columns })
+        Ok(Mapping { gateway, lines, w3c: parsed.w3c, logfmt: parsed.logfmt, headers, known, columns })
     }
 
-    pub(crate) fn plan(&self) -> Plan {
+    pub(super) fn plan(&self) -> Plan {
         Plan::new(self)
+    }
+
+    /// The line forms, their fields bound to the plan's slots.
+    pub(super) fn forms(&self, plan: &Plan) -> Forms {
+        Forms::new(&self.lines, plan)
+    }
+
+    /// The same columns, read from lines of another form.
+    pub(super) fn with_lines(&self, lines: Vec<Form>) -> Mapping {
+        Mapping { lines, ..self.clone() }
     }
 }
 
@@ -255,7 +379,10 @@ fn bad_path(path: &str) -> String {
 /// Deepest path of a mapping; bounds the recursion of the walk.
 const DEPTH_MAX: usize = 16;
 
-/// The keys of a dotted path; `\.` is a dot in a key.
+/// Before a key that names an element of an array of names and values.
+pub(super) const ELEMENT: char = '\0';
+
+/// The keys of a dotted path; `\.` is a dot in a key, `[name]` an element by its name.
 fn split(path: &str) -> Option<Vec<String>> {
     let mut keys = vec![String::new()];
     let mut chars = path.chars();
@@ -263,6 +390,21 @@ fn split(path: &str) -> Option<Vec<String>> {
         match c {
             '.' => keys.push(String::new()),
             '\\' => keys.last_mut()?.push(chars.next()?),
+            '[' => {
+                let (name, rest) = chars.as_str().split_once(']')?;
+                keys.push(format!("{ELEMENT}{name}"));
+                if name.is_empty() || !(rest.is_empty() || rest.starts_with(['.', '['])) {
+                    return None;
+                }
+                chars = rest
+                    .strip_prefix('.')
+                    .map(|rest| {
+                        keys.push(String::new());
+                        rest
+                    })
+                    .unwrap_or(rest)
+                    .chars();
+            }
             c => keys.last_mut()?.push(c),
         }
     }
@@ -301,19 +443,55 @@ impl Column {
             }
         }
         let none = spec.none.map(OneOrMore::into_vec).unwrap_or_default();
+        if spec.decode.is_some() && !matches!(input.holds(), Holds::Text | Holds::Secret) {
+            return Err(format!("{name}: decode is for columns of text"));
+        }
+        if spec.sum && input.holds() != Holds::Duration {
+            return Err(format!("{name}: sum is for durations"));
+        }
+        if spec.dash.is_some() && input.holds() != Holds::Count {
+            return Err(format!("{name}: dash is for columns of whole numbers"));
+        }
+        if !spec.proven && input != Input::ClientIp {
+            return Err(format!("{name}: proven is for client_ip"));
+        }
+        let given = spec.given.map(OneOrMore::into_vec).unwrap_or_default();
+        if !given.is_empty() && given.len() != paths.len() {
+            return Err(format!("{name}: given: expected one path for each of from, '' where none must be there"));
+        }
+        let given = given
+            .iter()
+            .map(|path| match path.is_empty() {
+                true => Ok(None),
+                false => split(path).map(Some).ok_or_else(|| format!("{name}: given: {}", bad_path(path))),
+            })
+            .collect::<Result<_, _>>()?;
         let units = units.into_iter().flatten().collect();
-        Ok(Column { paths, units, required: spec.required, none, value: spec.value })
+        Ok(Column {
+            paths,
+            units,
+            required: spec.required,
+            given,
+            none,
+            value: spec.value,
+            decode: spec.decode,
+            sum: spec.sum,
+            dash: spec.dash,
+            unproven: !spec.proven,
+        })
     }
 }
 
 /// Checks that every unit exists (`None` is one that does not) and fits the column.
 fn check_units(input: Input, units: &[Option<Unit>]) -> Result<(), &'static str> {
-    use Unit::{Clf, EpochMs, EpochNs, EpochS, EpochUs, Ms, Ns, Rfc3339, S, Text, Us};
-    let is_time = |unit: &Option<Unit>| matches!(unit, Some(Rfc3339 | Clf | EpochS | EpochMs | EpochUs | EpochNs));
+    use Unit::{Auto, Clf, Datetime, EpochMs, EpochNs, EpochS, EpochUs, Ms, Ns, Rfc3339, S, Text, Us};
+    let is_time = |unit: &Option<Unit>| {
+        matches!(unit, Some(Rfc3339 | Clf | Datetime | Auto | EpochS | EpochMs | EpochUs | EpochNs))
+    };
     let is_duration = |unit: &Option<Unit>| matches!(unit, Some(S | Ms | Us | Ns | Text));
     match input.holds() {
         Holds::Time if units.is_empty() || !units.iter().all(is_time) => {
-            Err("expected unit: rfc3339, clf, epoch_s, epoch_ms, epoch_us or epoch_ns")
+            Err("expected unit: rfc3339, clf, datetime, auto, epoch_s, epoch_ms, epoch_us or epoch_ns")
         }
         Holds::Duration if units.is_empty() || !units.iter().all(is_duration) => {
             Err("expected unit: s, ms, us, ns, or text for a number with its unit behind it")
@@ -328,6 +506,8 @@ impl Unit {
         Some(match text {
             "rfc3339" => Unit::Rfc3339,
             "clf" => Unit::Clf,
+            "datetime" => Unit::Datetime,
+            "auto" => Unit::Auto,
             "epoch_s" => Unit::EpochS,
             "epoch_ms" => Unit::EpochMs,
             "epoch_us" => Unit::EpochUs,
@@ -384,7 +564,9 @@ mod tests {
     fn built_in_mappings_parse() {
         for kind in crate::sources::KINDS {
             let config = crate::sources::SourceConfig::new(kind.name);
-            assert_eq!(crate::sources::Parser::new(&config).is_ok(), kind.name != "mapping", "{}", kind.name);
+            let parser = crate::sources::Parser::new(&config);
+            let is_built_in = !matches!(kind.name, "mapping" | "nginx");
+            assert_eq!(parser.is_ok(), is_built_in, "{}: {:?}", kind.name, parser.err());
         }
     }
 
@@ -392,7 +574,9 @@ mod tests {
     fn paths() {
         assert_eq!(split("a.b"), Some(vec!["a".to_string(), "b".to_string()]));
         assert_eq!(split(r"a.url\.path"), Some(vec!["a".to_string(), "url.path".to_string()]));
-        for bad in ["", ".", "a.", ".a", "a\\"] {
+        let element = split("a.attributes[http.route].b");
+        assert_eq!(element, Some(["a", "attributes", "\0http.route", "b"].map(String::from).to_vec()));
+        for bad in ["", ".", "a.", ".a", "a\\", "a[", "a[]", "a[b]c", "[b]"] {
             assert_eq!(split(bad), None, "{bad}");
         }
     }

@@ -1,0 +1,121 @@
+//! Envelopes: what runtimes, shippers and collectors put around the line that a gateway wrote. Taken off for every kind of
+//! source, before its shape is looked at.
+//!
+//! * before the line: the container runtime's prefix (CRI), syslog headers (RFC 3164, RFC 5424, and as rsyslog writes
+//!   them to files);
+//! * around it: Docker's json-file, journald, Filebeat, Fluent Bit, Vector, GELF, Splunk HEC, an OpenTelemetry body;
+//! * several in one: arrays, CloudWatch's `logEvents`, Azure's `records`, OTLP's `resourceLogs`.
+//!
+//! Promises: what is inside is handed on as it was written; the envelope's time counts only where the record has none.
+//! Never: decides what a record means, or takes an envelope off a record that tells of a request as it is.
+
+mod syslog;
+mod wrapper;
+
+pub(crate) use wrapper::{Inner, quoted, unwrap};
+
+use crate::time::{self, Zone};
+
+/// A line behind its prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stripped<'b> {
+    pub(crate) line: &'b str,
+    pub(crate) time_us: Option<i64>,
+    /// The container runtime split the line, and this is not its end.
+    pub(crate) is_part: bool,
+}
+
+/// `text` without a prefix, if it has one. `observed_us` tells the year, which RFC 3164 leaves out.
+#[inline]
+pub(crate) fn strip(text: &str, observed_us: i64, zone: Zone) -> Stripped<'_> {
+    let plain = Stripped { line: text, time_us: None, is_part: false };
+    match text.as_bytes().first() {
+        Some(b'0'..=b'9') => container(text).or_else(|| syslog::file(text)).unwrap_or(plain),
+        Some(b'<') => syslog::message(text, observed_us, zone).unwrap_or(plain),
+        Some(b'A'..=b'Z') => syslog::old_file(text, observed_us, zone).unwrap_or(plain),
+        _ => plain,
+    }
+}
+
+/// `2026-01-24T01:34:36.743Z stdout F line`: the prefix of containerd and CRI-O.
+fn container(text: &str) -> Option<Stripped<'_>> {
+    let (at, rest) = text.split_once(' ')?;
+    let rest = rest.strip_prefix("stdout ").or_else(|| rest.strip_prefix("stderr "))?;
+    let (tag, line) = rest.split_once(' ').unwrap_or((rest, ""));
+    let is_part = match tag.split(':').next() {
+        Some("F") => false,
+        Some("P") => true,
+        _ => return None,
+    };
+    let time_us = Some(time::rfc3339(at.as_bytes())?);
+    Some(Stripped { line: line.trim_start(), time_us, is_part })
+}
+
+/// Lines that a person's tools put something before: `kubectl logs --timestamps`, `docker compose logs`. Tried when nothing
+/// else made sense of a record.
+pub(crate) fn strip_tool(text: &str) -> Option<Stripped<'_>> {
+    let (before, line) = text.split_once(' ')?;
+    if let Some(time_us) = time::rfc3339(before.as_bytes()) {
+        return Some(Stripped { line: line.trim_start(), time_us: Some(time_us), is_part: false });
+    }
+    let (name, line) = text.split_once('|')?;
+    let is_name = (1..=64).contains(&name.len())
+        && name.trim_end().bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'));
+    is_name.then_some(Stripped { line: line.trim_start(), time_us: None, is_part: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OBSERVED_US: i64 = 1_795_773_600_000_000; // 2026-11-27T10:00:00Z
+
+    #[track_caller]
+    fn check(text: &str, line: &str, time: Option<&str>) {
+        let stripped = strip(text, OBSERVED_US, Zone::default());
+        assert_eq!(stripped.line, line, "{text}");
+        assert_eq!(stripped.time_us, time.and_then(|time| time::rfc3339(time.as_bytes())), "{text}");
+    }
+
+    #[test]
+    fn prefixes_are_taken_off() {
+        let at = Some("2026-11-27T09:59:58Z");
+        check("2026-11-27T09:59:58Z stdout F 203.0.113.7 - -", "203.0.113.7 - -", at);
+        check("2026-11-27T09:59:58.000+00:00 stderr F {\"a\":1}", "{\"a\":1}", at);
+        check("2026-11-27T09:59:58Z stdout F", "", at);
+        check("<190>Nov 27 09:59:58 gw-1 nginx: 203.0.113.7 - -", "203.0.113.7 - -", at);
+        check("<190>Nov 27 09:59:58 gw-1 nginx[12]: {\"a\":1}", "{\"a\":1}", at);
+        check("Nov 27 09:59:58 gw-1 haproxy[28029]: 203.0.113.7:1 [x]", "203.0.113.7:1 [x]", at);
+        check("<134>1 2026-11-27T09:59:58Z gw-1 kong 77 - - {\"a\":1}", "{\"a\":1}", at);
+        check("<134>1 2026-11-27T09:59:58Z gw-1 kong 77 ID [x@1 a=\"b\\\"]\"][y] \u{feff}line", "line", at);
+        check("<134>1 - - - - - - line", "line", None);
+        check("2026-11-27T09:59:58+00:00 gw-1 nginx[3]: 203.0.113.7 - -", "203.0.113.7 - -", at);
+        // December, told in January, was last year's.
+        let january = time::rfc3339(b"2027-01-01T00:00:05Z").expect("a time");
+        let stripped = strip("<13>Dec 31 23:59:58 h t: x", january, Zone::default());
+        assert_eq!(stripped.time_us, time::rfc3339(b"2026-12-31T23:59:58Z"));
+    }
+
+    #[test]
+    fn lines_without_a_prefix_stay_as_they_are() {
+        for line in [
+            "203.0.113.7 - - [27/Nov/2026:10:00:00 +0000] \"GET / HTTP/1.1\" 200 5",
+            "2014-02-15T23:39:43.945958Z my-lb 192.0.2.39:2817 192.0.2.1:80 0.000073 0.001048 0.000057 200 200 0 29 \"GET / HTTP/1.1\"",
+            "2026-11-27T09:59:58Z stdout X line",
+            "Nov 27 is a day",
+            "<x>",
+            "GET / HTTP/1.1",
+            "https 2023-04-26T19:53:47.809400Z app/a/b 192.0.2.14:44750 -",
+            "",
+        ] {
+            check(line, line, None);
+        }
+    }
+
+    #[test]
+    fn parts_are_told() {
+        assert!(strip("2026-11-27T09:59:58Z stdout P {\"a\":", OBSERVED_US, Zone::default()).is_part);
+        assert!(strip("2026-11-27T09:59:58Z stdout P:x {\"a\":", OBSERVED_US, Zone::default()).is_part);
+        assert!(!strip("2026-11-27T09:59:58Z stdout F {\"a\":1}", OBSERVED_US, Zone::default()).is_part);
+    }
+}

@@ -1,0 +1,183 @@
+//! JSON objects around a record, and objects that hold several.
+//!
+//! Promises: an object that holds nothing known is no envelope. Of several known keys the innermost meaning counts:
+//! batches first, then the line.
+//! Never: recurses; what is inside may be an envelope again, and whoever asked asks again.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::limits::RECORD_EVENTS_MAX;
+use crate::time;
+
+/// What was inside, and what the envelope says of the time.
+pub(crate) struct Inner<'a> {
+    pub(crate) text: Cow<'a, str>,
+    pub(crate) time_us: Option<i64>,
+}
+
+/// The keys that shippers and collectors use. What they hold may be of any type.
+#[derive(Deserialize)]
+struct Wrapper<'a> {
+    #[serde(borrow, alias = "Records")]
+    records: Option<&'a RawValue>,
+    #[serde(borrow, rename = "logEvents")]
+    log_events: Option<&'a RawValue>,
+    #[serde(borrow, rename = "resourceLogs", alias = "resource_logs")]
+    resource_logs: Option<&'a RawValue>,
+    /// Docker, Fluent Bit.
+    #[serde(borrow)]
+    log: Option<&'a RawValue>,
+    /// Filebeat, Vector, Logstash.
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow, rename = "MESSAGE")]
+    journal: Option<&'a RawValue>,
+    /// Splunk HEC, and `event.original` of Elastic.
+    #[serde(borrow)]
+    event: Option<&'a RawValue>,
+    #[serde(borrow, rename = "full_message", alias = "short_message")]
+    gelf: Option<&'a RawValue>,
+    /// The body of an OpenTelemetry log record.
+    #[serde(borrow)]
+    body: Option<&'a RawValue>,
+    /// Kafka Connect.
+    #[serde(borrow)]
+    payload: Option<&'a RawValue>,
+    #[serde(borrow, rename = "@timestamp", alias = "timestamp", alias = "time", alias = "timeUnixNano")]
+    time: Option<&'a RawValue>,
+    #[serde(borrow, rename = "__REALTIME_TIMESTAMP")]
+    journal_time: Option<&'a RawValue>,
+}
+
+/// What the object `text` is an envelope of, in order.
+pub(crate) fn unwrap(text: &str) -> Vec<Inner<'_>> {
+    let Ok(wrapper) = serde_json::from_str::<Wrapper<'_>>(text) else { return Vec::new() };
+    let time_us = wrapper.journal_time.or(wrapper.time).and_then(time_of);
+    if let Some(elements) = wrapper.records.or(wrapper.log_events).and_then(elements) {
+        return elements.into_iter().filter_map(|element| inner(element, time_us)).collect();
+    }
+    if let Some(resources) = wrapper.resource_logs.and_then(elements) {
+        return log_records(&resources);
+    }
+    let lines =
+        [wrapper.log, wrapper.message, wrapper.journal, wrapper.event, wrapper.gelf, wrapper.body, wrapper.payload];
+    lines.into_iter().flatten().find_map(|line| inner(line, time_us)).into_iter().collect()
+}
+
+/// A record that is written as a JSON text.
+pub(crate) fn quoted(text: &str) -> Option<Inner<'_>> {
+    let text = serde_json::from_str::<Text<'_>>(text).ok()?.0;
+    Some(Inner { text, time_us: None })
+}
+
+/// A text, or an object that is a record or an envelope itself.
+fn inner(value: &RawValue, time_us: Option<i64>) -> Option<Inner<'_>> {
+    let raw = value.get();
+    let text = match raw.as_bytes().first()? {
+        b'"' => serde_json::from_str::<Text<'_>>(raw).ok()?.0,
+        b'{' => original(raw).unwrap_or(Cow::Borrowed(raw)),
+        // journald writes a message that is no text as an array of bytes.
+        b'[' => Cow::Owned(String::from_utf8_lossy(&serde_json::from_str::<Vec<u8>>(raw).ok()?).into_owned()),
+        _ => return None,
+    };
+    let text = match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_string()),
+    };
+    (!text.is_empty()).then_some(Inner { text, time_us })
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// `{"original": "line"}` and `{"stringValue": "line"}`.
+fn original(raw: &str) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Original<'a> {
+        #[serde(borrow, alias = "stringValue", alias = "string_value")]
+        original: Text<'a>,
+    }
+    serde_json::from_str::<Original<'_>>(raw).ok().map(|original| original.original.0)
+}
+
+fn elements(value: &RawValue) -> Option<Vec<&RawValue>> {
+    let list: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
+    (!list.is_empty() && list.len() <= RECORD_EVENTS_MAX).then_some(list)
+}
+
+/// The log records of `resourceLogs[].scopeLogs[].logRecords[]`.
+fn log_records<'a>(resources: &[&'a RawValue]) -> Vec<Inner<'a>> {
+    #[derive(Deserialize)]
+    struct Resource<'a> {
+        #[serde(borrow, default, rename = "scopeLogs", alias = "scope_logs")]
+        scopes: Vec<Scope<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Scope<'a> {
+        #[serde(borrow, default, rename = "logRecords", alias = "log_records")]
+        records: Vec<&'a RawValue>,
+    }
+    let resources = resources.iter().filter_map(|resource| serde_json::from_str::<Resource<'_>>(resource.get()).ok());
+    let records = resources.flat_map(|resource| resource.scopes).flat_map(|scope| scope.records);
+    records.take(RECORD_EVENTS_MAX).map(|record| Inner { text: Cow::Borrowed(record.get()), time_us: None }).collect()
+}
+
+/// RFC 3339, or an epoch whose unit its size tells.
+fn time_of(value: &RawValue) -> Option<i64> {
+    let text = value.get().trim_matches('"');
+    time::rfc3339(text.as_bytes()).or_else(|| {
+        let fits = |micros: &i64| (time::YEAR_2000_US..time::YEAR_2100_US).contains(micros);
+        [1_000_000_000, 1_000_000, 1_000, 1]
+            .into_iter()
+            .find_map(|nanos| time::decimal(text.as_bytes(), nanos).filter(fits))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &[&str]) {
+        let inside = unwrap(text);
+        let texts: Vec<&str> = inside.iter().map(|inner| &*inner.text).collect();
+        assert_eq!(texts, expected, "{text}");
+    }
+
+    #[test]
+    fn what_is_inside_is_handed_on() {
+        check(r#"{"log":"203.0.113.7 - -\n","stream":"stdout","time":"2026-11-27T10:00:00Z"}"#, &["203.0.113.7 - -"]);
+        check(r#"{"@timestamp":"x","message":"{\"a\":1}","host":{"name":"h"}}"#, &[r#"{"a":1}"#]);
+        check(r#"{"log":{"a":1},"kubernetes":{}}"#, &[r#"{"a":1}"#]);
+        check(r#"{"MESSAGE":[104,105,255],"__REALTIME_TIMESTAMP":"1795773600000000"}"#, &["hi\u{fffd}"]);
+        check(r#"{"event":{"original":"line","kind":"event"}}"#, &["line"]);
+        check(
+            r#"{"messageType":"DATA_MESSAGE","logEvents":[{"id":"1","message":"a"},{"id":"2","message":"b"}]}"#,
+            &[r#"{"id":"1","message":"a"}"#, r#"{"id":"2","message":"b"}"#],
+        );
+        check(r#"{"records":[{"time":"x"},{}]}"#, &[r#"{"time":"x"}"#, "{}"]);
+        let otlp =
+            r#"{"resourceLogs":[{"resource":{},"scopeLogs":[{"logRecords":[{"a":1},{"b":2}]}]},{"scopeLogs":[]}]}"#;
+        check(otlp, &[r#"{"a":1}"#, r#"{"b":2}"#]);
+        check(r#"{"body":{"stringValue":"line"}}"#, &["line"]);
+        for plain in [r#"{"a":1}"#, "{", "[]", r#"{"records":7}"#, r#"{"message":""}"#, r#"{"log":null}"#] {
+            check(plain, &[]);
+        }
+    }
+
+    #[test]
+    fn the_time_of_the_envelope_is_read() {
+        let at = time::rfc3339(b"2026-11-27T10:00:00Z");
+        for text in [
+            r#"{"log":"x","time":"2026-11-27T10:00:00Z"}"#,
+            r#"{"MESSAGE":"x","__REALTIME_TIMESTAMP":"1795773600000000"}"#,
+            r#"{"message":"x","timestamp":1795773600000}"#,
+            r#"{"event":"x","time":1795773600.0}"#,
+        ] {
+            assert_eq!(unwrap(text)[0].time_us, at, "{text}");
+        }
+    }
+}

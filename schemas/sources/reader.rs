@@ -1,0 +1,171 @@
+//! Reads the records of a batch one after the other: envelope off, shape by shape, to requests.
+//!
+//! Promises: of each record comes at least one outcome, but for directives of W3C files. A record that tells of no request
+//! as it is, is looked at as an envelope; what is inside is read the same way.
+//! Never: decides what may be kept.
+
+use super::json::{self, Walk};
+use super::slots::Slots;
+use super::text::{Reading, Scratch};
+use super::w3c::Fields;
+use super::{Parser, logfmt};
+use crate::envelope::{self, Stripped};
+use crate::limits::{ENVELOPES_MAX, RECORD_EVENTS_MAX};
+use crate::reject::Code;
+use crate::request::{Damaged, Fault, Request};
+
+/// What a record (or a part of it) turned out to be, with its bytes.
+pub(crate) type Outcome<'r> = Result<(Request<'r>, &'r [u8]), (Fault, &'r [u8])>;
+
+pub(crate) type Sink<'s> = dyn FnMut(Outcome<'_>) + 's;
+
+pub(crate) struct Reader<'p, 'b> {
+    parser: &'p Parser,
+    slots: Slots<'b>,
+    walk: Walk,
+    scratch: Scratch,
+    /// When the record arrived.
+    observed_us: i64,
+}
+
+/// A text to read, and what is known of it from outside.
+#[derive(Clone, Copy)]
+struct Piece<'b> {
+    text: &'b str,
+    time_us: Option<i64>,
+    is_part: bool,
+    /// Envelopes taken off so far.
+    depth: usize,
+}
+
+impl<'p, 'b> Reader<'p, 'b> {
+    pub(crate) fn new(parser: &'p Parser) -> Reader<'p, 'b> {
+        Reader {
+            parser,
+            slots: Slots::new(parser.plan.slots()),
+            walk: Walk::new(&parser.plan),
+            scratch: Scratch::default(),
+            observed_us: 0,
+        }
+    }
+
+    /// Hands what `text`, which arrived at `observed_us`, tells of to `sink`. `fields` are those of a W3C file so far.
+    pub(crate) fn read(&mut self, text: &'b str, observed_us: i64, fields: &mut Option<Fields>, sink: &mut Sink<'_>) {
+        self.observed_us = observed_us;
+        // Lines that end with a carriage return alone came as one record.
+        if memchr::memchr(b'\r', text.as_bytes()).is_some() && !text.contains('\n') {
+            for line in text.split('\r').map(str::trim).filter(|line| !line.is_empty()) {
+                self.read_line(line, fields, sink);
+            }
+        } else {
+            self.read_line(text, fields, sink);
+        }
+    }
+
+    fn read_line(&mut self, text: &'b str, fields: &mut Option<Fields>, sink: &mut Sink<'_>) {
+        let Stripped { line, time_us, is_part } = envelope::strip(text, self.observed_us, self.parser.zone);
+        if line.is_empty() {
+            let fault = Fault::new(Code::Empty, "expected a record, got nothing behind the prefix");
+            return sink(Err((fault, text.as_bytes())));
+        }
+        if let (Some(current), Some(directive)) = (&fields, line.strip_prefix('#')) {
+            if let Some(list) = directive.trim_start().strip_prefix("Fields:") {
+                *fields = Some(current.renamed(list, &self.parser.plan));
+            }
+            return;
+        }
+        self.read_piece(Piece { text: line, time_us, is_part, depth: 0 }, fields.as_ref(), sink);
+    }
+
+    /// An array of records, or one record.
+    fn read_piece(&mut self, piece: Piece<'b>, fields: Option<&Fields>, sink: &mut Sink<'_>) {
+        match json::elements(piece.text) {
+            Some(elements) if elements.is_empty() || elements.len() > RECORD_EVENTS_MAX => {
+                let detail = format!("expected an array of 1 to {RECORD_EVENTS_MAX} requests");
+                sink(Err((Fault::new(Code::NotAnObject, detail), piece.text.as_bytes())));
+            }
+            Some(elements) => {
+                for text in elements {
+                    self.read_one(Piece { text, ..piece }, fields, sink);
+                }
+            }
+            None => self.read_one(piece, fields, sink),
+        }
+    }
+
+    fn read_one(&mut self, piece: Piece<'b>, fields: Option<&Fields>, sink: &mut Sink<'_>) {
+        let bytes = piece.text.as_bytes();
+        let fault = match self.shape(piece, fields) {
+            Ok(request) if request.tells() => return sink(Ok((request, bytes))),
+            Ok(_) => None,
+            Err(fault) => Some(fault),
+        };
+        if piece.depth < ENVELOPES_MAX && read_inside(self.parser, piece, self.observed_us, fields, sink) {
+            return;
+        }
+        match fault {
+            Some(_) if piece.is_part => {
+                let detail = "a part of a line that the container runtime split; expected whole lines";
+                sink(Err((Fault::new(Code::InvalidLine, detail), bytes)));
+            }
+            Some(fault) => sink(Err((fault, bytes))),
+            // It has nothing to act on; whoever makes the row says what is missing.
+            None => match self.shape(piece, fields) {
+                Ok(request) => sink(Ok((request, bytes))),
+                Err(fault) => sink(Err((fault, bytes))),
+            },
+        }
+    }
+
+    /// The request that the text tells of, by its shape.
+    fn shape<'r>(&'r mut self, piece: Piece<'b>, fields: Option<&Fields>) -> Result<Request<'r>, Fault> {
+        let parser = self.parser;
+        let is_json = piece.text.starts_with('{') && !parser.forms_first;
+        let mut reading = Reading::default();
+        if is_json || (parser.forms.is_empty() && fields.is_none() && !parser.logfmt) {
+            reading.cut = self.walk.fill(&parser.plan, piece.text, &mut self.slots)?;
+        } else if let Some(fields) = fields {
+            fields.fill(piece.text, &mut self.slots)?;
+        } else if parser.logfmt {
+            logfmt::fill(&parser.plan, piece.text, &mut self.slots)?;
+        } else {
+            reading = parser.forms.fill(piece.text, &mut self.scratch, &mut self.slots)?;
+        }
+        parser.plan.decode(&mut self.slots);
+        let mut request = parser.plan.request(&self.slots, parser.zone)?;
+        request.envelope_us = piece.time_us;
+        request.unproven |= reading.unproven;
+        request.list_unproven = reading.list_unproven;
+        if reading.cut || piece.is_part {
+            request.damaged.add(Damaged::RECORD);
+        }
+        Ok(request)
+    }
+}
+
+/// Reads what is inside `piece`, if it is an envelope.
+fn read_inside(
+    parser: &Parser,
+    piece: Piece<'_>,
+    observed_us: i64,
+    fields: Option<&Fields>,
+    sink: &mut Sink<'_>,
+) -> bool {
+    let mut inside = Vec::new();
+    if piece.text.starts_with('{') {
+        inside = envelope::unwrap(piece.text);
+    } else if piece.text.starts_with('"') {
+        inside.extend(envelope::quoted(piece.text));
+    } else if let Some(stripped) = envelope::strip_tool(piece.text).filter(|_| piece.depth == 0) {
+        inside.push(envelope::Inner { text: stripped.line.into(), time_us: stripped.time_us });
+    }
+    for inner in &inside {
+        let stripped = envelope::strip(&inner.text, observed_us, parser.zone);
+        let time_us = stripped.time_us.or(inner.time_us).or(piece.time_us);
+        let depth = piece.depth + 1;
+        let mut reader = Reader::new(parser);
+        reader.observed_us = observed_us;
+        reader.read_piece(Piece { text: stripped.line, time_us, is_part: stripped.is_part, depth }, fields, sink);
+    }
+    !inside.is_empty()
+}

@@ -1,0 +1,222 @@
+//! The classes of fields in a text line: what each may look like, and where it ends.
+//!
+//! Classes that the gateway writes are strict: their end follows from where they begin. What a client writes (`text`) may
+//! be anything; where it ends is `fit.rs`'s part.
+//! Never: reads a value; a column does.
+
+use crate::address;
+
+macro_rules! classes {
+    ($($name:literal $variant:ident $meaning:literal;)*) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Class { $(#[doc = $meaning] $variant),* }
+
+        impl Class {
+            pub(super) fn parse(name: &str) -> Option<Class> {
+                match name { $($name => Some(Class::$variant),)* _ => None }
+            }
+
+            pub(super) fn name(self) -> &'static str {
+                match self { $(Class::$variant => $name),* }
+            }
+
+            pub(super) fn names() -> String {
+                [$($name),*].join(", ")
+            }
+        }
+
+        /// Name and meaning of each class of a field in a line form, for the documentation.
+        pub static LINE_CLASSES: &[(&str, &str)] = &[$(($name, $meaning)),*];
+    };
+}
+
+classes! {
+    "address" Address "an IP address, with or without port, brackets, zone; `-`; `unix:`";
+    "client" Client "the same without `-`";
+    "peer" Peer "an address that always has a port behind its last colon, also IPv6 without brackets; `-`";
+    "list" List "words joined by commas, with or without blanks behind them";
+    "ident" Ident "a word that is no address";
+    "clf" Clf "dd/Mon/yyyy:hh:mm:ss, with or without decimals and zone";
+    "rfc3339" Rfc3339 "a time as RFC 3339 has it";
+    "datetime" Datetime "date and time without a zone";
+    "number" Number "a decimal number, `-`, or several of them with commas or colons";
+    "count" Count "a whole number, or `-`";
+    "status" Status "digits, or `-`";
+    "duration" Duration "a number with its unit behind it: 12ms";
+    "word" Word "anything without blanks and quotes";
+    "hex" Hex "hexadecimal digits and dashes";
+    "blob" Blob "anything without quotes";
+    "name" Name "anything without blanks and quotes, written by a client";
+    "text" Text "anything at all, written by a client";
+    "any" Any "whatever follows, also nothing";
+}
+
+impl Class {
+    /// Its end does not follow from its beginning.
+    #[inline]
+    pub(super) fn is_free(self) -> bool {
+        matches!(self, Class::Text | Class::Blob | Class::Any)
+    }
+
+    /// Where a field of a strict class ends that begins at `at`; `stop` is the byte that stands behind it in the form.
+    #[inline]
+    pub(super) fn end(self, line: &str, at: usize, stop: Option<u8>) -> Option<usize> {
+        let bytes = &line.as_bytes()[at..];
+        let run = |part: fn(u8) -> bool| bytes.iter().position(|&b| !part(b) || Some(b) == stop).unwrap_or(bytes.len());
+        let length = match self {
+            Class::Address => address_length(line, at, stop)?,
+            Class::Client => address_length(line, at, stop).filter(|length| bytes[..*length] != *b"-")?,
+            Class::Peer => peer_length(line, at)?,
+            Class::List => list_length(bytes),
+            Class::Ident => {
+                let length = run(is_word);
+                if address::parse(&line[at..at + length]).is_some() { 0 } else { length }
+            }
+            Class::Clf => clf_length(bytes)?,
+            Class::Rfc3339 => run(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'.' | b'+' | b'-')),
+            Class::Datetime => datetime_length(bytes)?,
+            Class::Number => number_length(bytes),
+            Class::Count | Class::Status => count_length(bytes),
+            Class::Duration => {
+                let length = run(|b| b.is_ascii_alphanumeric() || b == b'.' || b >= 0x80);
+                if bytes.first().is_some_and(u8::is_ascii_digit) { length } else { 0 }
+            }
+            Class::Word | Class::Name => run(is_word),
+            Class::Hex => run(|b| b.is_ascii_hexdigit() || b == b'-'),
+            Class::Text | Class::Blob | Class::Any => return None,
+        };
+        (length > 0 && line.is_char_boundary(at + length)).then_some(at + length)
+    }
+}
+
+fn is_word(b: u8) -> bool {
+    !matches!(b, b' ' | b'\t' | b'"')
+}
+
+fn address_length(line: &str, at: usize, stop: Option<u8>) -> Option<usize> {
+    let bytes = &line.as_bytes()[at..];
+    let brackets = bytes.first() == Some(&b'[');
+    let ends =
+        |b: u8| matches!(b, b' ' | b'\t' | b'"' | b',' | b')' | b'>') || (Some(b) == stop && b != b':' && b != b']');
+    let mut length = bytes.iter().position(|&b| ends(b)).unwrap_or(bytes.len());
+    if !brackets && let Some(close) = bytes[..length].iter().position(|&b| b == b']') {
+        length = close;
+    }
+    let text = &line[at..at + length];
+    (text == "-" || text.starts_with("unix:") || address::parse(text).is_some()).then_some(length)
+}
+
+/// The port is not part of the field: IPv6 without brackets could not be told from it.
+fn peer_length(line: &str, at: usize) -> Option<usize> {
+    let word = &line[at..][..line.as_bytes()[at..].iter().position(|&b| !is_word(b)).unwrap_or(line.len() - at)];
+    if word == "-" {
+        return Some(1);
+    }
+    let (address, port) = word.rsplit_once(':')?;
+    let is_port = (1..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit());
+    (is_port && address::parse(address).is_some()).then_some(address.len())
+}
+
+/// `a, b,c`: a word, and further ones as long as there is a comma before them.
+fn list_length(bytes: &[u8]) -> usize {
+    let mut length = 0;
+    loop {
+        length += bytes[length..].iter().position(|&b| !is_word(b)).unwrap_or(bytes.len() - length);
+        let comma = length > 0 && bytes[length - 1] == b',';
+        if !comma || bytes.get(length) != Some(&b' ') {
+            return length;
+        }
+        length += 1;
+    }
+}
+
+fn clf_length(bytes: &[u8]) -> Option<usize> {
+    if bytes.get(2) != Some(&b'/') || bytes.get(6) != Some(&b'/') {
+        return None;
+    }
+    let time = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b':' | b'.' | b',');
+    let length = bytes.iter().position(|b| !time(b)).unwrap_or(bytes.len());
+    match &bytes[length..] {
+        [b' ', b'+' | b'-', zone @ ..] if zone.len() >= 4 && zone[..4].iter().all(u8::is_ascii_digit) => {
+            Some(length + 6)
+        }
+        _ => Some(length),
+    }
+}
+
+fn datetime_length(bytes: &[u8]) -> Option<usize> {
+    let date = bytes.get(..10)?;
+    if !date[0].is_ascii_digit() || !matches!(date[4], b'-' | b'/') {
+        return None;
+    }
+    let between = [&b" - "[..], b" ", b"T"].into_iter().find(|text| bytes[10..].starts_with(text))?.len();
+    let clock = &bytes[10 + between..];
+    let length =
+        clock.iter().position(|b| !b.is_ascii_digit() && !matches!(b, b':' | b'.' | b',')).unwrap_or(clock.len());
+    (length >= 8).then_some(10 + between + length)
+}
+
+/// Numbers and dashes; several of them, as nginx logs them of several upstreams, with `,` or ` : ` between.
+fn number_length(bytes: &[u8]) -> usize {
+    let part = |b: &u8| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E');
+    let starts = |rest: &[u8]| rest.first().is_some_and(|b| b.is_ascii_digit() || *b == b'-');
+    let mut length = bytes.iter().position(|b| !part(b)).unwrap_or(bytes.len());
+    while length > 0 {
+        let rest = &bytes[length..];
+        let between = [&b", "[..], b",", b" : ", b":"]
+            .into_iter()
+            .find(|text| rest.starts_with(text) && starts(&rest[text.len()..]));
+        let Some(between) = between else { break };
+        let rest = &rest[between.len()..];
+        length += between.len() + rest.iter().position(|b| !part(b)).unwrap_or(rest.len());
+    }
+    length
+}
+
+fn count_length(bytes: &[u8]) -> usize {
+    let sign = usize::from(bytes.first() == Some(&b'-'));
+    sign + bytes[sign..].iter().position(|b| !b.is_ascii_digit()).unwrap_or(bytes.len() - sign)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(class: &str, line: &str, expected: Option<&str>) {
+        let class = Class::parse(class).expect("a class");
+        assert_eq!(class.end(line, 0, None).map(|end| &line[..end]), expected, "{line}");
+    }
+
+    #[test]
+    fn fields_end_where_their_class_says() {
+        check("address", "192.0.2.1:443 x", Some("192.0.2.1:443"));
+        check("address", "[2001:db8::1]:443] x", None);
+        check("address", "[2001:db8::1]:443 x", Some("[2001:db8::1]:443"));
+        check("address", "192.0.2.1] x", Some("192.0.2.1"));
+        check("address", "- -", Some("-"));
+        check("address", "unix: -", Some("unix:"));
+        check("address", "shop.example -", None);
+        check("client", "- -", None);
+        check("client", "192.0.2.1 -", Some("192.0.2.1"));
+        check("ident", "shop.example -", Some("shop.example"));
+        check("ident", "192.0.2.1 -", None);
+        check("peer", "2001:db8::1:50599 x", Some("2001:db8::1"));
+        check("peer", "192.0.2.1:443 x", Some("192.0.2.1"));
+        check("peer", "192.0.2.1 x", None);
+        check("list", "a, 192.0.2.1,b - -", Some("a, 192.0.2.1,b"));
+        check("clf", "21/Sep/2026:14:13:20 +0000] x", Some("21/Sep/2026:14:13:20 +0000"));
+        check("clf", "21/Sep/2026:14:13:20.123] x", Some("21/Sep/2026:14:13:20.123"));
+        check("datetime", "2026/09/21 - 14:13:20 | 200", Some("2026/09/21 - 14:13:20"));
+        check("datetime", "2026-09-21T14:13:20.5Z", Some("2026-09-21T14:13:20.5"));
+        check("number", "0.001, 0.002 x", Some("0.001, 0.002"));
+        check("number", "1790000000.250,\"ip\"", Some("1790000000.250"));
+        check("number", "0.001 : - x", Some("0.001 : -"));
+        check("count", "-1 x", Some("-1"));
+        check("status", "000 x", Some("000"));
+        check("duration", "12.5ms|", Some("12.5ms"));
+        check("duration", "µs", None);
+        check("word", "a\"b", Some("a"));
+        check("word", " a", None);
+    }
+}

@@ -1,0 +1,300 @@
+//! Fitting a line to a form: where each field begins and ends.
+//!
+//! Lines mostly fit in one way, and one pass from the left finds it (`clean`). What a client writes can make a line look
+//! like another one: a quote in a user agent, a time in a user name. Then all ways to read the line are looked at together
+//! (`every`): the places where each field can begin are followed from the left, those from which the end cannot be reached
+//! are dropped, and a field is proven when one place each is left for its beginning and its end.
+//!
+//! Promises: time in proportion to the length of the line for a given form; a line that fits in any way is found to fit.
+//! Where the status can be read in two ways the worse one counts: nobody forges a refusal of his own request.
+//! Never: decides what a field means.
+
+use super::class::Class;
+use super::form::{Field, Form, Part};
+
+/// Where a field stands in the line, and whether that is the only place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) start: u32,
+    pub(super) end: u32,
+    pub(super) proven: bool,
+}
+
+impl Span {
+    fn new(start: usize, end: usize) -> Span {
+        Span { start: start as u32, end: end as u32, proven: true }
+    }
+}
+
+/// The fields of `line`, in the order of the form, when it fits in one pass and without doubt. `quotes` are those in the
+/// line that no backslash stands before. With `cut`, a line that ends early fits as far as it goes.
+pub(super) fn clean(form: &Form, line: &str, quotes: usize, cut: bool, spans: &mut Vec<Span>) -> bool {
+    spans.clear();
+    if !cut && !form.is_open() && quotes != form.quotes {
+        return false;
+    }
+    let mut at = 0;
+    for (i, part) in form.parts.iter().enumerate() {
+        let field = match part {
+            Part::Literal(literal) => match literal_end(line, at, literal) {
+                Some(end) => {
+                    at = end;
+                    continue;
+                }
+                None => return cut && is_start(line, at, literal),
+            },
+            Part::Field(field) => field,
+        };
+        let next = form.parts.get(i + 1);
+        let end =
+            if field.class.is_free() { free_end(field, line, at, next) } else { field.class.end(line, at, stop(next)) };
+        match end {
+            Some(end) => {
+                spans.push(Span::new(at, end));
+                at = end;
+            }
+            None if cut && field.class.is_free() => {
+                spans.push(Span::new(at, line.len()));
+                return true;
+            }
+            None => return cut && at >= line.len(),
+        }
+    }
+    at == line.len()
+}
+
+/// How far `line` goes by the form, and what was expected there: for people, when no form fits.
+#[cold]
+pub(super) fn stops_at<'f>(form: &'f Form, line: &str) -> (usize, &'f Part) {
+    let mut at = 0;
+    let mut last = &form.parts[0];
+    for (i, part) in form.parts.iter().enumerate() {
+        let next = form.parts.get(i + 1);
+        let end = match part {
+            Part::Literal(literal) => literal_end(line, at, literal),
+            Part::Field(field) if field.class.is_free() => free_end(field, line, at, next),
+            Part::Field(field) => field.class.end(line, at, stop(next)),
+        };
+        last = part;
+        match end {
+            Some(end) => at = end,
+            None => break,
+        }
+    }
+    (at, last)
+}
+
+/// Is what is left of the line the beginning of `literal`?
+fn is_start(line: &str, at: usize, literal: &str) -> bool {
+    literal.starts_with(&line[at..])
+}
+
+/// The byte that must stand behind a field.
+fn stop(next: Option<&Part>) -> Option<u8> {
+    match next {
+        Some(Part::Literal(literal)) => literal.bytes().next(),
+        _ => None,
+    }
+}
+
+/// Behind `literal`, when it stands at `at`. Of blanks there may be more than in the form.
+#[inline]
+fn literal_end(line: &str, at: usize, literal: &str) -> Option<usize> {
+    let bytes = &line.as_bytes()[at..];
+    if bytes.starts_with(literal.as_bytes()) && !literal.ends_with(' ') {
+        return Some(at + literal.len());
+    }
+    let mut length = 0;
+    for &wanted in literal.as_bytes() {
+        if wanted != b' ' {
+            if bytes.get(length) != Some(&wanted) {
+                return None;
+            }
+            length += 1;
+            continue;
+        }
+        let blanks = bytes[length..].iter().take_while(|&&b| b == b' ' || b == b'\t').count();
+        if blanks == 0 {
+            return None;
+        }
+        length += blanks;
+    }
+    Some(at + length)
+}
+
+/// The end of a text in a line without doubt: what follows it stands there once before the next quote.
+fn free_end(field: &Field, line: &str, at: usize, next: Option<&Part>) -> Option<usize> {
+    let bytes = line.as_bytes();
+    let Some(Part::Literal(literal)) = next else { return Some(line.len()) };
+    let literal = literal.as_bytes();
+    if field.quoted {
+        return memchr::memchr_iter(b'"', &bytes[at..])
+            .map(|i| at + i)
+            .find(|&i| !is_escaped(bytes, i))
+            .filter(|&i| bytes[i..].starts_with(literal));
+    }
+    let mut found = memchr::memmem::find_iter(&bytes[at..], literal).map(|i| at + i);
+    let first = found.next()?;
+    let quote = memchr::memchr(b'"', &bytes[at..]).map_or(bytes.len(), |i| at + i);
+    let again = found.next().is_some_and(|second| second < quote);
+    let crosses = field.class == Class::Blob && first > quote;
+    (!again && !crosses).then_some(first)
+}
+
+/// Does an odd number of backslashes stand before the byte at `at`?
+fn is_escaped(bytes: &[u8], at: usize) -> bool {
+    bytes[..at].iter().rev().take_while(|&&b| b == b'\\').count() % 2 == 1
+}
+
+/// Quotes of `line` that no backslash stands before.
+pub(super) fn quotes(line: &str) -> usize {
+    let bytes = line.as_bytes();
+    memchr::memchr_iter(b'"', bytes).filter(|&at| at == 0 || bytes[at - 1] != b'\\' || !is_escaped(bytes, at)).count()
+}
+
+/// The fields of `line` when there is any way to read it by the form.
+pub(super) fn every(form: &Form, line: &str, spans: &mut Vec<Span>) -> bool {
+    spans.clear();
+    let Some(mut places) = forward(form, line) else { return false };
+    if !backward(form, line, &mut places) {
+        return false;
+    }
+    choose(form, line, &places, spans);
+    true
+}
+
+/// Per part, the places where it can begin, as seen from the left; at last the end of the line.
+fn forward(form: &Form, line: &str) -> Option<Vec<Vec<u32>>> {
+    let mut places = vec![vec![0u32]];
+    for (i, part) in form.parts.iter().enumerate() {
+        let starts = &places[i];
+        let next = form.parts.get(i + 1);
+        let ends: Vec<u32> = match part {
+            Part::Field(field) if field.class.is_free() => {
+                let first = *starts.first()? as usize;
+                ends_of_text(field, line, first, next).filter(|end| follows(field, line, starts, *end)).collect()
+            }
+            part => {
+                let mut ends: Vec<u32> =
+                    starts.iter().filter_map(|start| strict_end(part, line, *start, next)).collect();
+                ends.dedup();
+                ends
+            }
+        };
+        places.push(ends);
+    }
+    let end = line.len() as u32;
+    let reached = places.last()?.contains(&end);
+    places.pop();
+    places.push(vec![end]);
+    reached.then_some(places)
+}
+
+fn strict_end(part: &Part, line: &str, start: u32, next: Option<&Part>) -> Option<u32> {
+    let at = start as usize;
+    let end = match part {
+        Part::Literal(literal) => literal_end(line, at, literal)?,
+        Part::Field(field) => field.class.end(line, at, stop(next))?,
+    };
+    Some(end as u32)
+}
+
+/// Where a text that begins at `first` or later can end: before each of what follows it in the form.
+fn ends_of_text<'l>(
+    field: &Field,
+    line: &'l str,
+    first: usize,
+    next: Option<&'l Part>,
+) -> Box<dyn Iterator<Item = u32> + 'l> {
+    match next {
+        Some(Part::Literal(literal)) if field.class != Class::Any => {
+            let found = Overlapping { text: &line.as_bytes()[first..], literal: literal.as_bytes(), at: 0 };
+            Box::new(found.map(move |at| (first + at) as u32))
+        }
+        _ => Box::new(std::iter::once(line.len() as u32)),
+    }
+}
+
+/// Every place of `literal` in `text`, also those that overlap.
+struct Overlapping<'l> {
+    text: &'l [u8],
+    literal: &'l [u8],
+    at: usize,
+}
+
+impl Iterator for Overlapping<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let found = self.at + memchr::memmem::find(self.text.get(self.at..)?, self.literal)?;
+        self.at = found + 1;
+        Some(found)
+    }
+}
+
+/// Can a text that ends at `end` have begun at one of `starts`?
+fn follows(field: &Field, line: &str, starts: &[u32], end: u32) -> bool {
+    let before = starts.partition_point(|start| *start <= end);
+    let Some(last) = before.checked_sub(1).map(|i| starts[i] as usize) else { return false };
+    field.class != Class::Blob || memchr::memchr(b'"', &line.as_bytes()[last..end as usize]).is_none()
+}
+
+/// Drops the places from which the end of the line cannot be reached; false when none is left.
+fn backward(form: &Form, line: &str, places: &mut [Vec<u32>]) -> bool {
+    for (i, part) in form.parts.iter().enumerate().rev() {
+        let (before, after) = places.split_at_mut(i + 1);
+        let (starts, ends) = (&mut before[i], &after[0]);
+        let next = form.parts.get(i + 1);
+        match part {
+            Part::Field(field) if field.class.is_free() => {
+                let Some(last) = ends.last().copied() else { return false };
+                starts.retain(|start| {
+                    let Some(first) = ends.get(ends.partition_point(|end| end < start)) else { return false };
+                    let quiet = || memchr::memchr(b'"', &line.as_bytes()[*start as usize..*first as usize]).is_none();
+                    *start <= last && (field.class != Class::Blob || quiet())
+                });
+            }
+            part => starts.retain(|start| {
+                strict_end(part, line, *start, next).is_some_and(|end| ends.binary_search(&end).is_ok())
+            }),
+        }
+        if starts.is_empty() {
+            return false;
+        }
+    }
+    true
+}
+
+/// One way through the places: texts as short as they can be, but for the one before the status.
+fn choose(form: &Form, line: &str, places: &[Vec<u32>], spans: &mut Vec<Span>) {
+    let mut at = 0u32;
+    for (i, part) in form.parts.iter().enumerate() {
+        let ends = &places[i + 1];
+        let end = match part {
+            Part::Field(field) if field.class.is_free() => {
+                let possible = &ends[ends.partition_point(|end| *end < at)..];
+                let shortest = possible.first().copied().unwrap_or(line.len() as u32);
+                worst_status(form, line, i, possible).unwrap_or(shortest)
+            }
+            part => strict_end(part, line, at, form.parts.get(i + 1)).unwrap_or(line.len() as u32),
+        };
+        if matches!(part, Part::Field(_)) {
+            let proven = places[i].len() == 1 && ends.len() == 1;
+            spans.push(Span { start: at, end, proven });
+        }
+        at = end;
+    }
+}
+
+/// Where the text at `part` ends when a status of 400 or more may stand right behind it.
+fn worst_status(form: &Form, line: &str, part: usize, possible: &[u32]) -> Option<u32> {
+    let [Part::Literal(literal), Part::Field(field), ..] = form.parts.get(part + 1..)? else { return None };
+    if field.class != Class::Status || possible.len() < 2 {
+        return None;
+    }
+    let status = |end: u32| {
+        let at = literal_end(line, end as usize, literal)?;
+        line[at..field.class.end(line, at, None)?].parse::<u32>().ok()
+    };
+    possible.iter().copied().find(|end| status(*end).is_some_and(|status| status >= 400))
+}

@@ -1,0 +1,144 @@
+//! A form of text lines: fields with what stands between them, as one line of a mapping file.
+//!
+//! ```text
+//! <client:address> <:ident> <user:text> [<time:clf>] "<request:text>" <status:status> <bytes:count>
+//! ```
+//!
+//! `<name:class>` is a field, `<:class>` one that is stepped over; everything else stands in the line as it stands here, a
+//! blank for one or more. `!` at the start says that a line of this form never proves who the client was.
+//! Promises: a form that parsed always works; an error says where and what was expected.
+//! Never: reads a line.
+
+use super::class::Class;
+use crate::limits::FORM_PARTS_MAX;
+
+/// A form, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    pub(super) parts: Vec<Part>,
+    /// Quotes in the literals.
+    pub(super) quotes: usize,
+    /// The form cannot tell the client from what others write.
+    pub(super) unproven: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Literal(Box<str>),
+    Field(Field),
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Part::Literal(literal) => write!(f, "`{literal}`"),
+            Part::Field(field) if field.name.is_empty() => write!(f, "{}", field.class.name()),
+            Part::Field(field) => write!(f, "{} ({})", field.name, field.class.name()),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Field {
+    /// Empty for one that is stepped over.
+    pub(super) name: Box<str>,
+    pub(super) class: Class,
+    /// There are quotes around it.
+    pub(super) quoted: bool,
+}
+
+impl Form {
+    pub(crate) fn parse(text: &str) -> Result<Form, String> {
+        let (unproven, text) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
+        let mut parts: Vec<Part> = Vec::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let field = field_at(rest).transpose()?;
+            if let Some((field, after)) = field {
+                let behind_text = matches!(parts.last(), Some(Part::Field(before)) if before.class.is_free());
+                if behind_text {
+                    return Err(format!("{text:?}: expected something between a text and <{}>", field.name));
+                }
+                parts.push(Part::Field(field));
+                rest = after;
+                continue;
+            }
+            // A `<` that begins no field stands for itself.
+            let first = rest.chars().next().map_or(1, char::len_utf8);
+            let next = rest[first..].find('<').map_or(rest.len(), |at| first + at);
+            match parts.last_mut() {
+                Some(Part::Literal(literal)) => *literal = format!("{literal}{}", &rest[..next]).into(),
+                _ => parts.push(Part::Literal(rest[..next].into())),
+            }
+            rest = &rest[next..];
+        }
+        if parts.len() > FORM_PARTS_MAX || !parts.iter().any(|part| matches!(part, Part::Field(_))) {
+            return Err(format!("{text:?}: expected 1 to {FORM_PARTS_MAX} fields written <name:class>"));
+        }
+        Ok(Form::of(parts, unproven))
+    }
+
+    /// From parts; notes which fields stand in quotes.
+    pub(super) fn of(mut parts: Vec<Part>, unproven: bool) -> Form {
+        for i in 1..parts.len() {
+            let opens = matches!(&parts[i - 1], Part::Literal(before) if before.ends_with('"'));
+            let closes = matches!(parts.get(i + 1), Some(Part::Literal(after)) if after.starts_with('"'));
+            if let Part::Field(field) = &mut parts[i] {
+                field.quoted = opens && closes;
+            }
+        }
+        let quotes = |part: &Part| match part {
+            Part::Literal(literal) => literal.matches('"').count(),
+            Part::Field(_) => 0,
+        };
+        Form { quotes: parts.iter().map(quotes).sum(), parts, unproven }
+    }
+
+    /// Does anything fit behind the last field that counts?
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.parts.last(), Some(Part::Field(field)) if field.class == Class::Any)
+    }
+
+    pub(super) fn fields(&self) -> impl Iterator<Item = &Field> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Field(field) => Some(field),
+            Part::Literal(_) => None,
+        })
+    }
+}
+
+/// The field that begins here, if one does, and what follows.
+fn field_at(text: &str) -> Option<Result<(Field, &str), String>> {
+    let (inside, after) = text.strip_prefix('<')?.split_once('>')?;
+    let (name, class) = inside.split_once(':')?;
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')) {
+        return None;
+    }
+    Some(match Class::parse(class) {
+        Some(class) => Ok((Field { name: name.into(), class, quoted: false }, after)),
+        None => Err(format!("<{inside}>: unknown class, expected one of {}", Class::names())),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_are_read_and_mistakes_named() {
+        let form =
+            Form::parse(r#"!<client:address> - [<time:clf>] "<request:text>" <<x>> <rest:any>"#).expect("a form");
+        assert!((form.unproven, form.quotes, form.is_open()) == (true, 2, true));
+        let named: Vec<(&str, bool)> = form.fields().map(|field| (&*field.name, field.quoted)).collect();
+        assert_eq!(named, [("client", false), ("time", false), ("request", true), ("rest", false)]);
+        for (bad, expected) in [
+            ("<a:text><b:word>", "something between"),
+            ("<a:words>", "unknown class, expected one of address"),
+            ("no field", "1 to 256 fields"),
+            ("", "1 to 256 fields"),
+        ] {
+            let error = Form::parse(bad).expect_err(bad);
+            assert!(error.contains(expected), "{bad}: {error}");
+        }
+    }
+}

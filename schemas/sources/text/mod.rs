@@ -1,0 +1,226 @@
+//! Text lines, by forms: the first form that a line fits says what its fields are.
+//!
+//! Promises: who sent a request and when is never taken from what a client wrote. A line that fits a form in one way is
+//! read so; of one that fits in several, or fits several forms, the fields on which they agree are proven, and where they
+//! differ in the client or the time the request is marked. A line that was cut is read as far as it goes.
+//! Never: guesses a form that is not in the mapping.
+
+mod class;
+mod fit;
+mod form;
+pub(super) mod nginx;
+
+pub use class::LINE_CLASSES;
+pub(crate) use form::Form;
+
+use super::plan::Plan;
+use super::slots::{SLOT_NONE, Scalar, Slots};
+use crate::limits::LINE_BYTES_MAX;
+use crate::reject::Code;
+use crate::request::Fault;
+use fit::Span;
+
+/// The forms of a mapping, their fields bound to slots.
+pub(crate) struct Forms {
+    forms: Vec<Bound>,
+}
+
+struct Bound {
+    form: Form,
+    /// Per field.
+    fields: Vec<Binding>,
+}
+
+#[derive(Clone, Copy)]
+struct Binding {
+    slot: u16,
+    quoted: bool,
+    role: Role,
+}
+
+/// What a field has to do with who and when.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The peer, or the time.
+    Crucial,
+    Forwarded,
+    Other,
+}
+
+/// How sure a reading is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reading {
+    /// The client or the time can be read otherwise.
+    pub(super) unproven: bool,
+    /// The forwarding list can.
+    pub(super) list_unproven: bool,
+    /// The line ends early.
+    pub(super) cut: bool,
+}
+
+/// Buffers of a reader.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    spans: Vec<Span>,
+    other: Vec<Span>,
+    /// The form that the last line fitted.
+    last: usize,
+}
+
+impl Forms {
+    pub(super) fn new(forms: &[Form], plan: &Plan) -> Forms {
+        let bind = |form: &Form| Bound {
+            form: form.clone(),
+            fields: form
+                .fields()
+                .map(|field| Binding {
+                    slot: plan.slot_named(&field.name),
+                    quoted: field.quoted,
+                    role: plan.role_of(&field.name),
+                })
+                .collect(),
+        };
+        Forms { forms: forms.iter().map(bind).collect() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.forms.is_empty()
+    }
+
+    /// Fills the slots from `line`.
+    pub(super) fn fill<'b>(
+        &self,
+        line: &'b str,
+        scratch: &mut Scratch,
+        slots: &mut Slots<'b>,
+    ) -> Result<Reading, Fault> {
+        slots.clear();
+        let whole = &line[..crate::redact::floor(line, LINE_BYTES_MAX)];
+        let (bound, mut reading) = self.read(whole, scratch).ok_or_else(|| self.unknown(whole))?;
+        for (binding, span) in bound.fields.iter().zip(&scratch.spans) {
+            if binding.slot == SLOT_NONE {
+                continue;
+            }
+            let text = &whole[span.start as usize..span.end as usize];
+            let has_escapes = binding.quoted && memchr::memchr(b'\\', text.as_bytes()).is_some();
+            let value = if has_escapes { slots.copy(|out| unescape(text, out)) } else { Scalar::Text(text) };
+            slots.put(binding.slot, value);
+        }
+        reading.cut |= whole.len() < line.len();
+        Ok(reading)
+    }
+
+    /// The form that counts; its fields are in `scratch.spans`.
+    fn read(&self, line: &str, scratch: &mut Scratch) -> Option<(&Bound, Reading)> {
+        let quotes = fit::quotes(line);
+        let Scratch { spans, last, .. } = scratch;
+        let likely = self.forms.get(*last).filter(|bound| !bound.form.is_open());
+        if let Some(bound) = likely.filter(|bound| fit::clean(&bound.form, line, quotes, false, spans)) {
+            return Some((bound, bound.clean()));
+        }
+        for (i, bound) in self.forms.iter().enumerate() {
+            if fit::clean(&bound.form, line, quotes, false, spans) {
+                *last = i;
+                return Some((bound, bound.clean()));
+            }
+        }
+        self.read_doubtful(line, scratch).or_else(|| self.read_cut(line, quotes, &mut scratch.spans))
+    }
+
+    /// A line that fits no form without doubt: the first form that it fits at all, compared with every other one.
+    fn read_doubtful(&self, line: &str, scratch: &mut Scratch) -> Option<(&Bound, Reading)> {
+        let Scratch { spans, other, .. } = scratch;
+        let (first, bound) = self.forms.iter().enumerate().find(|(_, bound)| fit::every(&bound.form, line, spans))?;
+        let mut reading = Reading { unproven: bound.form.unproven, ..Reading::default() };
+        for (binding, span) in bound.fields.iter().zip(&*spans) {
+            reading.unproven |= binding.role == Role::Crucial && !span.proven;
+            reading.list_unproven |= binding.role == Role::Forwarded && !span.proven;
+        }
+        for another in &self.forms[first + 1..] {
+            if !reading.unproven && fit::every(&another.form, line, other) {
+                reading.unproven |= conflict(&bound.crucial(spans), &another.crucial(other));
+            }
+        }
+        Some((bound, reading))
+    }
+
+    /// A line that ends early: the form of which most fields are there, if the client and the time are.
+    fn read_cut(&self, line: &str, quotes: usize, spans: &mut Vec<Span>) -> Option<(&Bound, Reading)> {
+        let mut best: Option<(usize, usize)> = None;
+        for (i, bound) in self.forms.iter().enumerate() {
+            let fits = fit::clean(&bound.form, line, quotes, true, spans);
+            let crucial = bound.fields.iter().filter(|binding| binding.role == Role::Crucial).count();
+            let there = bound.crucial(spans).len();
+            if fits && there == crucial && there > 0 && best.is_none_or(|(_, fields)| spans.len() > fields) {
+                best = Some((i, spans.len()));
+            }
+        }
+        let bound = &self.forms[best?.0];
+        fit::clean(&bound.form, line, quotes, true, spans);
+        Some((bound, Reading { cut: true, ..bound.clean() }))
+    }
+}
+
+impl Forms {
+    /// Why a line fits no form: where the nearest one stops. Names what was expected, never what is there.
+    #[cold]
+    fn unknown(&self, line: &str) -> Fault {
+        let stops = self.forms.iter().map(|bound| fit::stops_at(&bound.form, line));
+        let detail = match stops.max_by_key(|(at, _)| *at) {
+            Some((at, part)) => format!("fits no form of this source; the nearest stops at byte {at}, expected {part}"),
+            None => "expected a JSON object".to_string(),
+        };
+        Fault::new(Code::InvalidLine, detail)
+    }
+}
+
+impl Bound {
+    fn clean(&self) -> Reading {
+        Reading { unproven: self.form.unproven, ..Reading::default() }
+    }
+
+    /// Where the client and the time stand.
+    fn crucial(&self, spans: &[Span]) -> Vec<(u16, u32, u32)> {
+        let of = |(binding, span): (&Binding, &Span)| (binding.slot, span.start, span.end);
+        let mut places: Vec<_> =
+            self.fields.iter().zip(spans).filter(|(binding, _)| binding.role == Role::Crucial).map(of).collect();
+        places.sort_unstable();
+        places
+    }
+}
+
+/// Do two readings put the client or the time, where both know it, in different places?
+fn conflict(one: &[(u16, u32, u32)], other: &[(u16, u32, u32)]) -> bool {
+    one.iter().any(|place| other.iter().any(|another| place.0 == another.0 && place != another))
+}
+
+/// Appends `text` with its escapes resolved, where what they stand for is printable: `\"`, `\\`, `\x22`, `\u0022`.
+pub(super) fn unescape(text: &str, out: &mut String) {
+    let bytes = text.as_bytes();
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let (byte, width) = match (bytes[at], bytes.get(at + 1)) {
+            (b'\\', Some(b'"' | b'\\' | b'\'' | b'/')) => (bytes[at + 1], 2),
+            (b'\\', Some(b'x')) => match hex(bytes.get(at + 2..at + 4)) {
+                Some(byte) if byte >= 0x20 && byte != 0x7f => (byte, 4),
+                _ => (b'\\', 1),
+            },
+            (b'\\', Some(b'u')) => match (hex(bytes.get(at + 2..at + 4)), hex(bytes.get(at + 4..at + 6))) {
+                (Some(0), Some(byte @ 0x20..0x7f)) => (byte, 6),
+                _ => (b'\\', 1),
+            },
+            (byte, _) => (byte, 1),
+        };
+        plain.push(byte);
+        at += width;
+    }
+    // Where the bytes were no text, the escapes are.
+    out.push_str(std::str::from_utf8(&plain).unwrap_or(text));
+}
+
+fn hex(pair: Option<&[u8]>) -> Option<u8> {
+    let &[high, low] = pair? else { return None };
+    let digit = |b: u8| char::from(b).to_digit(16);
+    Some((digit(high)? * 16 + digit(low)?) as u8)
+}

@@ -1,0 +1,149 @@
+//! A `log_format` of nginx, as it stands in nginx.conf, as a form of lines. The fields are named after its variables, so
+//! the mapping of `nginx_json` reads them.
+//!
+//! Promises: variables that a client can write are texts; nginx escapes quotes in them (`escape=default` and
+//! `escape=json`), so what stands in quotes cannot end early.
+//! Never: reads a file; the caller does.
+
+use super::class::Class;
+use super::form::{Field, Form, Part};
+
+/// Reads `log_format main escape=json '...' '...';`, or only the texts, or one text without quotes.
+pub(crate) fn form(text: &str) -> Result<Form, String> {
+    let format = joined(text.trim())?;
+    let mut parts: Vec<Part> = Vec::new();
+    let mut rest = format.as_str();
+    while !rest.is_empty() {
+        let dollar = rest.find('$').unwrap_or(rest.len());
+        let (literal, variable) = rest.split_at(dollar);
+        if !literal.is_empty() {
+            match parts.last_mut() {
+                Some(Part::Literal(before)) => *before = format!("{before}{literal}").into(),
+                _ => parts.push(Part::Literal(literal.into())),
+            }
+        }
+        let Some((name, after)) = variable.strip_prefix('$').map(name) else { break };
+        if name.is_empty() {
+            return Err("log_format: expected the name of a variable behind $".to_string());
+        }
+        if matches!(parts.last(), Some(Part::Field(_))) {
+            return Err(format!("log_format: expected something between ${name} and the variable before it"));
+        }
+        parts.push(Part::Field(Field { name: name.into(), class: class(name), quoted: false }));
+        rest = after;
+    }
+    let has =
+        |names: &[&str]| parts.iter().any(|part| matches!(part, Part::Field(field) if names.contains(&&*field.name)));
+    if !has(&["time_local", "time_iso8601", "msec"]) {
+        return Err("log_format: expected $time_local, $time_iso8601 or $msec in it".to_string());
+    }
+    if !has(&["remote_addr", "realip_remote_addr", "http_x_forwarded_for", "proxy_add_x_forwarded_for"]) {
+        return Err("log_format: expected $remote_addr in it".to_string());
+    }
+    Ok(Form::of(parts, false))
+}
+
+/// The name of the variable that begins here, `name` or `{name}`, and what follows it.
+fn name(text: &str) -> (&str, &str) {
+    if let Some((name, after)) = text.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+        return (name, after);
+    }
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    text.split_at(end)
+}
+
+/// The texts of the directive as one.
+fn joined(text: &str) -> Result<String, String> {
+    let text = match text.strip_prefix("log_format") {
+        Some(rest) => rest.find(['\'', '"']).map(|at| &rest[at..]).ok_or("log_format: expected a text in quotes")?,
+        None => text,
+    };
+    let text = text.trim().trim_end_matches(';').trim();
+    // Without the directive, a quote at the start may belong to the format itself (`"$http_x_forwarded_for" ...`).
+    let is_list = text.starts_with('\'')
+        || (text.starts_with('"')
+            && text[1..].starts_with(['{', '$'])
+            && text.ends_with('"')
+            && text.matches('"').count() == 2);
+    if !is_list {
+        return Ok(text.to_string());
+    }
+    let mut format = String::new();
+    let mut chars = text.chars();
+    while let Some(quote) = chars.next() {
+        if quote.is_whitespace() {
+            continue;
+        }
+        if quote != '\'' && quote != '"' {
+            return Err("log_format: expected texts in quotes, with nothing but blanks between them".to_string());
+        }
+        loop {
+            match chars.next().ok_or("log_format: expected a closing quote")? {
+                c if c == quote => break,
+                '\\' => format.extend(chars.next()),
+                c => format.push(c),
+            }
+        }
+    }
+    Ok(format)
+}
+
+/// What the values of a variable look like.
+fn class(name: &str) -> Class {
+    match name {
+        "remote_addr" | "realip_remote_addr" | "server_addr" => Class::Address,
+        "time_local" => Class::Clf,
+        "time_iso8601" => Class::Rfc3339,
+        "msec" | "request_time" | "gzip_ratio" | "upstream_status" | "upstream_response_length" => Class::Number,
+        "upstream_bytes_sent" | "upstream_bytes_received" => Class::Number,
+        _ if name.starts_with("upstream_") && name.ends_with("_time") => Class::Number,
+        "status" => Class::Status,
+        "body_bytes_sent" | "bytes_sent" | "request_length" | "connection" | "connection_requests" | "pid" => {
+            Class::Count
+        }
+        "server_port" | "remote_port" | "connection_time" => Class::Number,
+        "request_id" => Class::Hex,
+        "request_method" | "server_protocol" | "scheme" | "pipe" | "ssl_protocol" | "hostname" | "nginx_version" => {
+            Class::Word
+        }
+        "host" | "http_host" | "server_name" | "ssl_server_name" => Class::Name,
+        "upstream_addr" | "upstream_cache_status" | "proxy_upstream_name" | "proxy_alternative_upstream_name" => {
+            Class::Blob
+        }
+        _ => Class::Text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directive_is_read_as_it_stands() {
+        let directive = "log_format main '$remote_addr - $remote_user [$time_local] \"$request\" '\n    '$status $body_bytes_sent ${request_time}s';";
+        let expected = Form::parse(
+            "<remote_addr:address> - <remote_user:text> [<time_local:clf>] \"<request:text>\" <status:status> <body_bytes_sent:count> <request_time:number>s",
+        );
+        assert_eq!(form(directive), expected);
+        let plain = "\"$http_x_forwarded_for\" $remote_addr [$time_local] \"$request\" $status";
+        assert_eq!(form(plain).map(|form| form.quotes), Ok(4));
+        let json = "log_format j escape=json '{\"t\":$msec,\"ip\":\"$remote_addr\",\"u\":\"$request_uri\"}';";
+        assert_eq!(form(json).map(|form| form.fields().count()), Ok(3));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (bad, expected) in [
+            ("'$status'", "$time_local"),
+            ("'$time_local $status'", "$remote_addr"),
+            ("'$remote_addr$msec'", "something between"),
+            ("'$remote_addr $msec", "closing quote"),
+            ("'$remote_addr $msec' x", "nothing but blanks"),
+            ("'$remote_addr $ $msec'", "name of a variable"),
+            ("log_format main", "text in quotes"),
+        ] {
+            let error = form(bad).expect_err(bad);
+            assert!(error.contains(expected), "{bad}: {error}");
+        }
+    }
+}
