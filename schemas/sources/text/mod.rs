@@ -19,6 +19,7 @@ use crate::limits::LINE_BYTES_MAX;
 use crate::reject::Code;
 use crate::request::Fault;
 use fit::Span;
+use form::Field;
 
 /// The forms of a mapping, their fields bound to slots.
 pub(crate) struct Forms {
@@ -69,16 +70,14 @@ pub(crate) struct Scratch {
 
 impl Forms {
     pub(super) fn new(forms: &[Form], plan: &Plan) -> Forms {
-        let bind = |form: &Form| Bound {
-            form: form.clone(),
-            fields: form
-                .fields()
-                .map(|field| Binding {
-                    slot: plan.slot_named(&field.name),
-                    quoted: field.quoted,
-                    role: plan.role_of(&field.name),
-                })
-                .collect(),
+        let bind = |form: &Form| {
+            let ends = form.fields().any(|field| plan.is_end(&field.name));
+            let binding = |field: &Field| Binding {
+                slot: plan.slot_named(&field.name),
+                quoted: field.quoted,
+                role: plan.role_of(&field.name, ends),
+            };
+            Bound { form: form.clone(), fields: form.fields().map(binding).collect() }
         };
         Forms { forms: forms.iter().map(bind).collect() }
     }
