@@ -115,10 +115,10 @@ pub(crate) fn decimal(text: &[u8], nanos_per_unit: i64) -> Option<i64> {
 }
 
 fn number(digits: &[u8]) -> Option<i64> {
+    // Nanoseconds since 1970 have 19 digits.
     if digits.is_empty() || digits.len() > 19 {
         return None;
     }
-    // Nanoseconds since 1970 have 19 digits.
     digits.iter().try_fold(0i64, |n, b| {
         let digit = b.is_ascii_digit().then(|| i64::from(b - b'0'))?;
         n.checked_mul(10)?.checked_add(digit)

@@ -69,6 +69,18 @@ kinds! {
     "ocsf" "OCSF HTTP Activity and API Activity";
     "zoraxy" "Zoraxy's traffic log";
     "npm" "Nginx Proxy Manager and NPMplus";
+    "aws_apigateway" "AWS API Gateway access logs: REST, HTTP and WebSocket APIs, as JSON, CLF or CSV";
+    "alb" "AWS Application Load Balancer access logs";
+    "elb" "AWS Classic Load Balancer access logs";
+    "nlb" "AWS Network Load Balancer access logs, one line for each TLS connection";
+    "cloudfront" "Amazon CloudFront standard logs (W3C, JSON), and real-time logs as JSON";
+    "s3" "Amazon S3 server access logs";
+    "azure_apim" "Azure API Management, log category GatewayLogs";
+    "azure_appgateway" "Azure Application Gateway access logs: v1, v2, for Containers";
+    "azure_frontdoor" "Azure Front Door access logs";
+    "apigee" "Apigee flow variables as JSON, and Analytics rows";
+    "gcp_lb" "Google Cloud log entries of requests: load balancers, Cloud Run, API Gateway";
+    "cloudflare" "Cloudflare Logpush, dataset http_requests";
 }
 
 /// A configured source.

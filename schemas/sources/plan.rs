@@ -239,21 +239,27 @@ impl Plan {
         }
     }
 
-    /// What a field of this name has to do with who and when.
-    pub(super) fn role_of(&self, name: &str) -> Role {
-        let slot = self.slot_named(name);
-        let feeds = |inputs: &[Input]| {
-            let reads = inputs.iter().filter_map(|input| self.reads[*input as usize].as_ref());
-            slot != SLOT_NONE && reads.flat_map(|read| &read.slots).any(|source| source.slot == slot)
-        };
-        // Where the end is logged, the start is only needed for how long it took.
-        let time = if self.reads[Input::Time as usize].is_some() { Input::Time } else { Input::StartTime };
+    /// What a field of this name has to do with who and when; `ends` says that the end of the request is logged too, and
+    /// its start is only what the latency may be made of.
+    pub(super) fn role_of(&self, name: &str, ends: bool) -> Role {
+        let when = if ends { Input::Time } else { Input::StartTime };
         match () {
-            () if feeds(&[Input::ClientIp]) => Role::Client,
-            () if feeds(&[time]) => Role::Time,
-            () if feeds(&[Input::ForwardedFor, Input::RealIp]) => Role::Forwarded,
+            () if self.feeds(name, &[Input::ClientIp]) => Role::Client,
+            () if self.feeds(name, &[when]) => Role::Time,
+            () if self.feeds(name, &[Input::ForwardedFor, Input::RealIp]) => Role::Forwarded,
             () => Role::Other,
         }
+    }
+
+    /// Says when the response was complete.
+    pub(super) fn is_end(&self, name: &str) -> bool {
+        self.feeds(name, &[Input::Time])
+    }
+
+    fn feeds(&self, name: &str, inputs: &[Input]) -> bool {
+        let slot = self.slot_named(name);
+        let reads = inputs.iter().filter_map(|input| self.reads[*input as usize].as_ref());
+        slot != SLOT_NONE && reads.flat_map(|read| &read.slots).any(|source| source.slot == slot)
     }
 
     pub(super) fn slots(&self) -> usize {
@@ -429,6 +435,7 @@ impl<'r> Get<'r, '_> {
         for source in &read.slots {
             let text = match self.slots.get(source.slot) {
                 Scalar::Absent => continue,
+                _ if source.given != SLOT_NONE && matches!(self.slots.get(source.given), Scalar::Absent) => continue,
                 Scalar::Text(text) => text,
                 Scalar::Copied(from, to) => self.slots.copied(from, to),
                 // The slot is shared with a column of numbers, or holds something else than a text.

@@ -21,6 +21,7 @@ use crate::limits::LINE_BYTES_MAX;
 use crate::reject::Code;
 use crate::request::Fault;
 use fit::Span;
+use form::Field;
 
 /// The forms of a mapping, their fields bound to slots.
 pub(crate) struct Forms {
@@ -73,16 +74,14 @@ pub(crate) struct Scratch {
 
 impl Forms {
     pub(super) fn new(forms: &[Form], plan: &Plan) -> Forms {
-        let bind = |form: &Form| Bound {
-            form: form.clone(),
-            fields: form
-                .fields()
-                .map(|field| Binding {
-                    slot: plan.slot_named(&field.name),
-                    quoted: field.quoted,
-                    role: plan.role_of(&field.name),
-                })
-                .collect(),
+        let bind = |form: &Form| {
+            let ends = form.fields().any(|field| plan.is_end(&field.name));
+            let binding = |field: &Field| Binding {
+                slot: plan.slot_named(&field.name),
+                quoted: field.quoted,
+                role: plan.role_of(&field.name, ends),
+            };
+            Bound { form: form.clone(), fields: form.fields().map(binding).collect() }
         };
         Forms { forms: forms.iter().map(bind).collect() }
     }
@@ -144,7 +143,8 @@ impl Forms {
                 for role in [Role::Client, Role::Time] {
                     let doubtful = |(binding, span): (&Binding, &Span)| binding.role == role && !span.proven;
                     let is_doubtful = another.fields.iter().zip(&*other).any(doubtful);
-                    reading.doubt(role, is_doubtful || conflict(&bound.places(role, spans), &another.places(role, other)));
+                    reading
+                        .doubt(role, is_doubtful || conflict(&bound.places(role, spans), &another.places(role, other)));
                 }
             }
         }

@@ -1,0 +1,89 @@
+//! Which kind of source a log is of: the first records are read by every kind, and the one that makes the most of them wins.
+//!
+//! Promises: deterministic; a kind that reads nothing is not named. It is a proposal with its reason, for people and for
+//! one-off runs; a service names its kinds.
+//! Never: keeps anything of what it reads.
+
+use arrow::array::Array;
+
+use crate::limits::RECOGNISED_RECORDS;
+use crate::normalise::Normaliser;
+use crate::record::{Lane, RawBatch};
+use crate::redact::token::Keys;
+use crate::sources::{KINDS, SourceConfig};
+
+/// Columns that tell how much a kind makes of a record: what detectors look at most.
+const TELLING: [&str; 9] =
+    ["client_ip", "method", "path", "status", "response_bytes", "latency_us", "user_agent", "host", "request_id"];
+
+/// What one kind made of the records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recognised {
+    pub kind: &'static str,
+    /// Events, and the records they are of.
+    pub events: usize,
+    pub records: usize,
+    /// Telling columns that have a value in most of the events.
+    pub columns: Vec<&'static str>,
+    /// Values over all events and telling columns, less the damaged ones.
+    score: usize,
+}
+
+/// The kinds that read anything of the first records, the likeliest first.
+pub fn recognise(raw: &RawBatch) -> Vec<Recognised> {
+    let mut sample = RawBatch::new();
+    for entry in raw.entries.iter().take(RECOGNISED_RECORDS) {
+        sample.push(entry.offset, entry.observed_us, &raw.arena[entry.start..entry.end]);
+    }
+    let kinds = KINDS.iter().enumerate().filter_map(|(order, kind)| Some((order, read(kind.name, &sample)?)));
+    let mut found: Vec<(usize, Recognised)> = kinds.filter(|(_, recognised)| recognised.events > 0).collect();
+    // Of equals the one that is first in the table: the more usual one.
+    found.sort_by_key(|(order, recognised)| (std::cmp::Reverse(recognised.score), *order));
+    found.into_iter().map(|(_, recognised)| recognised).collect()
+}
+
+/// What the kind makes of the records; none when it needs settings of its own.
+fn read(kind: &'static str, sample: &RawBatch) -> Option<Recognised> {
+    let config = SourceConfig::new(kind);
+    let mut normaliser = Normaliser::new(&config, &Keys::new("recognise", b"kept nowhere")).ok()?;
+    let normalised = normaliser.normalise(&Lane::new(kind, 0), sample);
+    let events = normalised.events;
+    let values = |name: &str| events.column_by_name(name).map_or(0, |column| column.len() - column.null_count());
+    let columns = TELLING.into_iter().filter(|name| values(name) * 2 > events.num_rows()).collect();
+    let score: usize = TELLING.iter().map(|name| values(name)).sum();
+    Some(Recognised {
+        kind,
+        events: events.num_rows(),
+        records: sample.len(),
+        columns,
+        score: (score + events.num_rows()).saturating_sub(2 * values("damaged") + normalised.rejects.len()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(lines: &[&str], expected: Option<&str>) {
+        let mut raw = RawBatch::new();
+        lines.iter().enumerate().for_each(|(i, line)| raw.push(i as i64, 0, line.as_bytes()));
+        assert_eq!(recognise(&raw).first().map(|found| found.kind), expected, "{lines:?}");
+    }
+
+    #[test]
+    fn kinds_are_recognised_by_what_they_make_of_records() {
+        let combined = "203.0.113.7 - - [27/Nov/2026:10:00:00 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"curl/8.5.0\"";
+        check(&[combined], Some("combined"));
+        check(
+            &["2026-11-27T10:00:00Z stdout F x", &format!("2026-11-27T10:00:00Z stdout F {combined}")],
+            Some("combined"),
+        );
+        let kong = r#"{"started_at":1790000000000,"client_ip":"203.0.113.7","request":{"method":"GET","uri":"/","headers":{}},"response":{"status":200,"size":5},"latencies":{"request":3}}"#;
+        check(&[kong], Some("kong"));
+        let nginx = r#"{"msec":1790000000.1,"remote_addr":"203.0.113.7","request_method":"GET","request_uri":"/","status":200,"body_bytes_sent":5,"http_user_agent":"curl/8"}"#;
+        check(&[nginx, "not a record"], Some("nginx_json"));
+        check(&["hello", "{}", "[]"], None);
+        check(&[], None);
+    }
+}
