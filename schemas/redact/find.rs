@@ -10,7 +10,6 @@ use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::classes::{Class, SHAPES, Shape, Tail, key_class};
 use super::decode;
-use super::profile::CARD_DIGITS_MIN;
 
 /// A secret found: the bytes `start..end` are of `class`. `whole` asks for a plain replacement, without a mask, as for
 /// a value that holds the secret only in encoded form.
@@ -296,86 +295,4 @@ fn email(bytes: &[u8], at: usize) -> Option<Finding> {
     let top = &host[dot + 1..];
     let is_email = start < at && dot > 0 && top.len() >= 2 && !top.iter().all(u8::is_ascii_digit);
     is_email.then(|| Finding::new(start, end, Class::EMAIL))
-}
-
-/// Card numbers: digits in one piece or in groups, of a known issuer's range, with a right check digit.
-pub(crate) fn cards(text: &str, findings: &mut Vec<Finding>) {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        let Some(start) = bytes[at..].iter().position(u8::is_ascii_digit).map(|i| at + i) else { return };
-        let (end, grouped) = digits_end(bytes, start);
-        at = end;
-        if let Some((from, to)) = card_in(bytes, start, end, grouped) {
-            findings.push(Finding::new(from, to, Class::CARD));
-        }
-    }
-}
-
-/// The end of the digits from `start` on, over single separators, and whether there were any.
-fn digits_end(bytes: &[u8], start: usize) -> (usize, bool) {
-    let (mut end, mut grouped) = (start + 1, false);
-    while end < bytes.len() {
-        let separated = matches!(bytes[end], b' ' | b'-' | b'+') && bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
-        if !bytes[end].is_ascii_digit() && !separated {
-            break;
-        }
-        grouped |= separated;
-        end += 1;
-    }
-    (end, grouped)
-}
-
-fn card_in(bytes: &[u8], start: usize, end: usize, grouped: bool) -> Option<(usize, usize)> {
-    let range = &bytes[start..end];
-    if grouped {
-        // In groups, a neighbour that is a letter means an identifier, such as a UUID; each piece may still be a card.
-        let free = |b: Option<&u8>| !b.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'-');
-        let before = start.checked_sub(1).and_then(|i| bytes.get(i));
-        if free(before) && free(bytes.get(end)) && is_card(range) {
-            return Some((start, end));
-        }
-    }
-    let mut at = start;
-    for piece in range.split(|b| !b.is_ascii_digit()) {
-        if piece.len() as u32 >= CARD_DIGITS_MIN && !in_hex(bytes, at, at + piece.len()) && is_card(piece) {
-            return Some((at, at + piece.len()));
-        }
-        at += piece.len() + 1;
-    }
-    None
-}
-
-/// Are these digits part of a longer hexadecimal number?
-fn in_hex(bytes: &[u8], start: usize, end: usize) -> bool {
-    let hex = |b: &u8| matches!(b, b'a'..=b'f' | b'A'..=b'F');
-    start.checked_sub(1).is_some_and(|i| hex(&bytes[i])) || bytes.get(end).is_some_and(hex)
-}
-
-fn is_card(text: &[u8]) -> bool {
-    let digits = || text.iter().rev().filter(|b| b.is_ascii_digit()).map(|b| u32::from(b - b'0'));
-    let count = digits().count();
-    if !(CARD_DIGITS_MIN as usize..=19).contains(&count) || !is_issued(text, count) {
-        return false;
-    }
-    let doubled = |d: u32| if d > 4 { d * 2 - 9 } else { d * 2 };
-    let sum: u32 = digits().enumerate().map(|(i, d)| if i % 2 == 1 { doubled(d) } else { d }).sum();
-    sum.is_multiple_of(10)
-}
-
-/// Is there an issuer of numbers that start so and are so long? Without this every tenth timestamp is a card.
-fn is_issued(text: &[u8], count: usize) -> bool {
-    let mut digits = text.iter().filter(|b| b.is_ascii_digit());
-    let (first, second) = (digits.next().copied(), digits.next().copied());
-    let second = second.unwrap_or(b'0');
-    match (first, count) {
-        (Some(b'4'), 13 | 16 | 18 | 19) => true,
-        (Some(b'3'), 14) => matches!(second, b'0' | b'6' | b'8' | b'9'),
-        (Some(b'3'), 15) => matches!(second, b'4' | b'7'),
-        (Some(b'1' | b'2'), 15) => matches!(second, b'8' | b'0' | b'1'),
-        (Some(b'2' | b'3' | b'5'), 16) => true,
-        (Some(b'3' | b'5'), 17..=19) => true,
-        (Some(b'6'), 13..=19) => true,
-        _ => false,
-    }
 }

@@ -10,9 +10,11 @@ mod classes;
 mod decode;
 mod find;
 pub(crate) mod jwt;
+mod personal;
 mod profile;
 pub mod seal;
 pub mod token;
+mod vendor;
 
 use std::borrow::Cow;
 
@@ -23,7 +25,7 @@ pub(crate) use find::{floor, is_placeholder};
 
 use crate::limits::{DECODE_DEPTH_MAX, FINDINGS_MAX, SEARCH_BYTES_MAX, TEXT_BYTES_MAX};
 use find::Finding;
-use profile::{AT, BACKSLASH, CARD_DIGITS_MIN, CONTROL, PAIR, PERCENT, Profile, RUN_MIN, SPACE};
+use profile::{AT, BACKSLASH, CONTROL, DIGITS_MIN, PAIR, PERCENT, Profile, RUN_MIN, SPACE};
 
 /// A text without its secrets and personal data. Borrowed, without any allocation, when there was nothing to remove.
 pub fn scrub(text: &str) -> Cow<'_, str> {
@@ -108,6 +110,7 @@ impl Scrubber {
     fn search(&mut self, text: &str, profile: Profile, depth: usize, findings: &mut Vec<Finding>) {
         if profile.run >= RUN_MIN || profile.has(SPACE) {
             find::shapes(text, findings);
+            vendor::find(text, findings);
         }
         if profile.has(PAIR) {
             find::keys(text, findings);
@@ -115,8 +118,8 @@ impl Scrubber {
         if profile.has(AT) {
             find::addresses(text, findings);
         }
-        if profile.digits >= CARD_DIGITS_MIN {
-            find::cards(text, findings);
+        if profile.digits >= DIGITS_MIN || profile.run >= RUN_MIN {
+            personal::find(text, findings);
         }
         if profile.has(PERCENT | BACKSLASH) {
             self.search_escaped(text, depth, findings);
@@ -300,10 +303,7 @@ fn merge(findings: &[Finding], i: &mut usize) -> Finding {
 
 fn write_replacement(text: &str, finding: Finding, out: &mut String) {
     let secret = &text[finding.start..finding.end];
-    if !finding.whole && finding.class == Class::CARD {
-        out.push_str("****-");
-        let digits = || secret.chars().filter(char::is_ascii_digit);
-        out.extend(digits().skip(digits().count().saturating_sub(4)));
+    if !finding.whole && personal::mask(finding.class, secret, out) {
         return;
     }
     if !finding.whole && finding.class == Class::EMAIL {

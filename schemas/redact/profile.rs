@@ -13,7 +13,7 @@ pub(crate) const SPACE: u16 = 16;
 /// A control character: printed as `\\x1b`, lest it does something to a terminal or a database.
 pub(crate) const CONTROL: u16 = 512;
 const DIGIT: u16 = 32;
-/// Between the digits of a card number.
+/// Between the digits of a number.
 const SEPARATOR: u16 = 64;
 /// Part of a long token.
 const TOKEN: u16 = 128;
@@ -22,8 +22,8 @@ const MIXED: u16 = 256;
 
 /// Shortest run of token characters in which a shape or base64 is looked for.
 pub(crate) const RUN_MIN: u32 = 10;
-/// Fewest digits of a card number.
-pub(crate) const CARD_DIGITS_MIN: u32 = 13;
+/// Fewest digits, over separators, of a number that is personal.
+pub(crate) const DIGITS_MIN: u32 = 6;
 
 static TABLE: [u16; 256] = table();
 
@@ -41,7 +41,7 @@ const fn table() -> [u16; 256] {
         }
         flags |= match b {
             b'0'..=b'9' => DIGIT,
-            b'-' => SEPARATOR,
+            b'-' | b'.' | b'/' => SEPARATOR,
             b'+' => SEPARATOR | SPACE,
             b' ' => SEPARATOR | SPACE,
             b'\t' | b'\n' | b'\r' => SPACE | CONTROL,
@@ -96,7 +96,7 @@ impl Profile {
     pub(crate) fn is_clean(self) -> bool {
         self.flags & (AT | PERCENT | BACKSLASH | PAIR | SPACE | CONTROL) == 0
             && self.run < RUN_MIN
-            && self.digits < CARD_DIGITS_MIN
+            && self.digits < DIGITS_MIN
     }
 
     pub(crate) fn has(self, flags: u16) -> bool {

@@ -52,6 +52,11 @@ const FIXTURES: &[(&str, &str)] = &[
     ("card 4111 1111 1111 1111 ok", "card ****-1111 ok"),
     ("3782-822463-10005", "****-0005"),
     ("/pay/5500005555555559/x", "/pay/****-5559/x"),
+    ("/transfer/DE68634931801885858541/x", "/transfer/DE**-****-8541/x"),
+    ("iban=DE68634931801885858541", "iban=[REDACTED:iban]"),
+    ("phone=+14155555989", "phone=+**-**89"),
+    ("nhs 943 476 5919", "nhs [REDACTED:health_id]"),
+    ("/u/536-22-9677", "/u/***-**-9677"),
     ("mail to maria@example.com.", "mail to m***@[REDACTED:email]."),
     ("https://user:fake@db.example/x", "https://[REDACTED:userinfo]@db.example/x"),
     // Encoded: the whole value goes.

@@ -1,0 +1,250 @@
+//! Takes the shapes of vendors' keys out of the rule set that `secrets_scanner` ships (gitleaks, MIT, and Kingfisher,
+//! Apache-2.0), when this crate is built: of each rule the literal that its secret begins with, the characters that may
+//! follow and how many. Compiling the 987 regular expressions when the program starts would take 8 s and 660 MB. Of
+//! `phonenumber` it takes the lengths of each country's telephone numbers: reading them then would take 1.7 s, and an
+//! attacker could make it compile hundreds of expressions for one record.
+//!
+//! Promises: writes two tables into the build's own folder; the same rules make the same tables.
+//! Never: copies a rule; keeps a rule that names no literal (those are found by the name of the key).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use regex_syntax::hir::literal::Extractor;
+use regex_syntax::hir::{Class, Hir, HirKind};
+use secrets_scanner::rules::BUNDLED_RULES;
+use secrets_scanner::rules::validation::escape_literal_braces;
+use secrets_scanner::{RuleConfig, RulesetConfig};
+
+/// What follows a prefix: a set of ASCII characters, and how many.
+#[derive(Clone, Copy)]
+struct Tail {
+    allowed: u128,
+    least: usize,
+    most: usize,
+}
+
+/// Prefixes are cut here: more says no more.
+const PREFIX_BYTES_MAX: usize = 24;
+const TAIL_BYTES_MAX: usize = 1024;
+
+/// Rules of other finders: URLs with a password, PEM blocks, JWTs, `key=value` of any name.
+const LEFT_OUT: &[&str] = &["jwt", "private-key", "generic", "curl", "privkey", ".uri.", "my-internal", "travisci.2"];
+
+/// Words of the rules that are not the name of a vendor alone, or too common to tell anything.
+const COMMON_WORDS: &[&str] = &[
+    "access",
+    "auth",
+    "blink",
+    "curl",
+    "generic",
+    "http",
+    "https",
+    "jdbc",
+    "ldap",
+    "login",
+    "machine",
+    "mysql",
+    "netrc",
+    "password",
+    "passwd",
+    "postgres",
+    "private",
+    "pwhash",
+    "redis",
+    "secret",
+    "secret_key",
+    "test",
+    "live",
+    "token",
+    "wireguard",
+    "credential",
+    "creds",
+    "instagram",
+    "facebook",
+    "youtube",
+    "twitter",
+    "linkedin",
+    "github",
+    "gitlab",
+    "bitbucket",
+    "google",
+    "yahoo",
+    "microsoft",
+    "amazon",
+    "apple",
+    "uber",
+    "surge",
+    "together",
+    "square",
+    "linear",
+];
+
+fn main() {
+    let rules: RulesetConfig = toml::from_str(BUNDLED_RULES).expect("the bundled rules are TOML");
+    let mut tails: BTreeMap<String, Tail> = BTreeMap::new();
+    let mut words: BTreeSet<&str> = BTreeSet::new();
+    for rule in &rules.rules {
+        if LEFT_OUT.iter().any(|part| rule.id.contains(part)) {
+            continue;
+        }
+        let found = prefixes(rule);
+        if found.is_empty() {
+            words.extend(rule.keywords.iter().map(String::as_str).filter(|word| is_vendor(word)));
+        }
+        for (prefix, tail) in found {
+            tails
+                .entry(prefix)
+                .and_modify(|known| {
+                    known.allowed |= tail.allowed;
+                    known.least = known.least.min(tail.least);
+                    known.most = known.most.max(tail.most);
+                })
+                .or_insert(tail);
+        }
+    }
+    assert!(tails.len() > 300 && words.len() > 100, "the form of the bundled rules has changed");
+    write("vendor_rules.rs", &vendor_table(&tails, &words));
+    write("phone_lengths.rs", &phone_table());
+}
+
+/// Per calling code the lengths of the numbers behind it, as bits.
+fn phone_table() -> String {
+    let mut text = String::from("pub(super) static LENGTHS: &[(u16, u32)] = &[\n");
+    let mut count = 0;
+    for code in 1u16..1000 {
+        let Some(countries) = phonenumber::metadata::DATABASE.by_code(&code) else { continue };
+        let mut bits = 0u32;
+        for kinds in countries.iter().map(|country| country.descriptors()) {
+            let all = [
+                kinds.fixed_line(),
+                kinds.mobile(),
+                kinds.toll_free(),
+                kinds.shared_cost(),
+                kinds.personal_number(),
+                kinds.voip(),
+                kinds.uan(),
+                kinds.premium_rate(),
+            ];
+            let lengths = all.into_iter().flatten().chain([kinds.general()]).flat_map(|kind| kind.possible_length());
+            lengths.filter(|length| **length < 32).for_each(|length| bits |= 1 << length);
+        }
+        count += u32::from(bits != 0);
+        writeln!(text, "    ({code}, {bits:#x}),").expect("a text takes all");
+    }
+    assert!(count > 200, "the form of the telephone metadata has changed");
+    text.push_str("];\n");
+    text
+}
+
+fn is_vendor(word: &str) -> bool {
+    word.len() >= 4 && word.bytes().all(|b| b.is_ascii_lowercase()) && !COMMON_WORDS.contains(&word)
+}
+
+/// The literals that the secret of a rule may begin with, and what follows them.
+fn prefixes(rule: &RuleConfig) -> Vec<(String, Tail)> {
+    let Some(pattern) = rule.regex.as_deref().map(escape_literal_braces) else { return Vec::new() };
+    // A prefix counts as the rule spells it, the characters behind it in the cases the rule allows.
+    let spelled = ["(?-i:", "(?i:"].iter().fold(pattern.clone(), |text, flag| text.replace(flag, "(?:"));
+    let spelled =
+        spelled.replace("(?i)", "").replace("(?xi)", "(?x)").replace("(?ix)", "(?x)").replace("(?xis)", "(?xs)");
+    let (Some(spelled), Some(whole)) = (parse(&spelled), parse(&pattern)) else { return Vec::new() };
+    let groups = spelled.properties().explicit_captures_len() as u32;
+    let wanted = match rule.secret_group {
+        Some(0) => 0..=0,
+        Some(group) => group as u32..=group as u32,
+        None if groups == 0 => 0..=0,
+        None => 1..=groups,
+    };
+    let mut found = Vec::new();
+    for group in wanted {
+        let (Some(spelled), Some(whole)) = (capture(&spelled, group), capture(&whole, group)) else { continue };
+        let sequence =
+            Extractor::new().limit_class(2).limit_literal_len(PREFIX_BYTES_MAX).limit_total(64).extract(spelled);
+        for literal in sequence.literals().unwrap_or_default() {
+            let Ok(prefix) = String::from_utf8(literal.as_bytes().to_vec()) else { continue };
+            let size = |length: Option<usize>| length.unwrap_or(TAIL_BYTES_MAX).min(TAIL_BYTES_MAX);
+            let (least, most) = (spelled.properties().minimum_len(), spelled.properties().maximum_len());
+            let mut allowed = 0;
+            characters(whole, &mut allowed);
+            let least = size(least).saturating_sub(prefix.len());
+            let tail = Tail { allowed, least, most: size(most).saturating_sub(prefix.len()) };
+            if tells(&prefix, least) {
+                found.push((prefix, tail));
+            }
+        }
+    }
+    found
+}
+
+/// Is a prefix rare enough, and what follows it long enough?
+fn tells(prefix: &str, least: usize) -> bool {
+    let long_enough = match prefix.len() {
+        0 | 1 => false,
+        2 => least >= 30,
+        3 => least >= 20,
+        _ => least >= 10,
+    };
+    let is_odd = prefix.bytes().any(|b| !b.is_ascii_lowercase()) || least >= 32;
+    let is_other = prefix.contains(['/', ':', '=', ' ', '"', '\''])
+        || ["ey", "ew", "0x", "--"].iter().any(|p| prefix.starts_with(p));
+    let is_number = prefix.bytes().all(|b| b.is_ascii_digit());
+    prefix.is_ascii() && long_enough && is_odd && !is_other && !is_number
+}
+
+fn parse(pattern: &str) -> Option<Hir> {
+    regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(pattern).ok()
+}
+
+fn capture(hir: &Hir, group: u32) -> Option<&Hir> {
+    match hir.kind() {
+        _ if group == 0 => Some(hir),
+        HirKind::Capture(capture_of) if capture_of.index == group => Some(&capture_of.sub),
+        HirKind::Capture(other) => capture(&other.sub, group),
+        HirKind::Repetition(repeated) => capture(&repeated.sub, group),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().find_map(|part| capture(part, group)),
+        _ => None,
+    }
+}
+
+/// Adds the ASCII characters that may occur anywhere in what `hir` matches.
+fn characters(hir: &Hir, set: &mut u128) {
+    match hir.kind() {
+        HirKind::Literal(literal) => literal.0.iter().filter(|b| b.is_ascii()).for_each(|b| *set |= 1 << b),
+        HirKind::Class(Class::Bytes(class)) => class.ranges().iter().for_each(|range| {
+            (range.start()..=range.end()).filter(u8::is_ascii).for_each(|b| *set |= 1 << b);
+        }),
+        HirKind::Class(Class::Unicode(class)) => class.ranges().iter().for_each(|range| {
+            (range.start()..=range.end().min('\u{7f}')).for_each(|c| *set |= 1 << u32::from(c));
+        }),
+        HirKind::Repetition(repeated) => characters(&repeated.sub, set),
+        HirKind::Capture(capture_of) => characters(&capture_of.sub, set),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().for_each(|part| characters(part, set)),
+        _ => {}
+    }
+}
+
+fn vendor_table(tails: &BTreeMap<String, Tail>, words: &BTreeSet<&str>) -> String {
+    let mut text = String::from("pub(super) static RULES: &[(&str, u128, u16, u16)] = &[\n");
+    for (prefix, tail) in tails {
+        // White space, quotes and what separates values in a URL are in no key.
+        let separators = b"\t\n\r \"'&<>;,#?".iter().fold(0u128, |set, b| set | 1 << b);
+        let allowed = tail.allowed & !separators & !0xffff_ffff;
+        writeln!(text, "    ({prefix:?}, {allowed:#x}, {}, {}),", tail.least, tail.most).expect("a text takes all");
+    }
+    text.push_str("];\n\npub(super) static VENDORS: &[&str] = &[\n");
+    for word in words {
+        writeln!(text, "    {word:?},").expect("a text takes all");
+    }
+    text.push_str("];\n");
+    text
+}
+
+#[allow(clippy::disallowed_methods, reason = "cargo tells a build script its folder this way")]
+fn write(name: &str, text: &str) {
+    let folder = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets the folder"));
+    std::fs::write(folder.join(name), text).expect("the build's folder can be written");
+    writeln!(std::io::stdout(), "cargo:rerun-if-changed=build.rs").expect("cargo reads");
+}

@@ -1,0 +1,332 @@
+//! Keys that vendors issue, told by what they begin with (some by what stands in their middle): several hundred shapes
+//! from a maintained rule set and our own, in one pass: where a word begins, its first three bytes tell which shapes may.
+//!
+//! Promises: linear time; a finding covers the whole key; a prefix counts at the beginning of a word only
+//! (`disk_live_migration`, `highs_and_lows` are none), and, but for prefixes nobody else writes, only before
+//! characters that look generated.
+//! Never: compiles a regular expression; skips a value because it holds a word such as `example`.
+
+mod infix;
+mod random;
+mod table;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::classes::Class;
+use super::find::Finding;
+pub(crate) use random::looks_random;
+use table::{GROUPS, INNER, Proof};
+
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/vendor_rules.rs"));
+}
+
+/// So much of what follows a prefix is looked at before it is known to be a key.
+const TAIL_LOOKED_AT: usize = 160;
+/// Fewest letters and digits in a row in a text that is searched for marks: the keys they tell have more.
+const MARKED_RUN_MIN: u32 = 12;
+
+/// Lower case, upper case, digit; 0 for what is in no word.
+static KINDS: [u8; 256] = kinds();
+
+const fn kinds() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut b = 0u8;
+    while b < 128 {
+        table[b as usize] =
+            b.is_ascii_lowercase() as u8 | (b.is_ascii_uppercase() as u8) << 1 | (b.is_ascii_digit() as u8) << 2;
+        b += 1;
+    }
+    table
+}
+
+/// Longest beginning before an inner word, as `acme` in `acme_live_`.
+const STEM_BYTES_MAX: usize = 24;
+
+/// One thing that may follow a prefix.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    class: Class,
+    proof: Proof,
+    /// ASCII characters that the rule allows behind the prefix.
+    allowed: u128,
+    least: usize,
+    most: usize,
+}
+
+/// A prefix, or an inner word, and what may follow it.
+struct Shape {
+    prefix: &'static str,
+    is_inner: bool,
+    rows: Vec<Row>,
+}
+
+struct Shapes {
+    /// By their prefixes, so that those with the same first two bytes stand together.
+    shapes: Vec<Shape>,
+    /// Which first three bytes there may be: a bit for each of their hashes.
+    begins: Vec<u64>,
+    /// Per pair of first bytes, the place of the first such shape.
+    places: FxHashMap<u16, usize>,
+    #[allow(dead_code, reason = "for the reader of pairs")]
+    vendors: FxHashSet<&'static str>,
+}
+
+static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
+    let shapes = shapes();
+    let (mut begins, mut places) = (vec![0u64; 1 << 10], FxHashMap::default());
+    for (place, shape) in shapes.iter().enumerate() {
+        let prefix = shape.prefix.as_bytes();
+        places.entry(pair(prefix, 0)).or_insert(place);
+        // A prefix of two bytes goes on with anything.
+        let thirds = prefix.get(2).map_or(0..=255, |&third| third..=third);
+        for third in thirds {
+            let hash = hash([prefix[0], prefix[1], third]);
+            begins[hash >> 6] |= 1 << (hash & 63);
+        }
+    }
+    Shapes { shapes, begins, places, vendors: generated::VENDORS.iter().copied().collect() }
+});
+
+/// 16 bits that three bytes are known by.
+#[inline]
+fn hash(bytes: [u8; 3]) -> usize {
+    let number = u32::from(bytes[0]) | u32::from(bytes[1]) << 8 | u32::from(bytes[2]) << 16;
+    (number.wrapping_mul(0x9e37_79b1) >> 16) as usize
+}
+
+/// Two bytes as one number.
+fn pair(bytes: &[u8], at: usize) -> u16 {
+    u16::from(bytes[at]) << 8 | u16::from(bytes[at + 1])
+}
+
+fn shapes() -> Vec<Shape> {
+    let mut rows: BTreeMap<&'static str, Vec<Row>> = BTreeMap::new();
+    for &(prefix, allowed, least, most) in generated::RULES {
+        let (least, most) = (usize::from(least), usize::from(most));
+        let open = matches!(prefix.as_bytes().last(), Some(b'_' | b'-' | b'.' | b'$' | b'~')) && prefix.len() >= 4;
+        // What was cut at two thirds is a key still.
+        let least = if open { least.min((least * 2 / 3).max(16)) } else { least };
+        let proof = if open { Proof::Random } else { Proof::Exact };
+        rows.entry(prefix).or_default().push(Row { class: class_of(prefix), proof, allowed, least, most });
+    }
+    for group in GROUPS {
+        for prefix in group.prefixes.split_ascii_whitespace() {
+            let row = Row {
+                class: group.class,
+                proof: group.proof,
+                allowed: 0,
+                least: usize::from(group.least),
+                most: usize::MAX,
+            };
+            rows.entry(prefix).or_default().insert(0, row);
+        }
+    }
+    let mut shapes: Vec<Shape> =
+        rows.into_iter().map(|(prefix, rows)| Shape { prefix, is_inner: false, rows }).collect();
+    shapes.extend(INNER.iter().map(|&prefix| {
+        let row = Row { class: Class::VENDOR_KEY, proof: Proof::Random, allowed: 0, least: 20, most: usize::MAX };
+        Shape { prefix, is_inner: true, rows: vec![row] }
+    }));
+    // Of two that both fit, the longer one says more.
+    shapes.sort_by_key(|shape| (pair(shape.prefix.as_bytes(), 0), std::cmp::Reverse(shape.prefix.len())));
+    shapes
+}
+
+/// The class of a rule's own prefix, where it is not one of ours.
+fn class_of(prefix: &str) -> Class {
+    let group = GROUPS
+        .iter()
+        .find(|g| g.class != Class::VENDOR_KEY && g.prefixes.split_ascii_whitespace().any(|p| prefix.starts_with(p)));
+    group.map_or(Class::VENDOR_KEY, |group| group.class)
+}
+
+/// Every prefix, inner word and mark by which a key is found.
+#[allow(dead_code, reason = "for the reader of pairs and for the list of rules")]
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    SHAPES.shapes.iter().map(|shape| shape.prefix).chain(infix::names())
+}
+
+/// Is this word the name of a vendor whose keys have no shape of their own? In the name of a key before a value that
+/// `looks_random` it tells a secret.
+#[allow(dead_code, reason = "for the reader of pairs and for the list of rules")]
+pub(crate) fn is_vendor(word: &str) -> bool {
+    SHAPES.vendors.contains(word)
+}
+
+/// Vendors' keys in `text`.
+pub(crate) fn find(text: &str, findings: &mut Vec<Finding>) {
+    let bytes = text.as_bytes();
+    let known = &*SHAPES;
+    let mut run = Run::default();
+    let (mut at, mut letters, mut kinds, mut may_be_marked) = (0, 0u32, 0u8, false);
+    while let Some(&[first, second, third]) = bytes.get(at..at + 3) {
+        // Kinds of characters in the word so far; words of one kind are no keys with a mark.
+        let kind = KINDS[usize::from(first)];
+        (letters, kinds) = if kind == 0 { (0, 0) } else { (letters + 1, kinds | kind) };
+        may_be_marked |= letters >= MARKED_RUN_MIN && kinds & (kinds - 1) != 0;
+        let hash = hash([first, second, third]);
+        let is_known = known.begins[hash >> 6] >> (hash & 63) & 1 == 1;
+        if is_known
+            && (letters <= 1 || follows_escape(bytes, at))
+            && let Some(finding) = known.key_at(bytes, at, &mut run)
+        {
+            at = finding.end.max(at + 1);
+            (letters, may_be_marked) = (0, true);
+            if finding.class == Class::AWS_KEY {
+                infix::aws_secret(bytes, finding.start, finding.end, findings);
+            }
+            findings.push(finding);
+        } else {
+            at += 1;
+        }
+    }
+    if may_be_marked {
+        infix::find(bytes, findings);
+    }
+}
+
+impl Shapes {
+    /// The key that begins at `at`, or whose inner word does.
+    fn key_at(&self, bytes: &[u8], at: usize, run: &mut Run) -> Option<Finding> {
+        let first = pair(bytes, at);
+        let alike = self.shapes[*self.places.get(&first)?..]
+            .iter()
+            .take_while(|shape| pair(shape.prefix.as_bytes(), 0) == first);
+        let mut begun = alike.filter(|shape| bytes[at..].starts_with(shape.prefix.as_bytes()));
+        begun.find_map(|shape| key_of(bytes, at, shape, run))
+    }
+}
+
+/// The run of key characters that was measured last, so that each is measured once however many prefixes are in it.
+#[derive(Default)]
+struct Run {
+    start: usize,
+    end: usize,
+}
+
+impl Run {
+    fn end_from(&mut self, bytes: &[u8], at: usize) -> usize {
+        if !(self.start..self.end).contains(&at) {
+            let length = bytes[at..].iter().position(|&b| !is_key(b)).unwrap_or(bytes.len() - at);
+            (self.start, self.end) = (at, at + length);
+        }
+        self.end
+    }
+}
+
+fn key_of(bytes: &[u8], start: usize, shape: &Shape, run: &mut Run) -> Option<Finding> {
+    let after = start + shape.prefix.len();
+    let start = if shape.is_inner { stem(bytes, start)? } else { start };
+    if !shape.is_inner && !begins_word(bytes, start, shape.prefix.len()) {
+        return None;
+    }
+    let end = run.end_from(bytes, after);
+    let tail = &bytes[after..end.min(after + TAIL_LOOKED_AT)];
+    let row = shape.rows.iter().find(|row| fits(bytes, (start, after), tail, row))?;
+    let end =
+        if row.proof == Proof::Capitals { after + capitals(tail) } else { whole_end(bytes, after, end, shape, row) };
+    Some(Finding { start, end, class: row.class, whole: false })
+}
+
+fn capitals(tail: &[u8]) -> usize {
+    tail.iter().take_while(|b| b.is_ascii_uppercase() || b.is_ascii_digit()).count()
+}
+
+fn fits(bytes: &[u8], (start, after): (usize, usize), tail: &[u8], row: &Row) -> bool {
+    let prefix_len = after - start;
+    match row.proof {
+        Proof::Prefix => tail.len() >= row.least,
+        Proof::Capitals => capitals(tail) >= row.least,
+        Proof::Random => {
+            // Behind a letter the key itself must go on: `AQE` is no word of `AQE-report-2f...`.
+            let is_open = !bytes[after - 1].is_ascii_alphanumeric();
+            let piece = tail.iter().position(|b| !b.is_ascii_alphanumeric()).unwrap_or(tail.len());
+            let looked_at = if is_open { tail } else { &tail[..piece] };
+            let piece_min = if prefix_len >= 5 { 6 } else { 10 };
+            looked_at.len() >= row.least.min(TAIL_LOOKED_AT) && looks_random(looked_at, piece_min)
+        }
+        Proof::Mixed => {
+            let any = |is: fn(&u8) -> bool| tail.iter().any(is);
+            let mixed = any(u8::is_ascii_uppercase) && any(u8::is_ascii_lowercase) && any(u8::is_ascii_digit);
+            tail.len() == row.least && mixed && !tail.contains(&b'.') && looks_random(tail, 6)
+        }
+        Proof::Exact => {
+            let rest = &bytes[after..];
+            let looked_at = &rest[..rest.len().min(TAIL_LOOKED_AT)];
+            let length = looked_at.iter().position(|&b| !allows(row.allowed, b)).unwrap_or(looked_at.len());
+            let ends = length == TAIL_LOOKED_AT || rest.get(length).is_none_or(|b| !b.is_ascii_alphanumeric());
+            let least = row.least.min(TAIL_LOOKED_AT);
+            ends && (least..=row.most.max(least)).contains(&length) && looks_random(&rest[..length], 10)
+        }
+    }
+}
+
+/// Where the key ends: with its run, over what else a rule of this prefix allows, without the dot of a sentence or of a
+/// file's name.
+fn whole_end(bytes: &[u8], after: usize, run_end: usize, shape: &Shape, row: &Row) -> usize {
+    let allowed = shape.rows.iter().fold(0, |set, row| set | row.allowed);
+    let mut end = run_end;
+    if allowed != 0 {
+        let rest = bytes[end..].iter().take_while(|&&b| is_key(b) || allows(allowed, b)).count();
+        // A `/` may be one of base64 or of the path behind the key.
+        let is_path = bytes.get(end) == Some(&b'/') && !looks_random(&bytes[end..end + rest], 16);
+        end += if is_path { 0 } else { rest };
+    }
+    // Base64 goes on behind a `+`, other keys behind `~`, `:` and `|`; so does anything that looks the same.
+    while let Some(b'+' | b'~' | b':' | b'|' | b'$' | b'!') = bytes.get(end) {
+        let length = bytes[end + 1..].iter().take_while(|&&b| is_key(b) || b == b'/').count();
+        if !looks_random(&bytes[end + 1..end + 1 + length], 8) {
+            break;
+        }
+        end += 1 + length;
+    }
+    end += bytes[end..].iter().take(3).take_while(|&&b| b == b'=').count();
+    while end > after && bytes[end - 1] == b'.' {
+        end -= 1;
+    }
+    if let Some(dot) = bytes[after..end].iter().rposition(|&b| b == b'.')
+        && end - after - dot <= 5
+        && dot >= row.least
+    {
+        end = after + dot;
+    }
+    end
+}
+
+#[inline]
+pub(super) fn is_key(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')
+}
+
+fn allows(set: u128, b: u8) -> bool {
+    b < 128 && set >> b & 1 == 1
+}
+
+/// May a word begin at `start` with a prefix so long? Behind a sign of names only with a long one.
+fn begins_word(bytes: &[u8], start: usize, prefix_len: usize) -> bool {
+    let last = bytes[..start].last();
+    prefix_len >= 4 || last.is_none_or(|last| !matches!(last, b'_' | b'-' | b'.' | b'/' | b'+'))
+}
+
+/// Behind an escape a word begins too: `%20`, `\n`, `\x22`, `\u0022`.
+fn follows_escape(bytes: &[u8], start: usize) -> bool {
+    let before = &bytes[..start];
+    let hex = |n: usize| before.len() > n && before[before.len() - n..].iter().all(u8::is_ascii_hexdigit);
+    let mark = |n: usize, marks: &[u8]| before.len() >= n && before[before.len() - n..].starts_with(marks);
+    (hex(2) && (mark(3, b"%") || mark(4, b"\\x")))
+        || (hex(4) && mark(6, b"\\u"))
+        || (before.last().is_some_and(|b| b"nrt".contains(b)) && mark(2, b"\\"))
+}
+
+/// The beginning of the word that an inner word stands in, when it is a short one.
+fn stem(bytes: &[u8], start: usize) -> Option<usize> {
+    let length = bytes[..start].iter().rev().take(STEM_BYTES_MAX + 1).take_while(|&&b| is_key(b) && b != b'.').count();
+    (1..=STEM_BYTES_MAX).contains(&length).then_some(start - length)
+}
+
+#[cfg(test)]
+mod tests;
