@@ -4,6 +4,7 @@
 //! Promises: adding a gateway is one folder and one line of `KINDS`; its cases are found by walking that table.
 //! Never: redacts; what a source reads is raw until `shape.rs` is done with it.
 
+mod columns;
 pub(crate) mod json;
 mod logfmt;
 mod mapping;

@@ -3,7 +3,7 @@
 //! Promises: two keys of up to 16 bytes are equal exactly when their numbers are.
 //! Never: looks beyond the key.
 
-use super::scan::unescape;
+use super::unescape::unescape;
 
 /// A key between its quotes, as it stands there.
 #[derive(Clone, Copy)]

@@ -8,6 +8,7 @@
 
 mod key;
 mod scan;
+mod unescape;
 mod walk;
 
 pub(super) use key::Words;

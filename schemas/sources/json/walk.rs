@@ -7,7 +7,8 @@
 //! Promises: texts are borrowed from the record; only those with escapes are copied, into one buffer that is reused.
 //! Never: recurses deeper than the mapping's paths; what is stepped over is so without recursion.
 
-use super::scan::{Bad, DEPTH_MAX, Scan, unescape, unescape_lenient};
+use super::scan::{Bad, DEPTH_MAX, Scan};
+use super::unescape::{unescape, unescape_lenient};
 use crate::reject::Code;
 use crate::request::Fault;
 use crate::sources::plan::{Edge, Node, Plan};

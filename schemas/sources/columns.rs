@@ -1,0 +1,390 @@
+//! The columns of a mapping, read from the slots of a record: to a raw request.
+//!
+//! Promises: a value that does not fit its column costs the column, not the record: it is null and the column is named as
+//! damaged; only where the mapping says `required` it is a fault. `-`, empty and `none` are absent.
+//! Never: guesses a unit, but `auto`, whose size tells it.
+
+use super::mapping::{Holds, Input, Nothing, Unit};
+use super::plan::{Plan, Read};
+use super::slots::{SLOT_NONE, Scalar, Slots};
+use crate::grpc;
+use crate::reject::Code;
+use crate::request::{Damaged, Fault, Request};
+use crate::sources::{COUNT_MAX, LATENCY_US_MAX, present};
+use crate::time;
+
+impl Plan {
+    /// The request that the values of a record make. `zone_us` is added to times that name no zone.
+    pub(super) fn request<'r>(&'r self, slots: &'r Slots<'_>, zone: time::Zone) -> Result<Request<'r>, Fault> {
+        let mut get = Get { plan: self, slots, zone, fault: None, damaged: Damaged::default() };
+        let request = Request {
+            time_us: get.time(Input::Time),
+            start_us: get.time(Input::StartTime),
+            latency_us: get.duration(),
+            method: get.text(Input::Method),
+            target: get.text(Input::Target),
+            path: get.text(Input::Path),
+            query: get.text(Input::Query),
+            request_line: get.text(Input::RequestLine),
+            route: get.text(Input::Route),
+            host: get.text(Input::Host),
+            status: get.status(),
+            grpc_status: get.grpc_status(),
+            details: get.text(Input::Details),
+            request_bytes: get.count(Input::RequestBytes),
+            response_bytes: get.count(Input::ResponseBytes),
+            peer: get.text(Input::ClientIp),
+            forwarded: get.text(Input::ForwardedFor).map(|list| list.trim_end_matches([',', ' '])),
+            real_ip: get.text(Input::RealIp),
+            user_agent: get.text(Input::UserAgent),
+            referrer: get.text(Input::Referrer),
+            principal: get.text(Input::Principal),
+            principal_kind: get.text(Input::PrincipalKind),
+            tenant: get.text(Input::Tenant),
+            request_id: get.text(Input::RequestId),
+            trace_id: get.text(Input::TraceId),
+            authorization: get.text(Input::Authorization),
+            api_key: get.text(Input::ApiKey),
+            cookie: get.text(Input::Cookie),
+            certificate: get.text(Input::Certificate),
+            credential_id: get.text(Input::CredentialId),
+            scopes: get.text(Input::Scopes),
+            tls_version: get.text(Input::TlsVersion),
+            country: get.text(Input::Country),
+            asn: get.asn(),
+            as_org: get.text(Input::AsOrg),
+            records: get.count(Input::Records),
+            ..Request::default()
+        };
+        match get.fault {
+            None => Ok(Request { damaged: get.damaged, unproven: self.unproven, ..refused(request) }),
+            Some(fault) => Err(fault),
+        }
+    }
+}
+
+/// Where neither status tells of a refusal, the gateway's words may.
+fn refused(request: Request<'_>) -> Request<'_> {
+    let refusal = match (request.grpc_status, request.details) {
+        (None, Some(details)) => grpc::refusal(request.status, details),
+        _ => None,
+    };
+    match refusal {
+        Some((code, status)) => Request { grpc_status: Some(code), status: Some(status), ..request },
+        None => request,
+    }
+}
+
+/// Reads columns from the slots of a record; keeps the first fault.
+struct Get<'r, 's> {
+    plan: &'r Plan,
+    slots: &'r Slots<'s>,
+    zone: time::Zone,
+    fault: Option<Fault>,
+    damaged: Damaged,
+}
+
+impl<'r> Get<'r, '_> {
+    /// The value of the column cannot be: it is null, and the record a reject where the mapping insists on it.
+    #[cold]
+    fn spoil<T>(&mut self, input: Input, code: Code, expected: &str) -> Option<T> {
+        self.damaged.add(input as u8);
+        if self.plan.reads[input as usize].as_ref().is_some_and(|read| read.required) {
+            self.fault.get_or_insert_with(|| Fault::new(code, format!("{}: expected {expected}", input.name())));
+        }
+        None
+    }
+
+    #[cold]
+    fn missing<T>(&mut self, input: Input) -> Option<T> {
+        self.fault.get_or_insert_with(|| missing(input));
+        None
+    }
+
+    /// The first value among the paths of a column that says something.
+    #[inline]
+    fn first(&mut self, input: Input) -> Option<(Option<Unit>, Value<'r>)> {
+        let read = self.plan.reads[input as usize].as_ref()?;
+        let mut is_spoiled = false;
+        for source in &read.slots {
+            let value = match self.slots.get(source.slot) {
+                Scalar::Absent => continue,
+                _ if source.given != SLOT_NONE && matches!(self.slots.get(source.given), Scalar::Absent) => continue,
+                Scalar::Text(text) => Value::Text(text),
+                Scalar::Copied(from, to) => Value::Text(self.slots.copied(from, to)),
+                Scalar::Int(number) if read.none.contains(&Nothing::Number(number)) => continue,
+                Scalar::Int(number) => Value::Int(number),
+                Scalar::Float(number) => Value::Float(number),
+                Scalar::Bool | Scalar::Nested => {
+                    is_spoiled = true;
+                    continue;
+                }
+            };
+            if let Value::Text(text) = value
+                && (text != "-" || read.dash.is_none())
+                && (present(text).is_none() || (!read.none.is_empty() && is_none(read, text)))
+            {
+                continue;
+            }
+            return Some((source.unit, value));
+        }
+        if is_spoiled {
+            return self.spoil(input, Code::WrongType, wanted(input));
+        }
+        if read.required { self.missing(input) } else { None }
+    }
+
+    /// As `first`, for texts, which most columns are.
+    #[inline]
+    fn text(&mut self, input: Input) -> Option<&'r str> {
+        let read = self.plan.reads[input as usize].as_ref()?;
+        let mut is_spoiled = false;
+        for source in &read.slots {
+            let text = match self.slots.get(source.slot) {
+                Scalar::Absent => continue,
+                _ if source.given != SLOT_NONE && matches!(self.slots.get(source.given), Scalar::Absent) => continue,
+                Scalar::Text(text) => text,
+                Scalar::Copied(from, to) => self.slots.copied(from, to),
+                // The slot is shared with a column of numbers, or holds something else than a text.
+                Scalar::Int(_) | Scalar::Float(_) | Scalar::Bool | Scalar::Nested => {
+                    is_spoiled = true;
+                    continue;
+                }
+            };
+            if present(text).is_some() && (read.none.is_empty() || !is_none(read, text)) {
+                return Some(text);
+            }
+        }
+        if is_spoiled {
+            return self.spoil(input, Code::WrongType, "a text");
+        }
+        if read.required { self.missing(input) } else { read.value.as_deref() }
+    }
+
+    fn count(&mut self, input: Input) -> Option<i64> {
+        let value = self.first(input)?.1;
+        match value.whole() {
+            Ok(number @ Some(0..=COUNT_MAX)) => number,
+            Ok(None) => self.plan.reads[input as usize].as_ref().and_then(|read| read.dash),
+            Ok(Some(_)) => self.spoil(input, Code::OutOfRange, "a whole number from 0 to 2^40"),
+            Err(()) => self.spoil(input, Code::WrongType, "a whole number"),
+        }
+    }
+
+    /// Three digits; what is below 100 (also -1), and a dash, says that there was no answer.
+    fn status(&mut self) -> Option<i32> {
+        let value = self.first(Input::Status)?.1;
+        match value.whole() {
+            Ok(None | Some(..=99)) => Some(0),
+            Ok(Some(status @ 100..=999)) => Some(status as i32),
+            Ok(Some(_)) => self.spoil(Input::Status, Code::OutOfRange, "100 to 999, or 0 for none"),
+            Err(()) => self.spoil(Input::Status, Code::WrongType, "a whole number"),
+        }
+    }
+
+    fn grpc_status(&mut self) -> Option<i32> {
+        let status = match self.first(Input::GrpcStatus)?.1 {
+            Value::Int(number) => i32::try_from(number).ok().filter(|number| (0..=16).contains(number)),
+            Value::Text(text) => grpc::status(text),
+            Value::Float(_) => None,
+        };
+        status.or_else(|| self.spoil(Input::GrpcStatus, Code::OutOfRange, "0 to 16, or a name such as NOT_FOUND"))
+    }
+
+    /// `64500`, also as `AS64500`.
+    fn asn(&mut self) -> Option<i64> {
+        let value = match self.first(Input::Asn)?.1 {
+            Value::Text(text) => Value::Text(text.strip_prefix("AS").unwrap_or(text)),
+            other => other,
+        };
+        match value.whole() {
+            Ok(number @ (None | Some(0..=0xffff_ffff))) => number,
+            _ => self.spoil(Input::Asn, Code::OutOfRange, "a whole number from 0 to 2^32"),
+        }
+    }
+
+    fn time(&mut self, input: Input) -> Option<i64> {
+        let (Some(unit), value) = self.first(input)? else { return None };
+        let micros = match (value, nanos_per(unit)) {
+            (Value::Text(text), None) => self.written_time(unit, text),
+            (value, None) if unit == Unit::Auto => value.epoch(),
+            (_, None) => None,
+            (value, Some(nanos)) => value.micros(nanos),
+        };
+        micros.or_else(|| self.spoil(input, Code::InvalidTime, &format!("a time as {}", unit_name(unit))))
+    }
+
+    /// All parts of the latency together, when all of them have a value.
+    fn sum(&mut self) -> Option<i64> {
+        let read = self.plan.reads[Input::Latency as usize].as_ref()?;
+        let mut sum = 0i64;
+        for source in &read.slots {
+            let text = match self.slots.get(source.slot) {
+                Scalar::Text(text) if present(text).is_some() => text,
+                Scalar::Copied(from, to) => self.slots.copied(from, to),
+                _ => return None,
+            };
+            if is_none(read, text) {
+                return None;
+            }
+            let nanos = source.unit.and_then(nanos_per)?;
+            match Value::Text(text).micros(nanos) {
+                Some(micros @ 0..=LATENCY_US_MAX) => sum += micros,
+                _ => return self.spoil(Input::Latency, Code::OutOfRange, "numbers from 0 to 30 days"),
+            }
+        }
+        Some(sum)
+    }
+
+    fn written_time(&self, unit: Unit, text: &str) -> Option<i64> {
+        match unit {
+            Unit::Rfc3339 => time::rfc3339(text.as_bytes()),
+            Unit::Clf => time::clf(text.trim_matches(['[', ']']).as_bytes(), self.zone),
+            Unit::Datetime => time::datetime(text.as_bytes(), self.zone),
+            _ => {
+                let bytes = text.trim_matches(['[', ']']).as_bytes();
+                let written = time::rfc3339(bytes).or_else(|| time::clf(bytes, self.zone));
+                written.or_else(|| time::datetime(bytes, self.zone)).or_else(|| Value::Text(text).epoch())
+            }
+        }
+    }
+
+    fn duration(&mut self) -> Option<i64> {
+        if self.plan.reads[Input::Latency as usize].as_ref().is_some_and(|read| read.sum) {
+            return self.sum();
+        }
+        let (Some(unit), value) = self.first(Input::Latency)? else { return None };
+        let micros = match (value, nanos_per(unit)) {
+            (Value::Text(text), None) => text_duration(text),
+            (_, None) => None,
+            // A text that brings its own unit is believed.
+            (Value::Text(text), Some(nanos)) => value.micros(nanos).or_else(|| text_duration(text)),
+            (value, Some(nanos)) => value.micros(nanos),
+        };
+        match micros {
+            Some(micros @ 0..=LATENCY_US_MAX) => Some(micros),
+            Some(_) => self.spoil(Input::Latency, Code::OutOfRange, "a number from 0 to 30 days"),
+            None => self.spoil(Input::Latency, Code::WrongType, &format!("a number of {}", unit_name(unit))),
+        }
+    }
+}
+
+fn is_none(read: &Read, text: &str) -> bool {
+    read.none.iter().any(|none| match none {
+        Nothing::Text(none) => none == text,
+        Nothing::Number(none) => text.parse() == Ok(*none),
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Value<'r> {
+    Text(&'r str),
+    Int(i64),
+    Float(f64),
+}
+
+impl Value<'_> {
+    /// A whole number; none for `-` and nothing, an error for what is none.
+    fn whole(self) -> Result<Option<i64>, ()> {
+        match self {
+            Value::Int(number) => Ok(Some(number)),
+            Value::Float(number) if number.fract() == 0.0 && number.abs() < 9e15 => Ok(Some(number as i64)),
+            Value::Float(_) => Err(()),
+            Value::Text("-" | "") => Ok(None),
+            Value::Text(text) if text.strip_prefix(['-', '+']).unwrap_or(text).bytes().all(|b| b.is_ascii_digit()) => {
+                Ok(Some(text.parse().unwrap_or(i64::MAX)))
+            }
+            // `512.0`, as some serialisers write whole numbers.
+            Value::Text(text) => match text.split_once('.') {
+                Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|b| b == b'0') => {
+                    whole.parse().map(Some).map_err(|_| ())
+                }
+                _ => Err(()),
+            },
+        }
+    }
+
+    /// An epoch in seconds, milli-, micro- or nanoseconds: between 2000 and 2100 its size tells which.
+    fn epoch(self) -> Option<i64> {
+        let fits = |micros: i64| (time::YEAR_2000_US..time::YEAR_2100_US).contains(&micros);
+        [1_000_000_000, 1_000_000, 1_000, 1].into_iter().find_map(|nanos| self.micros(nanos).filter(|us| fits(*us)))
+    }
+
+    /// The number as microseconds, given the nanoseconds of its unit.
+    fn micros(self, nanos: i64) -> Option<i64> {
+        match self {
+            Value::Int(number) if nanos >= 1000 => number.checked_mul(nanos / 1000),
+            Value::Int(number) => Some(number.div_euclid(1000 / nanos)),
+            Value::Float(number) => {
+                let micros = (number * nanos as f64 / 1000.0).round();
+                (micros.abs() < 9e18).then_some(micros as i64)
+            }
+            Value::Text(text) => time::decimal(text.as_bytes(), nanos),
+        }
+    }
+}
+
+fn nanos_per(unit: Unit) -> Option<i64> {
+    match unit {
+        Unit::EpochS | Unit::S => Some(1_000_000_000),
+        Unit::EpochMs | Unit::Ms => Some(1_000_000),
+        Unit::EpochUs | Unit::Us => Some(1_000),
+        Unit::EpochNs | Unit::Ns => Some(1),
+        Unit::Rfc3339 | Unit::Clf | Unit::Datetime | Unit::Auto | Unit::Text => None,
+    }
+}
+
+fn unit_name(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Rfc3339 => "RFC 3339 with a zone",
+        Unit::Clf => "dd/Mon/yyyy:hh:mm:ss +zzzz",
+        Unit::Datetime => "yyyy-mm-dd hh:mm:ss",
+        Unit::Auto => "RFC 3339, or since 1970 in s, ms, us or ns",
+        Unit::EpochS => "seconds since 1970",
+        Unit::EpochMs => "milliseconds since 1970",
+        Unit::EpochUs => "microseconds since 1970",
+        Unit::EpochNs => "nanoseconds since 1970",
+        Unit::S => "seconds",
+        Unit::Ms => "milliseconds",
+        Unit::Us => "microseconds",
+        Unit::Ns => "nanoseconds",
+        Unit::Text => "ns, us, ms or s, with the unit behind it",
+    }
+}
+
+/// `0.012s`, `12ms`, `250us`, `250µs`, `99ns`, and several of them as Go writes them: `1m2.5s`.
+fn text_duration(text: &str) -> Option<i64> {
+    let (mut rest, mut sum) = (text.trim(), 0i64);
+    while !rest.is_empty() {
+        let at = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let unit = rest[at..].trim_start();
+        let end = unit.find(|c: char| c.is_ascii_digit()).unwrap_or(unit.len());
+        let (factor, nanos) = match unit[..end].trim() {
+            "h" => (3600, 1_000_000_000),
+            "m" => (60, 1_000_000_000),
+            "s" => (1, 1_000_000_000),
+            "ms" => (1, 1_000_000),
+            "us" | "µs" | "μs" => (1, 1_000),
+            "ns" => (1, 1),
+            _ => return None,
+        };
+        sum = sum.checked_add(time::decimal(&rest.as_bytes()[..at], nanos)?.checked_mul(factor)?)?;
+        rest = &unit[end..];
+    }
+    (!text.trim().is_empty()).then_some(sum)
+}
+
+#[cold]
+fn missing(input: Input) -> Fault {
+    Fault::new(Code::MissingField, format!("{}: expected a value, the format always has one", input.name()))
+}
+
+/// What a column holds, for people.
+fn wanted(input: Input) -> &'static str {
+    match input.holds() {
+        Holds::Count => "a whole number",
+        Holds::Duration => "a number",
+        Holds::Time => "a time",
+        Holds::Text | Holds::Secret => "a text",
+    }
+}
