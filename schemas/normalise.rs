@@ -8,13 +8,13 @@
 
 use std::sync::Arc;
 
-use crate::drift::Drift;
+use crate::drift::{Drift, Watch};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::record::{Entry, Lane, RawBatch};
 use crate::redact::token::Keys;
 use crate::reject::{Code, LaneName, Reject};
 use crate::request::Fault;
-use crate::shape::Shaper;
+use crate::rotation::Rows;
 use crate::sources::{Parser, SourceConfig, SourceError};
 
 use arrow::array::RecordBatch;
@@ -30,8 +30,8 @@ pub struct Normalised {
 /// Turns the records of one source into events. One thread owns it.
 pub struct Normaliser {
     parser: Arc<Parser>,
-    shaper: Shaper,
-    drift: Drift,
+    rows: Rows,
+    drift: Watch,
     keys: Keys,
 }
 
@@ -39,8 +39,8 @@ impl Normaliser {
     /// For the source that `config` describes; an unknown kind, a bad network or mapping is an error.
     pub fn new(config: &SourceConfig, keys: &Keys) -> Result<Normaliser, SourceError> {
         let parser = Arc::new(Parser::new(config)?);
-        let shaper = Shaper::new(config, parser.gateway(), keys)?;
-        Ok(Normaliser { parser, shaper, drift: Drift::default(), keys: keys.clone() })
+        let rows = Rows::new(config, parser.gateway(), keys)?;
+        Ok(Normaliser { parser, rows, drift: Watch::default(), keys: keys.clone() })
     }
 
     /// The events and rejects of `raw`, records of `lane`.
@@ -53,32 +53,36 @@ impl Normaliser {
             let text = match self.check(entry, bytes) {
                 Ok(text) => text,
                 Err(fault) => {
-                    rejects.push(self.reject(lane, entry, fault, bytes, entry.length));
+                    rejects.push(self.reject(lane, entry, None, fault, bytes, entry.length));
                     continue;
                 }
             };
-            let mut sealable: Vec<(Fault, &[u8])> = Vec::new();
+            let mut sealable: Vec<(i32, Fault, &[u8])> = Vec::new();
+            let mut elements = 0;
             reader.read(text, &mut |result| {
                 let outcome = match result {
-                    Ok((request, bytes)) => self.shaper.append(&request, entry, lane).map_err(|fault| (fault, bytes)),
+                    Ok((request, bytes)) => self.rows.append(&request, entry, lane).map_err(|fault| (fault, bytes)),
                     Err(failed) => Err(failed),
                 };
-                sealable.extend(outcome.err());
+                sealable.extend(outcome.err().map(|(fault, bytes)| (elements, fault, bytes)));
+                elements += 1;
             });
-            rejects
-                .extend(sealable.into_iter().map(|(f, bytes)| self.reject(lane, entry, f, bytes, bytes.len() as u64)));
-            if Drift::samples(entry.offset)
+            rejects.extend(sealable.into_iter().map(|(element, fault, bytes)| {
+                let element = (elements > 1).then_some(element);
+                self.reject(lane, entry, element, fault, bytes, bytes.len() as u64)
+            }));
+            if Watch::samples(entry.offset)
                 && let Some(plan) = parser.plan()
             {
                 self.drift.observe(plan, text);
             }
         }
-        Normalised { events: self.shaper.finish(), rejects }
+        Normalised { events: self.rows.finish(), rejects }
     }
 
-    /// Keys in the records that the source's mapping does not know, with the number of sampled records (one in
-    /// `limits::DRIFT_SAMPLE`) that had them; most frequent first.
-    pub fn drift(&self) -> Vec<(String, u64)> {
+    /// How the records (a sample of them) differ from what the source's mapping expects: fields that vanished, changed
+    /// their type, or appeared. Sources whose records are no JSON have none.
+    pub fn drift(&self) -> Vec<Drift> {
         self.drift.report()
     }
 
@@ -99,15 +103,24 @@ impl Normaliser {
     }
 
     #[cold]
-    fn reject(&self, lane: &Lane, entry: &Entry, fault: Fault, bytes: &[u8], length: u64) -> Reject {
+    fn reject(
+        &self,
+        lane: &Lane,
+        entry: &Entry,
+        element: Option<i32>,
+        fault: Fault,
+        bytes: &[u8],
+        length: u64,
+    ) -> Reject {
         Reject {
             lane: LaneName::from(lane),
             offset: entry.offset,
+            element,
             observed_us: entry.observed_us,
             code: fault.code,
             detail: fault.detail,
             length,
-            sealed: self.keys.seal.as_ref().and_then(|key| key.seal(bytes)),
+            sealed: self.keys.seal.as_ref().and_then(|seals| seals.seal(bytes)),
         }
     }
 }

@@ -93,7 +93,7 @@ impl Shaper {
     }
 
     /// When the response was complete, checked.
-    fn time(&self, request: &Request<'_>, entry: &Entry) -> Result<i64, Fault> {
+    pub(crate) fn time(&self, request: &Request<'_>, entry: &Entry) -> Result<i64, Fault> {
         let time = match (request.time_us, request.start_us) {
             (Some(time), _) => time,
             (None, Some(start)) => start.saturating_add(request.latency_us.unwrap_or(0)),

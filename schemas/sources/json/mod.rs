@@ -14,7 +14,7 @@ mod walk;
 
 pub use mapping::{MAPPING_COLUMNS, Mapping, MappingError};
 pub(crate) use plan::Plan;
-pub(crate) use walk::unknown_keys;
+pub(crate) use walk::keys;
 
 use serde_json::value::RawValue;
 

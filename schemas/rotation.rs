@@ -1,0 +1,110 @@
+//! Rotation: the rows of one batch when the keys of tokens change in it. Each event is shaped with the key in force at
+//! its own time; while two keys overlap it is shaped with the older one, too, and `earlier_tokens` names what differs.
+//! By that column detection takes an entity on from its old token to the new one, and a person finds old rows.
+//!
+//! Promises: rows in the order they were appended, whatever key they are of. With one key it costs nothing.
+//! Never: lets a token of an older key into any other column.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, RecordBatch, StringBuilder};
+use arrow::compute::interleave_record_batch;
+
+use crate::event::EARLIER_TOKENS;
+use crate::record::{Entry, Lane};
+use crate::redact::token::Keys;
+use crate::request::{Fault, Request};
+use crate::shape::Shaper;
+use crate::sources::{SourceConfig, SourceError};
+
+/// The columns that hold tokens, by which a person or a thing is told apart.
+const TOKENS: [&str; 3] = ["credential", "principal", "object_id"];
+
+/// Makes the rows of one source.
+pub(crate) struct Rows {
+    keys: Keys,
+    /// One per token key, oldest first.
+    shapers: Vec<Shaper>,
+    /// How many rows each of them made since the last batch.
+    made: Vec<usize>,
+    rows: Vec<Row>,
+}
+
+/// Where a row is: the shaper, and its number there; and the same row by the key before, while it overlaps.
+struct Row {
+    place: (usize, usize),
+    earlier: Option<(usize, usize)>,
+}
+
+impl Rows {
+    pub(crate) fn new(config: &SourceConfig, gateway: &str, keys: &Keys) -> Result<Rows, SourceError> {
+        let shapers: Result<Vec<Shaper>, SourceError> =
+            (0..keys.count()).map(|at| Shaper::new(config, gateway, &keys.only(at))).collect();
+        Ok(Rows { keys: keys.clone(), shapers: shapers?, made: vec![0; keys.count()], rows: Vec::new() })
+    }
+
+    /// Appends the event of `request`, or says why there is none.
+    #[inline]
+    pub(crate) fn append(&mut self, request: &Request<'_>, entry: &Entry, lane: &Lane) -> Result<(), Fault> {
+        if let [only] = self.shapers.as_mut_slice() {
+            return only.append(request, entry, lane);
+        }
+        let (at, overlaps) = self.keys.in_force(self.shapers[0].time(request, entry)?);
+        let place = self.shape(at, request, entry, lane)?;
+        let earlier = if overlaps { self.shape(at - 1, request, entry, lane).ok() } else { None };
+        self.rows.push(Row { place, earlier });
+        Ok(())
+    }
+
+    fn shape(&mut self, at: usize, request: &Request<'_>, entry: &Entry, lane: &Lane) -> Result<(usize, usize), Fault> {
+        self.shapers[at].append(request, entry, lane)?;
+        self.made[at] += 1;
+        Ok((at, self.made[at] - 1))
+    }
+
+    /// The rows since the last call.
+    pub(crate) fn finish(&mut self) -> RecordBatch {
+        let rows = std::mem::take(&mut self.rows);
+        let newest = self.shapers.len() - 1;
+        // The usual case of several keys: the last rotation is long over.
+        if rows.iter().all(|row| row.place.0 == newest && row.earlier.is_none()) {
+            self.made[newest] = 0;
+            return self.shapers[newest].finish();
+        }
+        self.made.fill(0);
+        let batches: Vec<RecordBatch> = self.shapers.iter_mut().map(Shaper::finish).collect();
+        let sources: Vec<&RecordBatch> = batches.iter().collect();
+        let places: Vec<(usize, usize)> = rows.iter().map(|row| row.place).collect();
+        let events = interleave_record_batch(&sources, &places).expect("all shapers make rows of one schema");
+        with_earlier(events, &batches, &rows)
+    }
+}
+
+/// The events with the tokens they had under the key before.
+fn with_earlier(events: RecordBatch, batches: &[RecordBatch], rows: &[Row]) -> RecordBatch {
+    let mut list = ListBuilder::new(StringBuilder::new());
+    for (row, place) in rows.iter().enumerate() {
+        let mut any = false;
+        if let Some((shaper, at)) = place.earlier {
+            for name in TOKENS {
+                let (now, then) = (text(&events, name, row), text(&batches[shaper], name, at));
+                if let Some(then) = then.filter(|then| now.as_deref() != Some(then)) {
+                    list.values().append_value(format!("{name}={then}"));
+                    any = true;
+                }
+            }
+        }
+        list.append(any);
+    }
+    let at = events.schema().index_of(EARLIER_TOKENS).expect("a column of the event");
+    let mut columns: Vec<ArrayRef> = events.columns().to_vec();
+    columns[at] = Arc::new(list.finish());
+    RecordBatch::try_new(events.schema(), columns).expect("the column has the type of its field")
+}
+
+fn text(events: &RecordBatch, name: &str, row: usize) -> Option<String> {
+    let column = events.column_by_name(name)?;
+    let texts = arrow::compute::cast(&column.slice(row, 1), &arrow::datatypes::DataType::Utf8).ok()?;
+    let texts = texts.as_string::<i32>();
+    (!texts.is_null(0)).then(|| texts.value(0).to_owned())
+}
