@@ -37,7 +37,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let rules = rules::load(&args.detectors.section()).map_err(usage)?;
     let engine = Engine::new(rules, EngineLimits::default())?;
     let config = args.source.config("explain").map_err(usage)?;
-    let mut normaliser = Normaliser::new(&config, &keys::of_the_moment()?).map_err(usage)?;
+    let mut normaliser = Normaliser::new(&config, &keys::of_the_moment().map_err(usage)?).map_err(usage)?;
     let (positions, limits): (Arc<dyn Positions>, _) = (Arc::new(FromTheStart), ReadLimits::default());
     let mut source: Box<dyn Source> = match args.file.as_deref() {
         Some(path) if path.as_os_str() != "-" => {

@@ -11,10 +11,12 @@ mod detectors;
 mod explain;
 mod output;
 mod query;
+mod rejects;
 mod replay;
 mod run;
 mod shared;
 mod shell;
+mod token;
 
 use std::io;
 use std::process::ExitCode;
@@ -62,6 +64,9 @@ enum Verb {
     Run(run::Args),
     Explain(explain::Args),
     Query(query::Args),
+    #[command(subcommand)]
+    Rejects(rejects::Verb),
+    Token(token::Args),
     #[command(subcommand)]
     Detectors(detectors::Verb),
     Baseline(baseline::Args),
@@ -115,6 +120,8 @@ fn dispatch(verb: Verb) -> Result<(), Failure> {
         Verb::Run(args) => run::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Query(args) => query::run(&args),
+        Verb::Rejects(verb) => rejects::run(&verb),
+        Verb::Token(args) => token::run(&args),
         Verb::Detectors(verb) => detectors::run(&verb),
         Verb::Baseline(args) => baseline::command(&args),
         Verb::Check(args) => check::run(&args),
