@@ -65,6 +65,8 @@ pub struct EventRow<'a> {
     pub redactions: &'a [&'a str],
     /// Empty is null.
     pub damaged: &'a [&'a str],
+    /// Empty is null.
+    pub earlier_tokens: &'a [&'a str],
     pub partition: i32,
     pub offset: i64,
     pub late: bool,
@@ -80,7 +82,7 @@ enum Cell<'a> {
 }
 
 /// The columns of `EventRow`, in the order of `FIELDS`; `builder_covers_every_field` proves the order.
-const COLUMNS: usize = 46;
+const COLUMNS: usize = 47;
 
 impl<'a> EventRow<'a> {
     #[inline(always)]
@@ -131,6 +133,7 @@ impl<'a> EventRow<'a> {
             Int(self.records),
             List(self.redactions),
             List(self.damaged),
+            List(self.earlier_tokens),
             int32(Some(self.partition)),
             Int(Some(self.offset)),
             Bool(Some(self.late)),
@@ -418,6 +421,7 @@ mod tests {
             records: Some(8),
             redactions: &["redactions"],
             damaged: &["damaged"],
+            earlier_tokens: &["earlier_tokens"],
             partition: 9,
             offset: 10,
             late: true,

@@ -73,7 +73,7 @@ impl Credentials {
 }
 
 impl Credential {
-    fn read(origin: Origin, raw: &str, key: &TokenKey, scrubber: &mut Scrubber) -> Credential {
+    pub(crate) fn read(origin: Origin, raw: &str, key: &TokenKey, scrubber: &mut Scrubber) -> Credential {
         let (kind, secret) = match origin {
             Origin::Authorization => scheme(raw),
             Origin::ApiKey => (Some("api_key"), raw),

@@ -11,6 +11,9 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef, TimeUnit};
 use serde_json::json;
 
+/// The column that ties tokens of a new key to those of the key before it.
+pub const EARLIER_TOKENS: &str = "earlier_tokens";
+
 /// How a column is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -114,6 +117,7 @@ pub static FIELDS: &[Field] = &[
     field("records", Int64, true, Technical, "Rows returned, where the gateway or a header says", "", ""),
     field("redactions", TextList, true, Technical, "Classes of secrets and personal data removed from this record", "", ""),
     field("damaged", TextList, true, Technical, "Columns that are null or doubtful because the record held something there that cannot be", "", ""),
+    field(EARLIER_TOKENS, TextList, true, Token, "While two token keys overlap: tokens of this event under the key before, as `column=token`", "", ""),
     field("partition", Int32, false, Technical, "Partition (or file) of the raw record", "", ""),
     field("offset", Int64, false, Technical, "Offset (or line, from 0) of the raw record", "", "log.offset"),
     field("late", Bool, false, Technical, "Older than what detection had already folded when it came", "", ""),

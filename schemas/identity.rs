@@ -114,7 +114,7 @@ fn learn_token(key: &TokenKey, domain: Domain, secret: &str) -> Known {
 }
 
 /// A principal as it may be kept.
-fn learn_principal(raw: &str, tokenise: bool, key: &TokenKey, scrubber: &mut Scrubber) -> Known {
+pub(crate) fn learn_principal(raw: &str, tokenise: bool, key: &TokenKey, scrubber: &mut Scrubber) -> Known {
     if tokenise || credential::looks_like_key(raw) {
         return learn_token(key, Domain::Principal, raw);
     }

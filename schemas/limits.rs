@@ -67,8 +67,13 @@ pub const RECORD_EVENTS_MAX: usize = 10_000;
 pub const FORWARDED_HOPS_MAX: usize = 64;
 /// Addresses whose place and network are remembered; a new one takes the place of an old one.
 pub const LOCATED_MAX: usize = 8 << 10;
-/// One record in so many is searched for keys the mapping does not know.
+/// One record in so many is searched for keys the mapping does not know, and for those it misses; of the first offsets
+/// one in fewer.
 pub const DRIFT_SAMPLE: i64 = 64;
+pub const DRIFT_OFTEN: i64 = 16;
+pub const DRIFT_OFTEN_UNTIL: i64 = 4096;
+/// Sampled records in a row without a field, or with another kind of value in it, that are no chance.
+pub const DRIFT_AFTER: u64 = 12;
 /// Unknown keys remembered per source; later ones are only counted together, under `…`.
 pub const DRIFT_KEYS_MAX: usize = 256;
 /// Bytes of a key that drift reports.

@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::drift::Drift;
+use crate::drift::{Drift, Watch};
 use crate::enrich::Geo;
 use crate::hash::{self, FastMap};
 use crate::limits::RECORD_BYTES_MAX;
@@ -17,7 +17,7 @@ use crate::record::{Entry, Lane, RawBatch};
 use crate::redact::token::Keys;
 use crate::reject::{Code, LaneName, Reject};
 use crate::request::Fault;
-use crate::shape::Shaper;
+use crate::rotation::Rows;
 use crate::sources::{Parser, Reader, SourceConfig, SourceError, W3cFields};
 use crate::state::{LaneState, StateError};
 
@@ -36,8 +36,8 @@ pub struct Normalised {
 /// Turns the records of one source into events. One thread owns it.
 pub struct Normaliser {
     parser: Arc<Parser>,
-    shaper: Shaper,
-    drift: Drift,
+    rows: Rows,
+    drift: Watch,
     keys: Keys,
     /// By partition, what the last `#Fields` line said.
     fields: FastMap<i32, W3cFields>,
@@ -49,11 +49,11 @@ impl Normaliser {
     /// For the source that `config` describes; an unknown kind, a bad network or mapping is an error.
     pub fn new(config: &SourceConfig, keys: &Keys) -> Result<Normaliser, SourceError> {
         let parser = Arc::new(Parser::new(config)?);
-        let shaper = Shaper::new(config, parser.gateway(), keys)?;
+        let rows = Rows::new(config, parser.gateway(), keys)?;
         Ok(Normaliser {
             parser,
-            shaper,
-            drift: Drift::default(),
+            rows,
+            drift: Watch::default(),
             keys: keys.clone(),
             fields: hash::map(),
             named: hash::map(),
@@ -63,7 +63,7 @@ impl Normaliser {
     /// Where to look up what records leave out about their client (country, network, coordinates), from the next record
     /// on; `None` looks nowhere.
     pub fn set_geo(&mut self, geo: Option<Arc<Geo>>) {
-        self.shaper.set_geo(geo);
+        self.rows.set_geo(geo);
     }
 
     /// The events and rejects of `raw`, records of `lane`.
@@ -73,21 +73,22 @@ impl Normaliser {
             raw.entries.iter().map(|entry| text_of(entry, &raw.arena[entry.start..entry.end])).collect();
         let mut reader = Reader::new(&parser);
         let mut fields = self.fields.remove(&lane.partition).or_else(|| parser.fields());
-        let (shaper, keys) = (&mut self.shaper, &self.keys);
+        let (rows, keys) = (&mut self.rows, &self.keys);
         let mut rejects = Vec::new();
-        shaper.begin(lane);
+        rows.begin(lane);
         for (entry, text) in raw.entries.iter().zip(&texts) {
             let text = match text {
                 Ok(text) => text.as_ref(),
                 Err(fault) => {
                     let bytes = &raw.arena[entry.start..entry.end];
-                    rejects.push(reject(keys, lane, entry, fault.clone(), bytes, entry.length));
+                    rejects.push(reject(keys, lane, entry, None, fault.clone(), bytes, entry.length));
                     continue;
                 }
             };
+            let (first, mut elements) = (rejects.len(), 0);
             reader.read(text, entry.observed_us, &mut fields, &mut |outcome| {
                 let failed = match outcome {
-                    Ok((request, bytes)) => shaper.append(&request, entry, lane).map_err(|fault| (fault, bytes)),
+                    Ok((request, bytes)) => rows.append(&request, entry, lane).map_err(|fault| (fault, bytes)),
                     Err(failed) => Err(failed),
                 };
                 if let Err((fault, bytes)) = failed {
@@ -98,10 +99,14 @@ impl Normaliser {
                         true => (&raw.arena[entry.start..entry.end], entry.length),
                         false => (bytes, bytes.len() as u64),
                     };
-                    rejects.push(reject(keys, lane, entry, fault, bytes, length));
+                    rejects.push(reject(keys, lane, entry, Some(elements), fault, bytes, length));
                 }
+                elements += 1;
             });
-            if Drift::samples(entry.offset) {
+            if elements == 1 {
+                rejects[first..].iter_mut().for_each(|reject| reject.element = None);
+            }
+            if Watch::samples(entry.offset) {
                 self.drift.observe(parser.plan(), text);
             }
         }
@@ -110,13 +115,13 @@ impl Normaliser {
         if let Some(fields) = fields {
             self.fields.insert(lane.partition, fields);
         }
-        let learned = self.shaper.end(lane, raw.next_offset().unwrap_or(i64::MIN), renamed);
+        let learned = self.rows.end(lane, raw.next_offset().unwrap_or(i64::MIN), renamed);
         let state = (learned.is_some() || renamed)
             .then(|| LaneState { fields: named.clone(), learned, ..LaneState::default() }.encode());
         if let Some(named) = named {
             self.named.insert(lane.partition, named);
         }
-        Normalised { events: self.shaper.finish(), rejects, state }
+        Normalised { events: self.rows.finish(), rejects, state }
     }
 
     /// Goes on with a lane where it was left: `state` is the last one that a batch of it came with. After an error the lane
@@ -128,14 +133,14 @@ impl Normaliser {
             self.named.insert(lane.partition, list.clone());
         }
         match &state.learned {
-            Some(learned) if !self.shaper.restore(lane, learned) => Err(StateError::Damaged),
+            Some(learned) if !self.rows.restore(lane, learned) => Err(StateError::Damaged),
             _ => Ok(()),
         }
     }
 
-    /// Keys in the records that the source's mapping does not know, with the number of sampled records (one in
-    /// `limits::DRIFT_SAMPLE`) that had them; most frequent first.
-    pub fn drift(&self) -> Vec<(String, u64)> {
+    /// How the records (a sample of them) differ from what the source's mapping expects: fields that vanished, changed
+    /// their type, or appeared. Sources whose records are no JSON have none.
+    pub fn drift(&self) -> Vec<Drift> {
         self.drift.report()
     }
 }
@@ -160,14 +165,23 @@ fn text_of<'r>(entry: &Entry, bytes: &'r [u8]) -> Result<Cow<'r, str>, Fault> {
 }
 
 #[cold]
-fn reject(keys: &Keys, lane: &Lane, entry: &Entry, fault: Fault, bytes: &[u8], length: u64) -> Reject {
+fn reject(
+    keys: &Keys,
+    lane: &Lane,
+    entry: &Entry,
+    element: Option<i32>,
+    fault: Fault,
+    bytes: &[u8],
+    length: u64,
+) -> Reject {
     Reject {
         lane: LaneName::from(lane),
         offset: entry.offset,
+        element,
         observed_us: entry.observed_us,
         code: fault.code,
         detail: fault.detail,
         length,
-        sealed: keys.seal.as_ref().and_then(|key| key.seal(bytes)),
+        sealed: keys.seal.as_ref().and_then(|seals| seals.seal(bytes)),
     }
 }

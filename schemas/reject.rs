@@ -31,6 +31,8 @@ pub enum Code {
     InvalidTime,
     /// A time before 2000, after 2100, or further ahead of its arrival than the source allows.
     TimeOutOfRange,
+    /// No reason, but what became of a reject: it was read again and is an event now. `detail` is the code it had.
+    Replayed,
 }
 
 impl Code {
@@ -46,6 +48,7 @@ impl Code {
             Code::OutOfRange => "out_of_range",
             Code::InvalidTime => "invalid_time",
             Code::TimeOutOfRange => "time_out_of_range",
+            Code::Replayed => "replayed",
         }
     }
 }
@@ -55,6 +58,8 @@ impl Code {
 pub struct Reject {
     pub lane: LaneName,
     pub offset: i64,
+    /// Which element of the record, from 0, when the record is an array of several.
+    pub element: Option<i32>,
     pub observed_us: i64,
     pub code: Code,
     pub detail: String,

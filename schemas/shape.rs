@@ -86,6 +86,16 @@ impl Shaper {
         self.route.router.end(lane, next, all)
     }
 
+    /// What was learned so far of the paths of the lane that is read.
+    pub(crate) fn learned(&mut self) -> Option<route::Saved> {
+        self.route.router.learned()
+    }
+
+    /// Goes on with what another shaper has learned of the lane that is read.
+    pub(crate) fn learn(&mut self, learned: &route::Saved) {
+        self.route.router.learn(learned);
+    }
+
     /// Goes on with what was learned of a lane's paths; false when it makes no sense.
     pub(crate) fn restore(&mut self, lane: &Lane, learned: &route::Saved) -> bool {
         self.route.router.restore(lane, learned)
@@ -140,7 +150,7 @@ impl Shaper {
     }
 
     /// When the response was complete, checked.
-    fn time(&self, request: &Request<'_>, entry: &Entry, damaged: &mut Damaged) -> Result<i64, Fault> {
+    pub(crate) fn time(&self, request: &Request<'_>, entry: &Entry, damaged: &mut Damaged) -> Result<i64, Fault> {
         let time = match (request.time_us, request.start_us, request.envelope_us) {
             (Some(time), _, _) => time,
             (None, Some(start), _) => start.saturating_add(request.latency_us.unwrap_or(0)),

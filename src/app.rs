@@ -9,15 +9,15 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 use detectors::{Engine, EngineLimits, Rule};
-use schemas::{Keys, Lane, Normaliser, SourceConfig};
+use schemas::{KeyPin, Keys, Lane, Normaliser, SourceConfig};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::clock::{self, Clock};
 use crate::config::{Config, LakeSection};
 use crate::geo::GeoFiles;
 use crate::ingest::{Positions, Source};
-use crate::lake::{Lake, LakeConfig, Maintenance, RetainDays};
-use crate::pipeline::{Controls, Lanes, Ledger, LedgerConfig, Outlet, Pipeline, Reader, Totals, UnknownField};
+use crate::lake::{Lake, LakeConfig, Maintenance, Pinned, RetainDays};
+use crate::pipeline::{Controls, Drifted, Lanes, Ledger, LedgerConfig, Outlet, Pipeline, Reader, Totals};
 use crate::respond::Outbox;
 
 /// Makes the source once it is known where its lanes continue.
@@ -53,8 +53,8 @@ pub struct Done {
     pub engine: detectors::EngineStats,
     /// Detection went on from a checkpoint of an earlier run.
     pub continued: bool,
-    /// Fields of the records that no mapping knows.
-    pub unknown_fields: Vec<UnknownField>,
+    /// How records differ from what their mappings expect.
+    pub drifted: Vec<Drifted>,
 }
 
 /// The runtime of everything asynchronous: the lake, the outbox, queries.
@@ -72,7 +72,9 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
     if let Some(keep) = job.keep {
         positions = Arc::new(LakePositions { runtime: runtime.clone(), lake: keep.lake.clone() });
         let opened = runtime.block_on(Lake::open(&keep.lake, &keep.instance));
-        let (lake, recovered) = opened.with_context(|| format!("lake {}", keep.lake.uri))?;
+        let (mut lake, recovered) = opened.with_context(|| format!("lake {}", keep.lake.uri))?;
+        let pinned = runtime.block_on(lake.pin_keys(&job.keys.pins()));
+        tell_keys(&pinned.with_context(|| format!("lake {}", keep.lake.uri))?);
         let lane_states = recovered.as_ref().map(|recovered| recovered.lane_states.clone()).unwrap_or_default();
         snapshot = recovered.map(|recovered| recovered.snapshot);
         restore_lanes(&mut normalisers, &lane_states);
@@ -105,8 +107,23 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
         progress: job.progress,
         totals: Totals::default(),
     };
-    let unknown_fields = pipeline.run(reader)?;
-    Ok(Done { totals: pipeline.totals, engine: pipeline.engine.stats(), continued, unknown_fields })
+    let drifted = pipeline.run(reader)?;
+    Ok(Done { totals: pipeline.totals, engine: pipeline.engine.stats(), continued, drifted })
+}
+
+/// Says when tokens stop being comparable with those in the lake.
+pub fn tell_keys(pinned: &Pinned) {
+    let tokens = |pins: &[KeyPin]| pins.iter().filter(|pin| pin.kind == "token").map(|pin| pin.id.clone()).collect();
+    let (known, new): (Vec<String>, Vec<String>) = (tokens(&pinned.known), tokens(&pinned.new));
+    if pinned.others && !new.is_empty() {
+        tracing::warn!(
+            keys = new.join(", "),
+            "none of the token keys has written to this lake before: equal secrets no longer give the tokens that are in it; \
+             to rotate, keep the old key in keys.token beside the new one"
+        );
+    } else if !known.is_empty() && !new.is_empty() {
+        tracing::info!(known = known.join(", "), new = new.join(", "), "a token key is new in this lake: a rotation");
+    }
 }
 
 /// Lanes go on with what they knew; one whose state cannot be used begins anew, which costs templates their past, no data.

@@ -73,13 +73,30 @@ impl Default for LakeSection {
     }
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeysSection {
-    /// Key of the tokens (HMAC-SHA-256). Without one, a random key is made once in `data_dir`/keys.
-    pub token: Option<KeyRef>,
-    /// 32 bytes as 64 hexadecimal digits or in base64: seals the bytes of rejects. Without one they keep only their position.
-    pub seal: Option<KeyRef>,
+    /// Keys of the tokens (HMAC-SHA-256): one, or a list where each next one says from when on it counts. Without any, a
+    /// random key is made once in `dir`.
+    #[serde(deserialize_with = "one_or_more")]
+    pub token: Vec<KeyRef>,
+    /// For so long after a key came into force, events also name their tokens under the one before.
+    pub overlap: Span,
+    /// 32 bytes as 64 hexadecimal digits or in base64: the first one seals the bytes of rejects, all of them open. Without
+    /// any, one is made once in `dir`.
+    #[serde(deserialize_with = "one_or_more")]
+    pub seal: Vec<KeyRef>,
+    /// Whether the bytes of rejects are kept, sealed, when `seal` names no key.
+    pub seal_rejects: bool,
+    /// Where made keys are; the default is `data_dir`/keys.
+    pub dir: Option<PathBuf>,
+}
+
+impl Default for KeysSection {
+    fn default() -> KeysSection {
+        let overlap = Span::seconds(7 * 86_400);
+        KeysSection { token: Vec::new(), overlap, seal: Vec::new(), seal_rejects: true, dir: None }
+    }
 }
 
 /// What is added to events from elsewhere.
@@ -95,6 +112,77 @@ pub struct EnrichSection {
 pub struct KeyRef {
     pub id: String,
     pub secret: SecretRef,
+    /// The event time from which a token key counts, in RFC 3339; the first one has none.
+    pub from: Option<String>,
+}
+
+impl KeyRef {
+    /// Micros of `from`, which was checked; a key without one counts from the beginning.
+    pub fn from_us(&self) -> i64 {
+        self.from.as_deref().and_then(time_us).unwrap_or(i64::MIN)
+    }
+}
+
+fn time_us(text: &str) -> Option<i64> {
+    chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_micros())
+}
+
+/// A key, or a list of them.
+fn one_or_more<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<KeyRef>, D::Error> {
+    struct Keys;
+    impl<'de> serde::de::Visitor<'de> for Keys {
+        type Value = Vec<KeyRef>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a key {id, secret} or a list of keys")
+        }
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Vec<KeyRef>, A::Error> {
+            KeyRef::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(|key| vec![key])
+        }
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Vec<KeyRef>, A::Error> {
+            let mut keys = Vec::new();
+            while let Some(key) = list.next_element()? {
+                keys.push(key);
+            }
+            Ok(keys)
+        }
+    }
+    deserializer.deserialize_any(Keys)
+}
+
+impl KeysSection {
+    fn check(&self) -> anyhow::Result<()> {
+        for (name, keys) in [("token", &self.token), ("seal", &self.seal)] {
+            for (at, key) in keys.iter().enumerate() {
+                if !crate::keys::is_id(&key.id) {
+                    bail!("keys.{name}: id {:?}: expected 1 to 32 letters, digits, '-', '_' or '.'", key.id);
+                }
+                if keys[..at].iter().any(|earlier| earlier.id == key.id) {
+                    bail!("keys.{name}: id {:?} is used twice; expected each key to have its own", key.id);
+                }
+                match key.from.as_deref() {
+                    Some(_) if name == "seal" => {
+                        bail!("keys.seal: {}: from: is for token keys; the first key seals", key.id)
+                    }
+                    Some(from) if time_us(from).is_none() => {
+                        bail!(
+                            "keys.token: {}: from: {from:?}; expected an RFC 3339 time such as 2026-06-01T00:00:00Z",
+                            key.id
+                        )
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let mut from: Vec<i64> = self.token.iter().map(KeyRef::from_us).collect();
+        from.sort_unstable();
+        if from.windows(2).any(|pair| pair[0] == pair[1]) {
+            bail!(
+                "keys.token: two keys count from the same time; expected `from` on every key but the first, all different"
+            );
+        }
+        Ok(())
+    }
 }
 
 /// Fetches a secret; a trailing newline of a file does not belong to it.
@@ -361,6 +449,7 @@ impl Config {
 
     /// Rules that the types cannot say.
     fn check(&self) -> anyhow::Result<()> {
+        self.keys.check()?;
         if self.sources.is_empty() {
             bail!("sources: is empty; expected at least one source");
         }

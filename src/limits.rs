@@ -19,6 +19,9 @@ pub const OPENAPI_BYTES_MAX: u64 = 32 << 20;
 pub const ACTION_STEPS_MAX: u32 = 10_000;
 /// Actions that ended longer ago leave the outbox; their steps stay in the lake.
 pub const OUTBOX_KEPT_US: i64 = 30 * 86_400_000_000;
+/// Rejects, and bytes of their records, that are replayed in one commit; more follow in the next.
+pub const REPLAY_ROWS_MAX: usize = 2_000;
+pub const REPLAY_BYTES_MAX: u64 = 32 << 20;
 /// Bytes of a record; longer: a reject `oversized`, with its length.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a configuration, detector or mapping file; larger: refused.

@@ -4,13 +4,14 @@
 //! Ctrl-C stop reading, commit what was read, and give deliveries under way a moment.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use detectors::Rule;
-use schemas::SourceConfig;
+use schemas::{DriftKind, SourceConfig};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -23,12 +24,12 @@ use crate::ingest::kafka::{KafkaConfig, KafkaSource};
 use crate::ingest::merged::{Merged, Named};
 use crate::ingest::{Positions, ReadLimits, Source};
 use crate::lake::{self, LakeConfig};
-use crate::pipeline::LedgerConfig;
+use crate::pipeline::{Drifted, LedgerConfig};
 use crate::respond::guard::Guard;
 use crate::respond::{Outbox, Secret, SecretRef, Target};
 use crate::store::Store;
 use crate::survey::Survey;
-use crate::{keys, rules};
+use crate::{keys, private, rules};
 
 /// How long deliveries may go on after the last record was committed.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
@@ -49,13 +50,11 @@ pub fn check(config: &Config) -> anyhow::Result<Parts> {
     let rules = rules::load(&config.detectors).context("detectors")?;
     config.respond.check()?;
     Guard::new(&config.respond.guard, &proxies(config))?;
-    keys::check(&config.keys)?;
+    keys::check(&config.keys, &config.data_dir)?;
     lake::check_storage(&app::lake_uri(config), &app::lake_options(config)).context("lake")?;
-    let mut sources = Vec::new();
+    let sources = source_configs(config)?;
     let mut kafka = HashMap::new();
     for section in &config.sources {
-        let normaliser = normaliser_config(section).with_context(|| format!("sources: {}", section.name))?;
-        sources.push(normaliser);
         if let Some(topic) = &section.kafka {
             let built =
                 topic.build(&config.instance, &section.name).with_context(|| format!("sources: {}", section.name))?;
@@ -91,6 +90,23 @@ pub fn doubts(config: &Config, parts: &Parts) -> anyhow::Result<Vec<String>> {
     Ok(doubts)
 }
 
+/// The normaliser settings of every source, in order.
+pub fn source_configs(config: &Config) -> anyhow::Result<Vec<SourceConfig>> {
+    let of = |section| normaliser_config(section).with_context(|| format!("sources: {}", section.name));
+    config.sources.iter().map(of).collect()
+}
+
+/// Whether everything that is written to a folder lies below `data_dir`.
+pub fn lake_is_within(config: &Config) -> bool {
+    let uri = app::lake_uri(config);
+    uri.contains("://") || Path::new(&uri).starts_with(&config.data_dir)
+}
+
+/// What the configuration allows and yet should be changed.
+pub fn warnings(config: &Config) -> Vec<String> {
+    keys::beside_the_lake(&config.keys, &config.data_dir, &app::lake_uri(config)).into_iter().collect()
+}
+
 fn normaliser_config(section: &SourceSection) -> anyhow::Result<SourceConfig> {
     let mapping = match &section.mapping_file {
         Some(path) => Some(schemas::Mapping::parse(&config::read_text(path)?, &path.display().to_string())?),
@@ -119,7 +135,8 @@ fn targets(config: &Config) -> anyhow::Result<Vec<Arc<dyn Target>>> {
 
 /// Runs until it is told to stop, or something fails that only a restart can mend.
 pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&config.data_dir).with_context(|| format!("{}", config.data_dir.display()))?;
+    private::data_folder(&config.data_dir, lake_is_within(config))?;
+    warnings(config).iter().for_each(|warning| tracing::warn!("{warning}"));
     let runtime = app::runtime()?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signals(runtime.handle(), stop.clone())?;
@@ -148,13 +165,25 @@ pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
     runtime.block_on(delivering)?;
     runtime.block_on(app::write_steps(&lake_config(config), &config.instance, &outbox))?;
     let done = result?;
-    for field in &done.unknown_fields {
-        tracing::info!(
-            source = &*field.source,
-            field = field.path,
-            sampled = field.sampled,
-            "this field is in no column"
-        );
+    for Drifted { source, drift } in &done.drifted {
+        let (field, sampled, of) = (&drift.path, drift.sampled, drift.of);
+        match drift.kind {
+            DriftKind::Appeared => tracing::info!(source = &**source, field, sampled, of, "this field is in no column"),
+            DriftKind::Vanished => {
+                tracing::warn!(source = &**source, field, sampled, of, "this field of a column is no longer there");
+            }
+            DriftKind::ChangedType { was, is } => {
+                tracing::warn!(
+                    source = &**source,
+                    field,
+                    was,
+                    is,
+                    sampled,
+                    of,
+                    "this field of a column changed its type"
+                );
+            }
+        }
     }
     for (source, survey) in &done.totals.surveys {
         for doubt in survey.doubts(None) {
@@ -185,7 +214,8 @@ fn proxies(config: &Config) -> Vec<String> {
     config.sources.iter().flat_map(|source| source.trusted_proxies.clone()).collect()
 }
 
-fn lake_config(config: &Config) -> LakeConfig {
+/// The lake of a configuration.
+pub fn lake_config(config: &Config) -> LakeConfig {
     let mut lake = LakeConfig::new(&app::lake_uri(config), clock::now_us);
     lake.options = app::lake_options(config);
     lake

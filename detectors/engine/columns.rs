@@ -14,6 +14,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch, StringArray};
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
+use schemas::event::EARLIER_TOKENS;
 use siphasher::sip128::SipHasher13;
 
 use super::EngineError;
@@ -74,22 +75,32 @@ impl Plan {
         let filters = filters.collect();
         let hasher = SipHasher13::new_with_keys(self.hash_key.0, self.hash_key.1);
         let mut parts: Parts = Vec::new();
-        let mut keys = Vec::with_capacity(self.kinds.len());
+        let mut earlier = earlier_parts(events, &hasher)?;
+        let (mut keys, mut earlier_keys) = (Vec::with_capacity(self.kinds.len()), Vec::with_capacity(self.kinds.len()));
         for kind in &self.kinds {
             let names: Vec<&'static str> = kind.columns().iter().map(|c| c.name()).collect();
-            keys.push(combine(events, &names, &hasher, &mut parts, true)?);
+            let now = combine(events, &names, &hasher, &mut parts, true)?;
+            earlier_keys.push(match &mut earlier {
+                None => None,
+                Some(earlier) => differing(&now, &combine(events, &names, &hasher, earlier, true)?),
+            });
+            keys.push(now);
         }
-        let mut values = Vec::with_capacity(self.values.len());
+        let (mut values, mut earlier_values) = (Vec::with_capacity(self.values.len()), Vec::new());
         for columns in &self.values {
-            let hashes = combine(events, columns, &hasher, &mut parts, false)?;
-            values.push(hashes.iter().map(|hash| *hash as u64).collect());
+            let now = combine(events, columns, &hasher, &mut parts, false)?;
+            earlier_values.push(match &mut earlier {
+                None => None,
+                Some(earlier) => differing(&now, &combine(events, columns, &hasher, earlier, false)?),
+            });
+            values.push(now.iter().map(|hash| *hash as u64).collect());
         }
         let amounts: Result<Vec<Vec<i64>>, EngineError> =
             self.amounts.iter().map(|column| amounts(column_of(events, column)?, column)).collect();
         let times = time_column(events)?;
         let offsets = column_of(events, "offset")?.as_primitive_opt::<Int64Type>();
         let offsets = offsets.ok_or(EngineError::Schema { column: "offset" })?.values().clone();
-        Ok((Columns { times, offsets, filters, keys, values, amounts: amounts? }, failed))
+        Ok((Columns { times, offsets, filters, keys, earlier_keys, values, earlier_values, amounts: amounts? }, failed))
     }
 }
 
@@ -100,7 +111,11 @@ pub(crate) struct Columns {
     pub offsets: ScalarBuffer<i64>,
     pub filters: Vec<BooleanBuffer>,
     pub keys: Vec<Arc<Vec<EntityKey>>>,
+    /// Per kind, in batches where keys of tokens overlap: the key the entity had before, 0 where it is the same.
+    pub earlier_keys: Vec<Option<Arc<Vec<EntityKey>>>>,
     pub values: Vec<Vec<u64>>,
+    /// The same for values.
+    pub earlier_values: Vec<Option<Arc<Vec<EntityKey>>>>,
     /// -1 stands for NULL.
     pub amounts: Vec<Vec<i64>>,
 }
@@ -124,6 +139,12 @@ impl Columns {
             offsets: pick(sources, order, |c| &c.offsets).into(),
             filters: filters.collect(),
             keys: (0..first.keys.len()).map(|i| Arc::new(pick(sources, order, |c| &c.keys[i]))).collect(),
+            earlier_keys: (0..first.keys.len())
+                .map(|i| gather_earlier(sources, order, |c| &c.earlier_keys[i]))
+                .collect(),
+            earlier_values: (0..first.values.len())
+                .map(|i| gather_earlier(sources, order, |c| &c.earlier_values[i]))
+                .collect(),
             values: (0..first.values.len()).map(|i| pick(sources, order, |c| &c.values[i])).collect(),
             amounts: (0..first.amounts.len()).map(|i| pick(sources, order, |c| &c.amounts[i])).collect(),
         }
@@ -132,7 +153,9 @@ impl Columns {
     fn empty() -> Columns {
         let none = || ScalarBuffer::from(Vec::new());
         let (times, offsets) = (none(), none());
-        Columns { times, offsets, filters: vec![], keys: vec![], values: vec![], amounts: vec![] }
+        let (earlier_keys, earlier_values) = (vec![], vec![]);
+        let (filters, keys, values, amounts) = (vec![], vec![], vec![], vec![]);
+        Columns { times, offsets, filters, keys, earlier_keys, values, earlier_values, amounts }
     }
 }
 
@@ -224,6 +247,47 @@ fn unproven(sources: &ArrayRef) -> Option<BooleanBuffer> {
         }
     };
     (rows.count_set_bits() > 0).then_some(rows)
+}
+
+/// Hashes of the columns as they were under the token key before; `None` when no row says so.
+fn earlier_parts(events: &RecordBatch, hasher: &SipHasher13) -> Result<Option<Parts>, EngineError> {
+    let lists = column_of(events, EARLIER_TOKENS)?;
+    if lists.null_count() == lists.len() {
+        return Ok(None);
+    }
+    let lists = lists.as_list_opt::<i32>().ok_or(EngineError::Schema { column: EARLIER_TOKENS })?;
+    let mut parts: Parts = Vec::new();
+    for column in ["credential", "principal", "object_id"] {
+        let mut hashes = hash_column(column_of(events, column)?, column, hasher)?;
+        for (hash, list) in hashes.iter_mut().zip(lists.iter()) {
+            let Some(list) = list else { continue };
+            let texts = list.as_string_opt::<i32>().ok_or(EngineError::Schema { column: EARLIER_TOKENS })?;
+            let mut tokens = texts.iter().flatten().filter_map(|text| text.strip_prefix(column)?.strip_prefix('='));
+            if let Some(token) = tokens.next() {
+                *hash = hash_text(hasher, token);
+            }
+        }
+        parts.push((column, Arc::new(hashes)));
+    }
+    Ok(Some(parts))
+}
+
+/// The earlier keys where they differ from those of now, 0 elsewhere; `None` when none does.
+fn differing(now: &[EntityKey], earlier: &[EntityKey]) -> Option<Arc<Vec<EntityKey>>> {
+    let differing = || now.iter().zip(earlier).map(|(now, earlier)| if now == earlier { 0 } else { *earlier });
+    (now != earlier).then(|| Arc::new(differing().collect()))
+}
+
+fn gather_earlier(
+    sources: &[&Columns],
+    order: &[(u32, u32)],
+    of: impl Fn(&Columns) -> &Option<Arc<Vec<EntityKey>>>,
+) -> Option<Arc<Vec<EntityKey>>> {
+    sources.iter().any(|source| of(source).is_some()).then(|| {
+        let key =
+            |(source, row): &(u32, u32)| of(sources[*source as usize]).as_ref().map_or(0, |keys| keys[*row as usize]);
+        Arc::new(order.iter().map(key).collect())
+    })
 }
 
 /// Hashes of single columns, shared by all that are made of them.

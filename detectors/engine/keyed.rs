@@ -4,11 +4,12 @@
 //! queue goes, unless it is protected: it looks bad (a suspect) or is known (has history). Protected entities leave
 //! the queue and join it again when they stop being protected. When all are protected the newcomer is refused. So a
 //! flood of new entities cannot evict one that already looks bad, and the cost per newcomer is constant.
+//! An entity whose token got a new key keeps its slot: from the first row that names both keys on it is found by either.
 //! Everything that can be seen from outside depends on the order of calls alone, never on the layout of the map.
 //! Never: reads a clock; the caller says when to sweep, in event time.
 
-use std::collections::VecDeque;
-use std::hash::Hasher;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use hashbrown::HashTable;
 use serde::de::DeserializeOwned;
@@ -71,12 +72,17 @@ impl Hasher for KeyHasher {
     fn write_u64(&mut self, key: u64) {
         self.0 = key;
     }
+    fn write_u128(&mut self, key: u128) {
+        self.0 = key as u64;
+    }
 }
 
 /// The slots of all entities, and where each key's slot is. The table holds nothing but places, five bytes an entity,
 /// so that looking up costs one miss of the cache for the slot and seldom one for the table.
 pub(crate) struct Keyed<S> {
     places: HashTable<u32>,
+    /// By a newer key of an entity, the key of its slot. Empty unless keys of tokens rotated while entities lived.
+    renamed: HashMap<EntityKey, EntityKey, BuildHasherDefault<KeyHasher>>,
     slots: Vec<Option<Slot<S>>>,
     free: Vec<u32>,
     queue: VecDeque<u32>,
@@ -89,6 +95,7 @@ impl<S: State> Keyed<S> {
     pub fn new(bound: usize) -> Keyed<S> {
         Keyed {
             places: HashTable::new(),
+            renamed: HashMap::default(),
             slots: Vec::new(),
             free: Vec::new(),
             queue: VecDeque::new(),
@@ -108,9 +115,39 @@ impl<S: State> Keyed<S> {
 
     #[inline]
     fn place(&self, key: EntityKey) -> Option<u32> {
+        let found = self.place_of(key);
+        if found.is_some() || self.renamed.is_empty() {
+            return found;
+        }
+        self.place_of(*self.renamed.get(&key)?)
+    }
+
+    #[inline]
+    fn place_of(&self, key: EntityKey) -> Option<u32> {
         let slots = &self.slots;
         let is_it = |place: &u32| slots[*place as usize].as_ref().is_some_and(|slot| slot.key == key);
         self.places.find(key as u64, is_it).copied()
+    }
+
+    /// From now on the entity that had `earlier` is found by `key`, too; unless there is one by that key already.
+    #[cold]
+    fn rename(&mut self, earlier: EntityKey, key: EntityKey) {
+        if self.place(key).is_some() {
+            return;
+        }
+        let Some(slot) = self.place(earlier).and_then(|place| self.slots[place as usize].as_ref()) else { return };
+        let first = slot.key;
+        if self.renamed.len() >= self.bound {
+            self.forget_names();
+        }
+        self.renamed.insert(key, first);
+    }
+
+    /// Drops the newer keys of entities that are gone.
+    fn forget_names(&mut self) {
+        let mut renamed = std::mem::take(&mut self.renamed);
+        renamed.retain(|_, first| self.place_of(*first).is_some());
+        self.renamed = renamed;
     }
 
     pub fn get(&mut self, key: EntityKey) -> Option<&mut Slot<S>> {
@@ -132,12 +169,18 @@ impl<S: State> Keyed<S> {
         places
     }
 
-    /// The entity's slot, made if there is none; `None` when the newcomer is refused. `place` is where it was a moment
-    /// ago; it is checked.
+    /// The slot of a row's entity, made if there is none; `None` when the newcomer is refused. `place` is where it was a
+    /// moment ago; it is checked.
     #[inline]
-    pub fn enter_at(&mut self, place: Place, key: EntityKey, make: impl FnOnce() -> S) -> Option<&mut Slot<S>> {
-        let there = self.slots.get(place.0 as usize).and_then(Option::as_ref).is_some_and(|slot| slot.key == key);
-        if there { self.slots[place.0 as usize].as_mut() } else { self.enter(key, make) }
+    pub fn enter_at(&mut self, place: Place, hit: Hit, make: impl FnOnce() -> S) -> Option<&mut Slot<S>> {
+        let there = self.slots.get(place.0 as usize).and_then(Option::as_ref).is_some_and(|slot| slot.key == hit.key);
+        if there {
+            return self.slots[place.0 as usize].as_mut();
+        }
+        if hit.earlier != 0 {
+            self.rename(hit.earlier, hit.key);
+        }
+        self.enter(hit.key, make)
     }
 
     /// The entity's slot, made if there is none; `None` when the newcomer is refused.
@@ -227,6 +270,7 @@ impl<S: State> Keyed<S> {
                 released.push((slot.key, place as u32));
             }
         }
+        self.forget_names();
         let slots = &self.slots;
         self.queue.retain(|place| slots[*place as usize].is_some());
         released.sort_unstable();
@@ -260,11 +304,14 @@ impl<S: State> Keyed<S> {
         let queued: Vec<&Slot<S>> =
             self.queue.iter().filter_map(|place| self.slots[*place as usize].as_ref()).collect();
         let others: Vec<&Slot<S>> = self.sorted().into_iter().filter(|slot| !slot.queued).collect();
-        binary::write(out, &(self.evicted, self.refused, queued, others))
+        let mut renamed: Vec<(EntityKey, EntityKey)> = self.renamed.iter().map(|(key, first)| (*key, *first)).collect();
+        renamed.retain(|(_, first)| self.place_of(*first).is_some());
+        renamed.sort_unstable();
+        binary::write(out, &(self.evicted, self.refused, queued, others, renamed))
     }
 
     pub fn load(&mut self, saved: SavedSlots<S>) {
-        let (evicted, refused, queued, others) = saved;
+        let (evicted, refused, queued, others, renamed) = saved;
         self.evicted = evicted;
         self.refused = refused;
         for slot in queued {
@@ -274,6 +321,7 @@ impl<S: State> Keyed<S> {
         for slot in others {
             self.store(Slot { queued: false, ..slot });
         }
+        self.renamed = renamed.into_iter().collect();
     }
 }
 
@@ -282,8 +330,8 @@ fn hash_of<S>(slots: &[Option<Slot<S>>], place: u32) -> u64 {
     slots[place as usize].as_ref().map_or(0, |slot| slot.key as u64)
 }
 
-/// What `save` wrote: evicted, refused, the queue, the others.
-pub(crate) type SavedSlots<S> = (u64, u64, Vec<Slot<S>>, Vec<Slot<S>>);
+/// What `save` wrote: evicted, refused, the queue, the others, newer keys of some of them.
+pub(crate) type SavedSlots<S> = (u64, u64, Vec<Slot<S>>, Vec<Slot<S>>, Vec<(EntityKey, EntityKey)>);
 
 #[cfg(test)]
 mod tests {
@@ -337,6 +385,30 @@ mod tests {
     }
 
     #[test]
+    fn an_entity_under_a_new_key_keeps_its_slot_over_a_second_rotation_and_a_restore() {
+        let hit =
+            |now, before| Hit { key: key(now), earlier: if before == 0 { 0 } else { key(before) }, ..Hit::default() };
+        let mut keyed = Keyed::<Seen>::new(3);
+        keyed.enter_at(Place::UNKNOWN, hit(1, 0), || Seen(7)).unwrap();
+        assert_eq!(keyed.enter_at(Place::UNKNOWN, hit(2, 1), || Seen(0)).unwrap().state, Seen(7));
+        assert_eq!(keyed.enter_at(Place::UNKNOWN, hit(3, 2), || Seen(0)).unwrap().state, Seen(7));
+        let mut bytes = Vec::new();
+        keyed.save(&mut bytes).unwrap();
+        let mut restored = Keyed::<Seen>::new(3);
+        restored.load(binary::read(&bytes).unwrap());
+        for name in [1, 2, 3] {
+            assert_eq!(restored.peek(key(name)).map(|slot| slot.state.clone()), Some(Seen(7)), "{name}");
+        }
+        assert_eq!(restored.len(), 1);
+        restored.sweep(|_| Keep::No);
+        assert!(restored.is_empty() && restored.renamed.is_empty() && restored.peek(key(3)).is_none());
+        // The new key is not that of a stranger who has come by it before.
+        restored.enter(key(5), || Seen(5)).unwrap();
+        restored.enter(key(4), || Seen(4)).unwrap();
+        assert_eq!(restored.enter_at(Place::UNKNOWN, hit(5, 4), || Seen(0)).unwrap().state, Seen(5));
+    }
+
+    #[test]
     fn a_sweep_drops_requeues_and_leaves_no_trace_of_the_layout() {
         let build = |order: &[u64]| {
             let mut keyed = Keyed::<Seen>::new(10);
@@ -354,7 +426,7 @@ mod tests {
             bytes
         };
         assert_eq!(build(&[1, 2, 3, 4, 5]), build(&[5, 4, 3, 2, 1]));
-        let (.., queue, others): SavedSlots<Seen> = binary::read(&build(&[1, 2, 3, 4, 5])).unwrap();
+        let (.., queue, others, _): SavedSlots<Seen> = binary::read(&build(&[1, 2, 3, 4, 5])).unwrap();
         let mut keys = [key(1), key(2), key(3), key(5)];
         keys.sort_unstable();
         assert_eq!(queue.iter().map(|slot| slot.key).collect::<Vec<_>>(), keys);

@@ -36,6 +36,7 @@ impl Run<'_> {
     #[inline]
     pub fn visit(&self, filter: Option<usize>, kind: usize, mut visit: impl FnMut(&[Hit])) {
         let (times, keys) = (&self.columns.times, &self.columns.keys[kind]);
+        let earlier = self.columns.earlier_keys[kind].as_deref();
         let mut hits = [Hit::default(); HITS];
         let mut count = 0;
         let mut one = |row: usize| {
@@ -43,7 +44,7 @@ impl Run<'_> {
             if key == 0 {
                 return;
             }
-            hits[count] = Hit { row, time: times[row], key };
+            hits[count] = Hit { row, time: times[row], key, earlier: earlier.map_or(0, |keys| keys[row]) };
             count += 1;
             if count == HITS {
                 visit(&hits);
@@ -82,6 +83,8 @@ pub(crate) struct Hit {
     pub row: usize,
     pub time: i64,
     pub key: EntityKey,
+    /// The key its entity had under the token key before, while the two overlap; else 0.
+    pub earlier: EntityKey,
 }
 
 /// One event, column by column.

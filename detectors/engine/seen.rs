@@ -71,8 +71,9 @@ impl SeenKinds {
     pub fn fold(&mut self, columns: &Columns, rows: std::ops::Range<usize>) -> Vec<Vec<i64>> {
         let fold = |tracker: &mut Tracker| {
             let (keys, times) = (&columns.keys[tracker.kind][rows.clone()], &columns.times[rows.clone()]);
-            let hits: Vec<Hit> =
-                keys.iter().zip(times).enumerate().map(|(row, (&key, &time))| Hit { row, time, key }).collect();
+            let earlier = columns.earlier_keys[tracker.kind].as_ref().map(|keys| &keys[rows.clone()]);
+            let hit = |(row, (&key, &time))| Hit { row, time, key, earlier: earlier.map_or(0, |keys| keys[row]) };
+            let hits: Vec<Hit> = keys.iter().zip(times).enumerate().map(hit).collect();
             let mut first = Vec::with_capacity(hits.len());
             for hits in hits.chunks(HITS) {
                 let places = tracker.visits.as_ref().map_or([Place::UNKNOWN; HITS], |visits| visits.places(hits));
@@ -113,7 +114,8 @@ impl SeenKinds {
 }
 
 impl Tracker {
-    fn visit(&mut self, Hit { time, key, .. }: Hit, place: Place) -> i64 {
+    fn visit(&mut self, hit: Hit, place: Place) -> i64 {
+        let Hit { time, key, .. } = hit;
         let Some(visits) = self.visits.as_mut().filter(|_| key != 0) else { return time };
         let remember = self.remember_us;
         while time >= self.next_sweep {
@@ -124,7 +126,7 @@ impl Tracker {
         if self.next_sweep == i64::MAX {
             self.next_sweep = next_multiple(time, remember / 4 + 1);
         }
-        let Some(slot) = visits.enter_at(place, key, || Visits { first: time, last: time, settled: false }) else {
+        let Some(slot) = visits.enter_at(place, hit, || Visits { first: time, last: time, settled: false }) else {
             return time;
         };
         if time - slot.state.last > remember {

@@ -125,14 +125,15 @@ impl<S: Summary> BaselineDetector<S> {
     }
 
     #[inline]
-    fn count(&mut self, run: &Run<'_>, Hit { row, time, key }: Hit, place: Place, out: &mut Vec<Telling>) {
+    fn count(&mut self, run: &Run<'_>, hit: Hit, place: Place, out: &mut Vec<Telling>) {
+        let Hit { row, time, key, .. } = hit;
         if time >= self.due {
             self.settle(time, out);
         }
         let Some(item) = S::item(run.columns, self.wiring.argument, row) else { return };
         let window = index_of(time, self.settings.window_us);
         let (episodes, alarm) = (&mut self.episodes, self.settings.min_value);
-        let slot = self.entities.enter_at(place, key, || Tracked {
+        let slot = self.entities.enter_at(place, hit, || Tracked {
             now: S::default(),
             alarm: if alarm > 0.0 { alarm } else { f64::INFINITY },
             past: Box::new(Past {

@@ -77,7 +77,8 @@ impl<W: Sliding> Counting<W> {
     }
 
     #[inline]
-    fn count(&mut self, run: &Run<'_>, Hit { row, time, key }: Hit, place: Place, out: &mut Vec<Telling>) {
+    fn count(&mut self, run: &Run<'_>, hit: Hit, place: Place, out: &mut Vec<Telling>) {
+        let Hit { row, time, key, .. } = hit;
         if time >= self.due {
             self.settle(time, out);
         }
@@ -86,7 +87,7 @@ impl<W: Sliding> Counting<W> {
         }
         let Some(item) = W::item(run.columns, self.wiring.argument, row) else { return };
         let pane = self.panes.pane(time);
-        let Some(slot) = self.entities.enter_at(place, key, Counted::default) else { return };
+        let Some(slot) = self.entities.enter_at(place, hit, Counted::default) else { return };
         slot.state.0.add(pane, self.panes.span, item, self.limits.most);
         let value = slot.state.0.value(pane, self.panes.span, self.limits.suspicious);
         if self.next_sweep == i64::MAX {

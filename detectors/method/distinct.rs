@@ -26,14 +26,35 @@ pub(crate) struct LastSeen {
     many: Option<Box<HashMap<u64, u32, BuildHasherDefault<KeyHasher>>>>,
 }
 
-fn item_of(columns: &Columns, argument: usize, row: usize) -> Option<u32> {
+/// A value, and what it was under the token key before, while the two overlap; else 0.
+type Item = (u32, u32);
+
+fn item_of(columns: &Columns, argument: usize, row: usize) -> Option<Item> {
+    let short = |hash: u64| (hash ^ (hash >> 32)) as u32;
     let hash = columns.values[argument][row];
-    (hash != 0).then_some((hash ^ (hash >> 32)) as u32)
+    let earlier = columns.earlier_values[argument].as_ref().map_or(0, |earlier| short(earlier[row] as u64));
+    (hash != 0).then_some((short(hash), earlier))
 }
 
 impl LastSeen {
     fn len(&self) -> usize {
         self.many.as_ref().map_or(self.few.len(), |many| many.len())
+    }
+
+    /// A value that comes under a new token key is no new one.
+    #[cold]
+    fn rename(&mut self, earlier: u32, value: u32) {
+        match &mut self.many {
+            Some(many) if !many.contains_key(&u64::from(value)) => {
+                if let Some(pane) = many.remove(&u64::from(earlier)) {
+                    many.insert(u64::from(value), pane);
+                }
+            }
+            None if self.few.iter().all(|(known, _)| *known != value) => {
+                self.few.iter_mut().filter(|(known, _)| *known == earlier).for_each(|(known, _)| *known = value);
+            }
+            _ => {}
+        }
     }
 
     fn put(&mut self, value: u32, pane: u32, most: u64) {
@@ -82,13 +103,16 @@ impl LastSeen {
 }
 
 impl Sliding for LastSeen {
-    type Item = u32;
+    type Item = Item;
 
     #[inline]
-    fn item(columns: &Columns, argument: usize, row: usize) -> Option<u32> {
+    fn item(columns: &Columns, argument: usize, row: usize) -> Option<Item> {
         item_of(columns, argument, row)
     }
-    fn add(&mut self, pane: u32, span: u32, value: u32, most: u64) {
+    fn add(&mut self, pane: u32, span: u32, (value, earlier): Item, most: u64) {
+        if earlier != 0 {
+            self.rename(earlier, value);
+        }
         if self.len() as u64 >= most {
             self.clear_until(pane, span);
         }
@@ -131,12 +155,15 @@ pub(crate) struct Values {
 const VALUES_MAX: u64 = 100_000;
 
 impl Summary for Values {
-    type Item = u32;
+    type Item = Item;
 
-    fn item(columns: &Columns, argument: usize, row: usize) -> Option<u32> {
+    fn item(columns: &Columns, argument: usize, row: usize) -> Option<Item> {
         item_of(columns, argument, row)
     }
-    fn add(&mut self, value: u32) {
+    fn add(&mut self, (value, earlier): Item) {
+        if earlier != 0 {
+            self.seen.rename(earlier, value);
+        }
         self.seen.put(value, 0, VALUES_MAX);
         self.events = self.events.saturating_add(1);
     }
@@ -160,7 +187,7 @@ mod tests {
     fn counts_values_of_the_window_and_forgets_older_ones() {
         let mut set = LastSeen::default();
         for value in 0..100 {
-            set.add(value, 60, value % 80, 400);
+            set.add(value, 60, (value % 80, 0), 400);
         }
         assert_eq!(set.value(99, 60, 0), 60);
         assert_eq!(set.value(158, 60, 0), 1);
@@ -168,10 +195,23 @@ mod tests {
     }
 
     #[test]
+    fn a_value_under_a_new_token_key_is_the_one_it_was() {
+        for size in [5, 500] {
+            let mut set = LastSeen::default();
+            (1..=size).for_each(|value| set.add(1, 60, (value, 0), 10_000));
+            (1..=size).for_each(|value| set.add(2, 60, (value + 100_000, value), 10_000));
+            (1..=size).for_each(|value| set.add(3, 60, (value + 100_000, value), 10_000));
+            assert_eq!(set.value(3, 60, 0), u64::from(size));
+            set.add(3, 60, (size + 1, 77_777), 10_000);
+            assert_eq!(set.value(3, 60, 0), u64::from(size) + 1);
+        }
+    }
+
+    #[test]
     fn a_large_set_survives_saving_and_stops_at_its_bound() {
         let mut set = LastSeen::default();
         for value in 0..5000 {
-            set.add(1, 60, value, 1000);
+            set.add(1, 60, (value, 0), 1000);
         }
         assert_eq!(set.value(1, 60, 0), 1000);
         let mut bytes = Vec::new();
@@ -184,8 +224,8 @@ mod tests {
     fn merging_two_halves_is_the_whole() {
         let (mut whole, mut left, mut right) = (Values::default(), Values::default(), Values::default());
         for at in 0..300_u32 {
-            whole.add(at * 7 % 150);
-            if at % 2 == 0 { &mut left } else { &mut right }.add(at * 7 % 150);
+            whole.add((at * 7 % 150, 0));
+            if at % 2 == 0 { &mut left } else { &mut right }.add((at * 7 % 150, 0));
         }
         left.merge(&right);
         assert_eq!((left.seen.sorted(), left.events()), (whole.seen.sorted(), whole.events()));

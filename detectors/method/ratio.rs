@@ -103,15 +103,16 @@ impl RatioDetector {
     }
 
     #[inline]
-    fn count(&mut self, run: &Run<'_>, Hit { row, time, key }: Hit, place: Place, out: &mut Vec<Telling>) {
+    fn count(&mut self, run: &Run<'_>, hit: Hit, place: Place, out: &mut Vec<Telling>) {
+        let Hit { row, time, key, .. } = hit;
         if time >= self.due {
             self.settle(time, out);
         }
-        let Some(hit) = Share::item(run.columns, self.wiring.argument, row) else { return };
+        let Some(matches) = Share::item(run.columns, self.wiring.argument, row) else { return };
         let pane = self.panes.pane(time);
-        let Some(slot) = self.entities.enter_at(place, key, Watched::default) else { return };
+        let Some(slot) = self.entities.enter_at(place, hit, Watched::default) else { return };
         slot.state.window.advance(pane, self.panes.span);
-        slot.state.window.add_now(hit);
+        slot.state.window.add_now(matches);
         if self.listed.is_empty() {
             self.pane_ends = self.panes.end(pane);
             self.next_sweep = self.next_sweep.min(next_multiple(time, self.sweep_us));

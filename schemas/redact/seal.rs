@@ -4,31 +4,71 @@
 //! and length are authenticated. Nonces are drawn anew for each value from the operating system's generator.
 //! Never: opens anything by itself; `unseal` is for the person who replays rejects after a mapping was mended.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use std::sync::Arc;
 
-use super::token::Keys;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
+
+use super::token::{KeyPin, Keys, fingerprint};
+
+/// The keys of sealed values: the first one seals, all of them open what they sealed once.
+#[derive(Clone, Default)]
+pub(crate) struct Seals {
+    keys: Vec<Arc<SealKey>>,
+}
 
 pub(crate) struct SealKey {
     id: Box<str>,
     key: LessSafeKey,
+    fingerprint: i64,
 }
 
 /// Why a sealed value could not be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    #[error("no sealing key is configured")]
+    #[error("there is no sealing key to open it with")]
     NoKey,
-    #[error("it was sealed under another key id")]
+    #[error("it was sealed under a key of another id")]
     OtherKey,
     #[error("it is cut or changed, or the key is not the right one")]
     Broken,
 }
 
+impl Seals {
+    pub(super) fn add(&mut self, id: &str, key: &[u8; 32]) {
+        self.keys.push(Arc::new(SealKey::new(id, key)));
+    }
+
+    /// `None` when there is no key, or sealing failed; the reject is then kept without its bytes.
+    pub(crate) fn seal(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.keys.first()?.seal(bytes)
+    }
+
+    pub(super) fn pins(&self) -> impl Iterator<Item = KeyPin> {
+        let pin = |key: &Arc<SealKey>| KeyPin { kind: "seal", id: key.id.to_string(), fingerprint: key.fingerprint };
+        self.keys.iter().map(pin)
+    }
+
+    /// Keys of one id may be several: a person may have named two alike.
+    fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        let mut error = SealError::OtherKey;
+        for key in &self.keys {
+            match key.open(sealed) {
+                Ok(bytes) => return Ok(bytes),
+                Err(SealError::Broken) => error = SealError::Broken,
+                Err(_) => {}
+            }
+        }
+        Err(error)
+    }
+}
+
 impl SealKey {
     pub(crate) fn new(id: &str, key: &[u8; 32]) -> SealKey {
         let id: String = id.chars().take(63).collect();
+        let fingerprint = fingerprint(&hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"fingerprint\0"));
         let key = UnboundKey::new(&AES_256_GCM, key).expect("AES-256 keys have 32 bytes");
-        SealKey { id: id.into(), key: LessSafeKey::new(key) }
+        SealKey { id: id.into(), key: LessSafeKey::new(key), fingerprint }
     }
 
     fn header(&self) -> Vec<u8> {
@@ -57,6 +97,12 @@ impl SealKey {
         let plain = self.key.open_in_place(nonce, Aad::from(&header), &mut body).map_err(|_| SealError::Broken)?;
         Ok(plain.to_vec())
     }
+}
+
+/// The id of the key that sealed a value; `None` for what is no sealed value.
+pub fn seal_id(sealed: &[u8]) -> Option<&str> {
+    let (length, rest) = sealed.split_first()?;
+    std::str::from_utf8(rest.get(..usize::from(*length))?).ok()
 }
 
 /// The bytes of the reject that `sealed` holds.
@@ -89,6 +135,21 @@ mod tests {
             assert_eq!(unseal(&keys_one, &changed), Err(SealError::Broken), "byte {i}");
             assert!(unseal(&keys_one, &sealed[..i]).is_err());
         }
+    }
+
+    #[test]
+    fn the_first_key_seals_and_older_ones_still_open() {
+        let old = keys("s1", 7);
+        let sealed = old.seal.as_ref().and_then(|seals| seals.seal(b"old")).expect("sealed");
+        let both = keys("s2", 8).with_seal("s1", &[7; 32]);
+        assert_eq!(unseal(&both, &sealed), Ok(b"old".to_vec()));
+        let new = both.seal.as_ref().and_then(|seals| seals.seal(b"new")).expect("sealed");
+        assert_eq!(
+            (seal_id(&sealed), seal_id(&new), seal_id(b""), seal_id(b"\x05s1")),
+            (Some("s1"), Some("s2"), None, None)
+        );
+        assert_eq!(unseal(&both, &new), Ok(b"new".to_vec()));
+        assert_eq!(unseal(&old, &new), Err(SealError::OtherKey));
     }
 
     #[test]

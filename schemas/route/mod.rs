@@ -91,6 +91,16 @@ impl Router {
         saved
     }
 
+    /// What was learned so far of the lane that is read.
+    pub(crate) fn learned(&mut self) -> Option<Saved> {
+        self.learned.save(true)
+    }
+
+    /// Goes on with what another router has learned of the lane that is read.
+    pub(crate) fn learn(&mut self, saved: &Saved) {
+        self.learned = Learned::restore(saved).unwrap_or_default();
+    }
+
     /// Goes on where the lane was left; false when `saved` makes no sense.
     pub(crate) fn restore(&mut self, lane: &Lane, saved: &Saved) -> bool {
         let learned = Learned::restore(saved);

@@ -1,7 +1,9 @@
 //! What `Normaliser` promises beside the content of columns: every record accounted for, rejects sealed, the same events
 //! however records are cut into batches, drift reported, mistakes in the configuration named.
 
-use schemas::{Code, Keys, Lane, Mapping, Normaliser, RawBatch, SourceConfig, event_json, limits, unseal};
+use schemas::{
+    Code, Drift, DriftKind, Keys, Lane, Mapping, Normaliser, RawBatch, SourceConfig, event_json, limits, unseal,
+};
 
 const NOW: i64 = 1_790_000_000_000_000;
 
@@ -106,7 +108,8 @@ fn unknown_keys_are_drift_and_known_ones_are_not() {
         raw.push(i, NOW, format!("{}{extra}", &line[..line.len() - 1]).as_bytes());
     }
     normaliser.normalise(&lane(), &raw);
-    assert_eq!(normaliser.drift(), [("plugin_x".to_string(), 5), ("request.new.field".to_string(), 5)]);
+    let appeared = |path: &str, sampled| Drift { path: path.to_string(), kind: DriftKind::Appeared, sampled, of: 40 };
+    assert_eq!(normaliser.drift(), [appeared("plugin_x", 20), appeared("request.new.field", 20)]);
     let mut raw = RawBatch::new();
     for i in 0..1000 {
         let secret =
@@ -116,10 +119,46 @@ fn unknown_keys_are_drift_and_known_ones_are_not() {
     normaliser.normalise(&lane(), &raw);
     let drift = normaliser.drift();
     assert!(
-        drift.len() <= limits::DRIFT_KEYS_MAX + 1 && drift.iter().all(|(key, _)| !key.contains("fake")),
+        drift.len() <= limits::DRIFT_KEYS_MAX + 10 && drift.iter().all(|drift| !drift.path.contains("fake")),
         "{drift:?}"
     );
-    assert_eq!(drift[0], ("password=[REDACTED:password]".to_string(), 1000));
+    let named: Vec<&Drift> = drift.iter().filter(|drift| drift.path == "password=[REDACTED:password]").collect();
+    assert!(named.len() == 1 && named[0].sampled == 1000, "{named:?}");
+}
+
+/// Records of a thousand, of which those from the middle on are changed.
+fn drift_of(change: impl Fn(i64, String) -> String) -> Vec<Drift> {
+    let mut normaliser = normaliser("kong");
+    let mut raw = RawBatch::new();
+    (0..1000).for_each(|i| raw.push(i, NOW, change(i, record(i / 5 * 5)).as_bytes()));
+    normaliser.normalise(&lane(), &raw);
+    normaliser.drift()
+}
+
+/// The status of a record as a text.
+fn as_text(record: &str) -> String {
+    record.replace("\"status\":200", "\"status\":\"200\"")
+}
+
+#[test]
+fn fields_that_vanish_or_change_their_type_are_drift() {
+    assert_eq!(drift_of(|_, record| record), []);
+    let vanished = drift_of(|i, record| if i < 500 { record } else { record.replace("\"client_ip\"", "\"service\"") });
+    let expected = Drift { path: "client_ip".to_string(), kind: DriftKind::Vanished, sampled: 31, of: 63 };
+    assert_eq!(vanished, [expected]);
+    let changed = drift_of(|i, record| if i < 500 { record } else { as_text(&record) });
+    let kind = DriftKind::ChangedType { was: "number", is: "text" };
+    assert_eq!(changed, [Drift { path: "response.status".to_string(), kind, sampled: 31, of: 63 }]);
+}
+
+#[test]
+fn fields_that_come_and_go_or_were_always_of_two_kinds_are_no_drift() {
+    let seldom = drift_of(
+        |i, record| if i % 64 == 0 || i > 900 { record.replace("\"client_ip\"", "\"service\"") } else { record },
+    );
+    assert_eq!(seldom, []);
+    let mixed = drift_of(|i, record| if i % 32 == 0 || i > 700 { as_text(&record) } else { record });
+    assert_eq!(mixed, []);
 }
 
 #[test]

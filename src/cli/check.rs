@@ -20,6 +20,9 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let config = Config::load(&args.config).map_err(usage)?;
     let parts = service::check(&config).with_context(|| args.config.display().to_string()).map_err(usage)?;
+    for warning in service::warnings(&config) {
+        output::stderr_line(&format!("{}: {warning}", args.config.display()));
+    }
     let text = format!(
         "{}: well-formed; {}, {}, {}, lake {}, response {}\n",
         args.config.display(),

@@ -21,7 +21,7 @@ use crate::pipeline::Outlet;
 use crate::query::{self, QueryLimits};
 use crate::respond::{Outbox, RespondConfig};
 use crate::store::Store;
-use crate::{keys, rules};
+use crate::{keys, private, rules};
 
 const SOURCE: &str = "demo";
 /// Marks a folder that the demo made and may empty again.
@@ -49,6 +49,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let traffic = Traffic::new(&config).map_err(usage)?;
     let plan = traffic.plan().clone();
     fresh_folder(&args.data_dir).map_err(usage)?;
+    private::data_folder(&args.data_dir, true)?;
 
     let runtime = app::runtime()?;
     let store = runtime.block_on(Store::open(&args.data_dir.join("state.db")))?;
@@ -61,7 +62,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         geo: None,
         lateness_us: [(SOURCE.to_owned(), demo::MAX_DISORDER_MS * 1000)].into(),
         open: Box::new(|_| Ok(Box::new(DemoSource::new(SOURCE, traffic)))),
-        keys: keys::of_data_dir(&args.data_dir)?,
+        keys: keys::of_data_dir(&args.data_dir).map_err(usage)?,
         rules: rules::load(&DetectorsSection::default()).map_err(usage)?,
         keep: Some(app::keep_in(&args.data_dir, "demo".to_owned())),
         outbox: Some(Arc::new(outbox)),

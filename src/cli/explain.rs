@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let engine = Engine::new(rules, EngineLimits::default())?;
     let path = args.file.clone().unwrap_or_else(|| PathBuf::from("-"));
     let config = args.source.config("explain", &path).map_err(usage)?;
-    let mut normaliser = Normaliser::new(&config, &keys::of_the_moment()?).map_err(usage)?;
+    let mut normaliser = Normaliser::new(&config, &keys::of_the_moment().map_err(usage)?).map_err(usage)?;
     normaliser.set_geo(args.source.geo().map_err(usage)?.map(|files| files.geo()));
     let (positions, limits): (Arc<dyn Positions>, _) = (Arc::new(FromTheStart), ReadLimits::default());
     let mut source: Box<dyn Source> = match args.file.as_deref() {

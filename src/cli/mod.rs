@@ -12,10 +12,12 @@ mod explain;
 mod output;
 mod query;
 mod recognise;
+mod rejects;
 mod replay;
 mod run;
 mod shared;
 mod shell;
+mod token;
 
 use std::io;
 use std::process::ExitCode;
@@ -63,6 +65,9 @@ enum Verb {
     Run(run::Args),
     Explain(explain::Args),
     Query(query::Args),
+    #[command(subcommand)]
+    Rejects(rejects::Verb),
+    Token(token::Args),
     #[command(subcommand)]
     Detectors(detectors::Verb),
     Baseline(baseline::Args),
@@ -116,6 +121,8 @@ fn dispatch(verb: Verb) -> Result<(), Failure> {
         Verb::Run(args) => run::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Query(args) => query::run(&args),
+        Verb::Rejects(verb) => rejects::run(&verb),
+        Verb::Token(args) => token::run(&args),
         Verb::Detectors(verb) => detectors::run(&verb),
         Verb::Baseline(args) => baseline::command(&args),
         Verb::Check(args) => check::run(&args),

@@ -11,7 +11,7 @@ use crate::app;
 use crate::config::Config;
 use crate::query::{self, Format, QueryError, QueryLimits, QueryOutput};
 
-/// Ask the tables in SQL: events, alerts, alerts_latest, actions, rejects.
+/// Ask the tables in SQL: events, alerts, alerts_latest, actions, rejects, rejects_open.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gatewatch query 'select detector, entity_value, state, opened from alerts_latest order by opened'

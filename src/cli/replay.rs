@@ -17,7 +17,7 @@ use crate::app::{self, Job};
 use crate::clock::Stopwatch;
 use crate::config::Span;
 use crate::pipeline::Outlet;
-use crate::{keys, rules};
+use crate::{keys, private, rules};
 use inputs::Inputs;
 use told::{Summary, tell};
 
@@ -65,7 +65,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let geo = args.source.geo().map_err(usage)?;
     let alerts = args.alerts.as_deref().map(AlertsFile::new).transpose().map_err(usage)?;
     let data_dir = args.data_dir.clone().unwrap_or_else(super::default_data_dir);
-    let keys = if args.no_lake { keys::of_the_moment()? } else { keys::of_data_dir(&data_dir)? };
+    let keys = if args.no_lake {
+        keys::of_the_moment().map_err(usage)?
+    } else {
+        private::data_folder(&data_dir, true)?;
+        keys::of_data_dir(&data_dir).map_err(usage)?
+    };
 
     let progress = Progress::new(inputs.bytes(), true);
     let watch = Stopwatch::start();

@@ -64,7 +64,9 @@ async fn append_after(
     rows: &RecordBatch,
 ) -> Result<(), LakeError> {
     let label = format!("{number:010}-{}", app_id.rsplit('/').next().unwrap_or("rows"));
-    let files = encode::encode(log.place.table, std::slice::from_ref(rows), &label, config.file_bytes_target)?;
+    // Rows of a state file may have been written before some columns existed.
+    let rows = encode::align(log.place.table, rows)?;
+    let files = encode::encode(log.place.table, &[rows], &label, config.file_bytes_target)?;
     let actions = store(log, files, config.now_us, true).await?;
     let sets = vec![(app_id.to_string(), number)];
     let expects = vec![(app_id.to_string(), seen)];

@@ -20,6 +20,12 @@ pub enum LakeError {
     /// A file this writer wanted to replace is gone: another copy did the same work.
     #[error("{path} of table {table} was replaced by another writer")]
     Replaced { table: &'static str, path: String },
+    /// A key has the name of another one that this lake was written with.
+    #[error(
+        "the {kind} key `{id}` is not the one of that name which this lake was written with: bring the old one back, or \
+             give the new one an id of its own"
+    )]
+    KeyDiffers { kind: &'static str, id: String },
     /// The caller wants to move a position back, which would count events twice.
     #[error("the position of {lane} cannot go back from {held} to {asked}")]
     Backwards { lane: String, held: i64, asked: i64 },

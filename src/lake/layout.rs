@@ -181,5 +181,6 @@ fn rejects() -> SchemaRef {
         Field::new("detail", DataType::Utf8, false),
         Field::new("length", DataType::Int64, false),
         Field::new("sealed", DataType::Binary, true),
+        Field::new("element", DataType::Int32, true),
     ]))
 }

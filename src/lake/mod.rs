@@ -16,6 +16,7 @@ mod error;
 mod layout;
 mod log;
 mod maintain;
+mod pins;
 mod rows;
 mod state;
 mod storage;
@@ -40,6 +41,7 @@ pub use append::ActionLog;
 pub use error::LakeError;
 pub use layout::{DAY, Table};
 pub use maintain::{MaintainReport, Maintenance, RetainDays, TableReport, maintain};
+pub use pins::Pinned;
 
 use error::During;
 use log::{Change, Place, TableLog};

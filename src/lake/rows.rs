@@ -64,6 +64,7 @@ pub(crate) fn rejects(rejects: &[Reject]) -> Result<RecordBatch, LakeError> {
         texts(rejects.iter().map(|r| r.detail.as_str())),
         Arc::new(Int64Array::from_iter_values(lengths)),
         Arc::new(BinaryArray::from_iter(rejects.iter().map(|r| r.sealed.as_deref()))),
+        Arc::new(Int32Array::from_iter(rejects.iter().map(|r| r.element))),
     ];
     batch(Table::Rejects, columns)
 }

@@ -87,6 +87,8 @@ impl Ledger {
         if events.num_rows() > 0 {
             self.pending.events.push(events);
         }
+        let sealed = |reject: &Reject| reject.sealed.as_ref().map_or(0, Vec::len);
+        self.pending.bytes += batch.rejects.iter().map(sealed).sum::<usize>();
         self.pending.rejects.append(&mut batch.rejects);
         self.pending.positions.insert(batch.lane.clone(), batch.next_offset);
         if let Some(state) = batch.state.take() {

@@ -25,7 +25,7 @@ use schemas::alert::State;
 use schemas::{Alert, Lane};
 
 pub use ledger::{Ledger, LedgerConfig, write_steps};
-pub use reader::{Controls, Read, ReadBatch, Reader, UnknownField};
+pub use reader::{Controls, Drifted, Read, ReadBatch, Reader};
 
 use crate::clock::Stopwatch;
 use crate::ingest::IngestError;
@@ -141,7 +141,7 @@ impl Drop for StopReader<'_> {
 
 impl Pipeline<'_> {
     /// Runs until the source is finished or `stop` is set, then commits what is open.
-    pub fn run(&mut self, reader: Reader) -> Result<Vec<UnknownField>, PipelineError> {
+    pub fn run(&mut self, reader: Reader) -> Result<Vec<Drifted>, PipelineError> {
         let controls = reader.controls.clone();
         let (sender, reads) = sync_channel(limits::READ_QUEUE_BATCHES);
         std::thread::scope(|scope| {
@@ -151,8 +151,8 @@ impl Pipeline<'_> {
             drop(stop);
             // Unblocks a reader that waits for room in the queue.
             drop(reads);
-            let unknown = reading.join().map_err(|_| PipelineError::ReaderGone)?;
-            result.map(|()| unknown)
+            let drifted = reading.join().map_err(|_| PipelineError::ReaderGone)?;
+            result.map(|()| drifted)
         })
     }
 

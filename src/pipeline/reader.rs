@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
-use schemas::{Geo, Lane, Normaliser, RawBatch, Reject};
+use schemas::{Drift, Geo, Lane, Normaliser, RawBatch, Reject};
 
 use crate::ingest::{IngestError, Signal, Source};
 
@@ -40,13 +40,11 @@ pub struct ReadBatch {
     pub bytes: u64,
 }
 
-/// A field of the records that the source's mapping does not know.
+/// How the records of a source differ from what its mapping expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownField {
+pub struct Drifted {
     pub source: Arc<str>,
-    pub path: String,
-    /// In how many of the sampled records it was.
-    pub sampled: u64,
+    pub drift: Drift,
 }
 
 /// How long the reader waits for the source before it looks at its controls again.
@@ -120,25 +118,22 @@ impl Reader {
         self.normalisers.values_mut().for_each(|normaliser| normaliser.set_geo(Some(geo.clone())));
     }
 
-    /// The thread's body. The receiver hanging up ends it. Returns the fields that no mapping knows.
-    pub fn run(mut self, out: &SyncSender<Read>) -> Vec<UnknownField> {
+    /// The thread's body. The receiver hanging up ends it. Returns what drifted, source by source.
+    pub fn run(mut self, out: &SyncSender<Read>) -> Vec<Drifted> {
         let last = match self.read_all(out) {
             Ok(()) => Read::Finished,
             Err(error) => Read::Failed(error),
         };
         // A receiver that hung up knows already that it stopped.
         let _gone = out.send(last).is_err();
-        let fields = |(source, normaliser): (&Arc<str>, &Normaliser)| {
+        let drifted = |(source, normaliser): (&Arc<str>, &Normaliser)| {
             let source = source.clone();
-            normaliser.drift().into_iter().map(move |(path, sampled)| UnknownField {
-                source: source.clone(),
-                path,
-                sampled,
-            })
+            normaliser.drift().into_iter().map(move |drift| Drifted { source: source.clone(), drift })
         };
-        let mut unknown: Vec<UnknownField> = self.normalisers.iter().flat_map(fields).collect();
-        unknown.sort_by(|a, b| (&a.source, b.sampled, &a.path).cmp(&(&b.source, a.sampled, &b.path)));
-        unknown
+        let mut all: Vec<Drifted> = self.normalisers.iter().flat_map(drifted).collect();
+        // Stable: those of one source keep their order.
+        all.sort_by(|a, b| a.source.cmp(&b.source));
+        all
     }
 
     fn read_all(&mut self, out: &SyncSender<Read>) -> Result<(), IngestError> {

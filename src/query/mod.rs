@@ -1,7 +1,7 @@
 //! Investigations: SQL over the tables of the lake, read-only and bounded.
 //!
-//! A session sees `events`, `alerts`, `actions` and `rejects` as they are when it begins, and `alerts_latest`, the last
-//! telling of each alert.
+//! A session sees `events`, `alerts`, `actions` and `rejects` as they are when it begins; `alerts_latest`, the last
+//! telling of each alert; and `rejects_open`, the rejects that did not become events later.
 //!
 //! Promises: only questions are answered (SELECT, EXPLAIN, SHOW, DESCRIBE); no statement reads a file outside the lake
 //! or writes one; rows, memory and time are limited, and a limit that was hit is said.
@@ -38,6 +38,14 @@ const CONSUMERS_NAMED: usize = 3;
 const ALERTS_LATEST: &str = "\
 SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY id ORDER BY revision DESC) AS telling FROM alerts) \
 WHERE telling = 1";
+
+/// Rejects without those that were replayed. A row with the code `replayed` closes the reject at its position, whose code
+/// is its detail.
+const REJECTS_OPEN: &str = "\
+SELECT {columns} FROM rejects r WHERE r.code <> 'replayed' AND NOT EXISTS (SELECT 1 FROM rejects m WHERE \
+m.code = 'replayed' AND m.source = r.source AND m.\"partition\" = r.\"partition\" AND m.\"offset\" = r.\"offset\" \
+AND m.detail = r.code AND m.length = r.length{element})";
+const SAME_ELEMENT: &str = " AND coalesce(m.element, -1) = coalesce(r.element, -1)";
 
 /// How much one query may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +100,7 @@ pub async fn session(
         return Err(QueryError::NoLake { uri: lake_uri.to_string() });
     }
     register_latest(&context).await?;
+    register_open(&context).await?;
     Ok(context)
 }
 
@@ -163,5 +172,21 @@ async fn register_latest(context: &SessionContext) -> Result<(), QueryError> {
     let columns: Vec<String> = alerts.schema().fields().iter().map(|f| format!("\"{}\"", f.name())).collect();
     let view = context.sql(&ALERTS_LATEST.replace("{columns}", &columns.join(", "))).await.map_err(fail)?;
     context.register_table("alerts_latest", view.into_view()).map_err(fail)?;
+    Ok(())
+}
+
+async fn register_open(context: &SessionContext) -> Result<(), QueryError> {
+    let fail = |e: datafusion::error::DataFusionError| QueryError::Failed(e.to_string());
+    if !context.table_exist(Table::Rejects.name()).map_err(fail)? {
+        return Ok(());
+    }
+    let rejects = context.table(Table::Rejects.name()).await.map_err(fail)?;
+    let names: Vec<&str> = rejects.schema().fields().iter().map(|f| f.name().as_str()).collect();
+    // A table of an earlier version has no elements yet.
+    let element = if names.contains(&"element") { SAME_ELEMENT } else { "" };
+    let columns: Vec<String> = names.iter().map(|name| format!("r.\"{name}\"")).collect();
+    let sql = REJECTS_OPEN.replace("{columns}", &columns.join(", ")).replace("{element}", element);
+    let view = context.sql(&sql).await.map_err(fail)?;
+    context.register_table("rejects_open", view.into_view()).map_err(fail)?;
     Ok(())
 }

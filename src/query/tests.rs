@@ -106,7 +106,7 @@ async fn every_table_can_be_asked() {
     }
     let output = ask(&uri, "SHOW TABLES", QueryLimits::default()).await.unwrap();
     let shown = text(&output, Format::Csv);
-    for table in ["events", "alerts", "alerts_latest", "actions", "rejects"] {
+    for table in ["events", "alerts", "alerts_latest", "actions", "rejects", "rejects_open"] {
         assert!(shown.contains(&format!(",{table},")), "{shown}");
     }
     let output = ask(&uri, "DESCRIBE alerts", QueryLimits::default()).await.unwrap();
@@ -165,7 +165,7 @@ async fn mistakes_are_answered_with_help() {
     assert_eq!(both, "there is no column `zzz`; `DESCRIBE actions` and `DESCRIBE alerts` list the columns");
     assert_eq!(
         refusal(&uri, "SELECT * FROM event").await,
-        "there is no table `event`; there are: actions, alerts, alerts_latest, events, rejects"
+        "there is no table `event`; there are: actions, alerts, alerts_latest, events, rejects, rejects_open"
     );
     assert!(refusal(&uri, "SELEC 1").await.starts_with("SQL: "));
     let keyword = refusal(&uri, "SELECT source, offset FROM events").await;

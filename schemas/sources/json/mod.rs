@@ -13,7 +13,7 @@ mod walk;
 
 pub(super) use key::Words;
 pub(super) use walk::Walk;
-pub(crate) use walk::unknown_keys;
+pub(crate) use walk::keys;
 
 use scan::Scan;
 

@@ -334,22 +334,22 @@ fn array<'b>(node: &Node, scan: &mut Scan<'b>, slots: &mut Slots<'b>, depth: u32
     }
 }
 
-/// Calls `found` with the path of each key of the object `text` that the plan does not know. What is not JSON was a
-/// reject already, and has none.
-pub(crate) fn unknown_keys(plan: &Plan, text: &str, found: &mut dyn FnMut(&str)) {
+/// Calls `found` with the path of each key of the object `text` that the plan does not know, and of each one that a column
+/// is read from, with the first byte of its value. What is not JSON was a reject already, and has none.
+pub(crate) fn keys(plan: &Plan, text: &str, found: &mut dyn FnMut(&str, Option<u8>)) {
     let mut scan = Scan::new(text);
     if scan.peek() == b'{' {
-        let _ = unknown_in(plan, plan.root(), &mut scan, &mut String::new(), found, 1);
+        let _ = keys_in(plan, plan.root(), &mut scan, &mut String::new(), found, 1);
     }
 }
 
 /// Recurses along the mapping's paths only, as the walk does.
-fn unknown_in(
+fn keys_in(
     plan: &Plan,
     node: &Node,
     scan: &mut Scan<'_>,
     path: &mut String,
-    found: &mut dyn FnMut(&str),
+    found: &mut dyn FnMut(&str, Option<u8>),
     depth: u32,
 ) -> Result<(), Bad> {
     let length = path.len();
@@ -362,12 +362,14 @@ fn unknown_in(
         }
         path.push_str(&key);
         let child = plan.child_named(node, &key);
-        if child.is_none() {
-            found(path);
+        match child {
+            None => found(path, None),
+            Some(child) if child.slot != SLOT_NONE => found(path, Some(scan.peek())),
+            Some(_) => {}
         }
         match child {
             Some(child) if plan.has_named_children(child) && scan.peek() == b'{' => {
-                unknown_in(plan, child, scan, path, found, depth + 1)?;
+                keys_in(plan, child, scan, path, found, depth + 1)?;
             }
             _ => scan.skip(depth)?,
         }

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
-use schemas::Code;
+use schemas::{Code, DriftKind};
 use serde::Serialize;
 
 use super::Args;
@@ -14,11 +14,11 @@ use super::inputs::Inputs;
 use crate::app::Done;
 use crate::cli::output::{self, counted, grouped, stderr_line};
 use crate::cli::{Failure, shell, usage};
-use crate::pipeline::Totals;
+use crate::pipeline::{Drifted, Totals};
 use crate::telemetry;
 
-/// Fields that no mapping knows are named up to this many.
-const UNKNOWN_FIELDS_SHOWN: usize = 5;
+/// Fields that drifted are named up to this many, those that a column lacks first.
+const DRIFTED_SHOWN: usize = 5;
 /// And files that were in the lake before.
 const KEPT_FILES_SHOWN: usize = 5;
 
@@ -64,10 +64,7 @@ pub fn tell(args: &Args, inputs: &Inputs, done: &Done, summary: &Summary, data_d
         serde_json::to_writer(&mut out, summary).context("--summary")?;
         out.write_all(b"\n").and_then(|()| out.flush()).context("--summary")?;
     }
-    for field in done.unknown_fields.iter().take(UNKNOWN_FIELDS_SHOWN) {
-        let (file, seen) = (inputs.shown(&field.source), counted(field.sampled, "sampled record"));
-        stderr_line(&format!("{file}: field `{}` is in no column (seen in {seen})", field.path));
-    }
+    done.drifted.iter().take(DRIFTED_SHOWN).for_each(|one| stderr_line(&drifted(inputs, one)));
     if done.totals.rejects > 0 {
         stderr_line(&rejects(args, inputs, &done.totals));
     }
@@ -96,6 +93,18 @@ pub fn tell(args: &Args, inputs: &Inputs, done: &Done, summary: &Summary, data_d
         ));
     }
     Ok(())
+}
+
+/// One field that is not as the mapping expects it.
+fn drifted(inputs: &Inputs, Drifted { source, drift }: &Drifted) -> String {
+    let (file, path, sampled) = (inputs.shown(source), &drift.path, counted(drift.sampled, "sampled record"));
+    match drift.kind {
+        DriftKind::Appeared => format!("{file}: field `{path}` is in no column (seen in {sampled})"),
+        DriftKind::Vanished => format!("{file}: field `{path}`, which fills a column, is not in the last {sampled}"),
+        DriftKind::ChangedType { was, is } => {
+            format!("{file}: field `{path}`, which fills a column, was {was} and is {is} (in {sampled})")
+        }
+    }
 }
 
 /// How many rejects there are, why, and the command that shows them.

@@ -161,3 +161,24 @@ fn the_lake_can_be_driven_from_another_thread() {
         lake.commit(&Checkpoint::default()).await.unwrap();
     });
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_has_the_name_of_another_one_is_refused() {
+    let folder = Folder::new();
+    let pin = |id: &str, fingerprint| KeyPin { kind: "token", id: id.to_string(), fingerprint };
+    let (mut first, _) = folder.open("a").await;
+    let pinned = first.pin_keys(&[pin("k1", 11)]).await.unwrap();
+    assert_eq!((pinned.known.len(), pinned.new, pinned.others), (0, vec![pin("k1", 11)], false));
+    let (mut second, _) = folder.open("b").await;
+    let refused = second.pin_keys(&[pin("k1", 12)]).await.unwrap_err();
+    assert!(matches!(&refused, LakeError::KeyDiffers { id, .. } if id == "k1") && !refused.is_retryable(), "{refused}");
+    let rotated = second.pin_keys(&[pin("k2", 22), pin("k1", 11)]).await.unwrap();
+    assert_eq!((rotated.known, rotated.new, rotated.others), (vec![pin("k1", 11)], vec![pin("k2", 22)], false));
+    // Both look again, although each has read the log before.
+    assert_eq!(first.pin_keys(&[pin("k2", 22)]).await.unwrap().known, [pin("k2", 22)]);
+    assert!(first.pin_keys(&[pin("k3", 33)]).await.unwrap().others);
+    // And the lake is written as before.
+    second.refresh_positions(&[lane(0)]).await.unwrap();
+    second.commit(&checkpoint(0, 10)).await.unwrap();
+    assert_eq!((folder.count("events").await, folder.events().await), (10, 10));
+}

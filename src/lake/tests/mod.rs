@@ -16,7 +16,7 @@ use arrow::array::{
 use arrow::datatypes::{Int32Type, Int64Type};
 use schemas::alert::{Entity, Severity, State as AlertState, Window};
 use schemas::event::{FIELDS, arrow_schema};
-use schemas::{Code, reject::LaneName};
+use schemas::{Code, KeyPin, reject::LaneName};
 use tempfile::TempDir;
 
 use super::*;
@@ -150,6 +150,7 @@ fn reject(offset: i64) -> Reject {
         detail: "expected `,` or `}` at column 7".to_string(),
         length: 90,
         sealed: Some(vec![1, 2, 3]),
+        element: None,
     }
 }
 
