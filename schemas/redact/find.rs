@@ -11,6 +11,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use super::classes::{Class, SHAPES, Shape, Tail, key_class};
 use super::decode;
 use super::profile::CARD_DIGITS_MIN;
+use super::rules::{self, Kind};
 
 /// A secret found: the bytes `start..end` are of `class`. `whole` asks for a plain replacement, without a mask, as for
 /// a value that holds the secret only in encoded form.
@@ -42,6 +43,9 @@ pub(crate) fn shapes(text: &str, findings: &mut Vec<Finding>) {
         let (start, after) = (from + hit.start(), from + hit.end());
         from = after;
         let shape = &SHAPES[hit.pattern().as_usize()];
+        if !rules::on(Kind::Prefix, hit.pattern().as_usize()) {
+            continue;
+        }
         match match_shape(text, start, after, shape) {
             Some(finding) => {
                 findings.push(finding);

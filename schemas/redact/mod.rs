@@ -11,12 +11,15 @@ mod decode;
 mod find;
 pub(crate) mod jwt;
 mod profile;
+mod rules;
 pub mod seal;
 pub mod token;
 
 use std::borrow::Cow;
 
 pub use classes::{CLASSES, ClassInfo};
+#[doc(hidden)]
+pub use rules::testing;
 pub(crate) use classes::{Class, Found, key_class};
 pub(crate) use decode::base64_whole;
 pub(crate) use find::{floor, is_placeholder};
