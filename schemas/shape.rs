@@ -4,6 +4,8 @@
 //! address that parsed, or a token. This is the place to look when asking what may be in a column.
 //! Never: knows a gateway's format.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 
 use crate::address::{self, Trusted};
@@ -11,9 +13,10 @@ use crate::agent;
 use crate::builder::{EventBuilder, EventRow};
 use crate::identity::{Identity, short};
 use crate::limits::{OBJECT_CACHED_BYTES_MAX, OBJECTS_MAX, REPEATED_BYTES_MAX, REPEATED_TEXTS_MAX};
+use crate::probes::{Place, Probed, Prober};
 use crate::record::{Entry, Lane};
 use crate::redact::token::{Domain, Keys, TokenKey};
-use crate::redact::{Class, Found, Scrubber};
+use crate::redact::{Class, Column, Found, Scrubber};
 use crate::reject::Code;
 use crate::request::{Fault, Request, Target};
 use crate::route;
@@ -31,6 +34,8 @@ pub(crate) struct Shaper {
     route: Route,
     identity: Identity,
     names: Vec<&'static str>,
+    prober: Prober,
+    probes: Vec<&'static str>,
     builder: EventBuilder,
 }
 
@@ -39,15 +44,21 @@ impl Shaper {
         let trusted = Trusted::parse(&config.trusted_proxies)
             .map_err(|network| SourceError::Network { source_name: config.name.clone(), network })?;
         let key = keys.token.clone();
+        let plan = config
+            .redaction
+            .plan()
+            .map_err(|error| SourceError::Redaction { source_name: config.name.clone(), error })?;
         Ok(Shaper {
             gateway: gateway.to_string(),
             ahead_max_us: config.ahead_max_us,
-            scrubber: Scrubber::default(),
+            scrubber: Scrubber::new(Arc::new(plan), Some(key.clone())),
             texts: RequestTexts::default(),
             client: Client::new(trusted),
             route: Route::new(key.clone()),
             identity: Identity::new(key, config.tokenise_principal, config.tenant.clone()),
             names: Vec::new(),
+            prober: Prober::default(),
+            probes: Vec::new(),
             builder: EventBuilder::new(),
         })
     }
@@ -83,11 +94,20 @@ impl Shaper {
         };
         let scrubber = &mut self.scrubber;
         self.texts.fill(&mut row, request, &target, scrubber, &mut found);
-        self.client.fill(&mut row, request, &target, scrubber, &mut found);
+        let mut probed = self.client.fill(&mut row, request, &target, scrubber, &mut found, &mut self.prober);
+        for (text, place) in
+            [(target.path, Place::Path), (target.query, Place::Query), (request.referrer, Place::Header)]
+        {
+            if let Some(text) = text {
+                probed.merge(self.prober.of(text, place));
+            }
+        }
         self.route.fill(&mut row, &target);
         self.identity.fill(&mut row, request, target.query, scrubber, &mut found);
-        found.names(&mut self.names);
+        found.names(|class| self.scrubber.name(class), &mut self.names);
         row.redactions = &self.names;
+        probed.names(&mut self.probes);
+        row.probes = &self.probes;
         self.builder.append(&row);
         Ok(())
     }
@@ -133,10 +153,11 @@ impl RequestTexts {
         found: &mut Found,
     ) {
         row.method = target.method.map(|m| upper(m, &mut self.method));
-        row.path = target.path.map(|t| scrubber.scrub(t, &mut self.path, found));
-        row.query = target.query.map(|t| scrubber.scrub(t, &mut self.query, found));
-        row.referrer = request.referrer.map(|t| scrubber.scrub(t, &mut self.referrer, found));
-        row.request_id = request.request_id.map(|t| short(scrubber.scrub(t, &mut self.request_id, found)));
+        row.path = target.path.map(|t| scrubber.of(Column::Path).scrub(t, &mut self.path, found));
+        row.query = target.query.map(|t| scrubber.of(Column::Query).scrub(t, &mut self.query, found));
+        row.referrer = request.referrer.map(|t| scrubber.of(Column::Referrer).scrub(t, &mut self.referrer, found));
+        row.request_id =
+            request.request_id.map(|t| short(scrubber.of(Column::Other).scrub(t, &mut self.request_id, found)));
         row.trace_id = request.trace_id.map(|t| short(scrubber.scrub(t, &mut self.trace_id, found)));
     }
 }
@@ -163,10 +184,11 @@ impl Client {
         target: &Target<'r>,
         scrubber: &mut Scrubber,
         found: &mut Found,
-    ) {
+        prober: &mut Prober,
+    ) -> Probed {
         let host = target.host.map(|h| self.hosts.get(h, |h| learn_host(h, scrubber)));
         row.host = host.map(|h| note(h, found)).filter(|h| !h.is_empty());
-        let agent = request.user_agent.map(|u| self.agents.get(u, |u| learn_agent(u, scrubber)));
+        let agent = request.user_agent.map(|u| self.agents.get(u, |u| learn_agent(u, scrubber, prober)));
         row.client_class = agent.and_then(|a| a.label);
         row.user_agent = agent.map(|a| note(a, found));
         row.country = request.country.and_then(|c| country(c, &mut self.country));
@@ -174,6 +196,7 @@ impl Client {
             address::write(ip, &mut self.address);
             (row.client_ip, row.client_ip_source) = (Some(self.address.as_str()), Some(source));
         }
+        agent.map(|a| a.probed).unwrap_or_default()
     }
 }
 
@@ -259,16 +282,16 @@ fn learn_host(raw: &str, scrubber: &mut Scrubber) -> Known {
         _ => host,
     };
     // Scrubbed before it is lowered: shapes have their case.
-    known.kept = short(scrubber.scrub(host, &mut String::new(), &mut known.found)).to_string();
+    known.kept = short(scrubber.of(Column::Host).scrub(host, &mut String::new(), &mut known.found)).to_string();
     if known.found.is_empty() {
         known.kept.make_ascii_lowercase();
     }
     known
 }
 
-fn learn_agent(raw: &str, scrubber: &mut Scrubber) -> Known {
-    let mut known = Known { label: agent::class(raw), ..Known::default() };
-    known.kept = scrubber.scrub(raw, &mut String::new(), &mut known.found).to_string();
+fn learn_agent(raw: &str, scrubber: &mut Scrubber, prober: &mut Prober) -> Known {
+    let mut known = Known { label: agent::class(raw), probed: prober.of(raw, Place::Header), ..Known::default() };
+    known.kept = scrubber.of(Column::UserAgent).scrub(raw, &mut String::new(), &mut known.found).to_string();
     known
 }
 

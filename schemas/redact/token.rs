@@ -48,6 +48,8 @@ pub(crate) enum Domain {
     Credential,
     Object,
     Principal,
+    /// A password inside a text.
+    Password,
 }
 
 impl TokenKey {
@@ -58,6 +60,7 @@ impl TokenKey {
             Domain::Credential => b"credential\0",
             Domain::Object => b"object\0",
             Domain::Principal => b"principal\0",
+            Domain::Password => b"password\0",
         });
         context.update(secret);
         let tag = context.sign();

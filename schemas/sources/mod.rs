@@ -9,6 +9,7 @@ pub(crate) mod json;
 
 pub use json::{MAPPING_COLUMNS, Mapping, MappingError};
 
+use crate::redact::{Policy, PolicyError};
 use crate::request::{Fault, Request};
 
 /// A kind of source: its name in configuration, what it reads, and its mapping when that is all it takes.
@@ -56,6 +57,8 @@ pub struct SourceConfig {
     pub ahead_max_us: Option<i64>,
     /// The tenant of records that name none.
     pub tenant: Option<String>,
+    /// What is done with each class of secrets and personal data.
+    pub redaction: Policy,
 }
 
 impl SourceConfig {
@@ -76,6 +79,8 @@ pub enum SourceError {
         "source {source_name}: trusted proxy {network:?}: expected a network such as 10.0.0.0/8, an address, or unix:"
     )]
     Network { source_name: String, network: String },
+    #[error("source {source_name}: {error}")]
+    Redaction { source_name: String, error: PolicyError },
     #[error(transparent)]
     Mapping(#[from] MappingError),
 }
