@@ -50,7 +50,8 @@ pub fn check(config: &Config) -> anyhow::Result<Parts> {
     let mut sources = Vec::new();
     let mut kafka = HashMap::new();
     for section in &config.sources {
-        let normaliser = normaliser_config(section).with_context(|| format!("sources: {}", section.name))?;
+        let normaliser =
+            normaliser_config(section, &config.redaction).with_context(|| format!("sources: {}", section.name))?;
         sources.push(normaliser);
         if let Some(topic) = &section.kafka {
             let built =
@@ -68,7 +69,7 @@ pub fn check(config: &Config) -> anyhow::Result<Parts> {
     Ok(Parts { rules, sources, targets, kafka })
 }
 
-fn normaliser_config(section: &SourceSection) -> anyhow::Result<SourceConfig> {
+fn normaliser_config(section: &SourceSection, redaction: &schemas::Policy) -> anyhow::Result<SourceConfig> {
     let mapping = match &section.mapping_file {
         Some(path) => Some(schemas::Mapping::parse(&config::read_text(path)?, &path.display().to_string())?),
         None => None,
@@ -81,6 +82,7 @@ fn normaliser_config(section: &SourceSection) -> anyhow::Result<SourceConfig> {
         tokenise_principal: section.tokenise_principal,
         ahead_max_us: Some(section.ahead_max.us),
         tenant: section.tenant.clone(),
+        redaction: redaction.clone(),
     })
 }
 
