@@ -24,6 +24,11 @@ impl Finding {
     }
 }
 
+/// The smallest character boundary of `text` that is at least `at`.
+pub(crate) fn ceil(text: &str, at: usize) -> usize {
+    (at..text.len()).find(|&i| text.is_char_boundary(i)).unwrap_or(text.len())
+}
+
 /// The largest character boundary of `text` that is at most `at`.
 pub(crate) fn floor(text: &str, at: usize) -> usize {
     if at >= text.len() {

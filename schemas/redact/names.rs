@@ -145,9 +145,18 @@ fn lower(name: &[u8]) -> Option<Vec<u8>> {
     (text.len() == name.len()).then(|| text.into_bytes())
 }
 
-/// What a name says, by its words.
+/// What a name says, by its words. Of `x.key` and `x[key]`, where `x` says nothing, the last part does.
 pub(crate) fn says(name: &[u8]) -> Says {
     let name = without_operator(name);
+    let said = says_whole(name);
+    let last = name.iter().rposition(|&b| b == b'.' || b == b'[').map(|i| &name[i + 1..]);
+    match (said, last) {
+        (Says::Hardly(class), Some(last)) if class != Class::PHONE => says_whole(last),
+        _ => said,
+    }
+}
+
+fn says_whole(name: &[u8]) -> Says {
     let mut words = split(name);
     if words.count == 0 {
         return Says::Nothing;

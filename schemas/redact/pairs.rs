@@ -426,6 +426,7 @@ impl Beside {
             let is_secret = !matches!(named, Says::Nothing | Says::Name | Says::Value | Says::Hardly(_));
             self.name = is_secret.then_some((named, end));
             if let (true, Some((from, to))) = (is_secret, self.value.take())
+                && to <= pair.name_start
                 && !is_apart(&bytes[to..pair.name_start])
             {
                 return confirmed(named, &bytes[from..to]).map(|class| Finding {

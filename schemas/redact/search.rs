@@ -170,7 +170,10 @@ impl Scrubber {
 
     /// A finding of a layer as a hit in the text it was made from. None when the class is kept, or a mark of ours was found.
     fn located(&self, finding: Finding, text: &str, map: Option<&[u32]>, root: &str) -> Option<Hit> {
-        let secret = &text[finding.start..finding.end];
+        // A finder that looks only so far may stop inside a letter.
+        let finding =
+            Finding { start: find::floor(text, finding.start), end: find::ceil(text, finding.end), ..finding };
+        let secret = text.get(finding.start..finding.end)?;
         let action = self.plan.action(self.column, finding.class);
         if action == Action::Keep || is_placeholder(secret.as_bytes()) {
             return None;

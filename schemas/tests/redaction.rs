@@ -221,6 +221,13 @@ fn the_work_on_hostile_texts_is_bounded() {
         assert!(two <= SEARCH_WORK_MAX + 4 * SEARCH_BYTES_MAX, "{piece:?}: {two} bytes");
         assert!(two <= 3 * one + SEARCH_BYTES_MAX, "{piece:?}: {one}, then {two} bytes");
     }
+    for text in [
+        format!("{}:pässwörd@db.example/x", "ä".repeat(200)),
+        format!("foo_key={}", "ä".repeat(400)),
+        format!("x{}=1", "ö".repeat(90)),
+    ] {
+        assert!(!schemas::scrub(&text).contains("pässwörd"));
+    }
     let many: String = (0..10_000).map(|i| format!("k{i}=v{i}&")).collect();
     assert!(schemas::redact::searched(&many) <= SEARCH_BYTES_MAX);
 }
