@@ -411,7 +411,10 @@ impl Beside {
     fn is_name(&self, bytes: &[u8], pair: &Pair<'_>, memo: &mut Memo) -> bool {
         let value = plain_value(bytes, pair.at + 1);
         value.is_some_and(|(start, end)| {
-            end - start <= NAME_BYTES_MAX && matches!(memo.says(&bytes[start..end]), Says::Secret(_))
+            let name = &bytes[start..end];
+            name.len() <= NAME_BYTES_MAX
+                && name.iter().all(|&b| is_name(b))
+                && matches!(memo.says(name), Says::Secret(_))
         })
     }
 

@@ -18,6 +18,7 @@ const FIXTURES: &[(&str, &str)] = &[
     ("code=fakeA9x2Kq&state=s", "code=[REDACTED:code]&state=s"),
     ("/app;jsessionid=fake1;v=1?x=1", "/app;jsessionid=[REDACTED:session];v=1?x=1"),
     ("key=fakeA9x2Kq", "key=[REDACTED:api_key]"),
+    ("https://r.example/key=fakeA9x2Kq?x=key=fakeA9x2Kq", "https://r.example/key=[REDACTED:api_key]"),
     ("x_api_key=fakeA9x2Kq", "x_api_key=[REDACTED:api_key]"),
     ("user.session=fakeA9x2Kq", "user.session=[REDACTED:session]"),
     ("ssn=078051120", "ssn=[REDACTED:national_id]"),
