@@ -5,10 +5,14 @@
 //! before costs one lookup. A gateway's own placeholder (`REDACTED`) counts as a credential that nobody can tell apart.
 //! Never: keeps a raw secret anywhere but as the key of a bounded map in memory.
 
+use std::borrow::Cow;
+
 use crate::hash::{self, FastMap};
 use crate::limits::{CREDENTIAL_CACHED_BYTES_MAX, CREDENTIALS_MAX};
 use crate::redact::token::{Domain, TokenKey};
-use crate::redact::{Class, Found, Scrubber, base64_whole, is_placeholder, jwt, key_class};
+use crate::redact::{
+    Class, Column, Found, Scrubber, base64_whole, canonical, is_placeholder, is_random_anywhere, jwt, value_class,
+};
 
 /// How a credential came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,20 +78,27 @@ impl Credentials {
 
 impl Credential {
     pub(crate) fn read(origin: Origin, raw: &str, key: &TokenKey, scrubber: &mut Scrubber) -> Credential {
-        let (kind, secret) = match origin {
-            Origin::Authorization => scheme(raw),
-            Origin::ApiKey => (Some("api_key"), raw),
-            Origin::Session => (Some("session"), raw),
-            Origin::Certificate => (Some("certificate"), raw),
-            Origin::Bearer => (Some("bearer"), raw),
+        let plain = unquoted(raw);
+        let (named, secret) = scheme(&plain);
+        let kind = match origin {
+            Origin::Authorization => named.unwrap_or(Some("bearer")),
+            Origin::ApiKey => Some("api_key"),
+            Origin::Session => Some("session"),
+            Origin::Certificate => Some("certificate"),
+            Origin::Bearer => Some("bearer"),
         };
         if secret.is_empty() || is_placeholder(secret.as_bytes()) || secret.contains("REDACTED") {
             return Credential { kind, ..Credential::default() };
         }
-        let token = Some(key.token(Domain::Credential, secret.as_bytes()));
-        let mut credential = Credential { token, kind, ..Credential::default() };
+        let pair = if named == Some(Some("basic")) { basic_pair(secret) } else { None };
+        // The pair, not its base64: padding and alphabet may differ. Else the secret without quotes and escapes.
+        let token = match &pair {
+            Some(pair) => key.token(Domain::Credential, pair.as_bytes()),
+            None => key.token(Domain::Credential, canonical(secret).as_bytes()),
+        };
+        let mut credential = Credential { token: Some(token), kind, ..Credential::default() };
         if kind == Some("basic") {
-            credential.principal = basic_user(secret);
+            credential.principal = pair.as_deref().and_then(basic_user);
             credential.principal_kind = Some("user");
         } else if origin != Origin::Certificate
             && let Some(claims) = jwt::read(secret)
@@ -99,8 +110,9 @@ impl Credential {
 
     fn take(&mut self, claims: jwt::Claims, scrubber: &mut Scrubber) {
         let mut found = Found::default();
-        let mut clean =
-            |text: Option<String>| text.map(|text| scrubber.scrub(&text, &mut String::new(), &mut found).to_string());
+        let mut clean = |text: Option<String>| {
+            text.map(|text| scrubber.of(Column::Other).scrub(&text, &mut String::new(), &mut found).to_string())
+        };
         self.kind = Some("jwt");
         self.algorithm = claims.algorithm;
         self.expires_us = claims.expires_us;
@@ -114,28 +126,73 @@ impl Credential {
     }
 }
 
-/// The kind an Authorization header names, and the secret in it that stays the same from request to request.
-fn scheme(raw: &str) -> (Option<&'static str>, &str) {
-    let raw = raw.trim();
-    let Some((scheme, rest)) = raw.split_once([' ', '\t']) else { return (Some("bearer"), raw) };
-    let rest = rest.trim();
-    if scheme.eq_ignore_ascii_case("bearer")
-        || scheme.eq_ignore_ascii_case("token")
-        || scheme.eq_ignore_ascii_case("dpop")
-    {
-        (Some("bearer"), rest)
-    } else if scheme.eq_ignore_ascii_case("basic") {
-        (Some("basic"), rest)
-    } else if scheme.to_ascii_lowercase().contains("key") {
-        (Some("api_key"), rest)
-    } else if scheme.starts_with("AWS4-") {
-        // The signature differs each time; the access key is what was used.
-        (Some("api_key"), between(rest, "Credential=", '/').unwrap_or(rest))
-    } else if scheme.eq_ignore_ascii_case("digest") {
-        (None, between(rest, "username=\"", '"').unwrap_or(rest))
-    } else {
-        (None, raw)
+/// A credential as it was sent: without quotes around it, and, where it has no blank but escapes, these undone, since
+/// a scheme may stand in it (`Bearer%20x`, `Bearer+x`).
+fn unquoted(raw: &str) -> Cow<'_, str> {
+    let raw = raw.trim().trim_matches('"').trim();
+    if raw.contains([' ', '\t']) || !raw.contains(['%', '+']) {
+        return Cow::Borrowed(raw);
     }
+    let plain = canonical(raw);
+    if plain.split_once(' ').is_some_and(|(word, _)| kind_of(word).is_some()) {
+        Cow::Owned(plain)
+    } else {
+        Cow::Borrowed(raw)
+    }
+}
+
+/// What kind of credential a scheme announces; the outer is none for what is no scheme.
+fn kind_of(scheme: &str) -> Option<Option<&'static str>> {
+    const BEARER: [&str; 9] = ["bearer", "token", "dpop", "jwt", "oauth", "gnap", "privatetoken", "negotiate", "ntlm"];
+    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+    if BEARER.iter().any(|name| is(name)) {
+        Some(Some("bearer"))
+    } else if is("basic") {
+        Some(Some("basic"))
+    } else if is("digest") || is("hawk") || is("mac") || is("hoba") {
+        Some(None)
+    } else if (scheme.to_ascii_lowercase().contains("key") && scheme.len() <= 16)
+        || scheme.starts_with("AWS4-")
+        || is("ssws")
+    {
+        Some(Some("api_key"))
+    } else {
+        None
+    }
+}
+
+/// The kind that the scheme in front of a credential names, when there is one, and the secret in it that stays the same
+/// from request to request.
+fn scheme(raw: &str) -> (Option<Option<&'static str>>, &str) {
+    let Some((scheme, rest)) = raw.split_once([' ', '\t']) else { return (None, raw) };
+    let Some(kind) = kind_of(scheme) else { return (None, raw) };
+    let rest = rest.trim();
+    let secret = if scheme.starts_with("AWS4-") {
+        // The signature differs each time; the access key is what was used.
+        between(rest, "Credential=", '/').unwrap_or(rest)
+    } else if kind.is_none() {
+        ["username=\"", "id=\""].iter().find_map(|before| between(rest, before, '"')).unwrap_or(rest)
+    } else {
+        parameter(rest).unwrap_or(rest)
+    };
+    (Some(kind), secret)
+}
+
+/// The token in `token="x"`, `oauth_token="x", ...`.
+fn parameter(rest: &str) -> Option<&str> {
+    let (name, _) = rest.split_once('=')?;
+    if !name.trim_end_matches(' ').bytes().all(|b| b.is_ascii_alphabetic() || b == b'_') {
+        return None;
+    }
+    let found = rest.split(',').find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        let is_token = matches!(
+            name.trim().to_ascii_lowercase().as_str(),
+            "token" | "oauth_token" | "access_token" | "key" | "api_key" | "apikey"
+        );
+        (is_token && !value.trim_matches('=').is_empty()).then(|| value.trim().trim_matches('"'))
+    });
+    found.filter(|value| !value.is_empty())
 }
 
 fn between<'a>(text: &'a str, before: &str, after: char) -> Option<&'a str> {
@@ -143,13 +200,40 @@ fn between<'a>(text: &'a str, before: &str, after: char) -> Option<&'a str> {
     rest.split(after).next().filter(|part| !part.is_empty())
 }
 
-fn basic_user(secret: &str) -> Option<String> {
+/// The `user:password` of a Basic credential.
+fn basic_pair(secret: &str) -> Option<String> {
     let mut bytes = Vec::new();
-    base64_whole(secret.as_bytes(), &mut bytes)?;
-    let text = String::from_utf8(bytes).ok()?;
-    let (user, password) = text.split_once(':')?;
+    let plain = if secret.contains('%') {
+        Cow::Owned(secret.replace("%3D", "=").replace("%3d", "=").replace("%2B", "+").replace("%2F", "/"))
+    } else {
+        Cow::Borrowed(secret)
+    };
+    base64_whole(plain.as_bytes(), &mut bytes)?;
+    String::from_utf8(bytes).ok().filter(|pair| pair.contains(':'))
+}
+
+/// What some services want as the password when the user is a key; and as the user when the password is one.
+static NO_PASSWORD: [&str; 14] = [
+    "",
+    "x",
+    "X",
+    "none",
+    "null",
+    "unused",
+    "token",
+    "api_token",
+    "api_key",
+    "apikey",
+    "x-oauth-basic",
+    "x-token-auth",
+    "oauth2",
+    "pass",
+];
+
+fn basic_user(pair: &str) -> Option<String> {
+    let (user, password) = pair.split_once(':')?;
     // Many services take an API key as the user, with no password or a word in its place.
-    let is_key = matches!(password, "" | "x" | "X" | "api_token" | "api_key" | "token") || looks_like_key(user);
+    let is_key = NO_PASSWORD.contains(&password) || looks_like_key(user);
     (!user.is_empty() && !is_key).then(|| user.to_string())
 }
 
@@ -160,14 +244,16 @@ pub(crate) fn looks_like_key(name: &str) -> bool {
     let is_hex = || name.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'));
     let is_plain = name.len() >= 24 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     let is_mixed = || has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
-    is_plain && has(u8::is_ascii_digit) && if is_hex() { name.len() >= 32 } else { is_mixed() }
+    let is_id = || name.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    let is_drawn = || name.len() >= 20 && !is_id() && is_random_anywhere(name.as_bytes());
+    (is_plain && has(u8::is_ascii_digit) && if is_hex() { name.len() >= 32 } else { is_mixed() }) || is_drawn()
 }
 
 /// The session in a Cookie header, by the name of the cookie. Other cookies are no credential.
 pub(crate) fn session_cookie(header: &str) -> Option<&str> {
     header.split(';').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
-        let class = key_class(name.trim().as_bytes())?;
+        let class = value_class(name.trim().as_bytes(), value.trim().as_bytes())?;
         let is_session = matches!(class, Class::SESSION | Class::TOKEN | Class::AUTHORIZATION | Class::API_KEY);
         let is_guard = name.to_ascii_lowercase().contains("srf");
         (is_session && !is_guard && !value.trim().is_empty()).then(|| value.trim())
@@ -178,11 +264,12 @@ pub(crate) fn session_cookie(header: &str) -> Option<&str> {
 pub(crate) fn in_query(query: &str) -> Option<(Origin, &str)> {
     query.split(['&', ';']).find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
-        let origin = match key_class(name.as_bytes())? {
+        let plain_name = if name.contains('%') { Cow::Owned(canonical(name)) } else { Cow::Borrowed(name) };
+        let origin = match value_class(plain_name.as_bytes(), value.as_bytes())? {
             Class::API_KEY => Origin::ApiKey,
             Class::SESSION => Origin::Session,
             Class::AUTHORIZATION => Origin::Authorization,
-            Class::TOKEN if is_access_token(name) => Origin::Bearer,
+            Class::TOKEN if is_access_token(&plain_name) => Origin::Bearer,
             _ => return None,
         };
         (!value.is_empty()).then_some((origin, value))
@@ -238,7 +325,23 @@ mod tests {
         for same in ["bearer  fake-opaque-token", "TOKEN fake-opaque-token", "fake-opaque-token"] {
             assert_eq!(get(Origin::Authorization, same).token, header, "{same}");
         }
-        assert_eq!(get(Origin::Bearer, "fake-opaque-token").token, header);
+        for (origin, same) in [
+            (Origin::Bearer, "fake-opaque-token"),
+            (Origin::Bearer, "fake%2Dopaque-token"),
+            (Origin::ApiKey, "fake-opaque-token"),
+            (Origin::Session, "\"fake-opaque-token\""),
+            (Origin::Session, "fake%2dopaque%2dtoken"),
+            (Origin::Authorization, "Token token=\"fake-opaque-token\""),
+            (Origin::Authorization, "Bearer%20fake-opaque-token"),
+            (Origin::Authorization, "bearer+fake-opaque-token"),
+            (Origin::Authorization, "OAuth oauth_token=\"fake-opaque-token\", oauth_nonce=\"7\""),
+            (Origin::ApiKey, "ApiKey fake-opaque-token"),
+        ] {
+            assert_eq!(get(origin, same).token, header, "{same}");
+        }
+        let one = get(Origin::Bearer, "ab%2Bcd%2Fef%3D%3D").token;
+        assert_eq!(get(Origin::Authorization, "Bearer ab+cd/ef==").token, one);
+        assert_eq!(get(Origin::Bearer, "ab+cd/ef==").token, one);
         assert_ne!(get(Origin::Authorization, "Bearer other-opaque-token").token, header);
     }
 
@@ -249,6 +352,12 @@ mod tests {
         for key in ["9f8e7d6c5b4a39281706f5e4d3c2b1a0:", "fake:x", "FAKEfake0123456789FAKEfake:y"] {
             let encoded = base64_of(key);
             assert_eq!(get(Origin::Authorization, &format!("Basic {encoded}")).principal, None, "{key}");
+        }
+        for same in ["Basic YWxpY2U6ZmFrZQ", "basic  YWxpY2U6ZmFrZQ==", "Basic%20YWxpY2U6ZmFrZQ%3D%3D"] {
+            assert_eq!(get(Origin::Authorization, same).token, basic.token, "{same}");
+        }
+        for key in ["user:none", "fakekey1:x-oauth-basic", ":", "vq33azc5lzpd7wq3w5bqyhp:z"] {
+            assert_eq!(get(Origin::Authorization, &format!("Basic {}", base64_of(key))).principal, None, "{key}");
         }
         let aws = |signature| {
             get(

@@ -8,7 +8,7 @@ use crate::builder::EventRow;
 use crate::credential::{self, Credential, Credentials, Origin};
 use crate::limits::{ID_BYTES_MAX, REPEATED_BYTES_MAX, REPEATED_TEXTS_MAX};
 use crate::redact::token::{Domain, TokenKey};
-use crate::redact::{Class, Found, Scrubber, floor};
+use crate::redact::{Class, Column, Found, Scrubber, floor};
 use crate::request::Request;
 use crate::texts::{Known, Texts};
 
@@ -72,7 +72,7 @@ impl Identity {
             let named = request.principal.map(|_| request.principal_kind.unwrap_or("user"));
             row.principal_kind = named.and_then(principal_kind).or(used.and_then(|u| u.principal_kind));
         }
-        row.tenant = request.tenant.map(|t| short(scrubber.scrub(t, &mut self.tenant_text, found)));
+        row.tenant = request.tenant.map(|t| short(scrubber.of(Column::Other).scrub(t, &mut self.tenant_text, found)));
         row.tenant = row.tenant.or(used.and_then(|u| u.tenant.as_deref())).or(self.tenant.as_deref());
         let spaces = &mut self.scopes_spaced;
         row.scopes = request.scopes.map(|t| spaced(scrubber.scrub(t, &mut self.scopes_text, found), spaces));
@@ -119,7 +119,7 @@ pub(crate) fn learn_principal(raw: &str, tokenise: bool, key: &TokenKey, scrubbe
         return learn_token(key, Domain::Principal, raw);
     }
     let mut known = Known::default();
-    known.kept = short(scrubber.scrub(raw, &mut String::new(), &mut known.found)).to_string();
+    known.kept = short(scrubber.of(Column::Principal).scrub(raw, &mut String::new(), &mut known.found)).to_string();
     if !known.found.is_empty() {
         let token = key.token(Domain::Principal, raw.to_lowercase().as_bytes());
         let mut email = Found::default();

@@ -13,6 +13,16 @@ pub const SEARCH_BYTES_MAX: usize = 16 << 10;
 pub const DECODE_DEPTH_MAX: usize = 4;
 /// URL decodings of one value taken in one step, for `%252525…`.
 pub const URL_DECODE_ROUNDS_MAX: usize = 8;
+/// Bytes of all decodings of one text that are searched; what is still unread then is removed.
+pub const SEARCH_WORK_MAX: usize = 512 << 10;
+/// Bytes that compressed data in a text may inflate to; larger ones are removed unread.
+pub const INFLATED_BYTES_MAX: usize = 32 << 10;
+/// How far a text is searched for attacks.
+pub const PROBE_BYTES_MAX: usize = 8 << 10;
+/// Layers of escapes undone in that search.
+pub const PROBE_LAYERS_MAX: usize = 3;
+/// Bytes of the pattern of a class of the configuration.
+pub const PATTERN_BYTES_MAX: usize = 1 << 10;
 /// Findings kept per text before the whole text is replaced.
 pub const FINDINGS_MAX: usize = 64;
 /// Credentials whose token and claims are remembered; when full, all are forgotten and computed again.

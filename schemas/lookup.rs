@@ -22,6 +22,9 @@ pub fn tokens(keys: &Keys, domain: Domain, secret: &str) -> Vec<String> {
                 found.push(key.token(Domain::Object, secret.as_bytes()));
                 found.push(key.token(Domain::Object, format!("?{secret}").as_bytes()));
             }
+            Domain::Password => {
+                found.push(key.token(Domain::Password, crate::redact::canonical(secret).as_bytes()));
+            }
             Domain::Principal => {
                 let whole = learn_principal(secret, true, key, &mut scrubber).kept;
                 let masked = learn_principal(secret, false, key, &mut scrubber);

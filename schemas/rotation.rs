@@ -70,8 +70,7 @@ impl Rows {
     /// The records of `lane` up to `next` are done: what was learned of its paths, when that changed or `all` is wanted.
     pub(crate) fn end(&mut self, lane: &Lane, next: i64, all: bool) -> Option<Saved> {
         self.newest.insert(lane.clone(), self.at);
-        let learned: Vec<Option<Saved>> =
-            self.shapers.iter_mut().map(|shaper| shaper.end(lane, next, all)).collect();
+        let learned: Vec<Option<Saved>> = self.shapers.iter_mut().map(|shaper| shaper.end(lane, next, all)).collect();
         learned.into_iter().nth(self.at).flatten()
     }
 

@@ -15,9 +15,10 @@ use crate::enrich::{Enricher, Geo};
 use crate::grpc;
 use crate::identity::{Identity, short};
 use crate::limits::{FORWARDED_HOPS_MAX, OBJECT_CACHED_BYTES_MAX, OBJECTS_MAX, REPEATED_BYTES_MAX, REPEATED_TEXTS_MAX};
+use crate::probes::{Place, Probed, Prober};
 use crate::record::{Entry, Lane};
 use crate::redact::token::{Domain, Keys, TokenKey};
-use crate::redact::{Class, Found, Scrubber};
+use crate::redact::{Class, Column, Found, Scrubber};
 use crate::reject::Code;
 use crate::request::{Damaged, Fault, Request, Target};
 use crate::route::{self, Asked, Router};
@@ -50,6 +51,8 @@ pub(crate) struct Shaper {
     identity: Identity,
     names: Vec<&'static str>,
     damaged: Vec<&'static str>,
+    prober: Prober,
+    probes: Vec<&'static str>,
     builder: EventBuilder,
 }
 
@@ -57,16 +60,22 @@ impl Shaper {
     pub(crate) fn new(config: &SourceConfig, gateway: &str, keys: &Keys) -> Result<Shaper, SourceError> {
         let trusted = trusted(config)?;
         let key = keys.token.clone();
+        let plan = config
+            .redaction
+            .plan()
+            .map_err(|error| SourceError::Redaction { source_name: config.name.clone(), error })?;
         Ok(Shaper {
             gateway: gateway.to_string(),
             ahead_max_us: config.ahead_max_us,
-            scrubber: Scrubber::default(),
+            scrubber: Scrubber::new(Arc::new(plan), Some(key.clone())),
             texts: RequestTexts::default(),
             client: Client::new(trusted),
             route: Route::new(key.clone(), Router::new(config.templates.clone())),
             identity: Identity::new(key, config.tokenise_principal, config.tenant.clone()),
             names: Vec::new(),
             damaged: Vec::new(),
+            prober: Prober::default(),
+            probes: Vec::new(),
             builder: EventBuilder::new(),
         })
     }
@@ -138,13 +147,22 @@ impl Shaper {
         };
         let scrubber = &mut self.scrubber;
         self.texts.fill(&mut row, request, &target, scrubber, &mut found);
-        self.client.fill(&mut row, request, &target, scrubber, &mut found);
+        let mut probed = self.client.fill(&mut row, request, &target, scrubber, &mut found, &mut self.prober);
+        for (text, place) in
+            [(target.path, Place::Path), (target.query, Place::Query), (request.referrer, Place::Header)]
+        {
+            if let Some(text) = text {
+                probed.merge(self.prober.of(text, place));
+            }
+        }
         self.route.fill(&mut row, request, &target, scrubber);
         self.identity.fill(&mut row, request, target.query, scrubber, &mut found);
-        found.names(&mut self.names);
+        found.names(|class| self.scrubber.name(class), &mut self.names);
         row.redactions = &self.names;
         damaged_columns(damaged, &mut self.damaged);
         row.damaged = &self.damaged;
+        probed.names(&mut self.probes);
+        row.probes = &self.probes;
         self.builder.append(&row);
         Ok(())
     }
@@ -218,10 +236,11 @@ impl RequestTexts {
         found: &mut Found,
     ) {
         row.method = target.method.map(|m| upper(m, &mut self.method));
-        row.path = target.path.map(|t| scrubber.scrub(t, &mut self.path, found));
-        row.query = target.query.map(|t| scrubber.scrub(t, &mut self.query, found));
-        row.referrer = request.referrer.map(|t| scrubber.scrub(t, &mut self.referrer, found));
-        row.request_id = request.request_id.map(|t| short(scrubber.scrub(t, &mut self.request_id, found)));
+        row.path = target.path.map(|t| scrubber.of(Column::Path).scrub(t, &mut self.path, found));
+        row.query = target.query.map(|t| scrubber.of(Column::Query).scrub(t, &mut self.query, found));
+        row.referrer = request.referrer.map(|t| scrubber.of(Column::Referrer).scrub(t, &mut self.referrer, found));
+        row.request_id =
+            request.request_id.map(|t| short(scrubber.of(Column::Other).scrub(t, &mut self.request_id, found)));
         row.trace_id = request.trace_id.map(|t| short(scrubber.scrub(t, &mut self.trace_id, found)));
     }
 }
@@ -258,10 +277,11 @@ impl Client {
         target: &Target<'r>,
         scrubber: &mut Scrubber,
         found: &mut Found,
-    ) {
+        prober: &mut Prober,
+    ) -> Probed {
         let host = target.host.map(|h| self.hosts.get(h, |h| learn_host(h, scrubber)));
         row.host = host.map(|h| note(h, found)).filter(|h| !h.is_empty());
-        let agent = request.user_agent.map(|u| self.agents.get(u, |u| learn_agent(u, scrubber)));
+        let agent = request.user_agent.map(|u| self.agents.get(u, |u| learn_agent(u, scrubber, prober)));
         row.client_class = agent.and_then(|a| a.label);
         row.user_agent = agent.map(|a| note(a, found));
         row.as_org = request.as_org.map(|t| short(scrubber.scrub(t, &mut self.as_org, found)));
@@ -274,6 +294,7 @@ impl Client {
             (row.client_ip, row.client_ip_source) = (Some(self.address.as_str()), Some(source));
             self.located.fill(row, ip);
         }
+        agent.map(|a| a.probed).unwrap_or_default()
     }
 }
 
@@ -378,16 +399,16 @@ fn learn_host(raw: &str, scrubber: &mut Scrubber) -> Known {
         _ => host,
     };
     // Scrubbed before it is lowered: shapes have their case.
-    known.kept = short(scrubber.scrub(host, &mut String::new(), &mut known.found)).to_string();
+    known.kept = short(scrubber.of(Column::Host).scrub(host, &mut String::new(), &mut known.found)).to_string();
     if known.found.is_empty() {
         known.kept.make_ascii_lowercase();
     }
     known
 }
 
-fn learn_agent(raw: &str, scrubber: &mut Scrubber) -> Known {
-    let mut known = Known { label: agent::class(raw), ..Known::default() };
-    known.kept = scrubber.scrub(raw, &mut String::new(), &mut known.found).to_string();
+fn learn_agent(raw: &str, scrubber: &mut Scrubber, prober: &mut Prober) -> Known {
+    let mut known = Known { label: agent::class(raw), probed: prober.of(raw, Place::Header), ..Known::default() };
+    known.kept = scrubber.of(Column::UserAgent).scrub(raw, &mut String::new(), &mut known.found).to_string();
     known
 }
 

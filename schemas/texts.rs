@@ -5,6 +5,7 @@
 //! Never: lets a raw text out; it is only ever the key.
 
 use crate::hash::{self, FastMap};
+use crate::probes::Probed;
 use crate::redact::Found;
 
 /// What is known of a text.
@@ -14,6 +15,8 @@ pub(crate) struct Known {
     pub(crate) found: Found,
     /// A label derived from it, such as the class of a user agent.
     pub(crate) label: Option<&'static str>,
+    /// The attacks in it.
+    pub(crate) probed: Probed,
 }
 
 pub(crate) struct Texts {

@@ -33,6 +33,9 @@ pub struct Config {
     #[serde(default)]
     pub keys: KeysSection,
     pub sources: Vec<SourceSection>,
+    /// What is done with each class of secrets and personal data.
+    #[serde(default)]
+    pub redaction: schemas::Policy,
     #[serde(default)]
     pub enrich: EnrichSection,
     #[serde(default)]
@@ -453,6 +456,7 @@ impl Config {
         if self.sources.is_empty() {
             bail!("sources: is empty; expected at least one source");
         }
+        self.redaction.check()?;
         let mut names = std::collections::BTreeSet::new();
         for source in &self.sources {
             let name = &source.name;

@@ -107,7 +107,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
     keys::beside_the_lake(&config.keys, &config.data_dir, &app::lake_uri(config)).into_iter().collect()
 }
 
-fn normaliser_config(section: &SourceSection) -> anyhow::Result<SourceConfig> {
+fn normaliser_config(section: &SourceSection, redaction: &schemas::Policy) -> anyhow::Result<SourceConfig> {
     let mapping = match &section.mapping_file {
         Some(path) => Some(schemas::Mapping::parse(&config::read_text(path)?, &path.display().to_string())?),
         None => None,
@@ -125,6 +125,7 @@ fn normaliser_config(section: &SourceSection) -> anyhow::Result<SourceConfig> {
         ahead_max_us: Some(section.ahead_max.us),
         tenant: section.tenant.clone(),
         templates: config::templates(&section.openapi, &section.endpoints, "endpoints")?,
+        redaction: redaction.clone(),
     })
 }
 

@@ -1,90 +1,13 @@
-//! Undoing encodings, so that a secret is seen through them: percent escapes (to the bottom), `\x22`, `\u0022` and `\"`
-//! escapes, base64 of both alphabets at any alignment.
+//! Undoing encodings that hide a text whole: base64 of both alphabets at any alignment, base32, hexadecimal, and in
+//! them UTF-16, gzip, zlib and raw deflate.
 //!
-//! Promises: bounded work, no recursion; what is written is text (bytes that are not UTF-8 become `?`).
+//! Promises: linear work, no recursion; what is inflated is bounded. What is told is readable text.
 //! Never: decides what a decoded text is.
 
-use crate::limits::URL_DECODE_ROUNDS_MAX;
+use flate2::{Decompress, FlushDecompress, Status};
 
-/// Percent-decodes `text` until nothing changes. True when it changed at all. `unfinished` tells whether it would
-/// still change.
-pub(crate) fn percent(text: &str, out: &mut String, unfinished: &mut bool) -> bool {
-    let mut bytes = text.as_bytes().to_vec();
-    let mut changed = false;
-    for _ in 0..URL_DECODE_ROUNDS_MAX {
-        if !percent_once(&mut bytes) {
-            write_text(&bytes, out);
-            return changed;
-        }
-        changed = true;
-    }
-    *unfinished = percent_once(&mut bytes.clone());
-    write_text(&bytes, out);
-    changed
-}
-
-/// One round, in place: the result is never longer.
-fn percent_once(bytes: &mut Vec<u8>) -> bool {
-    let (mut read, mut write, length) = (0, 0, bytes.len());
-    while read < length {
-        let escape = if bytes[read] == b'%' { hex_pair(bytes.get(read + 1..read + 3)) } else { None };
-        bytes[write] = escape.unwrap_or(bytes[read]);
-        read += if escape.is_some() { 3 } else { 1 };
-        write += 1;
-    }
-    bytes.truncate(write);
-    write < length
-}
-
-fn hex_pair(pair: Option<&[u8]>) -> Option<u8> {
-    let &[high, low] = pair? else { return None };
-    let digit = |b: u8| char::from(b).to_digit(16);
-    Some((digit(high)? * 16 + digit(low)?) as u8)
-}
-
-/// Resolves the escapes of JSON strings and of access logs. True when there were any.
-pub(crate) fn backslashes(text: &str, out: &mut String) -> bool {
-    let bytes = text.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    let mut changed = false;
-    while i < bytes.len() {
-        if bytes[i] != b'\\' || i + 1 == bytes.len() {
-            plain.push(bytes[i]);
-            i += 1;
-            continue;
-        }
-        changed = true;
-        i += escape(&bytes[i..], &mut plain);
-    }
-    write_text(&plain, out);
-    changed
-}
-
-/// Writes what the escape at the start of `bytes` stands for; returns its width.
-fn escape(bytes: &[u8], plain: &mut Vec<u8>) -> usize {
-    match bytes[1] {
-        b'x' | b'X' => match hex_pair(bytes.get(2..4)) {
-            Some(byte) => plain.push(byte),
-            None => return 1,
-        },
-        b'u' => {
-            let (Some(high), Some(low)) = (hex_pair(bytes.get(2..4)), hex_pair(bytes.get(4..6))) else { return 1 };
-            let unit = char::from_u32(u32::from(high) << 8 | u32::from(low)).unwrap_or('?');
-            plain.extend_from_slice(unit.encode_utf8(&mut [0; 4]).as_bytes());
-            return 6;
-        }
-        b'n' | b'r' | b't' => {
-            plain.push(b' ');
-            return 2;
-        }
-        other => {
-            plain.push(other);
-            return 2;
-        }
-    }
-    4
-}
+use super::rules;
+use crate::limits::INFLATED_BYTES_MAX;
 
 /// A stretch of a text that is base64 of readable characters.
 pub(crate) struct Decoded {
@@ -200,10 +123,149 @@ pub(crate) fn base64_whole(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-fn write_text(bytes: &[u8], out: &mut String) {
+/// Base32 of RFC 4648 in either case; false when it does not begin like a text or a compressed one.
+pub(crate) fn base32(run: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
-    match std::str::from_utf8(bytes) {
-        Ok(text) => out.push_str(text),
-        Err(_) => out.extend(bytes.iter().map(|&b| if b.is_ascii() { char::from(b) } else { '?' })),
+    let (mut bits, mut count) = (0u32, 0);
+    for &b in run {
+        let value = match b {
+            b'A'..=b'Z' => b - b'A',
+            b'a'..=b'z' => b - b'a',
+            b'2'..=b'7' => b - b'2' + 26,
+            _ => return false,
+        };
+        bits = bits << 5 | u32::from(value);
+        count += 5;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+            bits &= (1 << count) - 1;
+            if out.len() == 4 && !begins(out) {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// Hexadecimal; false when it does not begin like a text or a compressed one.
+pub(crate) fn hex(run: &[u8], out: &mut Vec<u8>) -> bool {
+    out.clear();
+    let digit = |b: u8| char::from(b).to_digit(16);
+    for pair in run.chunks_exact(2) {
+        let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else { return false };
+        out.push((high * 16 + low) as u8);
+        if out.len() == 4 && !begins(out) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Does this stretch of hexadecimal digits begin like a text or a compressed one, from its first digit or its second?
+pub(crate) fn hex_begins(run: &[u8]) -> Option<usize> {
+    let digit = |b: u8| char::from(b).to_digit(16).unwrap_or(0) as u8;
+    let head =
+        |skip: usize| std::array::from_fn::<u8, 4, _>(|i| digit(run[skip + 2 * i]) << 4 | digit(run[skip + 2 * i + 1]));
+    (0..2).find(|&skip| run.len() >= skip + 8 && begins(&head(skip)))
+}
+
+/// Could a text begin so, or UTF-16, or something compressed?
+fn begins(bytes: &[u8]) -> bool {
+    bytes.iter().try_fold(0, |wanted, &b| follow(wanted, b)).is_some() || is_packed(bytes)
+}
+
+/// Begins like UTF-16, gzip or zlib.
+pub(crate) fn is_packed(bytes: &[u8]) -> bool {
+    match bytes {
+        [0x1f, 0x8b, ..] | [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => true,
+        [a, 0, b, 0, ..] | [0, a, 0, b, ..] => *a != 0 && *b != 0,
+        [a, b, ..] => is_zlib(*a, *b),
+        _ => false,
+    }
+}
+
+fn is_zlib(a: u8, b: u8) -> bool {
+    a == 0x78 && (u32::from(a) << 8 | u32::from(b)).is_multiple_of(31)
+}
+
+/// Could this base64 be of UTF-16 or of compressed data? Raw deflate has no mark; it is tried where `raw` allows.
+pub(crate) fn may_be_packed(run: &[u8], raw: bool) -> bool {
+    let sextet = |i: usize| run.get(i).map_or(0, |&b| u32::from(SEXTETS[usize::from(b)]));
+    if run.len() < 16 {
+        return false;
+    }
+    let bits = |i: usize| sextet(i) << 18 | sextet(i + 1) << 12 | sextet(i + 2) << 6 | sextet(i + 3);
+    let (one, two) = (bits(0), bits(4));
+    let head = [(one >> 16) as u8, (one >> 8) as u8, one as u8, (two >> 16) as u8];
+    let has = |test: fn(&u8) -> bool| run.iter().any(test);
+    let is_dense = || has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
+    is_packed(&head) || (raw && run.len() >= 32 && matches!(head[0] >> 1 & 3, 1 | 2) && is_dense())
+}
+
+/// Decodes compressed data, with buffers of its own.
+#[derive(Default)]
+pub(crate) struct Inflater {
+    zlib: Option<Decompress>,
+    raw: Option<Decompress>,
+    out: Vec<u8>,
+}
+
+impl Inflater {
+    /// What `bytes` inflate to, at most `INFLATED_BYTES_MAX`; the second is true when there was more.
+    /// Raw deflate, which has no mark, is tried where `raw` says so.
+    pub(crate) fn inflate(&mut self, bytes: &[u8], raw: bool) -> Option<(&[u8], bool)> {
+        let (zlib, body) = match bytes {
+            [0x1f, 0x8b, 8, flags, ..] if rules::has(rules::GZIP) => (false, gzip_body(bytes, *flags)?),
+            [a, b, ..] if is_zlib(*a, *b) && rules::has(rules::ZLIB) => (true, bytes),
+            // A block of raw deflate that is compressed at all.
+            [a, ..] if raw && matches!(a >> 1 & 3, 1 | 2) && rules::has(rules::DEFLATE) => (false, bytes),
+            _ => return None,
+        };
+        let place = if zlib { &mut self.zlib } else { &mut self.raw };
+        let inflate = place.get_or_insert_with(|| Decompress::new(zlib));
+        inflate.reset(zlib);
+        self.out.resize(INFLATED_BYTES_MAX, 0);
+        let ended = inflate.decompress(body, &mut self.out, FlushDecompress::Finish);
+        let count = inflate.total_out() as usize;
+        let more = !matches!(ended, Ok(Status::StreamEnd)) && count >= INFLATED_BYTES_MAX;
+        (count > 0).then(|| (&self.out[..count], more))
+    }
+}
+
+/// What follows the header of a gzip member: its optional fields are skipped.
+fn gzip_body(bytes: &[u8], flags: u8) -> Option<&[u8]> {
+    let mut at = 10;
+    if flags & 4 != 0 {
+        at += 2 + usize::from(*bytes.get(at)?) + usize::from(*bytes.get(at + 1)?) * 256;
+    }
+    for flag in [8, 16] {
+        if flags & flag != 0 {
+            at += bytes.get(at..)?.iter().position(|&b| b == 0)? + 1;
+        }
+    }
+    at += if flags & 2 != 0 { 2 } else { 0 };
+    bytes.get(at..)
+}
+
+/// The text that bytes in UTF-16 are, when every second one is zero: its letters alone.
+pub(crate) fn utf16(bytes: &[u8], out: &mut String) -> bool {
+    let zeros = bytes.iter().filter(|&&b| b == 0).count();
+    if zeros * 5 < bytes.len() * 2 || zeros < 4 || !rules::has(rules::UTF16) {
+        return false;
+    }
+    out.clear();
+    out.extend(bytes.iter().filter(|&&b| b != 0).map(|&b| if b < 0x80 { char::from(b) } else { '?' }));
+    true
+}
+
+/// Calls `found` with each readable stretch of `bytes`.
+pub(crate) fn readable(bytes: &[u8], found: &mut dyn FnMut(&str)) {
+    for chunk in bytes.utf8_chunks() {
+        for text in chunk.valid().split(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            if text.len() >= READABLE_MIN {
+                found(text);
+            }
+        }
     }
 }

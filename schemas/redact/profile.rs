@@ -12,17 +12,29 @@ pub(crate) const PAIR: u16 = 8;
 pub(crate) const SPACE: u16 = 16;
 /// A control character: printed as `\\x1b`, lest it does something to a terminal or a database.
 pub(crate) const CONTROL: u16 = 512;
+/// `/`, between segments of a path.
+pub(crate) const SLASH: u16 = 1024;
+/// `<`, of an element.
+pub(crate) const MARKUP: u16 = 2048;
+/// `;`, at the end of an HTML entity.
+pub(crate) const ENTITY: u16 = 4096;
+/// A quote.
+pub(crate) const QUOTE: u16 = 8192;
 const DIGIT: u16 = 32;
-/// Between the digits of a number.
+/// Between the digits of a card number.
 const SEPARATOR: u16 = 64;
 /// Part of a long token.
 const TOKEN: u16 = 128;
-/// Neither hexadecimal (lower case) nor `-`: ids made of those alone hide nothing, see `hex_hides_nothing`.
+/// Neither hexadecimal (lower case) nor `-`: of ids made of those alone only long ones can hide something.
 const MIXED: u16 = 256;
 
 /// Shortest run of token characters in which a shape or base64 is looked for.
 pub(crate) const RUN_MIN: u32 = 10;
-/// Fewest digits, over separators, of a number that is personal.
+/// Shortest run of hexadecimal digits that may be a text with a secret in it.
+pub(crate) const HEX_MIN: u32 = 20;
+/// Shortest id that is one, where a word tells that it is a secret.
+pub(crate) const ID_MIN: u32 = 16;
+/// Fewest digits of a number that tells of a person.
 pub(crate) const DIGITS_MIN: u32 = 6;
 
 static TABLE: [u16; 256] = table();
@@ -41,7 +53,7 @@ const fn table() -> [u16; 256] {
         }
         flags |= match b {
             b'0'..=b'9' => DIGIT,
-            b'-' | b'.' | b'/' => SEPARATOR,
+            b'-' | b'.' => SEPARATOR,
             b'+' => SEPARATOR | SPACE,
             b' ' => SEPARATOR | SPACE,
             b'\t' | b'\n' | b'\r' => SPACE | CONTROL,
@@ -50,6 +62,10 @@ const fn table() -> [u16; 256] {
             b'%' => PERCENT,
             b'\\' => BACKSLASH,
             b'=' | b':' => PAIR,
+            b'/' => SLASH | SEPARATOR,
+            b'<' => MARKUP,
+            b';' => ENTITY,
+            b'"' | b'\'' | b'`' => QUOTE,
             _ => 0,
         };
         table[i] = flags;
@@ -64,6 +80,8 @@ pub(crate) struct Profile {
     pub(crate) flags: u16,
     /// Longest run of token characters that are not all hexadecimal.
     pub(crate) run: u32,
+    /// Longest run of token characters.
+    pub(crate) run_all: u32,
     /// Most digits in a row, counted over separators.
     pub(crate) digits: u32,
 }
@@ -76,7 +94,7 @@ impl Profile {
         fn mask(found: u16, flags: u16) -> u32 {
             0u32.wrapping_sub(u32::from(found & flags != 0))
         }
-        let (mut flags, mut run, mut run_flags, mut run_max) = (0u16, 0u32, 0u16, 0u32);
+        let (mut flags, mut run, mut run_flags, mut run_max, mut run_all) = (0u16, 0u32, 0u16, 0u32, 0u32);
         let (mut digits, mut digits_max) = (0u32, 0u32);
         for &b in text {
             let f = TABLE[usize::from(b)];
@@ -84,19 +102,26 @@ impl Profile {
             let in_token = mask(f, TOKEN);
             run = (run + 1) & in_token;
             run_flags = (run_flags | f) & in_token as u16;
+            run_all = run_all.max(run);
             run_max = run_max.max(run & mask(run_flags, MIXED));
             digits = (digits + u32::from(f & DIGIT != 0)) & mask(f, DIGIT | SEPARATOR);
             digits_max = digits_max.max(digits);
         }
-        Profile { flags, run: run_max, digits: digits_max }
+        Profile { flags, run: run_max, run_all, digits: digits_max }
+    }
+
+    /// Nothing in it can be or name a secret; only hexadecimal numbers can hide one.
+    #[inline]
+    pub(crate) fn is_id(self) -> bool {
+        self.flags & (AT | PERCENT | BACKSLASH | PAIR | SPACE | CONTROL | MARKUP | ENTITY | QUOTE) == 0
+            && self.run < RUN_MIN
+            && self.digits < DIGITS_MIN
     }
 
     /// Nothing in it can be, name or hide a secret.
     #[inline]
     pub(crate) fn is_clean(self) -> bool {
-        self.flags & (AT | PERCENT | BACKSLASH | PAIR | SPACE | CONTROL) == 0
-            && self.run < RUN_MIN
-            && self.digits < DIGITS_MIN
+        self.is_id() && self.run_all < ID_MIN
     }
 
     pub(crate) fn has(self, flags: u16) -> bool {

@@ -119,6 +119,8 @@ pub enum Domain {
     Credential,
     Object,
     Principal,
+    /// A password inside a text.
+    Password,
 }
 
 impl TokenKey {
@@ -133,6 +135,7 @@ impl TokenKey {
             Domain::Credential => b"credential\0",
             Domain::Object => b"object\0",
             Domain::Principal => b"principal\0",
+            Domain::Password => b"password\0",
         });
         context.update(secret);
         let tag = context.sign();

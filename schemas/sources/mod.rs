@@ -22,6 +22,7 @@ pub use text::LINE_CLASSES;
 use std::sync::Arc;
 
 use crate::limits::FORWARDED_HOPS_MAX;
+use crate::redact::{Policy, PolicyError};
 use crate::route::Templates;
 use crate::time::Zone;
 use text::Forms;
@@ -111,6 +112,8 @@ pub struct SourceConfig {
     pub tenant: Option<String>,
     /// The endpoints there are, from OpenAPI documents or a list.
     pub templates: Option<Arc<Templates>>,
+    /// What is done with each class of secrets and personal data.
+    pub redaction: Policy,
 }
 
 impl SourceConfig {
@@ -143,6 +146,8 @@ pub enum SourceError {
     NetworkAndHops { source_name: String },
     #[error("source {source_name}: {hops} trusted hops, expected at most {FORWARDED_HOPS_MAX}")]
     Hops { source_name: String, hops: usize },
+    #[error("source {source_name}: {error}")]
+    Redaction { source_name: String, error: PolicyError },
     #[error(transparent)]
     Mapping(#[from] MappingError),
 }

@@ -152,7 +152,11 @@ fn every_line_reads_as_its_suite_expects() {
             }
         }
     }
-    println!("{lines} lines, {} of {stated} fields right; the others:\n{}", stated - failures.len(), failures.join("\n"));
+    println!(
+        "{lines} lines, {} of {stated} fields right; the others:\n{}",
+        stated - failures.len(),
+        failures.join("\n")
+    );
     assert!(failures.len() * 100 <= stated * (100 - RIGHT_PERCENT_MIN), "{} of {stated} wrong", failures.len());
     assert!(lines > 110, "only {lines} lines of the suites were checked");
 }

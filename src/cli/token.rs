@@ -47,6 +47,8 @@ enum Column {
     Object,
     /// The column principal: names of accounts.
     Principal,
+    /// A password that stood inside a text.
+    Password,
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
@@ -62,6 +64,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Column::Credential => Domain::Credential,
         Column::Object => Domain::Object,
         Column::Principal => Domain::Principal,
+        Column::Password => Domain::Password,
     };
     let secret = secret().map_err(usage)?;
     let tokens = schemas::tokens(&keys, domain, &secret);

@@ -1,0 +1,552 @@
+//! Names with their values, whatever the grammar: `a=b`, `"a": "b"`, `:a => "b"`, `a[$eq]=b`, `Cookie: x`, `;a:b`, `--a=b`,
+//! `{"name": "a", "value": "b"}` in either order, `["a", "b"]`, `s:1:"a";s:1:"b"`.
+//!
+//! Promises: linear time; a value ends where its grammar says: at its quote, its bracket, the next pair, the end of the line.
+//! Never: decodes; the text is read as it stands.
+
+use super::classes::Class;
+use super::find::Finding;
+use super::names::{Memo, NAME_BYTES_MAX, Says};
+use super::rules;
+use super::values::{is_placeholder, is_plain, is_random, is_random_anywhere};
+
+/// A pair as it stands.
+struct Pair<'t> {
+    name: &'t [u8],
+    name_start: usize,
+    /// Where the separator stands.
+    at: usize,
+    quoted: bool,
+}
+
+/// The pair before, when its value was a name, or its value may belong to a name that follows.
+#[derive(Default)]
+struct Beside {
+    name: Option<(Says, usize)>,
+    value: Option<(usize, usize)>,
+}
+
+/// Finds the values of secret names.
+pub(crate) fn pairs(text: &str, memo: &mut Memo, findings: &mut Vec<Finding>) {
+    let bytes = text.as_bytes();
+    let mut around = Around::default();
+    let mut beside = Beside::default();
+    let mut from = 0;
+    while let Some(at) = memchr::memchr2(b'=', b':', &bytes[from..]).map(|i| from + i) {
+        let floor = from;
+        from = at + 1;
+        if let Some(end) = marker_end(bytes, at) {
+            from = end;
+            continue;
+        }
+        let Some(pair) = pair_at(bytes, at, floor) else { continue };
+        let says = memo.says(pair.name);
+        match says {
+            Says::Nothing => {}
+            Says::Name | Says::Value => {
+                if let Some(finding) = beside.take(bytes, &pair, says, memo) {
+                    from = from.max(finding.end);
+                    findings.push(finding);
+                }
+            }
+            _ if pair.name.eq_ignore_ascii_case(b"key") && beside.is_name(bytes, &pair, memo) => {
+                if let Some(finding) = beside.take(bytes, &pair, Says::Name, memo) {
+                    from = from.max(finding.end);
+                    findings.push(finding);
+                }
+            }
+            _ => {
+                if let Some((start, end)) = secret_value(bytes, &pair, says, &mut around)
+                    && let Some(class) = confirmed(says, &bytes[start..end])
+                    && rules::has(rules::PAIR)
+                {
+                    findings.push(Finding { start, end, class, whole: class != Class::PHONE });
+                    from = from.max(end);
+                }
+            }
+        }
+    }
+}
+
+/// The class of a value, when its looks agree with what its name says.
+pub(crate) fn confirmed(says: Says, value: &[u8]) -> Option<Class> {
+    if value.is_empty() || is_placeholder(value) {
+        return None;
+    }
+    match says {
+        Says::Secret(class) => Some(class),
+        Says::Perhaps(class) => (!is_plain(value)).then_some(class),
+        Says::Hardly(Class::PHONE) => {
+            (value.iter().filter(|b| b.is_ascii_digit()).count() >= 7).then_some(Class::PHONE)
+        }
+        Says::Hardly(class) => is_random_anywhere(value).then_some(class),
+        Says::Nothing | Says::Name | Says::Value => None,
+    }
+}
+
+/// The end of a `[REDACTED:class:token]` whose colon stands at `at`.
+pub(crate) fn marker_end(bytes: &[u8], at: usize) -> Option<usize> {
+    const OPEN: &[u8] = b"[REDACTED";
+    if !bytes[..at].ends_with(OPEN) {
+        return None;
+    }
+    let rest = &bytes[at + 1..];
+    let end = rest.iter().take(160).position(|&b| b == b']')?;
+    let inner = std::str::from_utf8(&rest[..end]).ok()?;
+    let mut parts = inner.splitn(2, ':');
+    let class = parts.next()?;
+    let is_token = |token: &str| {
+        token.rsplit_once(':').is_some_and(|(_, hex)| hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    (super::classes::is_known(class) && parts.next().is_none_or(is_token)).then_some(at + 1 + end + 1)
+}
+
+fn pair_at(bytes: &[u8], at: usize, floor: usize) -> Option<Pair<'_>> {
+    let mut end = at;
+    while end > floor && matches!(bytes[end - 1], b' ' | b'\t' | b'+' | b'\n' | b'\r') {
+        end -= 1;
+    }
+    let mut quoted = false;
+    if let Some(inner) = strip_closing(bytes, end, floor) {
+        (end, quoted) = (inner, true);
+    }
+    let lowest = floor.max(end.saturating_sub(NAME_BYTES_MAX));
+    let start = bytes[lowest..end].iter().rposition(|&b| !is_name(b)).map_or(lowest, |i| lowest + i + 1);
+    (start < end).then(|| Pair { name: &bytes[start..end], name_start: start, at, quoted })
+}
+
+pub(crate) fn is_name(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'[' | b']' | b'$' | b'%') || b >= 0x80
+}
+
+/// Where the text before a closing quote at `end` ends: `"`, `'`, `\"`, and `"]` of `x["a"]`.
+fn strip_closing(bytes: &[u8], end: usize, floor: usize) -> Option<usize> {
+    let mut at = end;
+    if at > floor + 1 && bytes[at - 1] == b']' && matches!(bytes[at - 2], b'"' | b'\'') {
+        at -= 1;
+    }
+    if at == floor || !matches!(bytes[at - 1], b'"' | b'\'' | b'`') {
+        return None;
+    }
+    at -= 1;
+    while at > floor && bytes[at - 1] == b'\\' {
+        at -= 1;
+    }
+    Some(at)
+}
+
+/// The range of the value of a pair that may be secret.
+fn secret_value(bytes: &[u8], pair: &Pair<'_>, says: Says, around: &mut Around) -> Option<(usize, usize)> {
+    let colon = bytes[pair.at] == b':';
+    if colon && bytes[pair.at + 1..].starts_with(b"//") {
+        return None;
+    }
+    let mut start = pair.at + 1;
+    while start < bytes.len() && matches!(bytes[start], b'=' | b'>' | b':') && start < pair.at + 3 {
+        start += 1;
+    }
+    // A plus is a blank of a form, but before a digit it belongs to a number.
+    let is_blank = |i: &usize| match bytes[*i] {
+        b' ' | b'\t' => true,
+        b'+' => !bytes.get(i + 1).is_some_and(u8::is_ascii_digit),
+        b'\n' | b'\r' => pair.quoted,
+        _ => false,
+    };
+    let blanks = (start..bytes.len()).take_while(is_blank).count();
+    start += blanks;
+    if start >= bytes.len() {
+        return None;
+    }
+    let (start, end, quoted) = value_at(bytes, start, pair, says, around)?;
+    // `/token:refresh` names a method.
+    let bare = colon && !pair.quoted && !quoted && blanks == 0;
+    let is_path = pair.name_start > 0 && bytes[pair.name_start - 1] == b'/';
+    (start < end && !(bare && is_path && is_plain(&bytes[start..end]))).then_some((start, end))
+}
+
+fn value_at(
+    bytes: &[u8],
+    start: usize,
+    pair: &Pair<'_>,
+    says: Says,
+    around: &mut Around,
+) -> Option<(usize, usize, bool)> {
+    let (Says::Secret(class) | Says::Perhaps(class) | Says::Hardly(class)) = says else { return None };
+    // What must look drawn is not long.
+    let bytes =
+        if matches!(says, Says::Hardly(_)) { &bytes[..bytes.len().min(start + HARDLY_BYTES_MAX)] } else { bytes };
+    let line = class == Class::AUTHORIZATION || class == Class::COOKIE;
+    let colon = bytes[pair.at] == b':';
+    if let Some(width) = opening_quote(&bytes[start..]) {
+        let inner = start + width;
+        let open = &bytes[start..inner];
+        let mut end = closing(bytes, inner, open);
+        // A quote amid the value is part of it.
+        for _ in 0..QUOTES_IN_VALUE_MAX {
+            if end >= bytes.len() || bytes.get(end + width).is_none_or(|&b| is_after_quote(b)) {
+                break;
+            }
+            end = closing(bytes, end + width, open);
+        }
+        let first = closing(bytes, inner, open);
+        if end < bytes.len() || first >= bytes.len() {
+            return Some((inner, end, true));
+        }
+    } else if matches!(bytes[start], b'{' | b'[') {
+        return Some((start, nested_end(bytes, start), true));
+    } else if matches!(bytes[start], b'|' | b'>')
+        && colon
+        && let Some(end) = block_end(bytes, start)
+    {
+        return Some((start, end, true));
+    }
+    around.advance(bytes, start);
+    let end = if line {
+        line_end(bytes, start, colon, around)
+    } else {
+        unquoted_end(bytes, start, is_free(class) && matches!(says, Says::Secret(_)), pair.quoted, around)
+    };
+    Some((start, end, false))
+}
+
+/// Bytes of a value that is only a secret when it looks drawn.
+const HARDLY_BYTES_MAX: usize = 512;
+
+/// Quotes in a quoted value that are looked behind.
+const QUOTES_IN_VALUE_MAX: usize = 8;
+
+fn is_after_quote(b: u8) -> bool {
+    matches!(
+        b,
+        b',' | b'}'
+            | b']'
+            | b')'
+            | b';'
+            | b'&'
+            | b'>'
+            | b'/'
+            | b' '
+            | b'\t'
+            | b'\r'
+            | b'\n'
+            | b'"'
+            | b'\''
+            | b'\\'
+            | b'<'
+            | b':'
+            | b'|'
+            | b'+'
+            | b'.'
+            | b'?'
+    )
+}
+
+fn opening_quote(bytes: &[u8]) -> Option<usize> {
+    let backslashes = bytes.iter().take_while(|&&b| b == b'\\').count();
+    matches!(bytes.get(backslashes)?, b'"' | b'\'' | b'`').then_some(backslashes + 1)
+}
+
+/// The place of the closing quote that is not escaped itself: after a plain `"`, a `\"` belongs to the value.
+fn closing(bytes: &[u8], inner: usize, open: &[u8]) -> usize {
+    let mut from = inner;
+    while let Some(end) = memchr::memmem::find(&bytes[from..], open).map(|i| from + i) {
+        let escapes = bytes[inner..end].iter().rev().take_while(|&&b| b == b'\\').count();
+        if escapes % 2 == 0 || open.len() > 1 {
+            return end;
+        }
+        from = end + open.len();
+    }
+    bytes.len()
+}
+
+/// The end of the array or object that starts at `start`, or of the text. Brackets in strings do not count.
+fn nested_end(bytes: &[u8], start: usize) -> usize {
+    let (mut depth, mut in_string, mut i) = (0usize, false, start);
+    while i < bytes.len() {
+        match bytes[i] {
+            b'"' => in_string = !in_string,
+            b'\\' if in_string => i += 1,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth -= 1,
+            _ => {}
+        }
+        i += 1;
+        if depth == 0 {
+            return i.min(bytes.len());
+        }
+    }
+    bytes.len()
+}
+
+/// The end of a YAML block (`|`, `>-`) that begins at `start`: the lines that are indented.
+fn block_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let line = memchr::memchr(b'\n', &bytes[start..])? + start;
+    if line > start + 4 {
+        return None;
+    }
+    let mut end = line;
+    while end < bytes.len() && matches!(bytes.get(end + 1), Some(b' ' | b'\t' | b'\n')) {
+        end = memchr::memchr(b'\n', &bytes[end + 1..]).map_or(bytes.len(), |i| end + 1 + i);
+    }
+    (end > line).then_some(end)
+}
+
+/// Values that people choose, and may hold any character.
+fn is_free(class: Class) -> bool {
+    class == Class::PASSWORD || class == Class::SECRET
+}
+
+/// To the end of the line, or of the quote all of it stands in; after `=` also to the next parameter.
+fn line_end(bytes: &[u8], start: usize, colon: bool, around: &Around) -> usize {
+    let stop = |i: usize| match bytes[i] {
+        b'\r' | b'\n' => true,
+        b'&' => !colon,
+        b'"' | b'\'' | b'`' => around.inside(bytes[i]),
+        _ => false,
+    };
+    (start..bytes.len()).find(|&i| stop(i)).unwrap_or(bytes.len())
+}
+
+fn unquoted_end(bytes: &[u8], start: usize, free: bool, json: bool, around: &Around) -> usize {
+    let mut depth = 0usize;
+    for i in start..bytes.len() {
+        let stop = match bytes[i] {
+            b'&' | b'\r' | b'\n' => true,
+            b'<' | b'>' | b'#' | b'\t' => !free,
+            b' ' => !free || json || is_pair_next(bytes, i + 1),
+            b';' => is_pair_next(bytes, i + 1) || i + 1 == bytes.len(),
+            b',' => json || is_pair_next(bytes, i + 1),
+            b'"' | b'\'' | b'`' => around.inside(bytes[i]) && bytes.get(i + 1).is_none_or(|&b| is_after_quote(b)),
+            b'(' | b'[' | b'{' => {
+                depth += 1;
+                false
+            }
+            b @ (b')' | b']' | b'}') => {
+                let own = depth > 0;
+                depth = depth.saturating_sub(1);
+                !own && (json || around.opened(b))
+            }
+            _ => false,
+        };
+        if stop {
+            return i;
+        }
+    }
+    bytes.len()
+}
+
+/// Does another pair begin at `from`, after blanks: a name and `=` or `:`, or a flag?
+fn is_pair_next(bytes: &[u8], from: usize) -> bool {
+    let rest = &bytes[from.min(bytes.len())..];
+    let blanks = rest.iter().take(8).take_while(|&&b| matches!(b, b' ' | b'\t' | b'+')).count();
+    let rest = &rest[blanks..];
+    if rest.starts_with(b"--") || rest.starts_with(b"|") {
+        return true;
+    }
+    let quote = rest.iter().take(2).take_while(|&&b| matches!(b, b'"' | b'\'')).count();
+    let name = rest[quote..].iter().take(40).take_while(|&&b| is_name(b)).count();
+    let mut after = rest[quote + name..].iter().skip_while(|&&b| matches!(b, b'"' | b'\''));
+    name > 0 && matches!(after.next(), Some(b'=' | b':'))
+}
+
+/// What is open around a place: quotes and brackets that began before it.
+#[derive(Default)]
+struct Around {
+    at: usize,
+    double: bool,
+    single: bool,
+    back: bool,
+    round: usize,
+    square: usize,
+    curly: usize,
+}
+
+impl Around {
+    /// Reads on to `to`. Each byte is read once.
+    fn advance(&mut self, bytes: &[u8], to: usize) {
+        while self.at < to {
+            let i = self.at;
+            self.at += 1;
+            match bytes[i] {
+                b'"' => self.double = !self.double,
+                // In a word it is an apostrophe.
+                b'\''
+                    if !(i > 0
+                        && bytes[i - 1].is_ascii_alphabetic()
+                        && bytes.get(i + 1).is_some_and(u8::is_ascii_alphabetic)) =>
+                {
+                    self.single = !self.single
+                }
+                b'`' => self.back = !self.back,
+                b'(' => self.round += 1,
+                b'[' => self.square += 1,
+                b'{' => self.curly += 1,
+                b')' => self.round = self.round.saturating_sub(1),
+                b']' => self.square = self.square.saturating_sub(1),
+                b'}' => self.curly = self.curly.saturating_sub(1),
+                _ => {}
+            }
+        }
+    }
+
+    fn inside(&self, quote: u8) -> bool {
+        match quote {
+            b'"' => self.double,
+            b'\'' => self.single,
+            _ => self.back,
+        }
+    }
+
+    fn opened(&self, closing: u8) -> bool {
+        match closing {
+            b')' => self.round > 0,
+            b']' => self.square > 0,
+            _ => self.curly > 0,
+        }
+    }
+}
+
+impl Beside {
+    /// Is the value of this pair the name of a secret?
+    fn is_name(&self, bytes: &[u8], pair: &Pair<'_>, memo: &mut Memo) -> bool {
+        let value = plain_value(bytes, pair.at + 1);
+        value.is_some_and(|(start, end)| {
+            let name = &bytes[start..end];
+            name.len() <= NAME_BYTES_MAX
+                && name.iter().all(|&b| is_name(b))
+                && matches!(memo.says(name), Says::Secret(_))
+        })
+    }
+
+    /// Takes note of a field that holds a name or a value, and finds the value whose name is secret.
+    fn take(&mut self, bytes: &[u8], pair: &Pair<'_>, says: Says, memo: &mut Memo) -> Option<Finding> {
+        if !rules::has(rules::NAME_VALUE) {
+            return None;
+        }
+        let (start, end) = plain_value(bytes, pair.at + 1)?;
+        if says == Says::Name {
+            let named = memo.says(&bytes[start..end]);
+            let is_secret = !matches!(named, Says::Nothing | Says::Name | Says::Value | Says::Hardly(_));
+            self.name = is_secret.then_some((named, end));
+            if let (true, Some((from, to))) = (is_secret, self.value.take())
+                && to <= pair.name_start
+                && !is_apart(&bytes[to..pair.name_start])
+            {
+                return confirmed(named, &bytes[from..to]).map(|class| Finding {
+                    start: from,
+                    end: to,
+                    class,
+                    whole: true,
+                });
+            }
+            // `<string name="password">x</string>`, or a part of a form behind its empty line.
+            if is_secret && let Some((from, to)) = text_behind(bytes, end) {
+                return confirmed(named, &bytes[from..to]).map(|class| Finding {
+                    start: from,
+                    end: to,
+                    class,
+                    whole: true,
+                });
+            }
+            return None;
+        }
+        match self.name {
+            Some((named, behind)) if behind <= pair.name_start && !is_apart(&bytes[behind..pair.name_start]) => {
+                let end = free_end(bytes, start, end);
+                confirmed(named, &bytes[start..end]).map(|class| Finding { start, end, class, whole: true })
+            }
+            _ => {
+                self.value = Some((start, end));
+                None
+            }
+        }
+    }
+}
+
+/// A value without quotes, which may hold blanks, goes on to the end of its parameter or line.
+fn free_end(bytes: &[u8], start: usize, end: usize) -> usize {
+    match start.checked_sub(1).map(|i| bytes[i]) {
+        Some(b'"' | b'\'' | b'`') => end,
+        _ => bytes[end..]
+            .iter()
+            .position(|&b| matches!(b, b'&' | b'\r' | b'\n' | b'}' | b'<'))
+            .map_or(bytes.len(), |i| end + i),
+    }
+}
+
+/// Two objects, or two items of a list.
+fn is_apart(between: &[u8]) -> bool {
+    between.len() > 400
+        || memchr::memchr2(b'{', b'}', between).is_some()
+        || memchr::memmem::find(between, b"\n-").is_some()
+}
+
+/// The value at `from` read without knowing what it is: in quotes, or to the next delimiter.
+fn plain_value(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
+    let blanks = bytes[from..].iter().take_while(|&&b| matches!(b, b' ' | b'\t' | b'+' | b'>' | b'=')).count();
+    let start = from + blanks;
+    if let Some(width) = opening_quote(bytes.get(start..)?) {
+        let inner = start + width;
+        return Some((inner, closing(bytes, inner, &bytes[start..inner])));
+    }
+    let stop = |b: &u8| {
+        matches!(b, b'&' | b',' | b';' | b' ' | b'\t' | b'\r' | b'\n' | b'}' | b']' | b')' | b'>' | b'<' | b'"' | b'\'')
+    };
+    let end = bytes[start..].iter().position(stop).map_or(bytes.len(), |i| start + i);
+    (start < end).then_some((start, end))
+}
+
+/// The text that follows the opening tag, or the header of a form part, in which a name stood that ends at `end`.
+fn text_behind(bytes: &[u8], end: usize) -> Option<(usize, usize)> {
+    let rest = &bytes[end..];
+    let close = rest.iter().take(80).position(|&b| matches!(b, b'>' | b'\n' | b'{' | b'}'))?;
+    let start = match rest[close] {
+        b'>' if rest[close - 1] != b'/' => end + close + 1,
+        b'\n' => {
+            let blank = memchr::memmem::find(&rest[..rest.len().min(240)], b"\r\n\r\n").map(|i| i + 4);
+            end + blank.or_else(|| memchr::memmem::find(&rest[..rest.len().min(240)], b"\n\n").map(|i| i + 2))?
+        }
+        _ => return None,
+    };
+    let stop: &[u8] = if rest[close] == b'>' { b"<" } else { b"\n--" };
+    let to = memchr::memmem::find(&bytes[start..], stop).map_or(bytes.len(), |i| start + i);
+    (start < to).then_some((start, to))
+}
+
+/// `"password", "x"` and `"password";s:1:"x"`.
+pub(crate) fn lists(text: &str, memo: &mut Memo, findings: &mut Vec<Finding>) {
+    let bytes = text.as_bytes();
+    let mut from = if rules::has(rules::LIST) { 0 } else { bytes.len() };
+    while let Some(at) = memchr::memchr2(b',', b';', &bytes[from..]).map(|i| from + i) {
+        let floor = from;
+        from = at + 1;
+        let mut end = at;
+        while end > floor && matches!(bytes[end - 1], b' ' | b'\t' | b'+') {
+            end -= 1;
+        }
+        let Some(end) = strip_closing(bytes, end, floor) else { continue };
+        let lowest = floor.max(end.saturating_sub(NAME_BYTES_MAX));
+        let start = bytes[lowest..end].iter().rposition(|&b| !is_name(b)).map_or(lowest, |i| lowest + i + 1);
+        if start == end || start == 0 || !matches!(bytes[start - 1], b'"' | b'\'' | b'`') {
+            continue;
+        }
+        let mut value =
+            at + 1 + bytes[at + 1..].iter().take_while(|&&b| matches!(b, b' ' | b'\t' | b'+' | b'\n' | b'\r')).count();
+        if bytes[value..].starts_with(b"s:") {
+            value += 2 + bytes[value + 2..].iter().take(8).take_while(|b| b.is_ascii_digit() || **b == b':').count();
+        }
+        let Some(width) = bytes.get(value..).and_then(opening_quote) else { continue };
+        let inner = value + width;
+        let to = closing(bytes, inner, &bytes[value..inner]);
+        // In a list of names each is followed by another.
+        let class = match memo.says(&bytes[start..end]) {
+            Says::Secret(class) if !is_plain(&bytes[inner..to]) && !is_placeholder(&bytes[inner..to]) => Some(class),
+            Says::Perhaps(class) if is_random(&bytes[inner..to]) => Some(class),
+            _ => None,
+        };
+        if let Some(class) = class {
+            findings.push(Finding { start: inner, end: to, class, whole: true });
+            from = to;
+        }
+    }
+}
