@@ -5,6 +5,7 @@
 //! Never: recurses; what is inside may be an envelope again, and whoever asked asks again.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -18,56 +19,30 @@ pub(crate) struct Inner<'a> {
     pub(crate) time_us: Option<i64>,
 }
 
-/// The keys that shippers and collectors use. What they hold may be of any type.
-#[derive(Deserialize)]
-struct Wrapper<'a> {
-    #[serde(borrow, alias = "Records")]
-    records: Option<&'a RawValue>,
-    #[serde(borrow, rename = "logEvents")]
-    log_events: Option<&'a RawValue>,
-    #[serde(borrow, rename = "resourceLogs", alias = "resource_logs")]
-    resource_logs: Option<&'a RawValue>,
-    /// Docker, Fluent Bit.
-    #[serde(borrow)]
-    log: Option<&'a RawValue>,
-    /// Filebeat, Vector, Logstash.
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow, rename = "MESSAGE")]
-    journal: Option<&'a RawValue>,
-    /// Splunk HEC, and `event.original` of Elastic.
-    #[serde(borrow)]
-    event: Option<&'a RawValue>,
-    #[serde(borrow, rename = "full_message", alias = "short_message")]
-    gelf: Option<&'a RawValue>,
-    /// The body of an OpenTelemetry log record.
-    #[serde(borrow)]
-    body: Option<&'a RawValue>,
-    /// Kafka Connect.
-    #[serde(borrow)]
-    payload: Option<&'a RawValue>,
-    #[serde(borrow, rename = "@timestamp", alias = "timestamp", alias = "time", alias = "timeUnixNano")]
-    time: Option<&'a RawValue>,
-    #[serde(borrow, rename = "__REALTIME_TIMESTAMP")]
-    journal_time: Option<&'a RawValue>,
-}
+/// The keys that shippers and collectors use, by what they are for. What they hold may be of any type.
+const BATCHES: [&str; 3] = ["records", "Records", "logEvents"];
+const RESOURCES: [&str; 2] = ["resourceLogs", "resource_logs"];
+/// Docker and Fluent Bit; Filebeat, Vector and Logstash; journald; Splunk HEC and `event.original` of Elastic; GELF; the
+/// body of an OpenTelemetry log record; Kafka Connect.
+const LINES: [&str; 8] = ["log", "message", "MESSAGE", "event", "full_message", "short_message", "body", "payload"];
+const TIMES: [&str; 6] = ["__REALTIME_TIMESTAMP", "@timestamp", "timestamp", "time", "timeUnixNano", "observedTimeUnixNano"];
 
 /// What the object `text` is an envelope of, in order.
 pub(crate) fn unwrap(text: &str) -> Vec<Inner<'_>> {
-    let Ok(wrapper) = serde_json::from_str::<Wrapper<'_>>(text) else { return Vec::new() };
-    let time_us = wrapper.journal_time.or(wrapper.time).and_then(time_of);
-    if let Some(elements) = wrapper.records.or(wrapper.log_events).and_then(elements) {
+    // Of a key that is there twice the last value counts, as in records.
+    let Ok(keys) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) else { return Vec::new() };
+    let values = |names: &'static [&str]| names.iter().filter_map(|name| keys.get(*name).copied());
+    let time_us = values(&TIMES).find_map(time_of);
+    if let Some(elements) = values(&BATCHES).find_map(elements) {
         return elements.into_iter().filter_map(|element| inner(element, time_us)).collect();
     }
-    if let Some(resources) = wrapper.resource_logs.and_then(elements) {
+    if let Some(resources) = values(&RESOURCES).find_map(elements) {
         return log_records(&resources);
     }
-    let lines =
-        [wrapper.log, wrapper.message, wrapper.journal, wrapper.event, wrapper.gelf, wrapper.body, wrapper.payload];
     // A text is the line itself; Filebeat has an object `log` beside its `message`.
     let is_text = |line: &&RawValue| line.get().starts_with('"');
-    let texts = lines.into_iter().flatten().filter(is_text);
-    let others = lines.into_iter().flatten().filter(|line| !is_text(line));
+    let texts = values(&LINES).filter(is_text);
+    let others = values(&LINES).filter(|line| !is_text(line));
     texts.chain(others).find_map(|line| inner(line, time_us)).into_iter().collect()
 }
 
@@ -126,7 +101,7 @@ fn log_records<'a>(resources: &[&'a RawValue]) -> Vec<Inner<'a>> {
     }
     let resources = resources.iter().filter_map(|resource| serde_json::from_str::<Resource<'_>>(resource.get()).ok());
     let records = resources.flat_map(|resource| resource.scopes).flat_map(|scope| scope.records);
-    records.take(RECORD_EVENTS_MAX).map(|record| Inner { text: Cow::Borrowed(record.get()), time_us: None }).collect()
+    records.map(|record| Inner { text: Cow::Borrowed(record.get()), time_us: None }).collect()
 }
 
 /// RFC 3339, or an epoch whose unit its size tells.
@@ -168,6 +143,8 @@ mod tests {
             r#"{"resourceLogs":[{"resource":{},"scopeLogs":[{"logRecords":[{"a":1},{"b":2}]}]},{"scopeLogs":[]}]}"#;
         check(otlp, &[r#"{"a":1}"#, r#"{"b":2}"#]);
         check(r#"{"body":{"stringValue":"line"}}"#, &["line"]);
+        check(r#"{"@timestamp":1,"time":2,"timestamp":3,"message":"line"}"#, &["line"]);
+        check(r#"{"short_message":"short","full_message":"whole line"}"#, &["whole line"]);
         for plain in [r#"{"a":1}"#, "{", "[]", r#"{"records":7}"#, r#"{"message":""}"#, r#"{"log":null}"#] {
             check(plain, &[]);
         }

@@ -84,6 +84,11 @@ pub(crate) fn key_class(name: &[u8]) -> Option<Class> {
     }
 }
 
+/// Does a name say by itself that a secret stands under it?
+pub(crate) fn names_secret(name: &[u8]) -> bool {
+    matches!(names::says(name), names::Says::Secret(_))
+}
+
 /// Scrubs texts one after the other, reusing its buffers.
 pub(crate) struct Scrubber {
     plan: Arc<Plan>,

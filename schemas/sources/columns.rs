@@ -219,16 +219,24 @@ impl<'r> Get<'r, '_> {
         let read = self.plan.reads[Input::Latency as usize].as_ref()?;
         let mut sum = 0i64;
         for source in &read.slots {
-            let text = match self.slots.get(source.slot) {
-                Scalar::Text(text) if present(text).is_some() => text,
-                Scalar::Copied(from, to) => self.slots.copied(from, to),
-                _ => return None,
+            let value = match self.slots.get(source.slot) {
+                Scalar::Text(text) => Value::Text(text),
+                Scalar::Copied(from, to) => Value::Text(self.slots.copied(from, to)),
+                Scalar::Int(number) => Value::Int(number),
+                Scalar::Float(number) => Value::Float(number),
+                Scalar::Absent => return None,
+                Scalar::Bool | Scalar::Nested => return self.spoil(Input::Latency, Code::WrongType, "numbers"),
             };
-            if is_none(read, text) {
+            let is_none = match value {
+                Value::Text(text) => present(text).is_none() || is_none(read, text),
+                Value::Int(number) => read.none.contains(&Nothing::Number(number)),
+                Value::Float(_) => false,
+            };
+            if is_none {
                 return None;
             }
             let nanos = source.unit.and_then(nanos_per)?;
-            match Value::Text(text).micros(nanos) {
+            match value.micros(nanos) {
                 Some(micros @ 0..=LATENCY_US_MAX) => sum += micros,
                 _ => return self.spoil(Input::Latency, Code::OutOfRange, "numbers from 0 to 30 days"),
             }

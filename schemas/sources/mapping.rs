@@ -2,7 +2,6 @@
 //!
 //! ```yaml
 //! gateway: kong                       # what the column `gateway` shows
-//! batch: true                         # a record may be an array of requests
 //! headers: [request.headers]          # objects whose keys are compared without regard to case
 //! columns:
 //!   start_time: { from: started_at, unit: epoch_ms, required: true }
@@ -27,7 +26,7 @@ use serde_saphyr::{Location, Spanned};
 use super::plan::Plan;
 use super::text::{Form, Forms};
 use crate::limits::{LINE_FORMS_MAX, MAPPING_PATHS_MAX};
-use crate::redact::key_class;
+use crate::redact::names_secret;
 
 /// A checked mapping.
 #[derive(Clone, Debug)]
@@ -438,7 +437,7 @@ impl Column {
             return Err(format!("{name}: expected one unit, or one for each path"));
         }
         if input.holds() == Holds::Text && input != Input::Scopes {
-            let secret = paths.iter().filter_map(|path| path.last()).find(|key| key_class(key.as_bytes()).is_some());
+            let secret = paths.iter().filter_map(|path| path.last()).find(|key| names_secret(key.trim_start_matches(ELEMENT).as_bytes()));
             if let Some(key) = secret {
                 return Err(format!(
                     "{name}: {key:?} names a secret; expected it under authorization, api_key, cookie or credential_id, which become tokens"

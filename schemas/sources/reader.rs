@@ -183,6 +183,11 @@ fn read_inside(
     } else if let Some(stripped) = envelope::strip_tool(piece.text).filter(|_| piece.depth == 0) {
         inside.push(envelope::Inner { text: stripped.line.into(), time_us: stripped.time_us });
     }
+    if inside.len() > RECORD_EVENTS_MAX {
+        let detail = format!("expected at most {RECORD_EVENTS_MAX} requests in one record");
+        sink(Err((Fault::new(Code::NotAnObject, detail), piece.text.as_bytes())));
+        return true;
+    }
     for inner in &inside {
         let stripped = envelope::strip(&inner.text, observed_us, parser.zone);
         let time_us = stripped.time_us.or(inner.time_us).or(piece.time_us);

@@ -172,8 +172,12 @@ pub(crate) fn find(text: &str, findings: &mut Vec<Finding>) {
         let is_known = known.begins[hash >> 6] >> (hash & 63) & 1 == 1;
         if is_known
             && (letters <= 1 || follows_escape(bytes, at))
-            && let Some(finding) = known.key_at(bytes, at, &mut run)
+            && let Some(mut finding) = known.key_at(bytes, at, &mut run)
         {
+            // A dot at its end ends the sentence, not the key.
+            while bytes[finding.end - 1] == b'.' && finding.end - 1 > finding.start {
+                finding.end -= 1;
+            }
             at = finding.end.max(at + 1);
             (letters, may_be_marked) = (0, true);
             if finding.class == Class::AWS_KEY {

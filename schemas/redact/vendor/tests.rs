@@ -155,14 +155,9 @@ fn every_prefix_finds_a_key_that_follows_it() {
         .filter(|shape| shape.rows.iter().any(|row| row.proof != Proof::Exact && row.proof != Proof::Mixed))
         .map(|shape| shape.prefix)
         .filter(|prefix| {
-            let key = |count| {
-                format!(
-                    "{}{prefix}{}",
-                    if prefix.starts_with(['_', '-']) { "acme" } else { "" },
-                    generated(LOWER, count)
-                )
-            };
-            found(&key(120)).is_empty()
+            let before = if prefix.starts_with(['_', '-']) { "acme" } else { "" };
+            let key = |alphabet| format!("{before}{prefix}{}", generated(alphabet, 120));
+            [LOWER, CAPITALS].iter().all(|alphabet| found(&key(alphabet)).is_empty())
         })
         .collect();
     assert_eq!(missing, [""; 0]);

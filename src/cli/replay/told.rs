@@ -111,6 +111,8 @@ fn drifted(inputs: &Inputs, Drifted { source, drift }: &Drifted) -> String {
 fn rejects(args: &Args, inputs: &Inputs, totals: &Totals) -> String {
     let word = |path: &Path| shell::quoted(&path.display().to_string());
     let mapping = args.source.mapping.as_deref().map_or(String::new(), |path| format!(" --mapping {}", word(path)));
+    let format = args.source.nginx_format.as_deref();
+    let format = format.map_or(String::new(), |format| format!(" --nginx-format {}", shell::quoted(format)));
     let file = inputs.only_file().map_or("FILE".to_owned(), word);
     let mut counts: BTreeMap<Code, u64> = BTreeMap::new();
     for (code, count) in totals.surveys.values().flat_map(|survey| &survey.rejects) {
@@ -121,7 +123,7 @@ fn rejects(args: &Args, inputs: &Inputs, totals: &Totals) -> String {
     let codes: Vec<String> =
         codes.iter().map(|(code, count)| format!("{} {}", code.as_str(), grouped(**count))).collect();
     let (rejects, program, kind) = (counted(totals.rejects, "reject"), shell::program(), &args.source.kind);
-    format!("{rejects}: {}; `{program} explain --source {kind}{mapping} {file}` shows each", codes.join(", "))
+    format!("{rejects}: {}; `{program} explain --source {kind}{mapping}{format} {file}` shows each", codes.join(", "))
 }
 
 /// Files that were in the lake before: why less was read of them than is in them, and what detection knows of them.
