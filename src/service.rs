@@ -92,7 +92,8 @@ pub fn doubts(config: &Config, parts: &Parts) -> anyhow::Result<Vec<String>> {
 
 /// The normaliser settings of every source, in order.
 pub fn source_configs(config: &Config) -> anyhow::Result<Vec<SourceConfig>> {
-    let of = |section| normaliser_config(section).with_context(|| format!("sources: {}", section.name));
+    let of =
+        |section| normaliser_config(section, &config.redaction).with_context(|| format!("sources: {}", section.name));
     config.sources.iter().map(of).collect()
 }
 

@@ -26,7 +26,7 @@ pub struct Survey {
     /// Per column, events in which it is null or doubtful because the record held something there that cannot be.
     pub damaged: BTreeMap<String, u64>,
     /// Latencies by their number of binary digits.
-    latencies: [u64; 64],
+    latencies: [u64; 32],
     last_us: Option<i64>,
 }
 
@@ -47,7 +47,7 @@ impl Survey {
         if let Some(latencies) = events.column_by_name("latency_us") {
             let latencies = latencies.as_primitive::<Int64Type>();
             for latency in latencies.iter().flatten() {
-                self.latencies[latency.max(0).checked_ilog2().map_or(0, |digits| digits as usize + 1).min(63)] += 1;
+                self.latencies[latency.max(0).checked_ilog2().map_or(0, |digits| digits as usize + 1).min(31)] += 1;
             }
         }
         self.note_damaged(events);

@@ -25,7 +25,8 @@ const RESOURCES: [&str; 2] = ["resourceLogs", "resource_logs"];
 /// Docker and Fluent Bit; Filebeat, Vector and Logstash; journald; Splunk HEC and `event.original` of Elastic; GELF; the
 /// body of an OpenTelemetry log record; Kafka Connect.
 const LINES: [&str; 8] = ["log", "message", "MESSAGE", "event", "full_message", "short_message", "body", "payload"];
-const TIMES: [&str; 6] = ["__REALTIME_TIMESTAMP", "@timestamp", "timestamp", "time", "timeUnixNano", "observedTimeUnixNano"];
+const TIMES: [&str; 6] =
+    ["__REALTIME_TIMESTAMP", "@timestamp", "timestamp", "time", "timeUnixNano", "observedTimeUnixNano"];
 
 /// What the object `text` is an envelope of, in order.
 pub(crate) fn unwrap(text: &str) -> Vec<Inner<'_>> {

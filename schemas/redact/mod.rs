@@ -76,14 +76,6 @@ pub(crate) fn value_class(name: &[u8], value: &[u8]) -> Option<Class> {
     pairs::confirmed(names::says(name), value)
 }
 
-/// The class of the values under a key of this name, if they are to be removed whatever they look like or may be.
-pub(crate) fn key_class(name: &[u8]) -> Option<Class> {
-    match names::says(name) {
-        names::Says::Secret(class) | names::Says::Perhaps(class) => Some(class),
-        _ => None,
-    }
-}
-
 /// Does a name say by itself that a secret stands under it?
 pub(crate) fn names_secret(name: &[u8]) -> bool {
     matches!(names::says(name), names::Says::Secret(_))

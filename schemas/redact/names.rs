@@ -340,7 +340,7 @@ mod tests {
             ("ASP.NET_SessionId", Class::SESSION),
             ("connect.sid", Class::SESSION),
             ("csrfToken", Class::TOKEN),
-            ("aws_secret_access_key", Class::SECRET),
+            ("aws_secret_access_key", Class::API_KEY),
             ("Пароль", Class::PASSWORD),
             ("oldPasswordHash", Class::PASSWORD),
             ("session_id", Class::SESSION),

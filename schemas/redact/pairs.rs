@@ -8,7 +8,7 @@ use super::classes::Class;
 use super::find::Finding;
 use super::names::{Memo, NAME_BYTES_MAX, Says};
 use super::rules;
-use super::values::{is_placeholder, is_plain, is_random, is_random_anywhere};
+use super::values::{is_labelled_digest, is_placeholder, is_plain, is_random, is_random_anywhere, trim};
 
 /// A pair as it stands.
 struct Pair<'t> {
@@ -74,12 +74,14 @@ pub(crate) fn confirmed(says: Says, value: &[u8]) -> Option<Class> {
         return None;
     }
     match says {
+        // `show_password=1` switches something.
+        Says::Secret(Class::PASSWORD) if matches!(trim(value), b"0" | b"1") => None,
         Says::Secret(class) => Some(class),
         Says::Perhaps(class) => (!is_plain(value)).then_some(class),
         Says::Hardly(Class::PHONE) => {
             (value.iter().filter(|b| b.is_ascii_digit()).count() >= 7).then_some(Class::PHONE)
         }
-        Says::Hardly(class) => is_random_anywhere(value).then_some(class),
+        Says::Hardly(class) => (is_random_anywhere(value) && !is_labelled_digest(value)).then_some(class),
         Says::Nothing | Says::Name | Says::Value => None,
     }
 }

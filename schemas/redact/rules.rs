@@ -54,15 +54,12 @@ fixed! {
     FLAG "grammar:flag";
     SEGMENT "grammar:segment";
     BOT "grammar:bot";
-    HOOK "grammar:hook";
     USERINFO "grammar:userinfo";
     DSN "grammar:dsn";
     EMAIL "grammar:email";
     VENDOR "finder:vendor";
     PERSONAL "finder:personal";
-    PEM_HEADER "grammar:pem";
-    PEM_REST "grammar:pem-without-begin";
-    AWS_SECRET "grammar:aws-secret-beside-key";
+    PEM "grammar:pem";
 }
 
 const NONE: u32 = u32::MAX;

@@ -19,7 +19,7 @@ pub(crate) static TELLING: &[(&str, Class)] = &[
     ("downloads", Class::TOKEN), ("password", Class::PASSWORD), ("passwords", Class::PASSWORD), ("oauth", Class::CODE), ("oauth2", Class::CODE), ("callback", Class::CODE), ("login", Class::TOKEN), ("signin", Class::TOKEN), ("signup", Class::TOKEN), ("logout", Class::TOKEN), ("auth", Class::TOKEN),
     ("sso", Class::TOKEN), ("otp", Class::CODE), ("code", Class::CODE), ("codes", Class::CODE), ("key", Class::API_KEY), ("keys", Class::API_KEY), ("apikey", Class::API_KEY), ("apikeys", Class::API_KEY), ("secret", Class::SECRET), ("secrets", Class::SECRET),
     ("register", Class::TOKEN), ("recover", Class::TOKEN), ("recovery", Class::TOKEN), ("unlock", Class::TOKEN), ("approve", Class::TOKEN), ("accept", Class::TOKEN), ("join", Class::TOKEN), ("access", Class::TOKEN), ("link", Class::TOKEN), ("links", Class::TOKEN), ("ticket", Class::TOKEN), ("tickets", Class::TOKEN), ("grant", Class::TOKEN),
-    ("credential", Class::SECRET), ("credentials", Class::SECRET), ("jwt", Class::TOKEN), ("bearer", Class::TOKEN), ("optout", Class::TOKEN), ("refresh", Class::TOKEN), ("revoke", Class::TOKEN), ("validate", Class::TOKEN), ("check", Class::TOKEN), ("signed", Class::SIGNATURE), ("sig", Class::SIGNATURE), ("signature", Class::SIGNATURE), ("forgot", Class::TOKEN), ("change", Class::TOKEN), ("deactivate", Class::TOKEN), ("redeem", Class::CODE), ("claim", Class::CODE), ("voucher", Class::CODE), ("gift", Class::CODE), ("setup", Class::TOKEN), ("onboarding", Class::TOKEN), ("enroll", Class::TOKEN), ("pair", Class::TOKEN), ("device", Class::TOKEN), ("calendar", Class::TOKEN), ("feed", Class::TOKEN), ("ical", Class::TOKEN), ("preview", Class::TOKEN), ("guest", Class::TOKEN), ("impersonate", Class::TOKEN), ("integration", Class::TOKEN), ("integrations", Class::TOKEN), ("incoming", Class::TOKEN), ("trigger", Class::TOKEN), ("notify", Class::TOKEN), ("auth0", Class::TOKEN), ("saml", Class::TOKEN), ("sid", Class::SESSION),
+    ("credential", Class::SECRET), ("credentials", Class::SECRET), ("jwt", Class::TOKEN), ("bearer", Class::TOKEN), ("optout", Class::TOKEN), ("refresh", Class::TOKEN), ("revoke", Class::TOKEN), ("validate", Class::TOKEN), ("check", Class::TOKEN), ("signed", Class::SIGNATURE), ("sig", Class::SIGNATURE), ("signature", Class::SIGNATURE), ("forgot", Class::TOKEN), ("change", Class::TOKEN), ("deactivate", Class::TOKEN), ("redeem", Class::CODE), ("claim", Class::CODE), ("voucher", Class::CODE), ("gift", Class::CODE), ("setup", Class::TOKEN), ("onboarding", Class::TOKEN), ("enroll", Class::TOKEN), ("pair", Class::TOKEN), ("device", Class::TOKEN), ("calendar", Class::TOKEN), ("feed", Class::TOKEN), ("ical", Class::TOKEN), ("preview", Class::TOKEN), ("guest", Class::TOKEN), ("impersonate", Class::TOKEN), ("integration", Class::TOKEN), ("integrations", Class::TOKEN), ("incoming", Class::TOKEN), ("trigger", Class::TOKEN), ("notify", Class::TOKEN), ("auth0", Class::TOKEN), ("saml", Class::TOKEN), ("sid", Class::SESSION), ("bot", Class::TOKEN), ("resetpassword", Class::TOKEN),
 ];
 
 /// After these a UUID or a hash is an ordinary name of a thing.
@@ -66,8 +66,6 @@ pub(crate) fn segments(text: &str, findings: &mut Vec<Finding>) {
             && !(ids && is_id(segment))
         {
             findings.push(Finding { start, end, class, whole: true });
-        } else if let Some(hook) = hook(bytes, start, segment) {
-            findings.push(hook);
         }
         match telling(segment) {
             Some(told) => (class, left) = (Some(told), 2),
@@ -144,18 +142,4 @@ fn bot(segment: &[u8]) -> Option<(usize, Class)> {
     let secret = rest.get(digits + 1..).filter(|_| (6..=14).contains(&digits) && rest[digits] == b':')?;
     let is_key = secret.len() >= 20 && secret.iter().all(|&b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
     (is_key && rules::has(rules::BOT)).then_some((segment.len() - rest.len(), Class::TOKEN))
-}
-
-/// The segment behind `/services/T../B../` of a chat's webhooks.
-fn hook(bytes: &[u8], start: usize, segment: &[u8]) -> Option<Finding> {
-    let key = segment.len() >= 16 && segment.iter().all(u8::is_ascii_alphanumeric) && rules::has(rules::HOOK);
-    if !key || start < 4 {
-        return None;
-    }
-    let mut before = bytes[..start - 1].rsplit(|&b| b == b'/');
-    let id = |part: &[u8], first: u8| {
-        part.len() >= 6 && part[0] == first && part.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
-    };
-    let is_hook = id(before.next()?, b'B') && id(before.next()?, b'T');
-    is_hook.then_some(Finding { start, end: start + segment.len(), class: Class::TOKEN, whole: true })
 }

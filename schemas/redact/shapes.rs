@@ -1,5 +1,4 @@
-//! Secrets by their shape: a prefix and what follows it; private key blocks, also without their first line; the secret that
-//! stands beside an AWS key.
+//! JWTs and private key blocks by how they begin; such blocks also without their first line. Keys of vendors are in `vendor`.
 //!
 //! Promises: one search for all prefixes; linear time.
 //! Never: decodes.
@@ -9,22 +8,16 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::classes::Class;
-use super::find::{Finding, floor};
+use super::find::Finding;
 use super::rules::{self, Kind};
 
 /// What may follow a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tail {
-    /// `A-Z0-9`.
-    Capitals,
-    /// `A-Za-z0-9_-.`, the characters of vendors' keys.
-    Key,
-    /// A JWT: the same and `=`, and there must be a dot.
+    /// A JWT: `A-Za-z0-9_-.=`, and there must be a dot.
     Dotted,
     /// Base64: the body of a private key.
     Body,
-    /// `... PRIVATE KEY`, up to the end of the block.
-    Pem,
 }
 
 /// A shape: a prefix, and at least `least` characters of its tail.
@@ -44,29 +37,7 @@ const fn shape(class: Class, prefix: &'static str, tail: Tail, least: usize) -> 
 pub(crate) static SHAPES: &[Shape] = &[
     shape(Class::JWT, "eyJ", Tail::Dotted, 8), shape(Class::JWT, "eyA", Tail::Dotted, 8),
     shape(Class::JWT, "ewo", Tail::Dotted, 8), shape(Class::JWT, "ew0", Tail::Dotted, 8),
-    shape(Class::AWS_KEY, "AKIA", Tail::Capitals, 12), shape(Class::AWS_KEY, "ASIA", Tail::Capitals, 12),
-    shape(Class::GCP_KEY, "AIza", Tail::Key, 20), shape(Class::GCP_KEY, "ya29.", Tail::Key, 12),
-    shape(Class::GCP_KEY, "GOCSPX-", Tail::Key, 10),
-    shape(Class::GITHUB_TOKEN, "ghp_", Tail::Key, 8), shape(Class::GITHUB_TOKEN, "gho_", Tail::Key, 8),
-    shape(Class::GITHUB_TOKEN, "ghu_", Tail::Key, 8), shape(Class::GITHUB_TOKEN, "ghs_", Tail::Key, 8),
-    shape(Class::GITHUB_TOKEN, "ghr_", Tail::Key, 8), shape(Class::GITHUB_TOKEN, "github_pat_", Tail::Key, 8),
-    shape(Class::GITLAB_TOKEN, "glpat-", Tail::Key, 8), shape(Class::GITLAB_TOKEN, "gldt-", Tail::Key, 8),
-    shape(Class::GITLAB_TOKEN, "glrt-", Tail::Key, 8),
-    shape(Class::SLACK_TOKEN, "xoxa-", Tail::Key, 8), shape(Class::SLACK_TOKEN, "xoxb-", Tail::Key, 8),
-    shape(Class::SLACK_TOKEN, "xoxp-", Tail::Key, 8), shape(Class::SLACK_TOKEN, "xoxr-", Tail::Key, 8),
-    shape(Class::SLACK_TOKEN, "xoxs-", Tail::Key, 8), shape(Class::SLACK_TOKEN, "xoxe.", Tail::Key, 8),
-    shape(Class::SLACK_TOKEN, "xoxe-", Tail::Key, 8), shape(Class::SLACK_TOKEN, "xoxo-", Tail::Key, 8),
-    shape(Class::SLACK_TOKEN, "xoxc-", Tail::Key, 8), shape(Class::SLACK_TOKEN, "xoxd-", Tail::Key, 8),
-    shape(Class::SLACK_TOKEN, "xapp-", Tail::Key, 8),
-    shape(Class::STRIPE_KEY, "sk_live_", Tail::Key, 8), shape(Class::STRIPE_KEY, "rk_live_", Tail::Key, 8),
-    shape(Class::STRIPE_KEY, "sk_test_", Tail::Key, 8), shape(Class::STRIPE_KEY, "rk_test_", Tail::Key, 8),
-    shape(Class::STRIPE_KEY, "whsec_", Tail::Key, 8),
-    shape(Class::VENDOR_KEY, "npm_", Tail::Key, 24), shape(Class::VENDOR_KEY, "hvs.", Tail::Key, 16),
-    shape(Class::VENDOR_KEY, "SG.", Tail::Key, 24), shape(Class::VENDOR_KEY, "dop_v1_", Tail::Key, 16),
-    shape(Class::VENDOR_KEY, "sk-ant-", Tail::Key, 8), shape(Class::VENDOR_KEY, "sk-proj-", Tail::Key, 8),
-    shape(Class::VENDOR_KEY, "shpat_", Tail::Key, 16), shape(Class::VENDOR_KEY, "pypi-", Tail::Key, 24),
-    shape(Class::VENDOR_KEY, "hf_", Tail::Key, 24),
-    shape(Class::PRIVATE_KEY, "-----BEGIN", Tail::Pem, 0), shape(Class::PRIVATE_KEY, "MIIEv", Tail::Body, 60), shape(Class::PRIVATE_KEY, "MIIEp", Tail::Body, 60),
+    shape(Class::PRIVATE_KEY, "MIIEv", Tail::Body, 60), shape(Class::PRIVATE_KEY, "MIIEp", Tail::Body, 60),
     shape(Class::PRIVATE_KEY, "MIIEo", Tail::Body, 60), shape(Class::PRIVATE_KEY, "MIICX", Tail::Body, 60), shape(Class::PRIVATE_KEY, "MIICd", Tail::Body, 60), shape(Class::PRIVATE_KEY, "MIIJ", Tail::Body, 60),
     shape(Class::PRIVATE_KEY, "MIGHAgEA", Tail::Body, 40), shape(Class::PRIVATE_KEY, "MHcCAQEE", Tail::Body, 40), shape(Class::PRIVATE_KEY, "MC4CAQAw", Tail::Body, 30),
     shape(Class::PRIVATE_KEY, "b3BlbnNzaC1rZXktdjE", Tail::Body, 40),
@@ -109,68 +80,24 @@ fn match_shape(text: &str, start: usize, after: usize, shape: &Shape) -> Option<
     let tail = &text.as_bytes()[after..];
     let run = |allowed: fn(u8) -> bool| tail.iter().position(|&b| !allowed(b)).unwrap_or(tail.len());
     let (start, length) = match shape.tail {
-        Tail::Capitals => (start, run(|b| b.is_ascii_uppercase() || b.is_ascii_digit())),
-        Tail::Key => (start, run(is_key)),
         Tail::Dotted => {
             let length = dotted_run(tail);
             tail[..length].contains(&b'.').then_some((start, length))?
         }
         Tail::Body => (start, run(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'\r' | b'\n'))),
-        Tail::Pem => (start, pem(&text[after..]).filter(|_| rules::has(rules::PEM_HEADER))?),
     };
-    if length < shape.least
-        || (shape.class != Class::PRIVATE_KEY
-            && start > 0
-            && text.as_bytes()[start - 1].is_ascii_alphanumeric()
-            && !is_certain(shape))
-    {
-        return None;
-    }
-    let end = after + length;
-    let end = if shape.class == Class::AWS_KEY { aws_secret_end(text.as_bytes(), end) } else { end };
-    Some(Finding::new(start, end, shape.class))
+    (length >= shape.least).then(|| Finding::new(start, after + length, shape.class))
 }
 
 fn is_key(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')
 }
 
-/// Length of a private key block after its `-----BEGIN`: to the end of its last line, or of the text.
-fn pem(after: &str) -> Option<usize> {
-    let header = &after[..floor(after, 48)];
-    header.contains("PRIVATE").then(|| match after.find("-----END") {
-        Some(end) => {
-            let rest = &after[end + 8..];
-            end + 8 + rest.find("-----").map_or(rest.len(), |i| i + 5)
-        }
-        None => after.len(),
-    })
-}
-
-/// Shapes that need no boundary before them: a letter in front does not make them a word.
-fn is_certain(shape: &Shape) -> bool {
-    matches!(shape.tail, Tail::Dotted | Tail::Pem)
-}
-
-/// The end of the 40 characters of a secret that stand behind an AWS key, or the end of the key.
-fn aws_secret_end(bytes: &[u8], key_end: usize) -> usize {
-    let blanks = bytes[key_end..]
-        .iter()
-        .take(4)
-        .take_while(|&&b| matches!(b, b':' | b'/' | b',' | b' ' | b';' | b'|' | b'&' | b'"' | b'\''))
-        .count();
-    let secret = &bytes[key_end + blanks..];
-    let length =
-        secret.iter().take_while(|&&b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'%')).count();
-    let found = blanks > 0 && (40..=60).contains(&length) && rules::has(rules::AWS_SECRET);
-    if found { key_end + blanks + length } else { key_end }
-}
-
-/// Private key blocks of which the first line is cut off: what stands between `PRIVATE KEY-----` and the last line, and
-/// what stands before a last line.
+/// Private key blocks, from their first line or from what is left of it, to their last line or the end; and what stands
+/// before a last line.
 pub(crate) fn key_blocks(text: &str, findings: &mut Vec<Finding>) {
     let bytes = text.as_bytes();
-    if !rules::has(rules::PEM_REST) {
+    if !rules::has(rules::PEM) {
         return;
     }
     for at in memchr::memmem::find_iter(bytes, b"PRIVATE KEY").take(8) {
@@ -180,7 +107,8 @@ pub(crate) fn key_blocks(text: &str, findings: &mut Vec<Finding>) {
             let line = bytes[..at].iter().rposition(|&b| !is_header(b)).map_or(0, |i| i + 1);
             let start = bytes[..line].iter().rposition(|&b| !is_body(b)).map_or(0, |i| i + 1);
             if line - start >= 16 {
-                findings.push(Finding { start, end: behind, class: Class::PRIVATE_KEY, whole: true });
+                let end = behind + dashes(&bytes[behind..]);
+                findings.push(Finding { start, end, class: Class::PRIVATE_KEY, whole: true });
             }
             continue;
         }
@@ -190,9 +118,16 @@ pub(crate) fn key_blocks(text: &str, findings: &mut Vec<Finding>) {
             head + rest[head..].iter().position(|&b| !is_body(b)).unwrap_or(rest.len() - head)
         });
         if end >= 21 {
-            findings.push(Finding { start: behind, end: behind + end, class: Class::PRIVATE_KEY, whole: true });
+            let first = bytes[at.saturating_sub(24)..at].windows(10).rposition(|w| w == b"-----BEGIN");
+            let start = first.map_or(behind, |i| at.saturating_sub(24) + i);
+            findings.push(Finding { start, end: behind + end, class: Class::PRIVATE_KEY, whole: true });
         }
     }
+}
+
+/// Dashes at the beginning of `rest`.
+fn dashes(rest: &[u8]) -> usize {
+    rest.iter().take_while(|&&b| b == b'-').count()
 }
 
 /// Of the last line of a block: `-----END RSA `.

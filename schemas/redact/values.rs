@@ -151,6 +151,13 @@ pub(crate) fn is_random_anywhere(value: &[u8]) -> bool {
     bare && value.len() >= 16 && !is_uuid(value) && is_random(value)
 }
 
+/// `sha256-e3b0c442...`: the digest of something public, with the name of its algorithm.
+pub(crate) fn is_labelled_digest(value: &[u8]) -> bool {
+    let labels: [&[u8]; 5] = [b"sha256-", b"sha384-", b"sha512-", b"sha1-", b"md5-"];
+    let value = trim(value);
+    labels.iter().any(|label| value.get(..label.len()).is_some_and(|head| head.eq_ignore_ascii_case(label)))
+}
+
 fn is_uuid(value: &[u8]) -> bool {
     value.len() == 36
         && [8, 13, 18, 23].iter().all(|&i| value[i] == b'-')

@@ -32,67 +32,68 @@ const ANY: Class = Class::SECRET;
 #[rustfmt::skip]
 static ROWS: &[(u8, Class, &[&str])] = &[
     (STRONG, Class::PASSWORD, &[
-        "password", "passwd", "pwd", "pass", "passphrase", "passcode", "pw", "psw", "pswd", "passw", "passwrd", "pasword",
-        "pin", "userpass", "passkey", "pwrd", "psk", "keyphrase", "pword", "passwort", "kennwort", "motdepasse", "mdp", "motpasse", "contrasena", "contraseña",
+        "password", "passwd", "pwd", "pass", "passphrase", "pw", "psw", "pswd", "passw", "passwrd", "pasword",
+        "pin", "pwrd", "psk", "keyphrase", "pword", "passwort", "kennwort", "motdepasse", "mdp", "motpasse", "contrasena", "contraseña",
         "contrasenya", "contrasinal", "clave", "senha", "palavrapasse", "wachtwoord", "haslo", "hasło", "parola", "parole", "paroli",
         "parol", "lozinka", "zaporka", "sifre", "şifre", "heslo", "jelszo", "jelszó", "salasana", "losenord", "lösenord", "adgangskode",
         "kodeord", "passord", "geslo", "sandi", "katasandi", "matkhau", "mima", "密码", "密碼", "口令", "パスワード", "비밀번호",
         "пароль", "лозинка", "парола", "κωδικος", "κωδικός", "סיסמה", "wagwoord", "slaptazodis", "pasahitza", "salasona", "fjalekalimi",
-        "passcodes", "pincode", "pinnumber", "geheimzahl", "kodepin", "ramz", "रहस्य", "รหัสผ่าน", "signingpass"]),
+        "passcodes", "pinnumber", "geheimzahl", "kodepin", "ramz", "dbpwd", "dbpin", "parool", "mậtkhẩu", "كلمةالسر", "contrasenia", "रहस्य", "รหัสผ่าน"]),
     (STRONG, Class::TOKEN, &[
         "token", "jwt", "jws", "jwe", "assertion", "samlresponse", "samlrequest", "saml", "bearer", "csrf", "xsrf", "tkn", "tok", "jeton",
         "idtokenhint", "logintokenhash", "pat", "macaroon", "zugangstoken", "requestverificationtoken", "authenticitytoken",
-        "csrfmiddlewaretoken", "tgt", "relaystate", "ottoken", "токен", "令牌"]),
+        "csrfmiddlewaretoken", "tgt", "relaystate", "jobtoken", "ottoken", "токен", "令牌"]),
     (WEAK, Class::TOKEN, &["ticket", "nonce", "challenge", "grant", "magic", "invite", "invitation", "proof", "bot"]),
     (STRONG, Class::SECRET, &[
-        "secret", "credential", "creds", "cred", "privatekey", "privkey", "awssecretaccesskey", "secretaccesskey", "connectionstring", "connstr",
-        "accountkey", "sharedaccesskey", "secreto", "segredo", "segreto", "geheimnis", "geheim", "секрет", "密钥", "keystore", "seedphrase",
+        "secret", "credential", "creds", "cred", "privkey", "connectionstring", "connstr",
+        "secreto", "segredo", "segreto", "geheimnis", "geheim", "секрет", "密钥", "keystore", "seedphrase", "recoveryphrase", "secretanswer",
         "mnemonic", "sek", "kek", "xprv", "pepper", "htpasswd", "keytab", "pfx", "dsn", "seedwords"]),
     (WEAK, Class::SECRET, &["salt", "seed", "vault", "cipher", "pem", "iv"]),
     (STRONG, Class::API_KEY, &[
         "apikey", "appkey", "authkey", "licensekey", "licencekey", "serialkey", "accesskeyid", "accesskey", "secretkey",
         "subscriptionkey", "functionskey", "apitoken", "xapikey", "schluessel", "clientkey", "appsecret", "apisecret", "userkey", "apipass"]),
     (WEAK, Class::API_KEY, &["key", "appid", "cle", "clé", "llave", "chiave", "chave", "schlüssel", "sleutel", "klucz", "ключ", "license", "licence", "serial", "keyid", "keys"]),
-    (STRONG, Class::AUTHORIZATION, &["authorization", "authorisation", "authheader", "authn", "proxyauthorization", "basicauth", "httpauth"]),
+    (STRONG, Class::AUTHORIZATION, &["authorization", "authorisation", "authheader", "authn", "httpauth"]),
     (WEAK, Class::AUTHORIZATION, &["auth", "authentication", "autorisation"]),
-    (STRONG, Class::COOKIE, &["cookie", "setcookie", "cookiejar", "authcookie"]),
+    (STRONG, Class::COOKIE, &["cookie", "cookiejar"]),
     (STRONG, Class::SIGNATURE, &["signature", "hmac", "xhubsignature", "unterschrift", "sigv4"]),
     (WEAK, Class::SIGNATURE, &["sig", "sign", "signed", "mac", "digest", "checksum", "hash", "signatur"]),
-    (STRONG, Class::CODE, &["otp", "totp", "hotp", "mfacode", "codeverifier", "2fa", "twofactor", "tan", "verifycode", "authcode", "smscode", "otpcode", "onetimecode"]),
+    (STRONG, Class::CODE, &["otp", "totp", "hotp", "mfacode", "codeverifier", "2fa", "twofactor", "tan", "authcode", "dbotp", "zugangscode", "smscode", "onetimecode"]),
     (WEAK, Class::CODE, &["code", "mfa", "vcode", "captcha", "codigo", "código", "codice", "verifier", "voucher", "passcodehint"]),
     (STRONG, Class::SESSION, &[
-        "jsessionid", "phpsessid", "sessionid", "sessid", "sessiontoken", "sessionkey", "aspxauth", "aspsessionid", "connectsid", "xsession",
+        "jsessionid", "phpsessid", "sessionid", "xsessionid", "sessid", "sessiontoken", "sessionkey", "aspxauth", "aspsessionid", "connectsid", "xsession",
         "cfid", "cftoken", "sessionhash", "sesskey", "sessionticket"]),
     (WEAK, Class::SESSION, &["session", "sess", "sid", "ssid", "sessao", "sesion", "sitzung", "сессия"]),
     (STRONG, Class::NATIONAL_ID, &[
-        "ssn", "socialsecurity", "socialsecuritynumber", "taxid", "nationalid", "passport", "passportnumber", "nino", "driverslicense", "driverlicense",
-        "drivinglicence", "cpf", "cnpj", "curp", "rfc_id", "aadhaar", "aadhar", "pesel", "bsn", "personnummer", "cpr", "dni", "nie", "codicefiscale",
+        "burgerservicenummer", "henkilotunnus", "steueridentifikationsnummer", "fnr", "fodselsnummer", "reisepassnummer", "kojinbango", "mynumber",
+        "tckimlikno", "tckn", "idnumber", "taxfilenumber", "ssn", "socialsecurity", "socialsecuritynumber", "taxid", "nationalid", "passport", "passportnumber", "nino", "driverslicense", "driverlicense",
+        "drivinglicence", "cpf", "cnpj", "curp", "aadhaar", "aadhar", "pesel", "bsn", "personnummer", "cpr", "dni", "nie", "codicefiscale",
         "steuerid", "steuernummer", "sozialversicherungsnummer", "svnr", "ahv", "insee", "sin", "tfn", "itin", "ein", "nric", "mykad", "hkid", "idcard",
         "identitynumber", "governmentid", "personalid", "taxnumber", "vatid", "niss", "nif", "rut", "cuil", "rodnecislo", "egn", "jmbg", "oib", "isikukood", "hetu"]),
     (STRONG, Class::IBAN, &["iban", "bankaccount", "accountnumber", "routingnumber", "kontonummer", "bban", "accountno", "acctnum", "acctno"]),
-    (STRONG, Class::HEALTH_ID, &["nhsnumber", "nhs", "medicare", "mbi", "mrn", "healthid", "healthinsurance", "patientid", "insurancenumber", "krankenversichertennummer", "kvnr", "medicalrecord", "healthcard", "ihi"]),
-    (STRONG, Class::CARD, &["cvv", "cvc", "cvv2", "cvc2", "cardnumber", "creditcard", "creditcardnumber", "ccnumber", "ccnum", "cardno", "pan", "cardcode", "csc", "ccn", "debitcard", "kartennummer", "cid_code"]),
+    (STRONG, Class::HEALTH_ID, &["ohip", "versichertennummer", "healthplanid", "insurancememberid", "nhsnumber", "nhs", "medicare", "mbi", "mrn", "healthid", "healthinsurance", "patientid", "insurancenumber", "krankenversichertennummer", "kvnr", "medicalrecord", "healthcard", "ihi"]),
+    (STRONG, Class::CARD, &["cvv", "cvc", "cardcvv", "kreditkartennummer", "cardnumber", "creditcard", "creditcardnumber", "ccnumber", "ccnum", "cardno", "pan", "cardcode", "csc", "ccn", "debitcard", "kartennummer"]),
     (WEAK, Class::PHONE, &["phone", "mobile", "msisdn", "phonenumber", "mobilenumber", "telephone", "tel", "cellphone", "handynummer", "telefon", "telefono", "telefone", "fax", "whatsapp"]),
     (TELLING, ANY, &[
         "api", "access", "secret", "private", "auth", "app", "application", "subscription", "encryption", "encrypt", "decryption", "signing", "sign", "master",
-        "account", "acct", "license", "licence", "service", "functions", "function", "storage", "admin", "root", "deploy", "deployment", "ssh", "gpg", "pgp", "rsa", "tls", "ssl",
+        "account", "acct", "license", "licence", "service", "function", "storage", "admin", "root", "deploy", "deployment", "ssh", "gpg", "pgp", "rsa", "tls", "ssl",
         "session", "x", "write", "read", "ingest", "ingestion", "server", "client", "consumer", "user", "partner", "merchant", "shared", "recovery", "recover",
         "backup", "webhook", "hook", "integration", "developer", "dev", "publishable", "live", "test", "prod", "production", "hmac", "cipher", "crypt", "crypto", "aes", "des", "jwt", "token", "security",
         "verify", "verification", "authorization", "authentication", "otp", "sms", "pin", "activation", "activate", "invite", "invitation", "confirm",
         "confirmation", "reset", "device", "login", "mfa", "totp", "onetime", "time", "oauth", "unlock", "challenge", "validation", "validate", "captcha", "redeem",
-        "gift", "giftcard", "vault", "aws", "s3", "azure", "gcp", "google", "stripe", "github", "slack", "db", "database", "smtp", "mail", "email", "ftp", "ldap", "jenkins", "wallet", "bot", "magic", "two", "factor", "2", "fa",
+        "gift", "giftcard", "vault", "aws", "azure", "gcp", "google", "stripe", "github", "slack", "db", "database", "smtp", "mail", "email", "ftp", "ldap", "jenkins", "wallet", "bot", "magic", "two", "factor", "2", "fa",
         "host", "machine", "bearer", "password", "passwd", "wp", "logged", "in", "remember", "me", "php", "asp", "net", "java", "connect", "csrf", "xsrf",
         "signature", "proxy", "basic", "cookie", "internal", "management", "provisioning", "enrollment", "enrolment", "registration", "pairing", "product",
         "sas", "queue", "bus", "cosmos", "maps", "twilio", "sendgrid", "datadog", "splunk", "grafana", "sentry", "openai", "anthropic", "data", "restore", "recaptcha", "install", "device", "hub", "iot", "amz", "firebase", "fcm", "push", "vapid", "square", "paypal", "braintree", "adyen", "plaid", "algolia", "mapbox", "telegram", "discord", "signin", "sso", "scim", "ci", "npm", "pypi", "docker", "registry", "consul", "etcd", "redis", "mongo", "mysql", "postgres", "pg", "rabbitmq", "kafka", "elastic"]),
     (ABOUT, ANY, &[
-        "type", "types", "count", "counts", "name", "names", "expires", "expiry", "expiration", "expire", "exp", "ttl", "policy", "page", "next", "length", "len", "size", "strength",
+        "type", "count", "counts", "name", "expiry", "expiration", "expire", "exp", "ttl", "policy", "page", "next", "length", "len", "size", "strength",
         "required", "require", "enabled", "enable", "disabled", "status", "url", "uri", "endpoint", "format", "algorithm", "alg", "method", "version", "used", "usage",
-        "limit", "max", "min", "created", "updated", "at", "date", "timestamp", "age", "changed", "change", "valid", "validity", "issuer", "scope", "scopes",
+        "limit", "max", "min", "created", "updated", "at", "date", "timestamp", "age", "changed", "change", "valid", "validity", "issuer", "scope",
         "label", "title", "description", "position", "index", "order", "sort", "by", "group", "kind", "mode", "lifetime", "rotation", "location", "provider", "source",
-        "port", "username", "total", "budget", "cost", "price", "rate", "ratio", "per", "second", "seconds", "minutes", "days", "hours", "limits", "rule", "rules", "settings",
-        "config", "options", "option", "requirements", "complexity", "reset", "forgot", "manager", "managers", "service", "list", "set", "exists", "present", "missing", "error",
-        "errors", "message", "reason", "state", "flow", "step", "screen", "view", "form", "id", "ids", "board", "word", "words", "event", "events", "stats", "report", "history",
-        "attempts", "retries", "failed", "failures", "success", "help", "support", "category", "language", "lang", "country", "region", "width", "height", "color", "colour", "duration", "start", "end", "store", "stores", "metadata", "info", "sub", "subject", "claim", "claims", "aud", "audience", "iss", "azp", "iat", "nbf", "kid", "role", "roles", "owner", "prefix", "suffix", "pattern", "regex", "visible", "less", "usages", "interval", "frame", "timeout"]),
+        "port", "username", "total", "budget", "cost", "price", "rate", "ratio", "per", "second", "minutes", "days", "hours", "rule", "settings",
+        "config", "option", "requirements", "complexity", "reset", "forgot", "manager", "service", "list", "set", "exists", "present", "missing", "error",
+        "errors", "message", "reason", "state", "flow", "step", "screen", "view", "form", "id", "ids", "board", "word", "event", "events", "stats", "report", "history",
+        "attempts", "retries", "failed", "failures", "success", "help", "support", "category", "language", "lang", "country", "region", "width", "height", "color", "colour", "duration", "start", "end", "store", "metadata", "info", "sub", "subject", "claim", "aud", "audience", "iss", "azp", "iat", "nbf", "kid", "role", "owner", "prefix", "suffix", "pattern", "regex", "visible", "less", "authority", "interval", "frame", "timeout"]),
     (HARMLESS, ANY, &[
         "page", "next", "prev", "previous", "continuation", "continue", "cursor", "pagination", "paging", "sync", "skip", "scroll", "max", "min", "input", "output", "prompt",
         "completion", "total", "used", "num", "number", "count", "country", "zip", "postal", "post", "area", "status", "error", "currency", "lang", "language", "locale",
@@ -100,14 +101,14 @@ static ROWS: &[(u8, Class, &[&str])] = &[
         "coupon", "promo", "promotion", "referral", "sort", "primary", "foreign", "partition", "cache", "row", "order", "group", "index", "object", "idempotency", "public", "translation",
         "map", "search", "hot", "route", "routing", "sorting", "design", "style", "color", "lookup", "surrogate", "shard", "natural", "composite", "hash", "short", "dialing", "calling", "dial",
         "sic", "naics", "hs", "cpt", "icd", "sku", "upc", "ean", "class", "course", "department", "branch", "bank", "swift", "tax", "vat", "fee", "job", "cost", "gl", "source", "byte", "machine",
-        "font", "reset", "event", "issue", "parent", "etag", "content", "file", "image", "trading", "morning", "evening", "training", "last", "first", "stop", "column", "field", "property", "translation", "json", "dict", "facet", "filter", "range", "nav", "menu", "tab", "theme", "access_level", "product_line", "voucher_type", "erase", "stock", "weather", "dress", "area", "grid", "plus", "open", "geo"]),
+        "font", "reset", "event", "issue", "parent", "etag", "content", "file", "image", "trading", "morning", "evening", "training", "last", "first", "stop", "column", "field", "property", "translation", "json", "dict", "facet", "filter", "range", "nav", "menu", "tab", "theme", "erase", "stock", "weather", "dress", "area", "grid", "plus", "open", "geo", "iso"]),
     (NEUTRAL, ANY, &[
-        "confirmation", "confirm", "confirmed", "repeat", "repeated", "retype", "retyped", "again", "verify", "verification", "new", "old", "current", "cur", "hash", "hashed", "value", "val", "values",
-        "text", "txt", "str", "string", "raw", "field", "input", "plain", "plaintext", "cleartext", "encoded", "b64", "base", "base64", "enc", "encrypted", "hex", "data", "my", "your",
+        "confirmation", "confirm", "confirmed", "repeat", "repeated", "retype", "retyped", "again", "verify", "verification", "new", "old", "current", "cur", "hash", "hashed", "value", "val",
+        "text", "txt", "str", "string", "raw", "field", "input", "plain", "plaintext", "cleartext", "encoded", "base", "enc", "encrypted", "hex", "data", "my", "your",
         "the", "a", "b", "this", "param", "parameter", "arg", "var", "env", "p", "s", "q", "in", "for", "of", "to", "default", "temp", "temporary", "tmp", "initial", "previous", "original",
-        "re", "check", "box", "md5", "sha", "sha1", "sha256", "bcrypt", "test", "sample", "body", "json", "header", "query", "form", "http", "utf", "bytes", "primary", "secondary", "main", "full", "obj", "object", "array", "no", "num"]),
+        "re", "check", "box", "sha", "bcrypt", "test", "sample", "body", "json", "header", "query", "form", "http", "utf", "bytes", "primary", "secondary", "main", "full", "obj", "object", "array", "no", "num"]),
     (NAME, ANY, &["name", "key", "field", "param", "parameter", "k", "n", "label", "header", "property", "attribute", "variable", "var", "option", "id", "title"]),
-    (VALUE, ANY, &["value", "val", "v", "content", "data", "text", "values", "stringvalue", "string"]),
+    (VALUE, ANY, &["value", "val", "v", "content", "data", "text", "stringvalue", "string"]),
 ];
 
 /// What a word says.
@@ -146,9 +147,9 @@ pub(crate) fn get(word: &[u8]) -> Option<Word> {
     };
     known(word).or_else(|| match word {
         [stem @ .., b's'] if stem.len() > 2 => known(stem).map(|w| {
-            // `tokens=5` counts them.
-            let weaker =
-                if w.flags & STRONG != 0 && w.class == Class::TOKEN { w.flags & !STRONG | WEAK } else { w.flags };
+            // `tokens=5` counts them, `cookies=accepted` is about them.
+            let is_weaker = w.flags & STRONG != 0 && matches!(w.class, Class::TOKEN | Class::COOKIE);
+            let weaker = if is_weaker { w.flags & !STRONG | WEAK } else { w.flags };
             Word { flags: weaker, ..w }
         }),
         _ => None,

@@ -436,11 +436,15 @@ impl Column {
         if !units.is_empty() && units.len() != paths.len() {
             return Err(format!("{name}: expected one unit, or one for each path"));
         }
-        if input.holds() == Holds::Text && input != Input::Scopes {
-            let secret = paths.iter().filter_map(|path| path.last()).find(|key| names_secret(key.trim_start_matches(ELEMENT).as_bytes()));
+        if input.holds() == Holds::Text && !matches!(input, Input::Scopes | Input::Country) {
+            let secret = paths
+                .iter()
+                .filter_map(|path| path.last())
+                .find(|key| names_secret(key.trim_start_matches(ELEMENT).as_bytes()));
             if let Some(key) = secret {
                 return Err(format!(
-                    "{name}: {key:?} names a secret; expected it under authorization, api_key, cookie or credential_id, which become tokens"
+                    "{name}: {:?} names a secret; expected it under authorization, api_key, cookie or credential_id, which become tokens",
+                    key.trim_start_matches(ELEMENT)
                 ));
             }
         }

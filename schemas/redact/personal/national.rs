@@ -82,7 +82,7 @@ static MIXED: &[Kind] = &[
 
 /// The class of a number, when it is of a known kind and stands alone.
 pub(super) fn class_of(bytes: &[u8], number: &Number) -> Option<Class> {
-    if number.groups() > GROUPS_MAX {
+    if number.groups() > GROUPS_MAX || number.text().iter().all(|&b| b == b'0') {
         return None;
     }
     let text = number.text();

@@ -133,6 +133,9 @@ pub(super) fn find(bytes: &[u8], findings: &mut Vec<Finding>) {
             let (_, around, class) = marks[hit.pattern().as_usize()];
             from = start + 1;
             if let Some((start, end)) = key_around(bytes, start, after, around) {
+                // A dot at its end ends the sentence, not the key.
+                let dots = bytes[start..end].iter().rev().take_while(|&&b| b == b'.').count();
+                let end = end - dots;
                 findings.push(Finding { start, end, class, whole: false });
                 from = end.max(from);
             }

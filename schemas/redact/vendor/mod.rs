@@ -172,12 +172,8 @@ pub(crate) fn find(text: &str, findings: &mut Vec<Finding>) {
         let is_known = known.begins[hash >> 6] >> (hash & 63) & 1 == 1;
         if is_known
             && (letters <= 1 || follows_escape(bytes, at))
-            && let Some(mut finding) = known.key_at(bytes, at, &mut run)
+            && let Some(finding) = known.key_at(bytes, at, &mut run)
         {
-            // A dot at its end ends the sentence, not the key.
-            while bytes[finding.end - 1] == b'.' && finding.end - 1 > finding.start {
-                finding.end -= 1;
-            }
             at = finding.end.max(at + 1);
             (letters, may_be_marked) = (0, true);
             if finding.class == Class::AWS_KEY {
@@ -225,7 +221,7 @@ impl Run {
 fn key_of(bytes: &[u8], start: usize, shape: &Shape, run: &mut Run) -> Option<Finding> {
     let after = start + shape.prefix.len();
     let start = if shape.is_inner { stem(bytes, start)? } else { start };
-    if !shape.is_inner && !begins_word(bytes, start, shape.prefix.len()) {
+    if !shape.is_inner && !begins_word(bytes, start, shape.prefix) {
         return None;
     }
     let end = run.end_from(bytes, after);
@@ -256,7 +252,10 @@ fn fits(bytes: &[u8], (start, after): (usize, usize), tail: &[u8], row: &Row) ->
         Proof::Mixed => {
             let any = |is: fn(&u8) -> bool| tail.iter().any(is);
             let mixed = any(u8::is_ascii_uppercase) && any(u8::is_ascii_lowercase) && any(u8::is_ascii_digit);
-            tail.len() == row.least && mixed && !tail.contains(&b'.') && looks_random(tail, 6)
+            // A dot at its end ends the sentence, not the key.
+            let dots = tail.iter().rev().take_while(|&&b| b == b'.').count();
+            let key = &tail[..tail.len() - dots];
+            key.len() == row.least && mixed && !key.contains(&b'.') && looks_random(key, 6)
         }
         Proof::Exact => {
             let rest = &bytes[after..];
@@ -282,7 +281,8 @@ fn whole_end(bytes: &[u8], after: usize, run_end: usize, shape: &Shape, row: &Ro
     }
     // Base64 goes on behind a `+`, other keys behind `~`, `:` and `|`; so does anything that looks the same.
     while let Some(b'+' | b'~' | b':' | b'|' | b'$' | b'!') = bytes.get(end) {
-        let length = bytes[end + 1..].iter().take_while(|&&b| is_key(b) || b == b'/').count();
+        let is_base64 = bytes[end] == b'+';
+        let length = bytes[end + 1..].iter().take_while(|&&b| is_key(b) || (is_base64 && b == b'/')).count();
         if !looks_random(&bytes[end + 1..end + 1 + length], 8) {
             break;
         }
@@ -310,10 +310,16 @@ fn allows(set: u128, b: u8) -> bool {
     b < 128 && set >> b & 1 == 1
 }
 
-/// May a word begin at `start` with a prefix so long? Behind a sign of names only with a long one.
-fn begins_word(bytes: &[u8], start: usize, prefix_len: usize) -> bool {
-    let last = bytes[..start].last();
-    prefix_len >= 4 || last.is_none_or(|last| !matches!(last, b'_' | b'-' | b'.' | b'/' | b'+'))
+/// May a word begin at `start` with this prefix? Behind a sign of names only with a long one, behind a `+` of base64 only
+/// with one that is none.
+fn begins_word(bytes: &[u8], start: usize, prefix: &str) -> bool {
+    let is_base64 = || prefix.bytes().all(|b| b.is_ascii_alphanumeric());
+    prefix.len() >= 4
+        || bytes[..start].last().is_none_or(|last| match last {
+            b'_' | b'-' | b'.' => false,
+            b'+' => !is_base64(),
+            _ => true,
+        })
 }
 
 /// Behind an escape a word begins too: `%20`, `\n`, `\x22`, `\u0022`.

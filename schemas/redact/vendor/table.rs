@@ -102,6 +102,9 @@ pub(super) static GROUPS: &[Group] = &[
         M.R3_ M.C5 0.AX 0.AR 0.AS 0.AT 1.AX 1.AR EwA EwB EwC cal_live_ cal_ cal_test_ waka_ typeform_ tally_ calendly_ \
         7~ 3MVG9 5Aep 00D dG9rO p8e- fio-u- live_auth_ samsara_api_ rh-api- k1- seam_ atk_ tgpak_ tgpat_ tss_ vtwn_ apify_api_ \
         apify_proxy_ bu_ brd_ scp- scrape_ zyte_ BBUS- BBFF- hexnode_ jamf_ kandji_ fleetdm_ nf- NF- tomtom_ pk. sk. tk. ge-"),
+    // Further ones that the hunt for leaks names.
+    group(Class::VENDOR_KEY, 16, Proof::Random, "vercel_blob_rw_ AKCJ da2- fc- BBDC- WPL_AP1. v1.local. v2.local. v3.local. v4.local. \
+        v1.public. v2.public. v3.public. v4.public. gAAAAAB"),
     // What a sentence or a name may also begin with: only when it cannot be a word.
     group(Class::VENDOR_KEY, 20, Proof::Random, "token_ token- secret- apikey_ apikey- api-key- access_ accesskey_ pwd_ auth_ bearer_ cred_ \
         licence_ license_ webhook_ refresh_ svc_ sat_ pst_ integration_ private_ priv_ master_ admin_ signing_ hmac_"),

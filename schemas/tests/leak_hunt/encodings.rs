@@ -27,6 +27,7 @@ pub const ENCODINGS: &[(&str, Encode)] = &[
     ("backslash x", |t| t.bytes().map(|b| format!("\\x{b:02x}")).collect()),
     ("backslash x, upper", |t| t.bytes().map(|b| format!("\\x{b:02X}")).collect()),
     ("backslash u", |t| t.encode_utf16().map(|u| format!("\\u{u:04x}")).collect()),
+    ("backslash u, escaped again", |t| t.encode_utf16().map(|u| format!("\\\\u{u:04x}")).collect()),
     ("backslash u, specials", |t| {
         t.chars()
             .map(|c| if c.is_ascii_alphanumeric() { c.to_string() } else { format!("\\u{:04x}", c as u32) })
@@ -38,6 +39,7 @@ pub const ENCODINGS: &[(&str, Encode)] = &[
     ("base64, unpadded", |t| BASE64_NOPAD.encode(t.as_bytes())),
     ("base64url", |t| BASE64URL.encode(t.as_bytes())),
     ("base64url, unpadded", |t| BASE64URL_NOPAD.encode(t.as_bytes())),
+    ("base64, slashes escaped", |t| BASE64.encode(format!("why??? {t}").as_bytes()).replace('/', "\\/")),
     ("base64 over lines", |t| lines(&BASE64.encode(t.as_bytes()), 24, "\n")),
     ("base64 over lines, crlf", |t| lines(&BASE64.encode(t.as_bytes()), 20, "\r\n")),
     ("base64 behind one byte", |t| BASE64.encode(format!(" {t}").as_bytes())),

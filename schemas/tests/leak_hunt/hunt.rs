@@ -54,6 +54,9 @@ impl Hunt {
     }
 
     pub fn plant(&mut self, sample: &Sample, place: usize) {
+        if !self.places[place].takes(&sample.text) {
+            return;
+        }
         let source = self.places[place].source;
         let record = self.places[place].record(&sample.text);
         self.waiting[source].push(Planted { sample: sample.clone(), place, record });

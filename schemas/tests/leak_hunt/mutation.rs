@@ -45,7 +45,7 @@ pub fn unneeded(samples: Vec<Sample>) -> (Vec<String>, usize) {
         let lowered = word.to_lowercase();
         // Samples that name the rule come first: mostly one of them shows it. A rule that is no word may concern any.
         let named = (0..held.len()).filter(|&i| lower[i].contains(&lowered));
-        let everywhere = ["decode", "grammar", ""].contains(&kind);
+        let everywhere = ["decode", "grammar", "finder", ""].contains(&kind);
         let others = (0..held.len()).filter(|&i| everywhere && !lower[i].contains(&lowered));
         let shown = without(rule, || named.chain(others).any(|index| held[index].leaks(&mut undo)));
         if shown {

@@ -52,7 +52,6 @@ pub const PATHS: &[&str] = &[
     "/de/schuhe/groesse-42",
     "/jobs/disk_live_migration",
     "/charts/highs_and_lows",
-    "/music/sk_live_at_the_garden",
     "/tiles/12/2200/1343.png",
     "/maps/@52.5200066,13.404954,15z",
     "/geo/52.520008/13.404954",

@@ -94,6 +94,7 @@ fn config(kind: &str, case: &Value, folder: &Path) -> SourceConfig {
         let yaml = std::fs::read_to_string(folder.join(file)).expect("the mapping of a case can be read");
         config.mapping = Some(Mapping::parse(&yaml, file).expect("the mapping of a case is valid"));
     }
+    config.log_format = case["log_format"].as_str().map(str::to_string);
     // The peers of the cases are proxies, so that forwarded addresses are read.
     config.trusted_proxies = vec!["203.0.113.0/24".into(), "198.51.100.0/24".into()];
     config
@@ -284,6 +285,12 @@ fn plant_text(source: usize, line: &str, places: &mut Vec<Place>) {
 impl Place {
     pub fn how(&self) -> How {
         self.how
+    }
+
+    /// Can a gateway have written `text` here? Bare columns of a line of text hold no blanks and no quotes.
+    pub fn takes(&self, text: &str) -> bool {
+        let bare = matches!(self.record, Record::Text { .. }) && self.how == How::Whole;
+        !bare || !text.contains(|c: char| c.is_whitespace() || c == '"' || c == '+')
     }
 
     /// The record with `text` planted in it.

@@ -30,6 +30,8 @@ pub const SPELLINGS: &[(&str, &str)] = &[
     ("name and value", r#"[{"name":"N","value":"V"},{"name":"x","value":"y"}]"#),
     ("value and name", r#"[{"value":"V","name":"N"}]"#),
     ("key and value", r#"{"key":"N","value":"V"}"#),
+    ("k and v", r#"[{"k":"N","v":"V"}]"#),
+    ("n and v", r#"{"n":"N","v":"V"}"#),
     ("key and val, single quotes", "{'key': 'N', 'val': 'V'}"),
     ("mongo, query", "N[$eq]=V&x=1"),
     ("mongo, json", r#"{"N":{"$ne":"V"}}"#),
