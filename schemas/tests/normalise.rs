@@ -167,6 +167,17 @@ fn full_memories_do_not_change_events() {
     }
 }
 
+#[test]
+fn a_record_of_nothing_but_wide_blanks_is_not_lost() {
+    for (kind, blank) in [("kong", "\u{a0}\r\u{a0}"), ("combined", "\u{85}\r\r\u{3000}"), ("iis", "\u{2028}\r\u{a0}")] {
+        let mut raw = RawBatch::new();
+        raw.push(0, NOW, blank.as_bytes());
+        let normalised = normaliser(kind).normalise(&lane(), &raw);
+        let codes: Vec<Code> = normalised.rejects.iter().map(|reject| reject.code).collect();
+        assert_eq!((normalised.events.num_rows(), codes), (0, vec![Code::Empty]), "{kind}");
+    }
+}
+
 /// Two headers of one name are one, in their order, whether or not they are written with escapes; and a record that is one
 /// long list costs no more than it holds.
 #[test]
