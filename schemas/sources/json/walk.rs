@@ -166,6 +166,7 @@ impl Walk {
         }
         scan.step();
         while !matches!(scan.peek(), b']' | 0) {
+            let start = scan.place();
             if scan.peek() == b'{' {
                 self.element(plan, node, scan, slots, depth + 1)?;
             } else {
@@ -173,6 +174,10 @@ impl Walk {
             }
             if scan.peek() == b',' {
                 scan.step();
+            }
+            // A value without quotes may be nothing, and what stands here belongs to no array.
+            if scan.place() == start {
+                return Err(Bad::Syntax);
             }
         }
         if scan.is_cut() { Ok(()) } else { scan.expect(b']') }
