@@ -189,6 +189,12 @@ fn records_that_stopped_a_reader() {
         ("combined", "Nov 27\u{a0}10:00:00 gw nginx: x"),
         ("combined", "<34>Nov 2\u{a0}\u{a0}10:00:00 gw nginx: x"),
         ("kong", r#"{"message":"Nov 27  \u00a010:00:00 gw nginx: x"}"#),
+        // A key with an escape that is none, in a record that only a lenient scan reads.
+        ("kong", r#"{"a":-,"\uery":1}"#),
+        ("kong", r#"{"a":-,"x\ä":1}"#),
+        ("kong", r#"{"a":-,"\u00"#),
+        ("kong", r#"{"a":-,"b\"#),
+        ("otel", r#"{"a":-,"attributes":[{"key":"\ux","value":1}]}"#),
     ] {
         let mut raw = RawBatch::new();
         raw.push(0, NOW, record.as_bytes());

@@ -200,7 +200,7 @@ impl Walk {
                 b"key" | b"name" | b"Name" | b"Key" if scan.peek() == b'"' => {
                     let name = scan.string()?;
                     let mut text = String::new();
-                    unescape(name.raw, &mut text);
+                    unescape_lenient(name.raw, &mut text);
                     child = plan.child_named(node, &text);
                 }
                 b"value" | b"Value" => {
