@@ -153,7 +153,7 @@ fn text_of<'r>(entry: &Entry, bytes: &'r [u8]) -> Result<Cow<'r, str>, Fault> {
         return Err(Fault::new(Code::Oversized, detail));
     }
     // NULs stand where a log was cut while its writer went on behind.
-    let around = |c: char| matches!(c, '\n' | '\r' | ' ' | '\t' | '\u{feff}' | '\0');
+    let around = |c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\0');
     let text = match simdutf8::basic::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text.trim_matches(around)),
         Err(_) => Cow::Owned(String::from_utf8_lossy(bytes).trim_matches(around).to_string()),

@@ -55,7 +55,7 @@ fn old(text: &str, observed_us: i64, zone: Zone) -> Option<Stripped<'_>> {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let month = MONTHS.iter().position(|month| text.starts_with(month))? + 1;
     let stamp = text.get(..15)?;
-    let (day, clock) = (stamp[3..6].trim(), &stamp[7..]);
+    let (day, clock) = (stamp.get(3..6)?.trim(), stamp.get(7..)?);
     let day: u32 = day.parse().ok().filter(|_| text.as_bytes()[3] == b' ')?;
     let rest = text[15..].strip_prefix(' ')?;
     Some(plain(

@@ -206,6 +206,42 @@ fn full_memories_do_not_change_events() {
     }
 }
 
+#[test]
+fn a_record_of_nothing_but_wide_blanks_is_not_lost() {
+    for (kind, blank) in [("kong", "\u{a0}\r\u{a0}"), ("combined", "\u{85}\r\r\u{3000}"), ("iis", "\u{2028}\r\u{a0}")] {
+        let mut raw = RawBatch::new();
+        raw.push(0, NOW, blank.as_bytes());
+        let normalised = normaliser(kind).normalise(&lane(), &raw);
+        let codes: Vec<Code> = normalised.rejects.iter().map(|reject| reject.code).collect();
+        assert_eq!((normalised.events.num_rows(), codes), (0, vec![Code::Empty]), "{kind}");
+    }
+}
+
+/// Each of these made a reader stop once: found by the fuzz targets.
+#[test]
+fn records_that_stopped_a_reader() {
+    for (kind, record) in [
+        // A bracket too many in a list of names and values was read as an empty value, again and again.
+        ("otel", r#"{"attributes":[{"key":"a","val":"200"}},{"key":"b"}]}"#),
+        ("otel", r#"{"attributes":[}"#),
+        // A wide character where the day ends.
+        ("combined", "Nov 27\u{a0}10:00:00 gw nginx: x"),
+        ("combined", "<34>Nov 2\u{a0}\u{a0}10:00:00 gw nginx: x"),
+        ("kong", r#"{"message":"Nov 27  \u00a010:00:00 gw nginx: x"}"#),
+        // A key with an escape that is none, in a record that only a lenient scan reads.
+        ("kong", r#"{"a":-,"\uery":1}"#),
+        ("kong", r#"{"a":-,"x\ä":1}"#),
+        ("kong", r#"{"a":-,"\u00"#),
+        ("kong", r#"{"a":-,"b\"#),
+        ("otel", r#"{"a":-,"attributes":[{"key":"\ux","value":1}]}"#),
+    ] {
+        let mut raw = RawBatch::new();
+        raw.push(0, NOW, record.as_bytes());
+        let normalised = normaliser(kind).normalise(&lane(), &raw);
+        assert_eq!(normalised.events.num_rows() + normalised.rejects.len(), 1, "{kind}: {record}");
+    }
+}
+
 /// Two headers of one name are one, in their order, whether or not they are written with escapes; and a record that is one
 /// long list costs no more than it holds.
 #[test]

@@ -3,7 +3,7 @@
 //! Promises: two keys of up to 16 bytes are equal exactly when their numbers are.
 //! Never: looks beyond the key.
 
-use super::unescape::unescape;
+use super::unescape::unescape_lenient;
 
 /// A key between its quotes, as it stands there.
 #[derive(Clone, Copy)]
@@ -25,10 +25,10 @@ impl<'b> Key<'b> {
         &self.bytes[self.start..self.end]
     }
 
-    /// The key as the text it stands for.
+    /// The key as the text it stands for. A lenient scan lets escapes through that are none.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
-        unescape(&String::from_utf8_lossy(self.raw()), &mut text);
+        unescape_lenient(&String::from_utf8_lossy(self.raw()), &mut text);
         text
     }
 

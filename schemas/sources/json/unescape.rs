@@ -40,7 +40,8 @@ pub(super) fn unescape_lenient(raw: &str, out: &mut String) {
             }
             [b'u', digits @ ..] if digits.len() >= 4 && digits[..4].iter().all(u8::is_ascii_hexdigit) => {
                 let mut character = String::new();
-                let text = std::str::from_utf8(digits).unwrap_or("fffd");
+                // Behind an ASCII character a character begins.
+                let text = &raw[raw.len() - digits.len()..];
                 let more = unescape_unicode(text, &mut character);
                 bytes.extend_from_slice(character.as_bytes());
                 rest = &digits[digits.len() - more.len()..];

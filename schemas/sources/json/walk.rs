@@ -167,6 +167,7 @@ impl Walk {
         }
         scan.step();
         while !matches!(scan.peek(), b']' | 0) {
+            let start = scan.place();
             if scan.peek() == b'{' {
                 self.element(plan, node, scan, slots, depth + 1)?;
             } else {
@@ -174,6 +175,10 @@ impl Walk {
             }
             if scan.peek() == b',' {
                 scan.step();
+            }
+            // A value without quotes may be nothing, and what stands here belongs to no array.
+            if scan.place() == start {
+                return Err(Bad::Syntax);
             }
         }
         if scan.is_cut() { Ok(()) } else { scan.expect(b']') }
@@ -196,7 +201,7 @@ impl Walk {
                 b"key" | b"name" | b"Name" | b"Key" if scan.peek() == b'"' => {
                     let name = scan.string()?;
                     let mut text = String::new();
-                    unescape(name.raw, &mut text);
+                    unescape_lenient(name.raw, &mut text);
                     child = plan.child_named(node, &text);
                 }
                 b"value" | b"Value" => {
