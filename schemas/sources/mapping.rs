@@ -398,14 +398,9 @@ fn split(path: &str) -> Option<Vec<String>> {
                 if name.is_empty() || !(rest.is_empty() || rest.starts_with(['.', '['])) {
                     return None;
                 }
-                chars = rest
-                    .strip_prefix('.')
-                    .map(|rest| {
-                        keys.push(String::new());
-                        rest
-                    })
-                    .unwrap_or(rest)
-                    .chars();
+                let next = rest.strip_prefix('.');
+                keys.extend(next.map(|_| String::new()));
+                chars = next.unwrap_or(rest).chars();
             }
             c => keys.last_mut()?.push(c),
         }

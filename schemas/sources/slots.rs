@@ -101,7 +101,7 @@ impl<'b> Slots<'b> {
     /// Undoes percent escapes of the text in `slot`, and pluses for blanks.
     pub(super) fn decode(&mut self, slot: u16, plus: bool) {
         let text = self.read(self.get(slot));
-        if !text.contains('%') && !(plus && text.contains('+')) {
+        if !(text.contains('%') || plus && text.contains('+')) {
             return;
         }
         let spaced = if plus { text.replace('+', " ") } else { text.to_string() };

@@ -106,7 +106,5 @@ fn is_identifier(bytes: &[u8], start: usize) -> bool {
     let is = |known: &&str| word.eq_ignore_ascii_case(known.as_bytes());
     let is_list = bytes[end..start] == *b"/" && length > 3 && word[length - 1] == b's';
     let is_camel_id = length > 2 && (word.ends_with(b"Id") || word.ends_with(b"ID"));
-    marked
-        && !CARDS.iter().any(|known| is(&known))
-        && (is_list || is_camel_id || IDENTIFIERS.iter().any(|known| is(&known)))
+    marked && !CARDS.iter().any(is) && (is_list || is_camel_id || IDENTIFIERS.iter().any(is))
 }

@@ -46,7 +46,7 @@ static DIGITS: &[Kind] = &[
     kind(Class::NATIONAL_ID, &[15], Any(b""), nir),
     kind(Class::NATIONAL_ID, &[13, 2], Any(b"- +"), nir),
     kind(Class::NATIONAL_ID, &[1, 2, 2, 2, 3, 3, 2], Any(b"- .+"), nir),
-    kind(Class::NATIONAL_ID, &[6, 4], Any(b"-+"), |d| person_sweden(d)),
+    kind(Class::NATIONAL_ID, &[6, 4], Any(b"-+"), person_sweden),
     kind(Class::NATIONAL_ID, &[8, 4], Any(b"-+"), |d| is_date(&d[..8]) && person_sweden(&d[2..])),
     kind(Class::NATIONAL_ID, &[6, 7], Any(b"-"), resident_korea),
     kind(Class::NATIONAL_ID, &[6, 2, 4], Any(b"-"), |d| is_day(&d[2..4], &d[4..6]) && (1..=59).contains(&value(&d[6..8]))),

@@ -240,7 +240,7 @@ fn line_of(random: &mut Random, form: &str, start: char) -> Vec<u8> {
             name if name.contains("iso") || name.contains("rfc") => VALUES[6],
             name if name.contains("status") => VALUES[3],
             name if name.contains("request:") || name == "request" => VALUES[7],
-            _ => *random.of(&VALUES),
+            _ => random.of::<&str>(&VALUES),
         });
         rest = after;
     }

@@ -228,7 +228,7 @@ fn run(source: &mut Normaliser, w3c: bool, offset: &mut i64, records: &[Vec<u8>]
     for at in of_events.chain(normalised.rejects.iter().map(|reject| reject.offset)) {
         *seen.get_mut((at - first) as usize).ok_or("an outcome of no record")? = true;
     }
-    let lost = seen.iter().zip(&lines).position(|(seen, line)| !seen && !(w3c && line.contains(&b'#')));
+    let lost = seen.iter().zip(&lines).position(|(seen, line)| !(*seen || w3c && line.contains(&b'#')));
     if let Some(lost) = lost {
         return Err(format!("record {lost} has neither an event nor a reject"));
     }

@@ -112,7 +112,7 @@ pub fn ibans() -> Vec<Sample> {
                 .collect();
             iban(country, &account)
         };
-        let forms: [(&str, fn(&str) -> String); 7] = [
+        let forms: [(&str, Form); 7] = [
             ("bare", str::to_string),
             ("groups", |n| grouped(n, &[4], " ")),
             ("dashes", |n| grouped(n, &[4], "-")),
@@ -189,6 +189,9 @@ const PHONES: &[(&str, &str, &str)] = &[
     ("TR", "90", "532ndddddd"),
     ("ZA", "27", "82ndddddd"),
 ];
+
+/// How a number is written down.
+type Form = fn(&str) -> String;
 
 pub fn phones() -> Vec<Sample> {
     let mut samples = Vec::new();
