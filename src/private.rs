@@ -81,13 +81,17 @@ mod tests {
         assert_eq!((mode(&folder), mode(&folder.join(STATE))), (0o700, 0o600));
 
         fs::create_dir(folder.join("lake")).expect("made");
-        [(&*folder, 0o755), (&folder.join("lake"), 0o755), (&folder.join(STATE), 0o644)].map(|(p, m)| open(p, m));
+        for (path, mode) in [(&*folder, 0o755), (&folder.join("lake"), 0o755), (&folder.join(STATE), 0o644)] {
+            open(path, mode);
+        }
         data_folder(&folder, false).expect("closed");
         assert_eq!((mode(&folder), mode(&folder.join("lake")), mode(&folder.join(STATE))), (0o700, 0o700, 0o600));
 
         let tool = folder.join("tool.sh");
         fs::write(&tool, "").expect("made");
-        [(&*folder, 0o755), (&tool, 0o755), (&folder.join("lake"), 0o755)].map(|(p, m)| open(p, m));
+        for (path, mode) in [(&*folder, 0o755), (&tool, 0o755), (&folder.join("lake"), 0o755)] {
+            open(path, mode);
+        }
         data_folder(&folder, false).expect("closed");
         assert_eq!((mode(&folder), mode(&tool), mode(&folder.join("lake"))), (0o755, 0o755, 0o700));
     }

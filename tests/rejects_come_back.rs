@@ -72,7 +72,7 @@ impl Setup {
     fn replay(&self, more: &[&str]) -> String {
         let output = self.ran(&[&["rejects", "replay"], more].concat());
         assert!(output.status.success(), "{}", said(&output));
-        String::from_utf8(output.stdout).unwrap() + &said(&output)
+        String::from_utf8_lossy(&output.stdout).into_owned() + &said(&output)
     }
 }
 
