@@ -200,7 +200,7 @@ fn is_a_phone(user_agent: &str, at: usize) -> bool {
 /// Says `Mozilla` and is no browser: each of them names its platform in parentheses, and those that are `compatible` say
 /// with which browser.
 fn pretends(user_agent: &str) -> bool {
-    let Some((_, platform)) = user_agent.split_once('(') else { return starts_with(user_agent, "mozilla") };
+    let Some((_, platform)) = user_agent.split_once('(') else { return false };
     let named = platform.get(.."compatible; ".len()).filter(|word| word.eq_ignore_ascii_case("compatible; "));
     named.is_some_and(|word| !COMPATIBLE.iter().any(|name| starts_with(&platform[word.len()..], name)))
 }
@@ -248,8 +248,9 @@ mod tests {
             ("Mozilla/5.0 (compatible; acme-widget/2.0)", "bot"),
             ("Mozilla/5.0 (compatible; acme-widget/2.0; +https://widget.example/about)", "bot"),
             ("Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/115.0 (ops@widget.example)", "bot"),
-            ("Mozilla/5.0", "bot"),
-            ("mozilla/4.0", "bot"),
+            // Scanners write so; who crawls openly gives a name.
+            ("Mozilla/5.0", "browser"),
+            ("mozilla/4.0", "browser"),
             ("Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)", "bot"),
             ("ChatGPT-User/1.0", "bot"),
             ("k6/0.49.0 (https://k6.io/)", "monitor"),

@@ -322,7 +322,7 @@ fn keys_that_cannot_be_one_after_the_other_are_refused() {
         (format!("  token: {}\n", key("'k 1'", "")), "id \"k 1\": expected 1 to 32 letters"),
         (format!("  seal: {}\n", key("s1", ", from: 2026-06-01T00:00:00Z")), "the first key seals"),
         ("  token: k1\n".to_owned(), "a key {id, secret} or a list of keys"),
-        ("  token: { id: k1, secret: c0ffee }\n".to_owned(), "secret"),
+        ("  token: { id: k1, secret: c0ffee }\n".to_owned(), "expected one of env, file"),
     ] {
         let (config, _) = config(&folder, "wrong", &log, &keys);
         let output =

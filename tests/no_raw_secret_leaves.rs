@@ -203,7 +203,10 @@ fn canaries_are_in_nothing_the_service_keeps_or_sends() {
     let mut sources = String::new();
     for kind in kinds {
         let log = folder.path().join(format!("{kind}.log"));
-        fs::write(&log, planted(kind)).expect("the log is written");
+        let mut lines = planted(kind);
+        // Nothing of these says who or what: they are rejects, and sealed.
+        lines.extend(canaries().iter().map(|(_, secret)| format!("\nbroken {secret}")));
+        fs::write(&log, lines).expect("the log is written");
         sources +=
             &format!("  - name: {kind}\n    kind: {kind}\n    ahead_max: 36500d\n    files: [{}]\n", log.display());
     }

@@ -208,8 +208,8 @@ mod tests {
         let kinds: Vec<String> = schemas::sources::KINDS.iter().map(|kind| kind.name.to_owned()).collect();
         for verb in verbs().iter().filter(|verb| ["replay", "explain"].contains(&verb.get_name())) {
             let source = verb.get_arguments().find(|argument| argument.get_long() == Some("source"));
-            let values = source.expect("both have it").get_possible_values();
-            let named: Vec<String> = values.iter().map(|value| value.get_name().to_owned()).collect();
+            let values = source.expect("both have it").get_value_parser().possible_values().expect("a list");
+            let named: Vec<String> = values.map(|value| value.get_name().to_owned()).collect();
             assert_eq!(named.split_first(), Some((&"auto".to_owned(), kinds.as_slice())));
         }
     }

@@ -58,7 +58,7 @@ async fn look(events: &mut TableLog, pins: &[KeyPin]) -> Result<Pinned, LakeErro
             None => pinned.new.push(pin.clone()),
         }
     }
-    pinned.others = events.marker(ANY).await?.is_some() && pinned.known.is_empty();
+    pinned.others = events.marker(ANY).await?.is_some() && pinned.known.iter().all(|pin| pin.kind != "token");
     Ok(pinned)
 }
 

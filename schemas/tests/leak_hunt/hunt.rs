@@ -9,7 +9,7 @@ use schemas::{Keys, Lane, Normalised, Normaliser, RawBatch, event_json};
 use serde_json::Value;
 
 use super::Sample;
-use super::known::KNOWN;
+use super::known::{KNOWN, SOMETIMES};
 use super::places::{self, Place, Source};
 use super::rng::SEED;
 use super::undo::{Needles, Undo};
@@ -144,7 +144,8 @@ impl Hunt {
         let known: Vec<_> = KNOWN.iter().filter(|(c, ..)| *c == class).collect();
         let mut unknown = String::new();
         for name in &leaking {
-            if !known.iter().any(|(_, begin, _)| name.starts_with(begin)) {
+            let sometimes = SOMETIMES.iter().filter(|(c, ..)| *c == class);
+            if !known.iter().copied().chain(sometimes).any(|(_, begin, _)| name.starts_with(begin)) {
                 let count = &self.counts[*name];
                 let _infallible = writeln!(unknown, "{name}: {} of {}; {}", count.leaked, count.planted, count.example);
             }
