@@ -7,7 +7,7 @@
 //! Promises: writes two tables into the build's own folder; the same rules make the same tables.
 //! Never: copies a rule; keeps a rule that names no literal (those are found by the name of the key).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -33,68 +33,14 @@ const TAIL_BYTES_MAX: usize = 1024;
 /// Rules of other finders: URLs with a password, PEM blocks, JWTs, `key=value` of any name.
 const LEFT_OUT: &[&str] = &["jwt", "private-key", "generic", "curl", "privkey", ".uri.", "my-internal", "travisci.2"];
 
-/// Words of the rules that are not the name of a vendor alone, or too common to tell anything.
-const COMMON_WORDS: &[&str] = &[
-    "access",
-    "auth",
-    "blink",
-    "curl",
-    "generic",
-    "http",
-    "https",
-    "jdbc",
-    "ldap",
-    "login",
-    "machine",
-    "mysql",
-    "netrc",
-    "password",
-    "passwd",
-    "postgres",
-    "private",
-    "pwhash",
-    "redis",
-    "secret",
-    "secret_key",
-    "test",
-    "live",
-    "token",
-    "wireguard",
-    "credential",
-    "creds",
-    "instagram",
-    "facebook",
-    "youtube",
-    "twitter",
-    "linkedin",
-    "github",
-    "gitlab",
-    "bitbucket",
-    "google",
-    "yahoo",
-    "microsoft",
-    "amazon",
-    "apple",
-    "uber",
-    "surge",
-    "together",
-    "square",
-    "linear",
-];
-
 fn main() {
     let rules: RulesetConfig = toml::from_str(BUNDLED_RULES).expect("the bundled rules are TOML");
     let mut tails: BTreeMap<String, Tail> = BTreeMap::new();
-    let mut words: BTreeSet<&str> = BTreeSet::new();
     for rule in &rules.rules {
         if LEFT_OUT.iter().any(|part| rule.id.contains(part)) {
             continue;
         }
-        let found = prefixes(rule);
-        if found.is_empty() {
-            words.extend(rule.keywords.iter().map(String::as_str).filter(|word| is_vendor(word)));
-        }
-        for (prefix, tail) in found {
+        for (prefix, tail) in prefixes(rule) {
             tails
                 .entry(prefix)
                 .and_modify(|known| {
@@ -105,8 +51,8 @@ fn main() {
                 .or_insert(tail);
         }
     }
-    assert!(tails.len() > 300 && words.len() > 100, "the form of the bundled rules has changed");
-    write("vendor_rules.rs", &vendor_table(&tails, &words));
+    assert!(tails.len() > 300, "the form of the bundled rules has changed");
+    write("vendor_rules.rs", &vendor_table(&tails));
     write("phone_lengths.rs", &phone_table());
 }
 
@@ -137,10 +83,6 @@ fn phone_table() -> String {
     assert!(count > 200, "the form of the telephone metadata has changed");
     text.push_str("];\n");
     text
-}
-
-fn is_vendor(word: &str) -> bool {
-    word.len() >= 4 && word.bytes().all(|b| b.is_ascii_lowercase()) && !COMMON_WORDS.contains(&word)
 }
 
 /// The literals that the secret of a rule may begin with, and what follows them.
@@ -226,17 +168,13 @@ fn characters(hir: &Hir, set: &mut u128) {
     }
 }
 
-fn vendor_table(tails: &BTreeMap<String, Tail>, words: &BTreeSet<&str>) -> String {
+fn vendor_table(tails: &BTreeMap<String, Tail>) -> String {
     let mut text = String::from("pub(super) static RULES: &[(&str, u128, u16, u16)] = &[\n");
     for (prefix, tail) in tails {
         // White space, quotes and what separates values in a URL are in no key.
         let separators = b"\t\n\r \"'&<>;,#?".iter().fold(0u128, |set, b| set | 1 << b);
         let allowed = tail.allowed & !separators & !0xffff_ffff;
         writeln!(text, "    ({prefix:?}, {allowed:#x}, {}, {}),", tail.least, tail.most).expect("a text takes all");
-    }
-    text.push_str("];\n\npub(super) static VENDORS: &[&str] = &[\n");
-    for word in words {
-        writeln!(text, "    {word:?},").expect("a text takes all");
     }
     text.push_str("];\n");
     text

@@ -1,10 +1,10 @@
 //! Which kind of source a log is of: the first records are read by every kind, and the one that makes the most of them wins.
 //!
-//! Promises: deterministic; a kind that reads nothing is not named. It is a proposal with its reason, for people and for
-//! one-off runs; a service names its kinds.
+//! Promises: deterministic; a kind that reads nothing, or mostly what cannot stand there, is not named. It is a proposal
+//! with its reason, for people and for one-off runs; a service names its kinds.
 //! Never: keeps anything of what it reads.
 
-use arrow::array::Array;
+use arrow::array::{Array, AsArray};
 
 use crate::limits::RECOGNISED_RECORDS;
 use crate::normalise::Normaliser;
@@ -25,7 +25,7 @@ pub struct Recognised {
     pub records: usize,
     /// Telling columns that have a value in most of the events.
     pub columns: Vec<&'static str>,
-    /// Values over all events and telling columns, less the damaged ones.
+    /// Values over all events and telling columns, less twice the damaged ones.
     score: usize,
 }
 
@@ -36,7 +36,7 @@ pub fn recognise(raw: &RawBatch) -> Vec<Recognised> {
         sample.push(entry.offset, entry.observed_us, &raw.arena[entry.start..entry.end]);
     }
     let kinds = KINDS.iter().enumerate().filter_map(|(order, kind)| Some((order, read(kind.name, &sample)?)));
-    let mut found: Vec<(usize, Recognised)> = kinds.filter(|(_, recognised)| recognised.events > 0).collect();
+    let mut found: Vec<(usize, Recognised)> = kinds.filter(|(_, recognised)| recognised.score > 0).collect();
     // Of equals the one that is first in the table: the more usual one.
     found.sort_by_key(|(order, recognised)| (std::cmp::Reverse(recognised.score), *order));
     found.into_iter().map(|(_, recognised)| recognised).collect()
@@ -51,12 +51,13 @@ fn read(kind: &'static str, sample: &RawBatch) -> Option<Recognised> {
     let values = |name: &str| events.column_by_name(name).map_or(0, |column| column.len() - column.null_count());
     let columns = TELLING.into_iter().filter(|name| values(name) * 2 > events.num_rows()).collect();
     let score: usize = TELLING.iter().map(|name| values(name)).sum();
+    let damaged = events.column_by_name("damaged").map_or(0, |column| column.as_list::<i32>().values().len());
     Some(Recognised {
         kind,
         events: events.num_rows(),
         records: sample.len(),
         columns,
-        score: (score + events.num_rows()).saturating_sub(2 * values("damaged") + normalised.rejects.len()),
+        score: (score + events.num_rows()).saturating_sub(2 * damaged + normalised.rejects.len()),
     })
 }
 
@@ -84,6 +85,11 @@ mod tests {
         let nginx = r#"{"msec":1790000000.1,"remote_addr":"203.0.113.7","request_method":"GET","request_uri":"/","status":200,"body_bytes_sent":5,"http_user_agent":"curl/8"}"#;
         check(&[nginx, "not a record"], Some("nginx_json"));
         check(&["hello", "{}", "[]"], None);
+        // Columns without their names, but none of them can be what stands there.
+        let mail = "Nov 27 10:00:00 mx postfix/smtpd[811]: warning: unknown[203.0.113.7]: SASL LOGIN failed";
+        let proxy = "2026/11/27 10:00:00 [info] 10#10: *3 client login failed: \"bad\" while in http auth state, client: 203.0.113.7, server: 192.0.2.1:25, login: \"a\"";
+        check(&[mail], None);
+        check(&[proxy, proxy], None);
         check(&[], None);
     }
 }

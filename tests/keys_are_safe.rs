@@ -322,12 +322,16 @@ fn keys_that_cannot_be_one_after_the_other_are_refused() {
         (format!("  token: {}\n", key("'k 1'", "")), "id \"k 1\": expected 1 to 32 letters"),
         (format!("  seal: {}\n", key("s1", ", from: 2026-06-01T00:00:00Z")), "the first key seals"),
         ("  token: k1\n".to_owned(), "a key {id, secret} or a list of keys"),
-        ("  token: { id: k1, secret: c0ffee }\n".to_owned(), "expected one of env, file"),
+        (
+            "  token: { id: k1, secret: c0ffee }\n".to_owned(),
+            "expected {env: NAME} or {file: PATH}, not the secret itself",
+        ),
     ] {
         let (config, _) = config(&folder, "wrong", &log, &keys);
         let output =
             keyless().env("GATEWATCH_TEST_KEY", KEY_ONE).args(["check", "--config", path(&config)]).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{keys}: {}", said(&output));
         assert!(said(&output).contains(words), "{keys}: {}", said(&output));
+        assert!(!said(&output).contains("c0ffee"), "a secret is repeated: {}", said(&output));
     }
 }

@@ -16,8 +16,8 @@ const ROWS: i64 = 600;
 
 fn rules() -> Vec<Arc<Rule>> {
     let texts = [
-        ("threshold", "credential", "{ threshold: { at_least: 10, within: 5m } }", "where: status = 401\nquiet: 1m"),
-        ("new", "credential", "{ threshold: { at_least: 7, within: 5m } }", "first_seen_within: 4m\nquiet: 1m"),
+        ("threshold", "credential", "{ threshold: { at_least: 10, within: 5m } }", "where: status = 401\nquiet: 5m"),
+        ("new", "credential", "{ threshold: { at_least: 7, within: 5m } }", "first_seen_within: 4m\nquiet: 5m"),
         ("pairs", "principal+client_ip", "{ threshold: { at_least: 8, within: 5m } }", "where: status = 401"),
         ("values", "client_ip", "{ distinct: { of: credential, at_least: 11, within: 10m } }", ""),
         ("sum", "principal", "{ sum: { of: response_bytes, at_least: 4000, within: 2m } }", "quiet: 2m"),

@@ -276,16 +276,23 @@ impl Scrubber {
             }
             from += piece.len() + 1;
         }
-        let mut from = 0;
-        for piece in [run].into_iter().chain(run.split(|&b| b == b'/').filter(|piece| piece.len() < run.len())) {
-            let at = if piece.len() == run.len() { 0 } else { from };
+        // A stream ends by itself: what begins behind a `/` may go over the next ones.
+        let begins =
+            memchr::memchr_iter(b'/', run).map(|at| at + 1).filter(|&at| decode::may_be_packed(&run[at..], false));
+        let streams = begins.take(STREAMS_MAX).map(|at| (at, &run[at..]));
+        let pieces = run.split(|&b| b == b'/').filter(|piece| piece.len() < run.len());
+        let pieces = pieces.scan(0, |from, piece| {
+            let at = *from;
+            *from += piece.len() + 1;
+            Some((at, piece))
+        });
+        for (at, piece) in [(0, run)].into_iter().chain(streams).chain(pieces) {
             if decode::may_be_packed(piece, depth == 0)
                 && decode::base64_whole(&piece[..piece.len() - usize::from(piece.len() % 4 == 1)], scratch).is_some()
                 && let Some(inner) = self.in_packed(scratch, depth, depth == 0)
             {
                 found(Decoded { start: at, end: at + piece.len() }, inner);
             }
-            from += if piece.len() == run.len() { 0 } else { piece.len() + 1 };
         }
     }
 
@@ -377,6 +384,9 @@ fn widen(bytes: &[u8], start: usize, end: usize) -> (usize, usize) {
 fn run_end(bytes: &[u8], start: usize) -> usize {
     bytes[start..].iter().position(|&b| !decode::is_base64(b)).map_or(bytes.len(), |i| start + i)
 }
+
+/// Compressed streams that are looked for behind the `/` of one run.
+const STREAMS_MAX: usize = 4;
 
 /// Shortest line of base64 that goes on in the next.
 const LINE_MIN: usize = 16;

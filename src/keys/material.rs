@@ -96,6 +96,7 @@ mod tests {
         for (text, bytes) in [
             ("00".repeat(32), 32),
             ("ab".repeat(31), 31),
+            ("A1b2".repeat(8), 16),
             ("A1g2".repeat(8), 24),
             ("0123456789abcdefghijklmnopqrstuvwxyzABCDEFG=".to_owned(), 32),
             ("four score and seven years ago our".to_owned(), 34),

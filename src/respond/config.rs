@@ -185,10 +185,27 @@ impl DeliveryConfig {
 
 /// Where a secret is to be found: `{ env: NAME }` or `{ file: PATH }`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(from = "Written")]
 pub enum SecretRef {
     Env(String),
     File(String),
+}
+
+/// A reference as it is written. The error repeats nothing: a secret itself may stand there.
+#[derive(Deserialize)]
+#[serde(untagged, deny_unknown_fields, expecting = "expected {env: NAME} or {file: PATH}, not the secret itself")]
+enum Written {
+    Env { env: String },
+    File { file: String },
+}
+
+impl From<Written> for SecretRef {
+    fn from(written: Written) -> SecretRef {
+        match written {
+            Written::Env { env } => SecretRef::Env(env),
+            Written::File { file } => SecretRef::File(file),
+        }
+    }
 }
 
 impl fmt::Display for SecretRef {

@@ -16,8 +16,6 @@ use super::classes::Class;
 use super::find::Finding;
 use chain::Chain;
 pub(crate) use mask::mask;
-#[allow(unused_imports, reason = "for the reader of pairs")]
-pub(crate) use phone::is_phone;
 
 /// Fewest letters and digits of anything found here.
 const SHORTEST: usize = 8;

@@ -2,7 +2,7 @@
 //! metadata of `phonenumber` says, see `build.rs`); the North American form with an area in parentheses.
 //!
 //! Promises: linear time; nothing to load.
-//! Never: takes bare digits for a telephone number; `is_phone` is for values whose key says what they are.
+//! Never: takes bare digits for a telephone number; a key that says so does (`names`).
 
 use super::super::classes::Class;
 use super::super::find::Finding;
@@ -83,13 +83,4 @@ fn is_international(text: &[u8]) -> bool {
         digits[0] != 0 && count > width && lengths(code).is_some_and(|bits| bits >> (count - width) & 1 == 1)
     };
     (8..=15).contains(&count) && (1..=3).any(fits)
-}
-
-/// May a value under a key such as `phone` be a telephone number, national or not? Digits of a plausible count with the
-/// signs that people put between them.
-#[allow(dead_code, reason = "for the reader of pairs")]
-pub(crate) fn is_phone(text: &str) -> bool {
-    let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    let signs = |b: u8| b.is_ascii_digit() || b" +-.()/x#*".contains(&b);
-    (6..=17).contains(&digits) && text.len() <= 32 && text.bytes().all(signs)
 }

@@ -197,16 +197,6 @@ fn masks_keep_little() {
     );
 }
 
-#[test]
-fn values_of_telling_keys_may_be_national() {
-    for text in ["030 901820", "(0)20 7946 0958", "415.555.2671", "0170/1234567", "+49170123456"] {
-        assert!(is_phone(text), "{text}");
-    }
-    for text in ["", "12345", "home", "1234567890123456789", "555-CALL-NOW"] {
-        assert!(!is_phone(text), "{text}");
-    }
-}
-
 proptest::proptest! {
     #[test]
     fn any_text_is_searched_on_character_boundaries(text in "[0-9A-Z+ ()./ä€-]{0,120}|\\PC{0,60}") {

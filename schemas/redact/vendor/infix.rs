@@ -107,6 +107,9 @@ static MARKS: &[(&str, Around, Class)] = &[
 /// Most characters of a key on either side of its mark.
 const SIDE_MAX: usize = 128;
 
+/// Of bcrypt, behind `$2b$`: the cost, `$`, salt and digest.
+const BCRYPT_BYTES: usize = 3 + 22 + 31;
+
 /// Marks of one automaton: more would leave its vector path, which is five times as fast.
 const AUTOMATON_MARKS: usize = 40;
 
@@ -120,9 +123,10 @@ static AUTOMATA: LazyLock<Vec<AhoCorasick>> = LazyLock::new(|| {
     MARKS.chunks(AUTOMATON_MARKS).map(automaton).collect()
 });
 
-#[allow(dead_code, reason = "for the reader of pairs and for the list of rules")]
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    MARKS.iter().map(|(mark, ..)| *mark)
+/// Does a hash of a password begin so?
+pub(super) fn is_crypt(prefix: &str) -> bool {
+    let crypt = MARKS.iter().filter(|(_, around, _)| matches!(around, Around::Crypt));
+    crypt.map(|(mark, ..)| mark).any(|mark| prefix.starts_with(mark) || mark.starts_with(prefix))
 }
 
 pub(super) fn find(bytes: &[u8], findings: &mut Vec<Finding>) {
@@ -189,6 +193,8 @@ fn key_around(bytes: &[u8], start: usize, after: usize, around: Around) -> Optio
         }
         Around::Crypt => {
             let end = right(bytes, after, |b| is_part(b) || b"./$+=,:".contains(&b));
+            // Of bcrypt the length is known: what follows is the path behind it.
+            let end = if bytes[start..].starts_with(b"$2") { end.min(after + BCRYPT_BYTES) } else { end };
             (end - after >= 20).then_some((start, end))
         }
     }

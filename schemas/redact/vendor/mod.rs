@@ -13,7 +13,7 @@ mod table;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::classes::Class;
 use super::find::Finding;
@@ -71,8 +71,6 @@ struct Shapes {
     begins: Vec<u64>,
     /// Per pair of first bytes, the place of the first such shape.
     places: FxHashMap<u16, usize>,
-    #[allow(dead_code, reason = "for the reader of pairs")]
-    vendors: FxHashSet<&'static str>,
 }
 
 static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
@@ -88,7 +86,7 @@ static SHAPES: LazyLock<Shapes> = LazyLock::new(|| {
             begins[hash >> 6] |= 1 << (hash & 63);
         }
     }
-    Shapes { shapes, begins, places, vendors: generated::VENDORS.iter().copied().collect() }
+    Shapes { shapes, begins, places }
 });
 
 /// 16 bits that three bytes are known by.
@@ -105,7 +103,9 @@ fn pair(bytes: &[u8], at: usize) -> u16 {
 
 fn shapes() -> Vec<Shape> {
     let mut rows: BTreeMap<&'static str, Vec<Row>> = BTreeMap::new();
-    for &(prefix, allowed, least, most) in generated::RULES {
+    // Hashes of passwords are told by their marks, with a class and an end of their own.
+    let rules = generated::RULES.iter().filter(|(prefix, ..)| !infix::is_crypt(prefix));
+    for &(prefix, allowed, least, most) in rules {
         let (least, most) = (usize::from(least), usize::from(most));
         let open = matches!(prefix.as_bytes().last(), Some(b'_' | b'-' | b'.' | b'$' | b'~')) && prefix.len() >= 4;
         // What was cut at two thirds is a key still.
@@ -142,19 +142,6 @@ fn class_of(prefix: &str) -> Class {
         .iter()
         .find(|g| g.class != Class::VENDOR_KEY && g.prefixes.split_ascii_whitespace().any(|p| prefix.starts_with(p)));
     group.map_or(Class::VENDOR_KEY, |group| group.class)
-}
-
-/// Every prefix, inner word and mark by which a key is found.
-#[allow(dead_code, reason = "for the reader of pairs and for the list of rules")]
-pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    SHAPES.shapes.iter().map(|shape| shape.prefix).chain(infix::names())
-}
-
-/// Is this word the name of a vendor whose keys have no shape of their own? In the name of a key before a value that
-/// `looks_random` it tells a secret.
-#[allow(dead_code, reason = "for the reader of pairs and for the list of rules")]
-pub(crate) fn is_vendor(word: &str) -> bool {
-    SHAPES.vendors.contains(word)
 }
 
 /// Vendors' keys in `text`.
@@ -275,9 +262,7 @@ fn whole_end(bytes: &[u8], after: usize, run_end: usize, shape: &Shape, row: &Ro
     let mut end = run_end;
     if allowed != 0 {
         let rest = bytes[end..].iter().take_while(|&&b| is_key(b) || allows(allowed, b)).count();
-        // A `/` may be one of base64 or of the path behind the key.
-        let is_path = bytes.get(end) == Some(&b'/') && !looks_random(&bytes[end..end + rest], 16);
-        end += if is_path { 0 } else { rest };
+        end += without_path(&bytes[end..end + rest]);
     }
     // Base64 goes on behind a `+`, other keys behind `~`, `:` and `|`; so does anything that looks the same.
     while let Some(b'+' | b'~' | b':' | b'|' | b'$' | b'!') = bytes.get(end) {
@@ -297,6 +282,20 @@ fn whole_end(bytes: &[u8], after: usize, run_end: usize, shape: &Shape, row: &Ro
         && dot >= row.least
     {
         end = after + dot;
+    }
+    end
+}
+
+/// How much of this belongs to a key: a `/` may be one of base64, or of the path behind the key.
+fn without_path(more: &[u8]) -> usize {
+    let slash = |from: usize| memchr::memchr(b'/', &more[from..]).map_or(more.len(), |at| from + at);
+    let mut end = slash(0);
+    while end < more.len() {
+        let rest = &more[end..];
+        if !(rest.contains(&b'+') || rest.contains(&b'=') || looks_random(rest, 10)) {
+            break;
+        }
+        end = slash(end + 1);
     }
     end
 }

@@ -67,8 +67,7 @@ fn keys_are_found_whole_wherever_a_word_begins() {
         let key = format!("{before}{}{behind}", generated(alphabet, *count));
         for (left, right) in [("", ""), ("/cb?state=", "&x=1"), ("\"", "\""), ("/v1/", "/x"), ("a ", ". b")] {
             let text = format!("{left}{key}{right}");
-            // The path behind a key may go with it: both are written with the same characters.
-            if !found(&text).iter().any(|(of, whole)| of == class && whole.starts_with(&key)) {
+            if found(&text) != [(*class, &key[..])] {
                 wrong.push(format!("{class} {key} in {text}: found {:?}", found(&text)));
             }
         }
@@ -147,8 +146,7 @@ fn addresses_of_chat_webhooks_are_keys() {
 #[test]
 fn the_rule_set_is_read() {
     assert!(generated::RULES.len() > 350, "{} rules", generated::RULES.len());
-    assert!(names().count() > 800, "{} names", names().count());
-    assert!(is_vendor("datadog") && !is_vendor("google") && !is_vendor("order"));
+    assert!(SHAPES.shapes.len() > 800, "{} shapes", SHAPES.shapes.len());
 }
 
 #[test]
