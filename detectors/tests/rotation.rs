@@ -43,8 +43,8 @@ fn rules() -> Vec<Arc<Rule>> {
 #[derive(Clone, Copy)]
 struct Rotation(i64, i64);
 
-/// Requests of a few credentials: one is attacked all the time, one is new in the middle, three work now and then, one of
-/// them much at one time; in the end come many at once.
+/// Requests of a few credentials: one is attacked all the time, one is new in the middle, two work now and then, the
+/// rarer one much at one time; in the end come many at once, from one address.
 fn rows(rotation: Option<Rotation>) -> Vec<Value> {
     let row = |number: i64| {
         let person = match number {
@@ -52,7 +52,8 @@ fn rows(rotation: Option<Rotation>) -> Vec<Value> {
             520.. => 20 + number,
             _ if number % 3 == 0 => 0,
             200..400 if number % 3 == 1 => 1,
-            _ => 2 + number * 7 % 3,
+            _ if number % 9 == 2 => 4,
+            _ => 3,
         };
         let bad = person < 2 || number % 50 == 0;
         let token = |key: i64| (format!("k{key}:{person:032x}"), format!("u***@k{key}:{person:032x}"));
@@ -60,7 +61,7 @@ fn rows(rotation: Option<Rotation>) -> Vec<Value> {
             "time": START_US + number * STEP_US,
             "offset": number,
             "status": if bad { 401 } else { 200 },
-            "client_ip": format!("192.0.2.{}", number % 2),
+            "client_ip": format!("192.0.2.{}", if number < 520 { number % 2 } else { 0 }),
             "response_bytes": if person == 0 { 200 } else { 90 },
         });
         let key = if rotation.is_some_and(|Rotation(from, _)| number >= from) { 2 } else { 1 };

@@ -1,12 +1,14 @@
-//! How fast records become events: varied Kong records, made in memory from a seed, normalised in batches.
+//! How fast records become events: varied Kong records, made in memory from a seed, or the lines of a file, normalised in
+//! batches.
 //!
-//! `cargo run -p schemas --example normalise_speed [records]`. CPU time is that of the process (user and system), read
-//! from the kernel; the crate and what it uses must be built with optimisation.
+//! `cargo run -p schemas --example normalise_speed [records]`, or `... normalise_speed FILE KIND [MAPPING]`. CPU time is that
+//! of the process (user and system), read from the kernel; the crate and what it uses must be built with optimisation.
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stdout)] // it measures, on a terminal
 
 use std::fmt::Write;
 
+use schemas::sources::Mapping;
 use schemas::{Keys, Lane, Normaliser, RawBatch, SourceConfig};
 
 /// A small generator (SplitMix64): the same records in every run.
@@ -81,23 +83,55 @@ fn cpu_seconds() -> f64 {
     (ticks(11) + ticks(12)) / 100.0
 }
 
-fn main() {
-    let records: u64 = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(200_000);
-    let mut random = Random(7);
-    let (mut line, mut bytes) = (String::new(), 0u64);
-    let mut batches = Vec::new();
-    let mut batch = RawBatch::new();
-    for i in 0..records {
-        record(&mut random, i, &mut line);
-        bytes += line.len() as u64;
-        batch.push(i as i64, 1_790_000_000_000_000, line.as_bytes());
-        if batch.len() == 8192 || i + 1 == records {
-            batches.push(std::mem::take(&mut batch));
+/// Batches of records as the program reads them.
+#[derive(Default)]
+struct Input {
+    batches: Vec<RawBatch>,
+    batch: RawBatch,
+    records: u64,
+    bytes: u64,
+}
+
+impl Input {
+    fn push(&mut self, line: &[u8]) {
+        self.batch.push(self.records as i64, 1_790_000_000_000_000, line);
+        self.records += 1;
+        self.bytes += line.len() as u64;
+        if self.batch.len() == 8192 {
+            self.batches.push(std::mem::take(&mut self.batch));
         }
     }
+
+    fn made(records: u64) -> Input {
+        let (mut input, mut random, mut line) = (Input::default(), Random(7), String::new());
+        for i in 0..records {
+            record(&mut random, i, &mut line);
+            input.push(line.as_bytes());
+        }
+        input
+    }
+
+    fn of_file(path: &str) -> Input {
+        let mut input = Input::default();
+        std::fs::read(path).unwrap().split(|&b| b == b'\n').filter(|line| !line.is_empty()).for_each(|l| input.push(l));
+        input
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (mut input, kind) = match arguments.get(1) {
+        Some(kind) => (Input::of_file(&arguments[0]), kind.as_str()),
+        None => (Input::made(arguments.first().and_then(|n| n.parse().ok()).unwrap_or(200_000)), "kong"),
+    };
+    let mut config = SourceConfig::new(kind);
+    if let Some(path) = arguments.get(2) {
+        config.mapping = Some(Mapping::parse(&std::fs::read_to_string(path).unwrap(), path).unwrap());
+    }
+    input.batches.push(std::mem::take(&mut input.batch));
+    let Input { batches, records, bytes, .. } = input;
     let lane = Lane::new("bench", 0);
-    let mut normaliser =
-        Normaliser::new(&SourceConfig::new("kong"), &Keys::new("k1", b"fake")).expect("kong is a kind");
+    let mut normaliser = Normaliser::new(&config, &Keys::new("k1", b"fake")).unwrap();
     for pass in 0..5 {
         let (cpu, wall) = (cpu_seconds(), std::time::Instant::now());
         let events: usize = batches.iter().map(|b| normaliser.normalise(&lane, b).events.num_rows()).sum();

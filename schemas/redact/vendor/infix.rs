@@ -29,6 +29,8 @@ enum Around {
     Hook,
     /// The rest of the path segment after.
     Segment,
+    /// 20 or more key characters after, in parts between `$`.
+    Dollars,
     /// A password as a program stores it: 20 or more characters of salt and hash after.
     Crypt,
 }
@@ -47,7 +49,7 @@ static MARKS: &[(&str, Around, Class)] = &[
     ("AQE", Around::Base64(0, 60), Class::VENDOR_KEY),
     ("1//0", Around::Key(0, 40), Class::GCP_KEY),
     ("4/0A", Around::Key(0, 40), Class::GCP_KEY),
-    ("access_token$", Around::Crypt, Class::VENDOR_KEY),
+    ("access_token$", Around::Dollars, Class::VENDOR_KEY),
     ("configcat-sdk-", Around::Crypt, Class::VENDOR_KEY),
     ("AzFu", Around::Base64(36, 6), Class::VENDOR_KEY),
     ("AzSe", Around::Base64(36, 6), Class::VENDOR_KEY),
@@ -190,6 +192,10 @@ fn key_around(bytes: &[u8], start: usize, after: usize, around: Around) -> Optio
                     .position(|&b| matches!(b, b'/' | b'?' | b'&' | b' ' | b'"' | b'#'))
                     .unwrap_or(bytes.len() - after);
             (end - after >= 10).then_some((after, end))
+        }
+        Around::Dollars => {
+            let end = right(bytes, after, |b| is_part(b) || b == b'$');
+            (end - after >= 20).then_some((start, end))
         }
         Around::Crypt => {
             let end = right(bytes, after, |b| is_part(b) || b"./$+=,:".contains(&b));
