@@ -186,7 +186,8 @@ pub(crate) fn client(
         _ => None,
     };
     let believed = trusted.any() && (!over_socket || trusted.hops > 0 || trusted.socket);
-    let list = forwarded.filter(|list| !matches!(list.trim(), "" | "-"));
+    let is_empty = |list: &str| list.trim() == "-" || list.bytes().all(|b| matches!(b, b',' | b' ' | b'\t'));
+    let list = forwarded.filter(|list| !is_empty(list));
     let by_proxy = trusted.hops > 0 || peer.is_none_or(|address| trusted.contains(address));
     if !by_proxy {
         return peer.map(|address| (address, PEER));
@@ -207,16 +208,21 @@ pub(crate) fn client(
     found.map(|(address, source)| (address, if believed { source } else { UNPROVEN }))
 }
 
-/// How nginx names a peer without an address.
+/// The hops of a list from the right; empty elements are none (RFC 9110, 5.6.1).
+fn hops(list: &str) -> impl Iterator<Item = &str> {
+    list.rsplit(',').filter(|element| !element.trim().is_empty())
+}
+
+/// How nginx names a peer without an address; HAProxy has a number for its port.
 fn is_socket(text: &str) -> bool {
-    text.starts_with("unix:")
+    text == "unix" || text.starts_with("unix:")
 }
 
 /// From the right: the first hop that is no trusted proxy, or the leftmost where all are. A hop that is no address ends
 /// the walk: all that is known then is the last proxy.
 fn nearest_untrusted(peer: Option<IpAddr>, list: &str, trusted: &Trusted) -> Option<(IpAddr, &'static str)> {
     let mut nearest = peer;
-    for text in list.rsplit(',').take(FORWARDED_HOPS_MAX) {
+    for text in hops(list).take(FORWARDED_HOPS_MAX) {
         if trusted.socket && is_socket(text.trim()) {
             continue;
         }
@@ -231,20 +237,20 @@ fn nearest_untrusted(peer: Option<IpAddr>, list: &str, trusted: &Trusted) -> Opt
 
 /// The hop so many places from the right, the peer being place 0. Where there are fewer, or it is no address, the
 /// farthest address on the way there.
-fn at_hop(peer: Option<IpAddr>, list: &str, hops: usize) -> Option<(IpAddr, &'static str)> {
-    let mut texts = list.rsplit(',').peekable();
+fn at_hop(peer: Option<IpAddr>, list: &str, count: usize) -> Option<(IpAddr, &'static str)> {
+    let mut texts = hops(list).peekable();
     // A gateway that adds its peer to the list before it logs it tells the peer twice.
     if peer.is_some() && texts.peek().and_then(|last| hop(last)) == peer {
         texts.next();
     }
     let (mut nearest, mut walked, mut last_read) = (peer, 0, false);
-    for text in texts.take(hops) {
+    for text in texts.take(count) {
         let address = hop(text);
         last_read = address.is_some();
         nearest = address.or(nearest);
         walked += 1;
     }
-    let source = if walked == hops && last_read { FORWARDED } else { UNPROVEN };
+    let source = if walked == count && last_read { FORWARDED } else { UNPROVEN };
     nearest.map(|address| (address, source))
 }
 

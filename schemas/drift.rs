@@ -81,11 +81,13 @@ impl Watch {
     pub(crate) fn observe(&mut self, plan: &Plan, text: &str) {
         self.records += 1;
         keys(plan, text, &mut |path, first| {
-            let key = scrub(&path[..floor(path, DRIFT_KEY_BYTES_MAX)]);
+            // Cut before, what makes a secret of its beginning would be gone.
+            let key = scrub(path);
+            let key = &key[..floor(&key, DRIFT_KEY_BYTES_MAX)];
             match first {
-                None => self.note_unknown(&key),
+                None => self.note_unknown(key),
                 Some(first) => {
-                    kind_of(first).into_iter().for_each(|kind| self.note_mapped(&key, kind));
+                    kind_of(first).into_iter().for_each(|kind| self.note_mapped(key, kind));
                 }
             }
         });

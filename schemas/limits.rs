@@ -95,7 +95,7 @@ pub const LINE_BYTES_MAX: usize = 64 << 10;
 /// Records of a log that are read to recognise its kind.
 pub const RECOGNISED_RECORDS: usize = 200;
 /// Forms of text lines of one mapping.
-pub const LINE_FORMS_MAX: usize = 128;
+pub const LINE_FORMS_MAX: usize = 192;
 /// Fields and literals of one line form.
 pub const FORM_PARTS_MAX: usize = 256;
 /// Envelopes taken off one record, one in the other; what is deeper is a reject.

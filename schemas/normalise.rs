@@ -138,6 +138,19 @@ impl Normaliser {
         }
     }
 
+    /// A lane begins with what another one knows by now: its file came in the place of the other's. Gives the state of the
+    /// new lane, if there is anything to know.
+    pub fn inherit(&mut self, lane: &Lane, from: &Lane) -> Option<Vec<u8>> {
+        let named = self.named.get(&from.partition).cloned();
+        let learned = self.rows.learned_of(from);
+        if named.is_none() && learned.is_none() {
+            return None;
+        }
+        let state = LaneState { fields: named, learned, ..LaneState::default() }.encode();
+        // What a lane has saved makes sense to another one.
+        self.restore(lane, &state).is_ok().then_some(state)
+    }
+
     /// How the records (a sample of them) differ from what the source's mapping expects: fields that vanished, changed
     /// their type, or appeared. Sources whose records are no JSON have none.
     pub fn drift(&self) -> Vec<Drift> {

@@ -22,6 +22,11 @@ impl Damaged {
         self.0 & (1 << number) != 0
     }
 
+    /// Those of both.
+    pub(crate) fn join(&mut self, other: Damaged) {
+        self.0 |= other.0;
+    }
+
     /// The numbers in it.
     pub(crate) fn iter(self) -> impl Iterator<Item = u8> {
         (0..64).filter(move |number| self.has(*number))
@@ -37,6 +42,8 @@ pub(crate) struct Request<'a> {
     pub(crate) start_us: Option<i64>,
     /// What the envelope of the record says of the time; where the record itself says nothing.
     pub(crate) envelope_us: Option<i64>,
+    /// The unit in which the time would be a likely one, where it is none in that of the mapping.
+    pub(crate) likely_unit: Option<&'static str>,
     pub(crate) latency_us: Option<i64>,
     pub(crate) method: Option<&'a str>,
     /// Target as in the request line: path and query, or an absolute URL.
@@ -150,7 +157,7 @@ impl<'a> Target<'a> {
         };
         let path = if path.is_empty() { None } else { Some(path) };
         Target {
-            method: method.filter(|m| is_method(m)),
+            method: method.or_else(|| route_method(request.route?)).filter(|m| is_method(m)),
             host: request.host.or(url_host),
             path,
             query: query.or(request.query.map(|q| q.strip_prefix('?').unwrap_or(q))).filter(|q| !q.is_empty()),
@@ -158,6 +165,12 @@ impl<'a> Target<'a> {
             is_raw: false,
         }
     }
+}
+
+/// The method of a route that names one: `GET /pets/{petId}`.
+fn route_method(route: &str) -> Option<&str> {
+    let (method, rest) = route.split_once(' ')?;
+    (rest.starts_with('/') && METHODS.contains(&method)).then_some(method)
 }
 
 /// A method is letters and perhaps a dash: what else stands there is garbage and could be anything.
@@ -224,6 +237,16 @@ mod tests {
         {
             assert_eq!(request_line(garbage), None, "{garbage}");
         }
+    }
+
+    #[test]
+    fn a_route_that_names_the_method_gives_it_where_nothing_else_does() {
+        let method = |method, route| {
+            Target::of(&Request { method, route: Some(route), target: Some("/a"), ..Request::default() }).method
+        };
+        assert_eq!(method(None, "GET /v1/{id}"), Some("GET"));
+        assert_eq!(method(Some("PUT"), "GET /v1/{id}"), Some("PUT"));
+        assert_eq!((method(None, "$default"), method(None, "ANY /v1"), method(None, "get orders")), (None, None, None));
     }
 
     #[test]

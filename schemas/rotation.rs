@@ -74,6 +74,12 @@ impl Rows {
         learned.into_iter().nth(self.at).flatten()
     }
 
+    /// What was learned so far of the paths of a lane that is not being read.
+    pub(crate) fn learned_of(&self, lane: &Lane) -> Option<Saved> {
+        let at = self.newest.get(lane).copied().unwrap_or(0);
+        self.shapers.get(at)?.learned_of(lane)
+    }
+
     /// Goes on with what was learned of a lane's paths; false when it makes no sense.
     pub(crate) fn restore(&mut self, lane: &Lane, learned: &Saved) -> bool {
         self.shapers.iter_mut().all(|shaper| shaper.restore(lane, learned))

@@ -100,6 +100,11 @@ impl Shaper {
         self.route.router.learned()
     }
 
+    /// What was learned so far of the paths of a lane that is not being read.
+    pub(crate) fn learned_of(&self, lane: &Lane) -> Option<route::Saved> {
+        self.route.router.learned_of(lane)
+    }
+
     /// Goes on with what another shaper has learned of the lane that is read.
     pub(crate) fn learn(&mut self, learned: &route::Saved) {
         self.route.router.learn(learned);
@@ -173,10 +178,11 @@ impl Shaper {
             (Some(time), _, _) => time,
             (None, Some(start), _) => start.saturating_add(request.latency_us.unwrap_or(0)),
             (None, None, Some(time)) => time,
-            (None, None, None) => return Err(no_time(damaged)),
+            (None, None, None) => return Err(no_time(damaged, request.likely_unit)),
         };
         if !(YEAR_2000_US..YEAR_2100_US).contains(&time) {
-            return Err(Fault::new(Code::TimeOutOfRange, "time: expected a time from 2000 to 2099"));
+            let detail = format!("time: expected a time from 2000 to 2099{}", likely(request.likely_unit));
+            return Err(Fault::new(Code::TimeOutOfRange, detail));
         }
         match self.ahead_max_us {
             Some(ahead) if time > entry.observed_us.saturating_add(ahead) => {
@@ -188,11 +194,17 @@ impl Shaper {
     }
 }
 
+/// The unit that a number which is no time in the mapping's has likely.
+fn likely(unit: Option<&str>) -> String {
+    unit.map_or_else(String::new, |unit| format!("; the number would be one in {unit}"))
+}
+
 /// Why a record has no time: it was there and could not be read, the record ends before it, or it is not there.
 #[cold]
-fn no_time(damaged: &Damaged) -> Fault {
+fn no_time(damaged: &Damaged, likely_unit: Option<&str>) -> Fault {
     if damaged.iter().any(|number| Parser::damaged_column(number) == "time") {
-        return Fault::new(Code::InvalidTime, "time: expected a time in the form that the source has");
+        let detail = format!("time: expected a time in the form that the source has{}", likely(likely_unit));
+        return Fault::new(Code::InvalidTime, detail);
     }
     if damaged.has(Damaged::RECORD) {
         return Fault::new(Code::InvalidJson, "the record ends early, before the time of the request");

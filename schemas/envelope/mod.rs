@@ -3,8 +3,9 @@
 //!
 //! * before the line: the container runtime's prefix (CRI), syslog headers (RFC 3164, RFC 5424, and as rsyslog writes
 //!   them to files);
-//! * around it: Docker's json-file, journald, Filebeat, Fluent Bit, Vector, GELF, Splunk HEC, an OpenTelemetry body;
-//! * several in one: arrays, CloudWatch's `logEvents`, Azure's `records`, OTLP's `resourceLogs`.
+//! * around it: Docker's json-file, journald, Filebeat, Fluent Bit, Vector, GELF, Splunk (HEC and exports), an OpenTelemetry
+//!   body, Google's `textPayload`, Loki's `line`, AKS, CloudEvents;
+//! * several in one: arrays, CloudWatch's `logEvents`, Azure's and Firehose's `records`, OTLP's `resourceLogs`, Loki's `streams`.
 //!
 //! Promises: what is inside is handed on as it was written; the envelope's time counts only where the record has none.
 //! Never: decides what a record means, or takes an envelope off a record that tells of a request as it is.
@@ -30,7 +31,12 @@ pub(crate) struct Stripped<'b> {
 pub(crate) fn strip(text: &str, observed_us: i64, zone: Zone) -> Stripped<'_> {
     let plain = Stripped { line: text, time_us: None, is_part: false };
     match text.as_bytes().first() {
-        Some(b'0'..=b'9') => container(text).or_else(|| syslog::file(text)).unwrap_or(plain),
+        Some(b'0'..=b'9') => container(text)
+            .or_else(|| syslog::file(text))
+            .or_else(|| syslog::counted(text, observed_us, zone))
+            .or_else(|| tagged(text))
+            .unwrap_or(plain),
+        Some(b'[') => pod(text).unwrap_or(plain),
         Some(b'<') => syslog::message(text, observed_us, zone).unwrap_or(plain),
         Some(b'A'..=b'Z') => syslog::old_file(text, observed_us, zone).unwrap_or(plain),
         Some(b'a'..=b'z') => syslog::tag(text).unwrap_or(plain),
@@ -52,12 +58,30 @@ fn container(text: &str) -> Option<Stripped<'_>> {
     Some(Stripped { line: line.trim_start(), time_us, is_part })
 }
 
-/// Lines that a person's tools put something before: `kubectl logs --timestamps`, `docker compose logs`. Tried when nothing
+/// `time TAB tag TAB {"log":..}`: what fluentd writes to files.
+fn tagged(text: &str) -> Option<Stripped<'_>> {
+    let (at, rest) = text.split_once('\t')?;
+    let (tag, line) = rest.split_once('\t')?;
+    let time_us = Some(time::rfc3339(at.as_bytes())?);
+    (line.starts_with('{') && !tag.contains(' ')).then_some(Stripped { line, time_us, is_part: false })
+}
+
+/// `[pod/nginx-5d/nginx] line`: what `kubectl logs --prefix` puts before a line, of pods and of containers.
+fn pod(text: &str) -> Option<Stripped<'_>> {
+    let (name, line) = text.strip_prefix("[pod/")?.split_once("] ")?;
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/');
+    name.bytes().all(is_name).then_some(Stripped { line: line.trim_start(), time_us: None, is_part: false })
+}
+
+/// Lines that a person's tools put something before: `kubectl logs --timestamps`, `docker compose logs`, `aws logs tail`. Tried when nothing
 /// else made sense of a record.
 pub(crate) fn strip_tool(text: &str) -> Option<Stripped<'_>> {
     let (before, line) = text.split_once(' ')?;
     if let Some(time_us) = time::rfc3339(before.as_bytes()) {
-        return Some(Stripped { line: line.trim_start(), time_us: Some(time_us), is_part: false });
+        // The name of a stream before an object.
+        let line = line.trim_start();
+        let line = line.split_once(' ').map(|(_, rest)| rest).filter(|rest| rest.starts_with('{')).unwrap_or(line);
+        return Some(Stripped { line, time_us: Some(time_us), is_part: false });
     }
     let (name, line) = text.split_once('|')?;
     let is_name = (1..=64).contains(&name.len())
@@ -90,6 +114,14 @@ mod tests {
         check("<134>1 2026-11-27T09:59:58Z gw-1 kong 77 - - {\"a\":1}", "{\"a\":1}", at);
         check("<134>1 2026-11-27T09:59:58Z gw-1 kong 77 ID [x@1 a=\"b\\\"]\"][y] \u{feff}line", "line", at);
         check("<134>1 - - - - - - line", "line", None);
+        // With the length before it, as over TCP; with the year, as Cisco and others write it; without structured data, as
+        // Heroku does.
+        check("72 <134>1 2026-11-27T09:59:58Z gw-1 kong 77 - - {\"a\":1}", "{\"a\":1}", at);
+        check("58 <190>Nov 27 09:59:58 gw-1 nginx: 203.0.113.7 - -", "203.0.113.7 - -", at);
+        check("<190>Nov 27 2026 09:59:58 gw-1 nginx: 203.0.113.7 - -", "203.0.113.7 - -", at);
+        check("<158>1 2026-11-27T09:59:58+00:00 host heroku nginx - 203.0.113.7 - -", "203.0.113.7 - -", at);
+        check("2026-11-27T09:59:58+00:00\tapp.nginx\t{\"log\":\"x\"}", "{\"log\":\"x\"}", at);
+        check("[pod/nginx-5d/nginx] 203.0.113.7 - -", "203.0.113.7 - -", None);
         check("haproxy[28029]: 203.0.113.7:1 [x]", "203.0.113.7:1 [x]", None);
         check("2026-11-27T09:59:58+00:00 gw-1 nginx[3]: 203.0.113.7 - -", "203.0.113.7 - -", at);
         // December, told in January, was last year's.
@@ -108,12 +140,25 @@ mod tests {
             "host.example [x]: y",
             "host[7] - [27/Nov/2026:10:00:00 +0000]: y",
             "<x>",
+            "72 <x>1 2026",
+            "[pod/a b] x",
+            "[2026-11-27T09:59:58Z] \"GET / HTTP/1.1\" 200",
+            "2026-11-27T09:59:58Z\tapp.nginx\tline",
             "GET / HTTP/1.1",
             "https 2023-04-26T19:53:47.809400Z app/a/b 192.0.2.14:44750 -",
             "",
         ] {
             check(line, line, None);
         }
+    }
+
+    #[test]
+    fn what_tools_put_before_a_line_is_taken_off() {
+        let line = |text| strip_tool(text).map(|stripped| stripped.line);
+        assert_eq!(line("2026-11-27T09:59:58+00:00 nginx/web/77 {\"a\":1}"), Some("{\"a\":1}"));
+        assert_eq!(line("2026-11-27T09:59:58Z 203.0.113.7 - -"), Some("203.0.113.7 - -"));
+        assert_eq!(line("web-1 | 203.0.113.7 - -"), Some("203.0.113.7 - -"));
+        assert_eq!(line("203.0.113.7 - -"), None);
     }
 
     #[test]

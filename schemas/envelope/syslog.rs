@@ -17,6 +17,13 @@ pub(super) fn message(text: &str, observed_us: i64, zone: Zone) -> Option<Stripp
     }
 }
 
+/// `72 <134>1 ...`: a message behind its length, as syslog goes over TCP (RFC 6587).
+pub(super) fn counted(text: &str, observed_us: i64, zone: Zone) -> Option<Stripped<'_>> {
+    let (length, rest) = text.split_once(' ')?;
+    let is_length = length.len() <= 7 && length.bytes().all(|b| b.is_ascii_digit());
+    if is_length { message(rest, observed_us, zone) } else { None }
+}
+
 fn plain(line: &str, time_us: Option<i64>) -> Stripped<'_> {
     Stripped { line: line.trim_start_matches([' ', '\u{feff}']), time_us, is_part: false }
 }
@@ -26,7 +33,9 @@ fn rfc5424(text: &str) -> Option<Stripped<'_>> {
     let mut parts = text.splitn(6, ' ');
     let at = parts.next()?;
     let data = parts.nth(4)?;
-    let line = data.strip_prefix('-').or_else(|| structured_end(data).map(|end| &data[end..]))?;
+    let line = data.strip_prefix('-').or_else(|| structured_end(data).map(|end| &data[end..]));
+    // Heroku leaves the structured data out.
+    let line = line.unwrap_or(data);
     let time_us = time::rfc3339(at.as_bytes());
     (time_us.is_some() || at == "-").then(|| plain(line, time_us))
 }
@@ -50,10 +59,16 @@ fn structured_end(data: &str) -> Option<usize> {
     None
 }
 
-/// `Nov 27 10:00:00 host tag[pid]: message`.
+/// `Nov 27 10:00:00 host tag[pid]: message`, perhaps with the year behind the day.
 fn old(text: &str, observed_us: i64, zone: Zone) -> Option<Stripped<'_>> {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let month = MONTHS.iter().position(|month| text.starts_with(month))? + 1;
+    if let Some(year) = year_of(text) {
+        let (day, clock) = (text.get(3..6)?.trim(), text.get(12..20)?);
+        let day: u32 = day.parse().ok()?;
+        let time_us = time::datetime(format!("{year}-{month:02}-{day:02} {clock}").as_bytes(), zone);
+        return Some(plain(behind_tag(text[20..].strip_prefix(' ')?), time_us));
+    }
     let stamp = text.get(..15)?;
     let (day, clock) = (stamp.get(3..6)?.trim(), stamp.get(7..)?);
     let day: u32 = day.parse().ok().filter(|_| text.as_bytes()[3] == b' ')?;
@@ -62,6 +77,12 @@ fn old(text: &str, observed_us: i64, zone: Zone) -> Option<Stripped<'_>> {
         behind_tag(rest),
         in_year(observed_us, |year| time::datetime(format!("{year:04}-{month:02}-{day:02} {clock}").as_bytes(), zone)),
     ))
+}
+
+/// The year behind the day.
+fn year_of(text: &str) -> Option<&str> {
+    let year = text.get(7..11).filter(|year| year.bytes().all(|b| b.is_ascii_digit()));
+    year.filter(|_| text.as_bytes().get(11) == Some(&b' '))
 }
 
 /// In the year that puts it closest before the arrival; a day ahead is allowed.
@@ -75,7 +96,8 @@ fn in_year(observed_us: i64, at: impl Fn(i64) -> Option<i64>) -> Option<i64> {
 /// The same without a priority, as syslogd writes it to a file; the tag must be there.
 pub(super) fn old_file(text: &str, observed_us: i64, zone: Zone) -> Option<Stripped<'_>> {
     let stripped = old(text, observed_us, zone)?;
-    (stripped.line.len() + 17 < text.len()).then_some(stripped)
+    let header = if year_of(text).is_some() { 22 } else { 17 };
+    (stripped.line.len() + header < text.len()).then_some(stripped)
 }
 
 /// `2026-11-27T10:00:00+00:00 host tag[pid]: message`, as rsyslog writes it.

@@ -20,11 +20,30 @@ pub(crate) struct Inner<'a> {
 }
 
 /// The keys that shippers and collectors use, by what they are for. What they hold may be of any type.
-const BATCHES: [&str; 3] = ["records", "Records", "logEvents"];
+const BATCHES: [&str; 4] = ["records", "Records", "logEvents", "streams"];
 const RESOURCES: [&str; 2] = ["resourceLogs", "resource_logs"];
 /// Docker and Fluent Bit; Filebeat, Vector and Logstash; journald; Splunk HEC and `event.original` of Elastic; GELF; the
-/// body of an OpenTelemetry log record; Kafka Connect.
-const LINES: [&str; 8] = ["log", "message", "MESSAGE", "event", "full_message", "short_message", "body", "payload"];
+/// body of an OpenTelemetry log record; Kafka Connect; Google's log entries; logcli; AKS; exports of Splunk; Azure's diagnostics;
+/// CloudEvents and Firehose.
+const LINES: [&str; 17] = [
+    "log",
+    "message",
+    "MESSAGE",
+    "event",
+    "full_message",
+    "short_message",
+    "body",
+    "payload",
+    "textPayload",
+    "jsonPayload",
+    "line",
+    "LogMessage",
+    "LogEntry",
+    "_raw",
+    "result",
+    "properties",
+    "data",
+];
 const TIMES: [&str; 6] =
     ["__REALTIME_TIMESTAMP", "@timestamp", "timestamp", "time", "timeUnixNano", "observedTimeUnixNano"];
 
@@ -40,11 +59,32 @@ pub(crate) fn unwrap(text: &str) -> Vec<Inner<'_>> {
     if let Some(resources) = values(&RESOURCES).find_map(elements) {
         return log_records(&resources);
     }
+    if keys.contains_key("stream")
+        && let Some(pairs) = keys.get("values").copied().and_then(elements)
+    {
+        return pairs.into_iter().filter_map(pair).collect();
+    }
     // A text is the line itself; Filebeat has an object `log` beside its `message`.
     let is_text = |line: &&RawValue| line.get().starts_with('"');
     let texts = values(&LINES).filter(is_text);
     let others = values(&LINES).filter(|line| !is_text(line));
-    texts.chain(others).find_map(|line| inner(line, time_us)).into_iter().collect()
+    let inside = texts.chain(others).find_map(|line| inner(line, time_us));
+    inside.map(|inside| if keys.contains_key("data") { unpacked(inside) } else { inside }).into_iter().collect()
+}
+
+/// One line of Loki's: `["1795773600000000000", "line"]`, perhaps with labels behind it.
+fn pair(value: &RawValue) -> Option<Inner<'_>> {
+    let pair = elements(value)?;
+    inner(pair.get(1)?, time_of(pair[0]))
+}
+
+/// Firehose has the record in base64.
+fn unpacked(inside: Inner<'_>) -> Inner<'_> {
+    let bytes = data_encoding::BASE64.decode(inside.text.as_bytes()).ok();
+    match bytes.and_then(|bytes| String::from_utf8(bytes).ok()) {
+        Some(text) if inside.text.len() > 8 => Inner { text: Cow::Owned(text.trim().to_string()), ..inside },
+        _ => inside,
+    }
 }
 
 /// A record that is written as a JSON text.
@@ -145,6 +185,20 @@ mod tests {
         check(otlp, &[r#"{"a":1}"#, r#"{"b":2}"#]);
         check(r#"{"body":{"stringValue":"line"}}"#, &["line"]);
         check(r#"{"@timestamp":1,"time":2,"timestamp":3,"message":"line"}"#, &["line"]);
+        check(r#"{"insertId":"a","textPayload":"line"}"#, &["line"]);
+        check(r#"{"insertId":"a","jsonPayload":{"a":1}}"#, &[r#"{"a":1}"#]);
+        check(r#"{"labels":{"app":"x"},"line":"line","timestamp":"2026-11-27T10:00:00Z"}"#, &["line"]);
+        check(
+            r#"{"streams":[{"stream":{"app":"x"},"values":[["1","a"]]}]}"#,
+            &[r#"{"stream":{"app":"x"},"values":[["1","a"]]}"#],
+        );
+        check(r#"{"stream":{"app":"x"},"values":[["1795773600000000000","a"],["2","b",{"c":"d"}]]}"#, &["a", "b"]);
+        check(r#"{"category":"x","properties":{"log":"line"}}"#, &[r#"{"log":"line"}"#]);
+        check(r#"{"LogMessage":"line","PodName":"x"}"#, &["line"]);
+        check(r#"{"specversion":"1.0","type":"x","data":{"a":1}}"#, &[r#"{"a":1}"#]);
+        check(r#"{"preview":false,"result":{"_raw":"line"}}"#, &[r#"{"_raw":"line"}"#]);
+        check(r#"{"data":"MjAzLjAuMTEzLjcgLSAtCg=="}"#, &["203.0.113.7 - -"]);
+        check(r#"{"data":"203.0.113.7 - -"}"#, &["203.0.113.7 - -"]);
         check(r#"{"short_message":"short","full_message":"whole line"}"#, &["whole line"]);
         for plain in [r#"{"a":1}"#, "{", "[]", r#"{"records":7}"#, r#"{"message":""}"#, r#"{"log":null}"#] {
             check(plain, &[]);

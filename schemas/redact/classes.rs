@@ -47,12 +47,12 @@ classes! {
     SLACK_TOKEN "slack_token" "shape: xoxb- and its siblings, xapp-";
     STRIPE_KEY "stripe_key" "shape: sk_live_, rk_live_, their _test_ forms, whsec_";
     VENDOR_KEY "vendor_key" "shape: prefixed keys of other vendors: npm_, hvs., SG., dop_v1_, sk-ant-, shpat_ ...";
-    PRIVATE_KEY "private_key" "shape: -----BEGIN ... PRIVATE KEY----- and what follows";
-    CARD "card" "shape: 13 to 19 digits of a card issuer with a right check digit; masked ****-1234, also key cvv, card_number";
+    PRIVATE_KEY "private_key" "shape: -----BEGIN ... PRIVATE KEY----- and what follows; lines of a key file; private members of a JWK";
+    CARD "card" "shape: 13 to 19 digits of a card issuer with a right check digit, however grouped, or a magnetic stripe; masked ****-1234, also key cvv, card_number";
     IBAN "iban" "shape: an account number of a known country with right check digits (mod 97)";
     PHONE "phone" "shape: a telephone number; also key phone, mobile, tel";
     HEALTH_ID "health_id" "shape or key: insurance and patient numbers of public health systems";
-    EMAIL "email" "shape: name@host.domain; masked n***@[REDACTED:email]";
+    EMAIL "email" "shape: name@host.domain or name@[address]; masked n***@[REDACTED:email]";
     USERINFO "userinfo" "shape: user:password@ in a URL";
     ENCODED "encoded" "still encoded after as many decodings as are followed: removed unread";
 }

@@ -40,8 +40,9 @@ pub(crate) fn base64(run: &[u8], base: usize, scratch: &mut Vec<u8>, found: &mut
                     wanted = then;
                 }
                 None => {
-                    if scratch.len() >= READABLE_MIN {
-                        tell(scratch, first, at);
+                    if scratch.len() + 4 >= READABLE_MIN {
+                        let (start, end) = extend(run, first, at, scratch);
+                        tell(scratch, start, end);
                     }
                     scratch.clear();
                     (first, wanted) = (at + 4, 0);
@@ -49,10 +50,42 @@ pub(crate) fn base64(run: &[u8], base: usize, scratch: &mut Vec<u8>, found: &mut
             }
             at += 4;
         }
-        if scratch.len() >= READABLE_MIN {
-            tell(scratch, first, run.len());
+        if scratch.len() + 2 >= READABLE_MIN {
+            let (start, end) = extend(run, first, run.len(), scratch);
+            tell(scratch, start, end);
         }
     }
+}
+
+/// What is read of the groups before `first` and at `end`, which were not readable as a whole: a text begins and ends amid
+/// its group. Returns where it begins and ends with them: behind a `/`, which may be one of a path.
+fn extend(run: &[u8], first: usize, end: usize, scratch: &mut Vec<u8>) -> (usize, usize) {
+    let is_text = |b: &u8| matches!(b, 0x20..=0x7e);
+    let mut start = first;
+    if first >= 4 {
+        let bytes = group_bytes(&run[first - 4..first]);
+        let count = bytes.iter().rev().take_while(|b| is_text(b)).count();
+        scratch.splice(..0, bytes[3 - count..].iter().copied());
+        if count > 0 {
+            start -= run[first - 4..first].iter().rev().take_while(|&&b| b != b'/').count();
+        }
+    }
+    let Some(group) = run.get(end..run.len().min(end + 4)).filter(|group| group.len() > 1) else {
+        return (start, end);
+    };
+    let bytes = group_bytes(group);
+    let count = bytes[..group.len() - 1].iter().take_while(|b| is_text(b)).count();
+    scratch.extend_from_slice(&bytes[..count]);
+    let more = if count > 0 { group.iter().take_while(|&&b| b != b'/').count() } else { 0 };
+    (start, end + more)
+}
+
+/// The three bytes of a group of four characters; of a shorter one the last are zero.
+#[inline]
+fn group_bytes(group: &[u8]) -> [u8; 3] {
+    let sextet = |i: usize| group.get(i).map_or(0, |&b| u32::from(SEXTETS[usize::from(b)]));
+    let bits = sextet(0) << 18 | sextet(1) << 12 | sextet(2) << 6 | sextet(3);
+    [(bits >> 16) as u8, (bits >> 8) as u8, bits as u8]
 }
 
 /// How many bytes a text in UTF-8 still wants for its letter after `b`, when it wanted `wanted` before; none when `b` cannot
@@ -162,6 +195,52 @@ pub(crate) fn hex(run: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
+/// The next `least` or more pairs of hexadecimal digits in a row from `from` on, one sign (and a blank behind it) between
+/// them; where they begin and end, what they stand for in `out`.
+pub(crate) fn hex_pairs(bytes: &[u8], from: usize, least: usize, out: &mut Vec<u8>) -> Option<(usize, usize)> {
+    let mut at = from;
+    while let Some(sign) = bytes.get(at..)?.iter().position(|&b| matches!(b, b':' | b' ' | b'-' | b',')).map(|i| at + i)
+    {
+        at = sign + 1;
+        // A pair before it, and one behind it before the same sign: all else is dismissed here.
+        if sign < 2 || !bytes[sign - 2].is_ascii_hexdigit() || !bytes[sign - 1].is_ascii_hexdigit() {
+            continue;
+        }
+        let marked = sign >= 4 && bytes[sign - 4..sign - 2].eq_ignore_ascii_case(b"0x");
+        let start = sign - if marked { 4 } else { 2 };
+        if start > 0 && bytes[start - 1].is_ascii_alphanumeric() {
+            continue;
+        }
+        out.clear();
+        let mut end = start;
+        while let Some((byte, width)) = hex_pair(&bytes[end..], marked) {
+            out.push(byte);
+            end += width;
+            if bytes.get(end) != Some(&bytes[sign]) {
+                break;
+            }
+            let blank = usize::from(bytes[sign] == b',' && bytes.get(end + 1) == Some(&b' '));
+            match hex_pair(&bytes[end + 1 + blank..], marked) {
+                Some(_) => end += 1 + blank,
+                None => break,
+            }
+        }
+        at = at.max(end);
+        if out.len() >= least {
+            return Some((start, end));
+        }
+    }
+    None
+}
+
+/// Two hexadecimal digits that stand alone, with their `0x` or without.
+fn hex_pair(rest: &[u8], marked: bool) -> Option<(u8, usize)> {
+    let digits = if marked { rest.get(2..).filter(|_| rest[..2].eq_ignore_ascii_case(b"0x"))? } else { rest };
+    let digit = |i: usize| digits.get(i).and_then(|&b| char::from(b).to_digit(16));
+    let byte = (digit(0)? * 16 + digit(1)?) as u8;
+    digits.get(2).is_none_or(|b| !b.is_ascii_alphanumeric()).then_some((byte, if marked { 4 } else { 2 }))
+}
+
 /// Does this stretch of hexadecimal digits begin like a text or a compressed one, from its first digit or its second?
 pub(crate) fn hex_begins(run: &[u8]) -> Option<usize> {
     let digit = |b: u8| char::from(b).to_digit(16).unwrap_or(0) as u8;
@@ -189,18 +268,43 @@ fn is_zlib(a: u8, b: u8) -> bool {
     a == 0x78 && (u32::from(a) << 8 | u32::from(b)).is_multiple_of(31)
 }
 
-/// Could this base64 be of UTF-16 or of compressed data? Raw deflate has no mark; it is tried where `raw` allows.
+/// Could this base64 be of compressed data? Raw deflate has no mark; it is tried where `raw` allows.
 pub(crate) fn may_be_packed(run: &[u8], raw: bool) -> bool {
-    let sextet = |i: usize| run.get(i).map_or(0, |&b| u32::from(SEXTETS[usize::from(b)]));
     if run.len() < 16 {
         return false;
     }
-    let bits = |i: usize| sextet(i) << 18 | sextet(i + 1) << 12 | sextet(i + 2) << 6 | sextet(i + 3);
-    let (one, two) = (bits(0), bits(4));
-    let head = [(one >> 16) as u8, (one >> 8) as u8, one as u8, (two >> 16) as u8];
-    let has = |test: fn(&u8) -> bool| run.iter().any(test);
-    let is_dense = || has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
-    is_packed(&head) || (raw && run.len() >= 32 && matches!(head[0] >> 1 & 3, 1 | 2) && is_dense())
+    let (one, two) = (group_bytes(&run[..4]), group_bytes(&run[4..8]));
+    let head = [one[0], one[1], one[2], two[0], two[1], two[2]];
+    is_packed(&head) || (raw && may_be_deflate(&head, run))
+}
+
+/// Shortest base64 of a deflate block with codes of its own: such a block begins with some fifty bytes of them.
+const OWN_CODES_MIN: usize = 56;
+
+/// So much of base64 tells whether it looks drawn.
+const LOOKED_AT: usize = 64;
+
+/// Could a block of raw deflate begin so, in base64 that looks drawn? One with the fixed codes is told by its first two
+/// letters, which are of a text.
+fn may_be_deflate(head: &[u8; 6], run: &[u8]) -> bool {
+    let bits = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+    let begins = match bits >> 1 & 3 {
+        1 => {
+            // Huffman codes stand with their first bit first: those of 32 to 126 are eight bits, from 0x50 on.
+            let letter = |at: u32| ((bits >> at) as u8).reverse_bits().wrapping_sub(0x30);
+            [3, 11].into_iter().all(|at| matches!(letter(at), 0x20..=0x7e | b'\t' | b'\n' | b'\r'))
+        }
+        // Counts of codes that there may be.
+        2 => run.len() >= OWN_CODES_MIN && bits >> 3 & 31 <= 29 && bits >> 8 & 31 <= 29,
+        _ => false,
+    };
+    let has = |test: fn(&u8) -> bool| run.iter().take(LOOKED_AT).any(test);
+    begins && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase)
+}
+
+/// Could this base64 be of UTF-16? Of every eight characters then two are `A`, at least.
+pub(crate) fn may_be_utf16(run: &[u8]) -> bool {
+    run.len() >= 16 && memchr::memchr_iter(b'A', run).count() * 6 >= run.len()
 }
 
 /// Decodes compressed data, with buffers of its own.
@@ -248,15 +352,50 @@ fn gzip_body(bytes: &[u8], flags: u8) -> Option<&[u8]> {
     bytes.get(at..)
 }
 
-/// The text that bytes in UTF-16 are, when every second one is zero: its letters alone.
+/// The text that bytes in UTF-16 of either order are, where every second one is zero for four letters at least.
 pub(crate) fn utf16(bytes: &[u8], out: &mut String) -> bool {
-    let zeros = bytes.iter().filter(|&&b| b == 0).count();
-    if zeros * 5 < bytes.len() * 2 || zeros < 4 || !rules::has(rules::UTF16) {
+    out.clear();
+    if !rules::has(rules::UTF16) || !bytes.contains(&0) {
         return false;
     }
-    out.clear();
-    out.extend(bytes.iter().filter(|&&b| b != 0).map(|&b| if b < 0x80 { char::from(b) } else { '?' }));
-    true
+    let (mut at, mut from) = (0, 0);
+    while let Some(pair) = bytes.get(at..at + 2) {
+        if matches!(*pair, [0xff, 0xfe] | [0xfe, 0xff]) {
+            end_stretch(out, &mut from);
+            at += 2;
+            continue;
+        }
+        let letter = match *pair {
+            [0, b] | [b, 0] if b >= 0x20 || matches!(b, b'\t' | b'\n' | b'\r') => Some(b),
+            _ => None,
+        };
+        match letter {
+            Some(b) => {
+                out.push(char::from(b));
+                at += 2;
+            }
+            None => {
+                end_stretch(out, &mut from);
+                at += 1;
+            }
+        }
+    }
+    // Read a byte too late, the last letter stands alone.
+    if let Some(&b) = bytes.get(at).filter(|b| out.len() > from && matches!(b, 0x20..=0x7e)) {
+        out.push(char::from(b));
+    }
+    end_stretch(out, &mut from);
+    !out.is_empty()
+}
+
+/// Ends a stretch of letters that began at `from`: one of fewer than four was none.
+fn end_stretch(out: &mut String, from: &mut usize) {
+    if out[*from..].chars().take(4).count() < 4 {
+        out.truncate(*from);
+    } else {
+        out.push('\n');
+    }
+    *from = out.len();
 }
 
 /// Calls `found` with each readable stretch of `bytes`.

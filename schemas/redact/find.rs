@@ -134,7 +134,11 @@ fn email(bytes: &[u8], at: usize) -> Option<Finding> {
     let local =
         |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'%' | b'+' | b'-' | b'\'') || *b >= 0x80;
     let domain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-') || *b >= 0x80;
-    let start = bytes[..at].iter().rposition(|b| !local(b)).map_or(0, |i| i + 1);
+    let start =
+        quoted_local(bytes, at).unwrap_or_else(|| bytes[..at].iter().rposition(|b| !local(b)).map_or(0, |i| i + 1));
+    if let Some(end) = literal_end(bytes, at + 1).filter(|_| start < at && rules::has(rules::EMAIL)) {
+        return Some(Finding::new(start, end, Class::EMAIL));
+    }
     let mut end = bytes[at + 1..].iter().position(|b| !domain(b)).map_or(bytes.len(), |i| at + 1 + i);
     while end > at + 1 && matches!(bytes[end - 1], b'.' | b'-') {
         end -= 1;
@@ -149,6 +153,28 @@ fn email(bytes: &[u8], at: usize) -> Option<Finding> {
         && top.len() >= 2
         && !top.iter().all(u8::is_ascii_digit);
     is_email.then(|| Finding::new(start, end, Class::EMAIL))
+}
+
+/// Where a local part in quotes begins that ends at `at`: `"ann vee"@mail.example`.
+fn quoted_local(bytes: &[u8], at: usize) -> Option<usize> {
+    let close = at.checked_sub(1).filter(|&close| bytes[close] == b'"')?;
+    let inner = bytes[..close].strip_suffix(b"\\").unwrap_or(&bytes[..close]);
+    let lowest = inner.len().saturating_sub(LOCAL_MAX);
+    let open = lowest + inner[lowest..].iter().rposition(|b| matches!(b, b'"' | b'\r' | b'\n'))?;
+    (inner[open] == b'"' && open + 1 < inner.len()).then_some(open)
+}
+
+/// Bytes of a local part in quotes.
+const LOCAL_MAX: usize = 64;
+
+/// The end of an address in brackets in place of a domain: `@[192.0.2.17]`, `@[IPv6:2001:db8::1]`.
+fn literal_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let inner = bytes.get(from..)?.strip_prefix(b"[")?;
+    let inner = inner.get(..5).filter(|p| p.eq_ignore_ascii_case(b"ipv6:")).map_or(inner, |_| &inner[5..]);
+    let length = inner.iter().take(46).take_while(|b| b.is_ascii_hexdigit() || matches!(b, b'.' | b':')).count();
+    let skipped = bytes.len() - from - inner.len();
+    let marks = inner[..length].iter().filter(|b| matches!(b, b'.' | b':')).count();
+    (inner.get(length) == Some(&b']') && marks >= 2).then_some(from + skipped + length + 1)
 }
 
 /// What stands behind the last dot is the type of a file (`logo@2x.png`), no domain.

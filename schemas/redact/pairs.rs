@@ -1,9 +1,10 @@
 //! Names with their values, whatever the grammar: `a=b`, `"a": "b"`, `:a => "b"`, `a[$eq]=b`, `Cookie: x`, `;a:b`, `--a=b`,
-//! `{"name": "a", "value": "b"}` in either order, `["a", "b"]`, `s:1:"a";s:1:"b"`.
+//! `["a", "b"]`, `s:1:"a";s:1:"b"`, private members of a JSON Web Key. A name and a value in two fields: see `beside.rs`.
 //!
 //! Promises: linear time; a value ends where its grammar says: at its quote, its bracket, the next pair, the end of the line.
 //! Never: decodes; the text is read as it stands.
 
+use super::beside::{Beside, plain_value};
 use super::classes::Class;
 use super::find::Finding;
 use super::names::{Memo, NAME_BYTES_MAX, Says};
@@ -11,19 +12,12 @@ use super::rules;
 use super::values::{is_labelled_digest, is_placeholder, is_plain, is_random, is_random_anywhere, trim};
 
 /// A pair as it stands.
-struct Pair<'t> {
-    name: &'t [u8],
-    name_start: usize,
+pub(crate) struct Pair<'t> {
+    pub(crate) name: &'t [u8],
+    pub(crate) name_start: usize,
     /// Where the separator stands.
-    at: usize,
+    pub(crate) at: usize,
     quoted: bool,
-}
-
-/// The pair before, when its value was a name, or its value may belong to a name that follows.
-#[derive(Default)]
-struct Beside {
-    name: Option<(Says, usize)>,
-    value: Option<(usize, usize)>,
 }
 
 /// Finds the values of secret names.
@@ -31,6 +25,7 @@ pub(crate) fn pairs(text: &str, memo: &mut Memo, findings: &mut Vec<Finding>) {
     let bytes = text.as_bytes();
     let mut around = Around::default();
     let mut beside = Beside::default();
+    let mut is_key_set = None;
     let mut from = 0;
     while let Some(at) = memchr::memchr2(b'=', b':', &bytes[from..]).map(|i| from + i) {
         let floor = from;
@@ -40,7 +35,11 @@ pub(crate) fn pairs(text: &str, memo: &mut Memo, findings: &mut Vec<Finding>) {
             continue;
         }
         let Some(pair) = pair_at(bytes, at, floor) else { continue };
-        let says = memo.says(pair.name);
+        let says = match memo.says(pair.name) {
+            _ if is_key_member(bytes, &pair, &mut is_key_set) => Says::Hardly(Class::PRIVATE_KEY),
+            Says::Nothing if is_password_field(bytes, &pair) => Says::Name,
+            says => says,
+        };
         match says {
             Says::Nothing => {}
             Says::Name | Says::Value => {
@@ -66,6 +65,21 @@ pub(crate) fn pairs(text: &str, memo: &mut Memo, findings: &mut Vec<Finding>) {
             }
         }
     }
+}
+
+/// A private member of a JSON Web Key (RFC 7518): one or two letters, where a `kty` stands, too.
+fn is_key_member(bytes: &[u8], pair: &Pair<'_>, is_key_set: &mut Option<bool>) -> bool {
+    let is_member = matches!(pair.name, b"d" | b"p" | b"q" | b"dp" | b"dq" | b"qi" | b"k" | b"r" | b"t");
+    is_member
+        && rules::has(rules::JWK)
+        && *is_key_set.get_or_insert_with(|| memchr::memmem::find(bytes, b"kty").is_some())
+}
+
+/// `type="password" value="x"`: the kind of a field names what its value is.
+fn is_password_field(bytes: &[u8], pair: &Pair<'_>) -> bool {
+    pair.name.eq_ignore_ascii_case(b"type")
+        && plain_value(bytes, pair.at + 1)
+            .is_some_and(|(start, end)| bytes[start..end].eq_ignore_ascii_case(b"password"))
 }
 
 /// The class of a value, when its looks agree with what its name says.
@@ -156,6 +170,15 @@ fn secret_value(bytes: &[u8], pair: &Pair<'_>, says: Says, around: &mut Around) 
     };
     let blanks = (start..bytes.len()).take_while(is_blank).count();
     start += blanks;
+    // `$password: String = "x"`: what follows the colon is the type of a variable of GraphQL.
+    if colon && pair.name[0] == b'$' {
+        let word = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'!' | b'[' | b']' | b' ');
+        let kind = bytes[start..].iter().take(KIND_MAX).take_while(word).count();
+        if bytes.get(start + kind) == Some(&b'=') {
+            start += kind + 1;
+            start += (start..bytes.len()).take_while(is_blank).count();
+        }
+    }
     if start >= bytes.len() {
         return None;
     }
@@ -179,6 +202,10 @@ fn value_at(
         if matches!(says, Says::Hardly(_)) { &bytes[..bytes.len().min(start + HARDLY_BYTES_MAX)] } else { bytes };
     let line = class == Class::AUTHORIZATION || class == Class::COOKIE;
     let colon = bytes[pair.at] == b':';
+    if bytes[start..].starts_with(b"\"\"\"") {
+        let end = memchr::memmem::find(&bytes[start + 3..], b"\"\"\"").map_or(bytes.len(), |i| start + 3 + i);
+        return Some((start + 3, end, true));
+    }
     if let Some(width) = opening_quote(&bytes[start..]) {
         let inner = start + width;
         let open = &bytes[start..inner];
@@ -210,6 +237,9 @@ fn value_at(
     };
     Some((start, end, false))
 }
+
+/// Bytes of the type of a variable.
+const KIND_MAX: usize = 64;
 
 /// Bytes of a value that is only a secret when it looks drawn.
 const HARDLY_BYTES_MAX: usize = 512;
@@ -243,13 +273,13 @@ fn is_after_quote(b: u8) -> bool {
     )
 }
 
-fn opening_quote(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn opening_quote(bytes: &[u8]) -> Option<usize> {
     let backslashes = bytes.iter().take_while(|&&b| b == b'\\').count();
     matches!(bytes.get(backslashes)?, b'"' | b'\'' | b'`').then_some(backslashes + 1)
 }
 
 /// The place of the closing quote that is not escaped itself: after a plain `"`, a `\"` belongs to the value.
-fn closing(bytes: &[u8], inner: usize, open: &[u8]) -> usize {
+pub(crate) fn closing(bytes: &[u8], inner: usize, open: &[u8]) -> usize {
     let mut from = inner;
     while let Some(end) = memchr::memmem::find(&bytes[from..], open).map(|i| from + i) {
         let escapes = bytes[inner..end].iter().rev().take_while(|&&b| b == b'\\').count();
@@ -406,113 +436,6 @@ impl Around {
             _ => self.curly > 0,
         }
     }
-}
-
-impl Beside {
-    /// Is the value of this pair the name of a secret?
-    fn is_name(&self, bytes: &[u8], pair: &Pair<'_>, memo: &mut Memo) -> bool {
-        let value = plain_value(bytes, pair.at + 1);
-        value.is_some_and(|(start, end)| {
-            let name = &bytes[start..end];
-            name.len() <= NAME_BYTES_MAX
-                && name.iter().all(|&b| is_name(b))
-                && matches!(memo.says(name), Says::Secret(_))
-        })
-    }
-
-    /// Takes note of a field that holds a name or a value, and finds the value whose name is secret.
-    fn take(&mut self, bytes: &[u8], pair: &Pair<'_>, says: Says, memo: &mut Memo) -> Option<Finding> {
-        if !rules::has(rules::NAME_VALUE) {
-            return None;
-        }
-        let (start, end) = plain_value(bytes, pair.at + 1)?;
-        if says == Says::Name {
-            let named = memo.says(&bytes[start..end]);
-            let is_secret = !matches!(named, Says::Nothing | Says::Name | Says::Value | Says::Hardly(_));
-            self.name = is_secret.then_some((named, end));
-            if let (true, Some((from, to))) = (is_secret, self.value.take())
-                && to <= pair.name_start
-                && !is_apart(&bytes[to..pair.name_start])
-            {
-                return confirmed(named, &bytes[from..to]).map(|class| Finding {
-                    start: from,
-                    end: to,
-                    class,
-                    whole: true,
-                });
-            }
-            // `<string name="password">x</string>`, or a part of a form behind its empty line.
-            if is_secret && let Some((from, to)) = text_behind(bytes, end) {
-                return confirmed(named, &bytes[from..to]).map(|class| Finding {
-                    start: from,
-                    end: to,
-                    class,
-                    whole: true,
-                });
-            }
-            return None;
-        }
-        match self.name {
-            Some((named, behind)) if behind <= pair.name_start && !is_apart(&bytes[behind..pair.name_start]) => {
-                let end = free_end(bytes, start, end);
-                confirmed(named, &bytes[start..end]).map(|class| Finding { start, end, class, whole: true })
-            }
-            _ => {
-                self.value = Some((start, end));
-                None
-            }
-        }
-    }
-}
-
-/// A value without quotes, which may hold blanks, goes on to the end of its parameter or line.
-fn free_end(bytes: &[u8], start: usize, end: usize) -> usize {
-    match start.checked_sub(1).map(|i| bytes[i]) {
-        Some(b'"' | b'\'' | b'`') => end,
-        _ => bytes[end..]
-            .iter()
-            .position(|&b| matches!(b, b'&' | b'\r' | b'\n' | b'}' | b'<'))
-            .map_or(bytes.len(), |i| end + i),
-    }
-}
-
-/// Two objects, or two items of a list.
-fn is_apart(between: &[u8]) -> bool {
-    between.len() > 400
-        || memchr::memchr2(b'{', b'}', between).is_some()
-        || memchr::memmem::find(between, b"\n-").is_some()
-}
-
-/// The value at `from` read without knowing what it is: in quotes, or to the next delimiter.
-fn plain_value(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
-    let blanks = bytes[from..].iter().take_while(|&&b| matches!(b, b' ' | b'\t' | b'+' | b'>' | b'=')).count();
-    let start = from + blanks;
-    if let Some(width) = opening_quote(bytes.get(start..)?) {
-        let inner = start + width;
-        return Some((inner, closing(bytes, inner, &bytes[start..inner])));
-    }
-    let stop = |b: &u8| {
-        matches!(b, b'&' | b',' | b';' | b' ' | b'\t' | b'\r' | b'\n' | b'}' | b']' | b')' | b'>' | b'<' | b'"' | b'\'')
-    };
-    let end = bytes[start..].iter().position(stop).map_or(bytes.len(), |i| start + i);
-    (start < end).then_some((start, end))
-}
-
-/// The text that follows the opening tag, or the header of a form part, in which a name stood that ends at `end`.
-fn text_behind(bytes: &[u8], end: usize) -> Option<(usize, usize)> {
-    let rest = &bytes[end..];
-    let close = rest.iter().take(80).position(|&b| matches!(b, b'>' | b'\n' | b'{' | b'}'))?;
-    let start = match rest[close] {
-        b'>' if rest[close - 1] != b'/' => end + close + 1,
-        b'\n' => {
-            let blank = memchr::memmem::find(&rest[..rest.len().min(240)], b"\r\n\r\n").map(|i| i + 4);
-            end + blank.or_else(|| memchr::memmem::find(&rest[..rest.len().min(240)], b"\n\n").map(|i| i + 2))?
-        }
-        _ => return None,
-    };
-    let stop: &[u8] = if rest[close] == b'>' { b"<" } else { b"\n--" };
-    let to = memchr::memmem::find(&bytes[start..], stop).map_or(bytes.len(), |i| start + i);
-    (start < to).then_some((start, to))
 }
 
 /// `"password", "x"` and `"password";s:1:"x"`.

@@ -16,9 +16,9 @@ pub(crate) const CONTROL: u16 = 512;
 pub(crate) const SLASH: u16 = 1024;
 /// `<`, of an element.
 pub(crate) const MARKUP: u16 = 2048;
-/// `;`, at the end of an HTML entity.
+/// `;` at the end of an HTML entity, or `#` in it.
 pub(crate) const ENTITY: u16 = 4096;
-/// A quote.
+/// A quote, or a `,` of a list.
 pub(crate) const QUOTE: u16 = 8192;
 const DIGIT: u16 = 32;
 /// Between the digits of a card number.
@@ -53,19 +53,22 @@ const fn table() -> [u16; 256] {
         }
         flags |= match b {
             b'0'..=b'9' => DIGIT,
-            b'-' | b'.' => SEPARATOR,
+            b'-' | b'.' | b'_' | b'|' | b'*' | b'~' | 0x80.. => SEPARATOR,
             b'+' => SEPARATOR | SPACE,
             b' ' => SEPARATOR | SPACE,
-            b'\t' | b'\n' | b'\r' => SPACE | CONTROL,
+            b'\t' => SPACE | CONTROL | SEPARATOR,
+            b'\n' | b'\r' => SPACE | CONTROL,
             0..0x20 | 0x7f => CONTROL,
             b'@' => AT,
             b'%' => PERCENT,
             b'\\' => BACKSLASH,
-            b'=' | b':' => PAIR,
+            b'=' => PAIR,
+            b':' => PAIR | SEPARATOR,
             b'/' => SLASH | SEPARATOR,
             b'<' => MARKUP,
-            b';' => ENTITY,
+            b';' | b'#' => ENTITY,
             b'"' | b'\'' | b'`' => QUOTE,
+            b',' => QUOTE | SEPARATOR,
             _ => 0,
         };
         table[i] = flags;

@@ -43,6 +43,7 @@ fixed! {
     BASE64_LINES "decode:base64-lines";
     BASE32 "decode:base32";
     HEX "decode:hex";
+    HEX_PAIRS "decode:hex-pairs";
     UTF16 "decode:utf16";
     GZIP "decode:gzip";
     ZLIB "decode:zlib";
@@ -52,6 +53,7 @@ fixed! {
     LIST "grammar:list";
     ELEMENT "grammar:element";
     FLAG "grammar:flag";
+    JWK "grammar:jwk";
     SEGMENT "grammar:segment";
     BOT "grammar:bot";
     USERINFO "grammar:userinfo";
@@ -60,6 +62,7 @@ fixed! {
     VENDOR "finder:vendor";
     PERSONAL "finder:personal";
     PEM "grammar:pem";
+    KEY_LINES "grammar:key-lines";
 }
 
 const NONE: u32 = u32::MAX;

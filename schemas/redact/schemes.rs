@@ -14,7 +14,7 @@ use super::find::Finding;
 use super::names::{Memo, NAME_BYTES_MAX, Says};
 use super::pairs::confirmed;
 use super::rules::{self, Kind};
-use super::values::{is_placeholder, is_random, trim};
+use super::values::{is_placeholder, is_plain, is_random, trim};
 
 /// A word after which a secret may stand.
 pub(crate) struct Scheme {
@@ -146,7 +146,7 @@ pub(crate) fn is_basic(token: &[u8]) -> bool {
         || (token.len() >= 4 && decode::base64_whole(token, &mut plain).is_some() && plain.contains(&b':'))
 }
 
-/// `--password x`, `-password x`; behind a command that is known for it also `-p x` and `-u user:x`.
+/// `--password x`, `-password x`, `--user name:x`; behind a command that is known for it also `-p x`, `-px` and `-u user:x`.
 pub(crate) fn flags(text: &str, memo: &mut Memo, findings: &mut Vec<Finding>) {
     let bytes = text.as_bytes();
     if !rules::has(rules::FLAG) {
@@ -167,18 +167,37 @@ pub(crate) fn flags(text: &str, memo: &mut Memo, findings: &mut Vec<Finding>) {
             .count();
         from = start + length;
         let name = &bytes[start..from];
+        let equals = usize::from(bytes.get(from) == Some(&b'='));
         let blanks = bytes[from..].iter().take_while(|&&b| is_blank(b)).count();
-        let value_start = from + blanks;
-        if length == 0 || blanks == 0 || matches!(bytes.get(value_start), None | Some(b'-')) {
+        let value_start = from + equals.max(blanks);
+        if length == 0 {
+            continue;
+        }
+        if dashes == 1 && (length > 1 || matches!(bytes.get(from), Some(b'"' | b'\''))) {
+            let value_end = flag_value_end(bytes, start + 1);
+            let says = attached(bytes, dash, &bytes[start..value_end]);
+            if let Some(class) = confirmed(says, &bytes[start + 1..value_end]) {
+                findings.push(Finding { start: start + 1, end: value_end, class, whole: true });
+                from = value_end;
+                continue;
+            }
+        }
+        if value_start == from || matches!(bytes.get(value_start), None | Some(b'-')) {
             continue;
         }
         let value_end = flag_value_end(bytes, value_start);
+        let value = &bytes[value_start..value_end];
         let says = if length == 1 && dashes == 1 {
-            short(bytes, dash, name[0], &bytes[value_start..value_end])
+            short(bytes, dash, name[0], value)
+        } else if matches!(name, b"user" | b"proxy-user") {
+            user(bytes, dash, value)
+        } else if equals == 1 {
+            // A pair, see `pairs.rs`.
+            Says::Nothing
         } else {
             memo.says(name)
         };
-        if let Some(class) = confirmed(says, &bytes[value_start..value_end]) {
+        if let Some(class) = confirmed(says, value) {
             findings.push(Finding { start: value_start, end: value_end, class, whole: true });
             from = value_end;
         }
@@ -195,10 +214,40 @@ fn flag_value_end(bytes: &[u8], start: usize) -> usize {
     start + rest.iter().position(|&b| matches!(b, b' ' | b'\t' | b'\r' | b'\n' | b'&' | b'+')).unwrap_or(rest.len())
 }
 
-/// `-p` and `-a` of clients of databases, `-u user:password` of curl.
-fn short(bytes: &[u8], dash: usize, flag: u8, value: &[u8]) -> Says {
+/// Does one of these commands stand before the flag at `dash`?
+fn runs(bytes: &[u8], dash: usize, names: &[&[u8]]) -> bool {
     let before = &bytes[dash.saturating_sub(COMMAND_MAX)..dash];
-    let runs = |names: &[&[u8]]| names.iter().any(|name| memchr::memmem::find(before, name).is_some());
+    names.iter().any(|name| memchr::memmem::find(before, name).is_some())
+}
+
+/// `-pSECRET` of clients of databases, `-uuser:password` and `-bname=value` of curl: a flag with its value.
+fn attached(bytes: &[u8], dash: usize, flag: &[u8]) -> Says {
+    let (first, value) = (flag[0], &flag[1..]);
+    let is_other = [&b"ort"[..], b"rotocol"].iter().any(|other| value.starts_with(other));
+    let certain = match first {
+        b'p' => !is_other && runs(bytes, dash, &[b"mysql", b"mariadb", b"sshpass"]),
+        b'u' | b'U' | b'b' => runs(bytes, dash, &[b"curl"]),
+        b'a' => runs(bytes, dash, &[b"redis-cli"]),
+        b'w' => runs(bytes, dash, &[b"ldap"]),
+        b'P' => runs(bytes, dash, &[b"sqlcmd", b"bcp"]),
+        _ => false,
+    };
+    if certain { short(bytes, dash, first, value) } else { Says::Nothing }
+}
+
+/// `--user name:password`: of a known client, or when what stands behind the colon is no plain word or number.
+fn user(bytes: &[u8], dash: usize, value: &[u8]) -> Says {
+    let value = trim(value);
+    let secret = memchr::memchr(b':', value).map(|colon| &value[colon + 1..]).filter(|s| !s.is_empty());
+    let is_secret = secret.is_some_and(|secret| {
+        !secret.starts_with(b"//") && (runs(bytes, dash, &[b"curl", b"wget"]) || !is_plain(secret))
+    });
+    if is_secret { Says::Secret(Class::USERINFO) } else { Says::Nothing }
+}
+
+/// `-p` and `-a` of clients of databases, `-u user:password` and `-b name=value` of curl.
+fn short(bytes: &[u8], dash: usize, flag: u8, value: &[u8]) -> Says {
+    let runs = |names: &[&[u8]]| runs(bytes, dash, names);
     match flag {
         b'p' if runs(&[
             b"mysql",
@@ -216,7 +265,8 @@ fn short(bytes: &[u8], dash: usize, flag: u8, value: &[u8]) -> Says {
         }
         b'w' if runs(&[b"ldap"]) => Says::Secret(Class::PASSWORD),
         b'a' if runs(&[b"redis"]) => Says::Secret(Class::PASSWORD),
-        b'u' if value.contains(&b':') && runs(&[b"curl", b"http", b"wget"]) => Says::Secret(Class::USERINFO),
+        b'b' if value.contains(&b'=') && runs(&[b"curl"]) => Says::Secret(Class::COOKIE),
+        b'u' | b'U' if value.contains(&b':') && runs(&[b"curl", b"http", b"wget"]) => Says::Secret(Class::USERINFO),
         b'P' if runs(&[b"sqlcmd", b"bcp"]) => Says::Secret(Class::PASSWORD),
         _ => Says::Nothing,
     }

@@ -87,7 +87,9 @@ impl Scrubber {
             self.search(&view.text, Profile::of(view.text.as_bytes()), depth + 1, &mut inner);
             for hit in inner {
                 let (start, end) = (view.map[hit.start] as usize, view.map[hit.end] as usize);
-                hits.push(Hit { start, end, ..hit });
+                let is_token = self.plan.action(self.column, hit.class) == Action::Token && !hit.widened;
+                let secret = hit.secret.or_else(|| is_token.then(|| view.text[hit.start..hit.end].to_string()));
+                hits.push(Hit { start, end, secret, ..hit });
             }
         }
         self.views.push(view);
@@ -125,15 +127,35 @@ impl Scrubber {
         if profile.run >= RUN_MIN || profile.run_all >= HEX_MIN {
             self.opaque(text, map, root, profile, depth, hits);
         }
+        if text.len() >= PAIRS_MIN * 3 - 1 {
+            self.pairs_of_digits(text, map, depth, hits);
+        }
+    }
+
+    /// What hexadecimal digits in pairs stand for: `70:61:73`, `70 61 73`, `0x70, 0x61`.
+    fn pairs_of_digits(&mut self, text: &str, map: Option<&[u32]>, depth: usize, hits: &mut Vec<Hit>) {
+        let bytes = text.as_bytes();
+        let place = |i: usize| map.map_or(i, |map| map[i] as usize);
+        let mut scratch = self.bytes.pop().unwrap_or_default();
+        let mut from = 0;
+        while let Some((start, end)) = decode::hex_pairs(bytes, from, PAIRS_MIN, &mut scratch) {
+            if rules::has(rules::HEX_PAIRS)
+                && let Some((class, secret)) = self.in_bytes(&scratch, depth)
+            {
+                hits.push(Hit { start: place(start), end: place(end), class, whole: true, widened: true, secret });
+            }
+            from = end;
+        }
+        self.bytes.push(scratch);
     }
 
     /// The finders, those that the profile calls for.
     fn find(&mut self, text: &str, profile: Profile, findings: &mut Vec<Finding>) {
         if profile.run >= RUN_MIN {
             shapes::shapes(text, findings);
-            if rules::has(rules::VENDOR) {
-                vendor::find(text, findings);
-            }
+        }
+        if (profile.run >= RUN_MIN || is_hex_key(text, profile)) && rules::has(rules::VENDOR) {
+            vendor::find(text, findings);
         }
         if profile.has(PAIR) {
             pairs::pairs(text, &mut self.memo, findings);
@@ -148,6 +170,12 @@ impl Scrubber {
             schemes::schemes(text, findings);
             schemes::flags(text, &mut self.memo, findings);
             shapes::key_blocks(text, findings);
+            if profile.has(CONTROL) {
+                shapes::key_lines(text, findings);
+            }
+        } else if profile.has(PAIR) && profile.run >= RUN_MIN && memchr::memmem::find(text.as_bytes(), b"--").is_some()
+        {
+            schemes::flags(text, &mut self.memo, findings);
         }
         if profile.has(AT) {
             find::addresses(text, findings);
@@ -268,6 +296,12 @@ impl Scrubber {
             }
         };
         decode::base64(run, 0, scratch, &mut told);
+        self.in_utf16(run, depth, scratch, found);
+        let mut told = |piece: Decoded, plain: &str| {
+            if let Some(inner) = self.first_in(plain, depth + 1) {
+                found(piece, inner);
+            }
+        };
         // `/` may be a character of base64 or stand between two values: look both ways.
         let mut from = 0;
         for piece in run.split(|&b| b == b'/').filter(|piece| piece.len() < run.len()) {
@@ -278,7 +312,7 @@ impl Scrubber {
         }
         // A stream ends by itself: what begins behind a `/` may go over the next ones.
         let begins =
-            memchr::memchr_iter(b'/', run).map(|at| at + 1).filter(|&at| decode::may_be_packed(&run[at..], false));
+            memchr::memchr_iter(b'/', run).map(|at| at + 1).filter(|&at| decode::may_be_packed(&run[at..], depth == 0));
         let streams = begins.take(STREAMS_MAX).map(|at| (at, &run[at..]));
         let pieces = run.split(|&b| b == b'/').filter(|piece| piece.len() < run.len());
         let pieces = pieces.scan(0, |from, piece| {
@@ -294,6 +328,30 @@ impl Scrubber {
                 found(Decoded { start: at, end: at + piece.len() }, inner);
             }
         }
+    }
+
+    /// UTF-16 in base64, at any alignment: its mark may have been cut, or be read as the path before it.
+    fn in_utf16(&mut self, run: &[u8], depth: usize, scratch: &mut Vec<u8>, found: &mut dyn FnMut(Decoded, Inner)) {
+        if !decode::may_be_utf16(run) {
+            return;
+        }
+        let mut text = self.texts.pop().unwrap_or_default();
+        let mut piece = self.bytes.pop().unwrap_or_default();
+        for padding in 0..4 {
+            piece.clear();
+            piece.extend_from_slice(&b"AAA"[..padding]);
+            piece.extend_from_slice(run);
+            piece.truncate(piece.len() - usize::from(piece.len() % 4 == 1));
+            if decode::base64_whole(&piece, scratch).is_some()
+                && decode::utf16(scratch, &mut text)
+                && let Some(inner) = self.first_in(&text, depth + 1)
+            {
+                found(Decoded { start: 0, end: run.len() }, inner);
+                break;
+            }
+        }
+        self.bytes.push(piece);
+        self.texts.push(text);
     }
 
     /// What decoded bytes hold: text, UTF-16, or something compressed.
@@ -312,7 +370,8 @@ impl Scrubber {
         let mut inner = None;
         if decode::utf16(bytes, &mut text) {
             inner = self.first_in(&text, depth + 1);
-        } else if depth < DECODE_DEPTH_MAX {
+        }
+        if inner.is_none() && depth < DECODE_DEPTH_MAX {
             let mut inflater = std::mem::take(&mut self.inflater);
             self.work += INFLATE_COST;
             if let Some((plain, more)) = inflater.inflate(bytes, raw) {
@@ -410,14 +469,28 @@ fn lines_end(bytes: &[u8], start: usize, end: usize, joined: &mut Vec<u8>) -> us
     to
 }
 
+/// Fewest hexadecimal digits in pairs that are looked into: an address of a network card has six.
+const PAIRS_MIN: usize = 9;
+
 /// Shortest stretch of base32 that is looked into.
 const BASE32_MIN: usize = 16;
+
+/// Keys that are of hexadecimal digits and `-` to the last letter: behind `fc-`, in the path of a webhook, or behind a number and a colon.
+fn is_hex_key(text: &str, profile: Profile) -> bool {
+    let bytes = text.as_bytes();
+    profile.run_all >= 32
+        && ([&b"fc-"[..], b"hooks/"].iter().any(|mark| memchr::memmem::find(bytes, mark).is_some())
+            || (profile.has(PAIR) && profile.has(SLASH) && memchr::memchr(b':', bytes).is_some()))
+}
 
 /// Can an id hide something: is a hexadecimal number in it a text, or does a word before it tell?
 pub(crate) fn may_hide(text: &str, profile: Profile) -> bool {
     let bytes = text.as_bytes();
     let is_text = |(from, to): (usize, usize)| decode::hex_begins(&bytes[from..to]).is_some();
     (profile.run_all >= HEX_MIN && stretches(bytes, 0, bytes.len(), is_hex, HEX_MIN as usize).any(is_text))
+        || is_hex_key(text, profile)
+        || (profile.run_all as usize >= PAIRS_MIN * 3 - 1
+            && decode::hex_pairs(bytes, 0, PAIRS_MIN, &mut Vec::new()).is_some())
         || (profile.has(SLASH) && segments::any_telling(text))
 }
 

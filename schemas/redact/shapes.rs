@@ -1,13 +1,15 @@
-//! JWTs and private key blocks by how they begin; such blocks also without their first line. Keys of vendors are in `vendor`.
+//! JWTs and private key blocks by how they begin; such blocks also without their first line, or without both. Keys of vendors
+//! are in `vendor`.
 //!
 //! Promises: one search for all prefixes; linear time.
-//! Never: decodes.
+//! Never: decodes, but for a line of base64, to tell a key from a text.
 
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::classes::Class;
+use super::decode;
 use super::find::Finding;
 use super::rules::{self, Kind};
 
@@ -123,6 +125,72 @@ pub(crate) fn key_blocks(text: &str, findings: &mut Vec<Finding>) {
             findings.push(Finding { start, end: behind + end, class: Class::PRIVATE_KEY, whole: true });
         }
     }
+}
+
+/// What of a key file has no line that names it: the lines behind `Private-Lines:` of PuTTY, and lines of base64 of one length.
+pub(crate) fn key_lines(text: &str, findings: &mut Vec<Finding>) {
+    let bytes = text.as_bytes();
+    if !rules::has(rules::KEY_LINES) {
+        return;
+    }
+    if let Some(at) = memchr::memmem::find(bytes, b"Private-Lines:") {
+        let start = at + 14;
+        let mac = memchr::memmem::find(&bytes[start..], b"Private-MAC:").map(|i| start + i + 12);
+        let from = mac.unwrap_or(start);
+        let rest = bytes[from..].iter().position(|&b| !(is_body(b) || b == b'\\')).unwrap_or(bytes.len() - from);
+        findings.push(Finding { start, end: from + rest, class: Class::PRIVATE_KEY, whole: true });
+    }
+    let mut from = 0;
+    while let Some(at) = memchr::memchr(b'\n', &bytes[from..]).map(|i| from + i) {
+        let end = lines_end(bytes, at);
+        if let Some((start, end)) = end {
+            findings.push(Finding { start, end, class: Class::PRIVATE_KEY, whole: true });
+        }
+        from = end.map_or(at + 1, |(_, end)| end.max(at + 1));
+    }
+}
+
+/// Lines of base64 in a key file have so many characters.
+const LINE_LENGTHS: std::ops::RangeInclusive<usize> = 60..=76;
+/// So many of one length in a row are looked at.
+const LINES_MIN: usize = 3;
+
+/// Where lines of one length begin and end, of which the first ends at `at`; none when they are readable, or public.
+fn lines_end(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+    let base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
+    let is = |at: usize, b: u8| usize::from(bytes.get(at) == Some(&b));
+    let stop = if at > 0 && bytes[at - 1] == b'\r' { at - 1 } else { at };
+    let length = bytes[..stop].iter().rev().take(LINE_LENGTHS.end() + 1).take_while(|b| base64(b)).count();
+    if !LINE_LENGTHS.contains(&length) {
+        return None;
+    }
+    let (start, mut end, mut lines) = (stop - length, stop, 1);
+    let before = &bytes[start.saturating_sub(40)..start];
+    let is_public = [&b"CERTIFICATE"[..], b"PUBLIC"].iter().any(|w| memchr::memmem::find(before, w).is_some());
+    if is_public || !is_binary(&bytes[start..stop]) {
+        return None;
+    }
+    loop {
+        let feed = end + is(end, b'\r');
+        let next = feed + is(feed, b'\n');
+        let length_next =
+            bytes.get(next..).map_or(0, |rest| rest.iter().take(length + 1).take_while(|b| base64(b)).count());
+        if length_next == 0 {
+            break;
+        }
+        (end, lines) = (next + length_next, lines + 1);
+        if length_next != length || !matches!(bytes.get(end), Some(b'\r' | b'\n')) {
+            break;
+        }
+    }
+    (lines >= LINES_MIN).then_some((start, end))
+}
+
+/// Does base64 stand for something else than a text?
+fn is_binary(line: &[u8]) -> bool {
+    let mut plain = Vec::new();
+    decode::base64_whole(&line[..line.len() / 4 * 4], &mut plain).is_some()
+        && plain.iter().filter(|b| !matches!(b, 0x20..=0x7e | b'\t' | b'\r' | b'\n')).count() * 4 > plain.len()
 }
 
 /// Dashes at the beginning of `rest`.

@@ -27,12 +27,33 @@ impl View {
         self.read(text, map, unit)
     }
 
-    /// Undoes quoted-printable, where it is plain that it is that.
+    /// Undoes quoted-printable, where it is plain that it is that: of the whole text, when a line of it ends softly, else in
+    /// parts that pairs cannot be, and of what stands for signs that nobody else writes so.
     pub(crate) fn unquote(&mut self, text: &str, map: Option<&[u32]>) -> bool {
-        rules::has(rules::QUOTED) && is_quoted_printable(text.as_bytes()) && self.read(text, map, quoted)
+        let bytes = text.as_bytes();
+        if !rules::has(rules::QUOTED) || !has_quoted(bytes) {
+            return false;
+        }
+        let soft = memchr::memmem::find(bytes, b"=\n").is_some() || memchr::memmem::find(bytes, b"=\r\n").is_some();
+        let mut part = Part::default();
+        self.read_with(text, map, |at| {
+            let (width, unit) = quoted(&bytes[at..])?;
+            let is_break = matches!(unit, Unit::Nothing);
+            (is_break || part.is_quoted(bytes, at, soft)).then_some((width, unit))
+        })
     }
 
     fn read(&mut self, text: &str, map: Option<&[u32]>, unit: fn(&[u8]) -> Option<(usize, Unit)>) -> bool {
+        let bytes = text.as_bytes();
+        self.read_with(text, map, |at| unit(&bytes[at..]))
+    }
+
+    fn read_with(
+        &mut self,
+        text: &str,
+        map: Option<&[u32]>,
+        mut unit: impl FnMut(usize) -> Option<(usize, Unit)>,
+    ) -> bool {
         let bytes = text.as_bytes();
         let place = |i: usize| map.map_or(i as u32, |map| map[i]);
         self.bytes.clear();
@@ -40,7 +61,7 @@ impl View {
         let (mut i, mut changed) = (0, false);
         while i < bytes.len() {
             let from = place(i);
-            match unit(&bytes[i..]) {
+            match unit(i) {
                 None => {
                     self.push(&bytes[i..=i], from);
                     i += 1;
@@ -77,7 +98,8 @@ impl View {
         }
         for chunk in self.bytes.utf8_chunks() {
             self.text.push_str(chunk.valid());
-            self.text.extend(chunk.invalid().iter().map(|_| '?'));
+            // The no-break space of Latin-1 separates, as it does there.
+            self.text.extend(chunk.invalid().iter().map(|&b| if b == 0xa0 { ' ' } else { '?' }));
         }
         std::mem::swap(&mut self.map, &mut self.from);
     }
@@ -152,17 +174,23 @@ static ENTITIES: &[(&[u8], char)] = &[
 ];
 
 fn entity(bytes: &[u8]) -> Option<(usize, Unit)> {
-    let end = bytes.iter().take(12).position(|&b| b == b';')?;
-    let name = bytes.get(1..end)?;
-    match name {
-        [b'#', b'x' | b'X', digits @ ..] if rules::has(rules::ENTITY_NUMBER) => char::from_u32(hex(digits)?),
-        [b'#', digits @ ..] if rules::has(rules::ENTITY_NUMBER) => {
-            char::from_u32(std::str::from_utf8(digits).ok()?.parse::<u32>().ok()?)
-        }
-        _ if rules::has(rules::ENTITY_NAME) => ENTITIES.iter().find(|(known, _)| *known == name).map(|(_, c)| *c),
-        _ => None,
+    if bytes.get(1) == Some(&b'#') {
+        return rules::has(rules::ENTITY_NUMBER).then(|| entity_number(bytes)).flatten();
     }
-    .map(|c| (end + 1, Unit::Char(c)))
+    let end = bytes.iter().take(12).position(|&b| b == b';')?;
+    let name = bytes.get(1..end).filter(|_| rules::has(rules::ENTITY_NAME))?;
+    ENTITIES.iter().find(|(known, _)| *known == name).map(|(_, c)| (end + 1, Unit::Char(*c)))
+}
+
+/// `&#112;`, `&#x70;`; browsers read them without the `;` too.
+fn entity_number(bytes: &[u8]) -> Option<(usize, Unit)> {
+    let is_hex = matches!(bytes.get(2), Some(b'x' | b'X'));
+    let start = if is_hex { 3 } else { 2 };
+    let is_digit = |b: &&u8| if is_hex { b.is_ascii_hexdigit() } else { b.is_ascii_digit() };
+    let end = start + bytes[start..].iter().take(8).take_while(is_digit).count();
+    let digits = std::str::from_utf8(&bytes[start..end]).ok()?;
+    let c = char::from_u32(u32::from_str_radix(digits, if is_hex { 16 } else { 10 }).ok()?)?;
+    Some((end + usize::from(bytes.get(end) == Some(&b';')), Unit::Char(c)))
 }
 
 fn quoted(bytes: &[u8]) -> Option<(usize, Unit)> {
@@ -174,24 +202,61 @@ fn quoted(bytes: &[u8]) -> Option<(usize, Unit)> {
     }
 }
 
-/// Three escapes in a row: `=70=61=73`. Fewer may be pairs of a query.
-fn is_quoted_printable(bytes: &[u8]) -> bool {
-    let mut row = 0;
-    let mut i = 0;
-    while let Some(at) = memchr::memchr(b'=', &bytes[i..]).map(|at| at + i) {
-        row = if at == i && at > 0 { row } else { 0 };
-        if hex_byte(bytes.get(at + 1..at + 3)).is_none() {
-            i = at + 1;
-            row = 0;
-            continue;
+/// Is there an escape or a soft break at all?
+fn has_quoted(bytes: &[u8]) -> bool {
+    memchr::memchr_iter(b'=', bytes).any(|at| quoted(&bytes[at..]).is_some())
+}
+
+/// A part of a text that holds one pair at most, and whether it holds more escapes than a pair could.
+#[derive(Default)]
+struct Part {
+    end: usize,
+    is_quoted: bool,
+    /// The first `=` of the part, behind a name.
+    first: usize,
+}
+
+impl Part {
+    /// Is the escape at `at` one? Two in a part are, and one with no name before it; a single one when it stands for a sign,
+    /// or in a text with soft breaks. Behind a name (`q=4716=20...`) what stands for no sign begins the value of a pair.
+    fn is_quoted(&mut self, bytes: &[u8], at: usize, soft: bool) -> bool {
+        if at >= self.end {
+            let start = bytes[self.end..at].iter().rposition(|&b| is_edge(b)).map_or(self.end, |i| self.end + i + 1);
+            self.end = bytes[at..].iter().position(|&b| is_edge(b)).map_or(bytes.len(), |i| at + i);
+            let part = &bytes[start..self.end];
+            let escapes = || memchr::memchr_iter(b'=', part).filter(|&i| hex_byte(part.get(i + 1..i + 3)).is_some());
+            let nameless = || escapes().any(|i| i == 0 || part[i - 1] == b'=');
+            self.is_quoted = escapes().take(2).count() == 2 || nameless();
+            let first = memchr::memchr(b'=', part).filter(|&i| part[..i].iter().any(u8::is_ascii_alphabetic));
+            self.first = first.map_or(usize::MAX, |i| start + i);
         }
-        row += 1;
-        i = at + 3;
-        if row == 3 {
-            return true;
+        if at == self.first && bytes.get(at + 3) != Some(&b'=') {
+            return is_sign(bytes, at);
         }
+        soft || self.is_quoted || is_sign(bytes, at)
     }
-    false
+}
+
+/// Between pairs, and between values.
+fn is_edge(b: u8) -> bool {
+    matches!(
+        b,
+        b'&' | b';' | b',' | b'|' | b'/' | b'?' | b'#' | b' ' | b'\t' | b'\r' | b'\n' | b'"' | b'\'' | b'<' | b'>'
+    )
+}
+
+/// Does the one escape at `at` stand for a sign that mails must write so or that keys and addresses have: `=3D`, `=5F`, `=40`?
+/// A blank (`=20`) begins too many numbers: only behind the word of a scheme.
+fn is_sign(bytes: &[u8], at: usize) -> bool {
+    match &bytes[at + 1..at + 3] {
+        [b'3', b'D' | b'd' | b'A' | b'a'] | [b'5', b'F' | b'f'] | [b'2', b'D'..=b'F' | b'B'] => true,
+        [b'4', b'0'] => bytes.get(at + 3).is_some_and(u8::is_ascii_alphabetic),
+        [b'2', b'0'] => {
+            let word = bytes[..at].iter().rev().take_while(|b| b.is_ascii_alphabetic()).count();
+            [&b"bearer"[..], b"basic"].iter().any(|s| bytes[at - word..at].eq_ignore_ascii_case(s))
+        }
+        _ => false,
+    }
 }
 
 fn hex_byte(pair: Option<&[u8]>) -> Option<u8> {
@@ -217,6 +282,7 @@ mod tests {
             ("%u0070w", "pw"),
             ("\\x70\\u0071\\162\\\"", "pqr\""),
             ("&#112;&#x71;&equals;", "pq="),
+            ("&#112&#x71 &#0000061x", "pq =x"),
             ("p\0w\0", "pw"),
             (r"a\\b", r"a\b"),
             ("%ff", "?"),
@@ -233,6 +299,25 @@ mod tests {
         }
         let mut view = View::default();
         assert!(view.unquote("d==70=61=73=\r\n=73", None) && view.text == "d=pass");
-        assert!(!view.unquote("a=12&b=34&c=56", None));
+        for (text, expected) in [
+            ("pass=\nword=3Dx", "password=x"),
+            ("4539=201488=200343=206467", "4539 1488 0343 6467"),
+            ("ann=40mail.example", "ann@mail.example"),
+            ("ghp=5Fabc", "ghp_abc"),
+            ("q==2B14155552671", "q=+14155552671"),
+            ("Bearer=20abc", "Bearer abc"),
+            ("q=4716=200253=202858=202972", "q=4716 0253 2858 2972"),
+            ("q=4024=204300=204900=205138", "q=4024 4300 4900 5138"),
+            ("q=DE82=2D9403=2D5541", "q=DE82-9403-5541"),
+            ("q=4716 0253=\r\n 2858 297=\r\n2", "q=4716 0253 2858 2972"),
+        ] {
+            assert!(view.unquote(text, None), "{text}");
+            assert_eq!(view.text, expected);
+        }
+        for text in
+            ["a=12&b=34&c=56", "order=202609210000123456", "x=10/y=20/z=30", "from=2026;to=2027", "a=b==", "=", "a=4"]
+        {
+            assert!(!view.unquote(text, None), "{text}");
+        }
     }
 }

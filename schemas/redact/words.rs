@@ -34,7 +34,7 @@ static ROWS: &[(u8, Class, &[&str])] = &[
     (STRONG, Class::PASSWORD, &[
         "password", "passwd", "pwd", "pass", "passphrase", "pw", "psw", "pswd", "passw", "passwrd", "pasword",
         "pin", "pwrd", "psk", "keyphrase", "pword", "passwort", "kennwort", "motdepasse", "mdp", "motpasse", "contrasena", "contraseña",
-        "contrasenya", "contrasinal", "clave", "senha", "palavrapasse", "wachtwoord", "haslo", "hasło", "parola", "parole", "paroli",
+        "contrasenya", "contrasinal", "clave", "senha", "palavrapasse", "wachtwoord", "haslo", "hasło", "parola", "parole", "paroli", "parolă",
         "parol", "lozinka", "zaporka", "sifre", "şifre", "heslo", "jelszo", "jelszó", "salasana", "losenord", "lösenord", "adgangskode",
         "kodeord", "passord", "geslo", "sandi", "katasandi", "matkhau", "mima", "密码", "密碼", "口令", "パスワード", "비밀번호",
         "пароль", "лозинка", "парола", "κωδικος", "κωδικός", "סיסמה", "wagwoord", "slaptazodis", "pasahitza", "salasona", "fjalekalimi",
@@ -47,12 +47,12 @@ static ROWS: &[(u8, Class, &[&str])] = &[
     (STRONG, Class::SECRET, &[
         "secret", "credential", "creds", "cred", "privkey", "connectionstring", "connstr",
         "secreto", "segredo", "segreto", "geheimnis", "geheim", "секрет", "密钥", "keystore", "seedphrase", "recoveryphrase", "secretanswer",
-        "mnemonic", "sek", "kek", "xprv", "pepper", "htpasswd", "keytab", "pfx", "dsn", "seedwords"]),
+        "mnemonic", "sek", "kek", "xprv", "pepper", "htpasswd", "keytab", "pfx", "dsn", "seedwords", "wif", "privatekeyid"]),
     (WEAK, Class::SECRET, &["salt", "seed", "vault", "cipher", "pem", "iv"]),
     (STRONG, Class::API_KEY, &[
         "apikey", "appkey", "authkey", "licensekey", "licencekey", "serialkey", "accesskeyid", "accesskey", "secretkey",
-        "subscriptionkey", "functionskey", "apitoken", "xapikey", "schluessel", "clientkey", "appsecret", "apisecret", "userkey", "apipass"]),
-    (WEAK, Class::API_KEY, &["key", "appid", "cle", "clé", "llave", "chiave", "chave", "schlüssel", "sleutel", "klucz", "ключ", "license", "licence", "serial", "keyid", "keys"]),
+        "subscriptionkey", "functionskey", "apitoken", "xapikey", "schluessel", "clientkey", "appsecret", "apisecret", "userkey", "apipass", "skey", "honeycombteam"]),
+    (WEAK, Class::API_KEY, &["key", "appid", "cle", "clé", "llave", "chiave", "chave", "schlüssel", "sleutel", "klucz", "ключ", "license", "licence", "serial", "keyid", "keys", "pagerduty"]),
     (STRONG, Class::AUTHORIZATION, &["authorization", "authorisation", "authheader", "authn", "httpauth"]),
     (WEAK, Class::AUTHORIZATION, &["auth", "authentication", "autorisation"]),
     (STRONG, Class::COOKIE, &["cookie", "cookiejar"]),
@@ -84,7 +84,8 @@ static ROWS: &[(u8, Class, &[&str])] = &[
         "gift", "giftcard", "vault", "aws", "azure", "gcp", "google", "stripe", "github", "slack", "db", "database", "smtp", "mail", "email", "ftp", "ldap", "jenkins", "wallet", "bot", "magic", "two", "factor", "2", "fa",
         "host", "machine", "bearer", "password", "passwd", "wp", "logged", "in", "remember", "me", "php", "asp", "net", "java", "connect", "csrf", "xsrf",
         "signature", "proxy", "basic", "cookie", "internal", "management", "provisioning", "enrollment", "enrolment", "registration", "pairing", "product",
-        "sas", "queue", "bus", "cosmos", "maps", "twilio", "sendgrid", "datadog", "splunk", "grafana", "sentry", "openai", "anthropic", "data", "restore", "recaptcha", "install", "device", "hub", "iot", "amz", "firebase", "fcm", "push", "vapid", "square", "paypal", "braintree", "adyen", "plaid", "algolia", "mapbox", "telegram", "discord", "signin", "sso", "scim", "ci", "npm", "pypi", "docker", "registry", "consul", "etcd", "redis", "mongo", "mysql", "postgres", "pg", "rabbitmq", "kafka", "elastic"]),
+        "sas", "queue", "bus", "cosmos", "maps", "twilio", "sendgrid", "datadog", "splunk", "grafana", "sentry", "openai", "anthropic", "data", "restore", "recaptcha", "install", "device", "hub", "iot", "amz", "firebase", "fcm", "push", "vapid", "square", "paypal", "braintree", "adyen", "plaid", "algolia", "mapbox", "telegram", "discord", "signin", "sso", "scim", "ci", "npm", "pypi", "docker", "registry", "consul", "etcd", "redis", "mongo", "mysql", "postgres", "pg", "rabbitmq", "kafka", "elastic", "fastly", "honeycomb",
+        "cloudflare", "heroku", "vercel", "netlify", "gitlab", "bitbucket", "firecrawl", "mailgun", "postmark", "zendesk", "shopify", "dropbox", "asana", "okta", "refresh"]),
     (ABOUT, ANY, &[
         "type", "count", "counts", "name", "expiry", "expiration", "expire", "exp", "ttl", "policy", "page", "next", "length", "len", "size", "strength",
         "required", "require", "enabled", "enable", "disabled", "status", "url", "uri", "endpoint", "format", "algorithm", "alg", "method", "version", "used", "usage",

@@ -269,6 +269,11 @@ impl Learned {
         changed.then(|| Saved { next: self.next, nodes: self.nodes.clone() })
     }
 
+    /// What a lane that begins may know of this one. What is to be saved of this one stays to be saved.
+    pub(super) fn for_another(&self) -> Saved {
+        Saved { next: i64::MIN, nodes: self.nodes.clone() }
+    }
+
     /// Goes on where `saved` was left; `None` for what no lane can have saved.
     pub(super) fn restore(saved: &Saved) -> Option<Learned> {
         let mut learned = Learned { next: saved.next, ..Learned::default() };

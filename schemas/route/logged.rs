@@ -48,7 +48,9 @@ fn read(route: &str, scrubber: &mut Scrubber) -> Option<Pattern> {
         _ => route,
     };
     let pattern = Pattern::parse(path).ok()?;
-    let clean = scrubber.scrub(&pattern.text, &mut String::new(), &mut Found::default()) == &*pattern.text;
+    // A name in braces is no name to redaction: the route as it was logged tells more.
+    let mut is_clean = |text: &str| scrubber.scrub(text, &mut String::new(), &mut Found::default()) == text;
+    let clean = is_clean(&pattern.text) && is_clean(route);
     (clean && !pattern.has_tail && pattern.has_literal()).then_some(pattern)
 }
 

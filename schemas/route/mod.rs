@@ -28,7 +28,7 @@ use crate::redact::{Found, Scrubber, floor};
 use hidden::Hidden;
 use learned::Learned;
 use pattern::Pattern;
-use segment::{Segment, classify, is_rpc};
+use segment::{Segment, classify, is_rpc, key_of};
 
 pub(crate) use learned::Saved;
 pub(crate) use segment::names_object;
@@ -96,6 +96,11 @@ impl Router {
         self.learned.save(true)
     }
 
+    /// What was learned so far of a lane that is not being read, for one that begins.
+    pub(crate) fn learned_of(&self, lane: &Lane) -> Option<Saved> {
+        self.lanes.get(lane).map(Learned::for_another)
+    }
+
     /// Goes on with what another router has learned of the lane that is read.
     pub(crate) fn learn(&mut self, saved: &Saved) {
         self.learned = Learned::restore(saved).unwrap_or_default();
@@ -122,6 +127,11 @@ impl Router {
         identifiers.clear();
         out.push_str(asked.method.unwrap_or("-"));
         out.push(' ');
+        if asked.method == Some("CONNECT") && !asked.path.starts_with('/') {
+            // A host and a port, which anybody can name.
+            out.push_str("{authority}");
+            return None;
+        }
         let start = out.len();
         let is_plain = std::ptr::eq(asked.path, asked.kept) && asked.path.len() <= TEXT_BYTES_MAX;
         let mut hidden = Hidden::default();
@@ -257,8 +267,13 @@ fn write(path: &str, hidden: Hidden, is_canonical: bool, out: &mut String, ident
         if segment.is_empty() && after.is_some() && !is_canonical {
             return false;
         }
-        if matches!(kind, Segment::Id(_)) {
-            push_id(segment, identifiers);
+        match kind {
+            Segment::Id(extension) if segment[segment.len() - extension..].starts_with(':') => {
+                push_id(&segment[..segment.len() - extension], identifiers);
+            }
+            Segment::Id(_) => push_id(segment, identifiers),
+            Segment::Key(name) => push_id(key_of(segment, name), identifiers),
+            _ => {}
         }
         let is_secret = kind == Segment::Secret;
         // A secret with slashes in it is one secret.
@@ -295,6 +310,10 @@ fn push(kind: Segment, segment: &str, limit: usize, out: &mut String) -> bool {
         Segment::File(extension) => {
             out.push_str("{file}");
             out.push_str(&segment[segment.len() - extension..]);
+        }
+        Segment::Key(name) => {
+            out.push_str(&segment[..name]);
+            out.push_str("({id})");
         }
         Segment::Slug => out.push_str("{slug}"),
         Segment::Other => out.push_str("{other}"),

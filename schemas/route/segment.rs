@@ -10,6 +10,8 @@ pub(super) enum Segment {
     Word,
     /// An identifier, followed by an extension of so many bytes.
     Id(usize),
+    /// A name, and behind so many bytes of it a key in parentheses: `Orders(4711)`, as OData has it.
+    Key(usize),
     /// A static file with an extension of so many bytes.
     File(usize),
     Slug,
@@ -102,11 +104,20 @@ pub(super) fn classify(segment: &str, last: bool) -> Segment {
     if bytes.len() < 20 && bytes.iter().all(u8::is_ascii_lowercase) {
         return Segment::Word;
     }
+    if last && let Some(verb) = verb(segment) {
+        return match classify(&segment[..segment.len() - verb], false) {
+            Segment::Id(0) => Segment::Id(verb),
+            other => other,
+        };
+    }
     let shape = Shape::of(bytes);
     if shape.digits == 0 && shape.foreign + shape.other + shape.dots == 0 && bytes.len() < 20 {
         return Segment::Word;
     }
-    if shape.other > 0 {
+    if let Some(name) = keyed(bytes) {
+        return Segment::Key(name);
+    }
+    if shape.other > 0 || (shape.foreign > 0 && is_escapes(bytes)) {
         return Segment::Other;
     }
     let extension = extension(bytes);
@@ -126,6 +137,36 @@ pub(super) fn classify(segment: &str, last: bool) -> Segment {
     }
     let is_slug = shape.dashes.max(shape.underscores) >= 4 && bytes.len() >= 20;
     if is_slug { Segment::Slug } else { Segment::Word }
+}
+
+/// The length of a custom verb with its colon, as Google's APIs have it: `v1:batchGet`, `4711:cancel`.
+fn verb(segment: &str) -> Option<usize> {
+    let (stem, verb) = segment.rsplit_once(':')?;
+    let is_verb = (3..=32).contains(&verb.len())
+        && verb.starts_with(|c: char| c.is_ascii_lowercase())
+        && verb.bytes().all(|b| b.is_ascii_alphabetic());
+    (is_verb && !stem.is_empty() && !stem.contains(':')).then_some(verb.len() + 1)
+}
+
+/// The length of the name in `Orders(4711)`, `Orders('4711')`: one key, by its value alone.
+fn keyed(bytes: &[u8]) -> Option<usize> {
+    let inside = bytes.strip_suffix(b")")?;
+    let open = inside.iter().position(|&b| b == b'(').filter(|&open| open > 0)?;
+    let (name, key) = (&inside[..open], &inside[open + 1..]);
+    let key = key.strip_prefix(b"'").and_then(|key| key.strip_suffix(b"'")).unwrap_or(key);
+    let is_name = name.iter().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'.')) && name.len() <= 64;
+    let is_key = !key.is_empty() && key.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    (is_name && is_key).then_some(open)
+}
+
+/// The key in `Orders('4711')`, of which the name has so many bytes.
+pub(super) fn key_of(segment: &str, name: usize) -> &str {
+    segment[name..].trim_matches(['(', ')', '\''])
+}
+
+/// Nothing but escapes of characters that paths are not made of.
+fn is_escapes(bytes: &[u8]) -> bool {
+    bytes.chunks(3).all(|escape| matches!(escape, [b'%', b'0'..=b'7', _]) || escape == b"%")
 }
 
 /// The length of a file extension with its dot: one to five letters or digits, not all digits.
@@ -258,6 +299,22 @@ mod tests {
             assert!(!is_rpc(other, "Get"), "{other}");
         }
         assert!(!is_rpc("shop.v1.Accounts", "4711") && !is_rpc("shop.v1.Accounts", ""));
+    }
+
+    #[test]
+    fn verbs_keys_and_escapes() {
+        assert_eq!(classify("v1:batchGet", true), Segment::Word);
+        assert_eq!(classify("orders:search", true), Segment::Word);
+        assert_eq!(classify("4711:cancel", true), Segment::Id(7));
+        assert_eq!(classify("4711:cancel", false), Segment::Id(0));
+        assert_eq!(classify("urn:isbn:9783161484100", true), Segment::Id(0));
+        assert_eq!(classify("Orders(4711)", true), Segment::Key(6));
+        assert_eq!(classify("Orders('4711')", false), Segment::Key(6));
+        assert_eq!((key_of("Orders('4711')", 6), key_of("Orders(4711)", 6)), ("4711", "4711"));
+        for other in ["Orders()", "(4711)", "Orders(1 or 1=1)", "%25", "%", "%3C%3E"] {
+            assert_eq!(classify(other, true), Segment::Other, "{other}");
+        }
+        assert_eq!(classify("%C3%A9t%C3%A9", true), Segment::Id(0));
     }
 
     #[test]

@@ -48,6 +48,15 @@ fn check_ids(path: &str, expected: &str, ids: &str) {
 }
 
 #[test]
+fn verbs_keys_and_authorities_keep_what_names_the_endpoint() {
+    check("/v1:batchGet", "/v1:batchGet");
+    check_ids("/v1/orders/4711:cancel", "/v1/orders/{id}:cancel", "4711");
+    check_ids("/odata/Orders(4711)", "/odata/Orders({id})", "4711");
+    check_ids("/odata/Orders('4711')/Items", "/odata/Orders({id})/Items", "4711");
+    check("/%", "/{other}");
+}
+
+#[test]
 fn identifiers_are_replaced() {
     check("/v1/orders/4711", "/v1/orders/{id}");
     check("/v1/orders/4711/items/2", "/v1/orders/{id}/items/{id}");

@@ -7,21 +7,22 @@
 use super::mapping::{Holds, Input, Nothing, Unit};
 use super::plan::{Plan, Read};
 use super::slots::{SLOT_NONE, Scalar, Slots};
+use crate::address;
 use crate::grpc;
 use crate::reject::Code;
 use crate::request::{Damaged, Fault, Request};
-use crate::sources::{COUNT_MAX, LATENCY_US_MAX, present};
+use crate::sources::{COUNT_MAX, LATENCY_US_MAX, present, severity};
 use crate::time;
 
 impl Plan {
     /// The request that the values of a record make. `zone_us` is added to times that name no zone.
     pub(super) fn request<'r>(&'r self, slots: &'r Slots<'_>, zone: time::Zone) -> Result<Request<'r>, Fault> {
-        let mut get = Get { plan: self, slots, zone, fault: None, damaged: Damaged::default() };
+        let mut get = Get { plan: self, slots, zone, fault: None, damaged: Damaged::default(), likely_unit: None };
         let request = Request {
             time_us: get.time(Input::Time),
             start_us: get.time(Input::StartTime),
             latency_us: get.duration(),
-            method: get.text(Input::Method),
+            method: get.text(Input::Method).and_then(method),
             target: get.text(Input::Target),
             path: get.text(Input::Path),
             query: get.text(Input::Query),
@@ -57,8 +58,82 @@ impl Plan {
             ..Request::default()
         };
         match get.fault {
-            None => Ok(Request { damaged: get.damaged, unproven: self.unproven, ..refused(request) }),
+            None if self.is_no_request(&request) => {
+                let detail = "expected an HTTP request: a method, a path, a route or a status";
+                Err(Fault::new(Code::MissingField, detail))
+            }
+            None => {
+                let Get { damaged, likely_unit, .. } = get;
+                Ok(Request { damaged, likely_unit, unproven: self.unproven, ..refused(request) })
+            }
             Some(fault) => Err(fault),
+        }
+    }
+}
+
+/// What keys that came twice make doubtful.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Doubt {
+    pub(super) damaged: Damaged,
+    /// Who sent the request.
+    pub(super) client: bool,
+    /// The forwarding list.
+    pub(super) list: bool,
+}
+
+impl Plan {
+    /// Decides which value of a key counts that came twice: a client whose text is not escaped can write such keys. Of
+    /// clients the first that is an address, of statuses the worst, of times the one nearest to the arrival.
+    #[cold]
+    pub(super) fn settle(&self, slots: &mut Slots<'_>, zone: time::Zone, observed_us: i64) -> Doubt {
+        let mut doubt = Doubt::default();
+        for input in [Input::ClientIp, Input::ForwardedFor, Input::RealIp, Input::Status, Input::Time, Input::StartTime]
+        {
+            let of_input: Vec<u16> = self.reads[input as usize]
+                .iter()
+                .flat_map(|read| read.slots.iter().map(|source| source.slot))
+                .collect();
+            for slot in of_input {
+                let values = slots.values_of(slot);
+                let mut readings = Vec::with_capacity(values.len());
+                for value in &values {
+                    slots.put(slot, *value);
+                    readings.push(self.rated(input, slots, zone, observed_us));
+                }
+                // Of equals the first.
+                let best = (0..readings.len()).rev().max_by_key(|i| readings[*i].0);
+                let Some(best) = best else { continue };
+                slots.put(slot, values[best]);
+                if readings.iter().all(|(_, reading)| *reading == readings[0].1) {
+                    continue;
+                }
+                match input {
+                    Input::ForwardedFor | Input::RealIp => doubt.list = true,
+                    _ => doubt.damaged.add(input as u8),
+                }
+                doubt.client |= input == Input::ClientIp;
+            }
+        }
+        doubt
+    }
+
+    /// What a column is with the values as they are, and how much it is to be preferred.
+    fn rated(&self, input: Input, slots: &Slots<'_>, zone: time::Zone, observed_us: i64) -> (i64, Option<String>) {
+        let mut get = Get { plan: self, slots, zone, fault: None, damaged: Damaged::default(), likely_unit: None };
+        match input {
+            Input::Status => {
+                let status = get.status();
+                (status.map_or(-1, |status| i64::from(severity(status))), status.map(|status| status.to_string()))
+            }
+            Input::Time | Input::StartTime => {
+                let time = get.time(input);
+                let away = |time: i64| i64::try_from(time.abs_diff(observed_us)).unwrap_or(i64::MAX);
+                (time.map_or(i64::MIN, |time| -away(time)), time.map(|time| time.to_string()))
+            }
+            _ => {
+                let text = get.text(input);
+                (i64::from(text.and_then(address::parse).is_some()), text.map(str::to_string))
+            }
         }
     }
 }
@@ -82,6 +157,8 @@ struct Get<'r, 's> {
     zone: time::Zone,
     fault: Option<Fault>,
     damaged: Damaged,
+    /// In which a time would be between 2000 and 2100 that is not so in the unit of the mapping.
+    likely_unit: Option<&'static str>,
 }
 
 impl<'r> Get<'r, '_> {
@@ -211,6 +288,9 @@ impl<'r> Get<'r, '_> {
             (_, None) => None,
             (value, Some(nanos)) => value.micros(nanos),
         };
+        if !micros.is_some_and(in_range) && nanos_per(unit).is_some() {
+            self.likely_unit = self.likely_unit.or_else(|| value.likely_unit());
+        }
         micros.or_else(|| self.spoil(input, Code::InvalidTime, &format!("a time as {}", unit_name(unit))))
     }
 
@@ -277,6 +357,16 @@ impl<'r> Get<'r, '_> {
     }
 }
 
+/// The method by its number in OCSF's class HTTP Activity: `400203`. Any other number is none.
+fn method(text: &str) -> Option<&str> {
+    const ACTIVITIES: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "TRACE", "PATCH"];
+    if !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Some(text);
+    }
+    let activity = text.strip_prefix("4002")?.parse::<usize>().ok()?.checked_sub(1)?;
+    ACTIVITIES.get(activity).copied()
+}
+
 fn is_none(read: &Read, text: &str) -> bool {
     read.none.iter().any(|none| match none {
         Nothing::Text(none) => none == text,
@@ -299,6 +389,8 @@ impl Value<'_> {
             Value::Float(number) if number.fract() == 0.0 && number.abs() < 9e15 => Ok(Some(number as i64)),
             Value::Float(_) => Err(()),
             Value::Text("-" | "") => Ok(None),
+            // HAProxy marks numbers so that may still grow; a longer one is a telephone number.
+            Value::Text(text) if text.len() > 10 && text.starts_with('+') => Err(()),
             Value::Text(text) if text.strip_prefix(['-', '+']).unwrap_or(text).bytes().all(|b| b.is_ascii_digit()) => {
                 Ok(Some(text.parse().unwrap_or(i64::MAX)))
             }
@@ -314,8 +406,12 @@ impl Value<'_> {
 
     /// An epoch in seconds, milli-, micro- or nanoseconds: between 2000 and 2100 its size tells which.
     fn epoch(self) -> Option<i64> {
-        let fits = |micros: i64| (time::YEAR_2000_US..time::YEAR_2100_US).contains(&micros);
-        [1_000_000_000, 1_000_000, 1_000, 1].into_iter().find_map(|nanos| self.micros(nanos).filter(|us| fits(*us)))
+        EPOCHS.iter().find_map(|(nanos, _)| self.micros(*nanos).filter(|us| in_range(*us)))
+    }
+
+    /// The unit in which it is an epoch between 2000 and 2100.
+    fn likely_unit(self) -> Option<&'static str> {
+        EPOCHS.iter().find(|(nanos, _)| self.micros(*nanos).is_some_and(in_range)).map(|(_, name)| *name)
     }
 
     /// The number as microseconds, given the nanoseconds of its unit.
@@ -330,6 +426,14 @@ impl Value<'_> {
             Value::Text(text) => time::decimal(text.as_bytes(), nanos),
         }
     }
+}
+
+/// Units of epochs, in nanoseconds.
+const EPOCHS: [(i64, &str); 4] =
+    [(1_000_000_000, "seconds"), (1_000_000, "milliseconds"), (1_000, "microseconds"), (1, "nanoseconds")];
+
+fn in_range(micros: i64) -> bool {
+    (time::YEAR_2000_US..time::YEAR_2100_US).contains(&micros)
 }
 
 fn nanos_per(unit: Unit) -> Option<i64> {

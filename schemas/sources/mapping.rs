@@ -35,6 +35,8 @@ pub struct Mapping {
     pub(super) lines: Vec<Form>,
     pub(super) w3c: Option<W3c>,
     pub(super) logfmt: bool,
+    /// What has no method, target, path, route and status is no request.
+    pub(super) http_only: bool,
     pub(super) headers: Vec<Vec<String>>,
     pub(super) known: Vec<Vec<String>>,
     pub(super) columns: BTreeMap<Input, Column>,
@@ -222,6 +224,8 @@ struct File {
     #[serde(default)]
     logfmt: bool,
     #[serde(default)]
+    http_only: bool,
+    #[serde(default)]
     headers: Vec<Spanned<String>>,
     columns: Columns,
     #[serde(default)]
@@ -345,7 +349,8 @@ impl Mapping {
         if known.len() + columns.values().map(|c| c.paths.len()).sum::<usize>() > MAPPING_PATHS_MAX {
             return Err(error(None, format!("expected at most {MAPPING_PATHS_MAX} paths")));
         }
-        Ok(Mapping { gateway, lines, w3c: parsed.w3c, logfmt: parsed.logfmt, headers, known, columns })
+        let (w3c, logfmt, http_only) = (parsed.w3c, parsed.logfmt, parsed.http_only);
+        Ok(Mapping { gateway, lines, w3c, logfmt, http_only, headers, known, columns })
     }
 
     pub(super) fn plan(&self) -> Plan {

@@ -226,6 +226,17 @@ pub(crate) const COUNT_MAX: i64 = 1 << 40;
 /// The longest time a request may take (30 days), in microseconds.
 pub(crate) const LATENCY_US_MAX: i64 = 30 * 86_400 * 1_000_000;
 
+/// How bad a status is for who got it: refusals, other mistakes of the client's, the server's, anything else. Where a status
+/// can be read in two ways the worse one counts: nobody forges a refusal of his own request.
+pub(crate) fn severity(status: i32) -> u8 {
+    match status {
+        401 | 403 | 407 | 429 => 3,
+        400..=499 => 2,
+        500..=599 => 1,
+        _ => 0,
+    }
+}
+
 /// A text that says something: not empty, not `-`.
 pub(crate) fn present(text: &str) -> Option<&str> {
     (!text.is_empty() && text != "-").then_some(text)

@@ -8,6 +8,7 @@ use super::json::Words;
 use super::mapping::{Column, Decode, ELEMENT, Holds, Input, Mapping, Nothing, Unit};
 use super::slots::{SLOT_NONE, Slots};
 use super::text::Role;
+use crate::request::Request;
 
 const HEADS: usize = 32;
 /// The path whose value is that of `date` and of `time` with a blank between.
@@ -112,6 +113,8 @@ pub(crate) struct Plan {
     decode: Vec<(u16, Decode)>,
     /// Slots of date and time, and of both in one.
     date_time: Option<[u16; 3]>,
+    /// What has no method, target, path, route and status is no request.
+    http_only: bool,
     /// Nobody vouches for the addresses of this source.
     pub(super) unproven: bool,
 }
@@ -126,6 +129,7 @@ impl Plan {
             reads: [const { None }; Input::COUNT],
             decode: Vec::new(),
             date_time: None,
+            http_only: mapping.http_only,
             unproven: mapping.columns.get(&Input::ClientIp).is_some_and(|column| column.unproven),
         };
         for path in &mapping.headers {
@@ -240,6 +244,7 @@ impl Plan {
         match () {
             () if self.feeds(name, &[Input::ClientIp]) => Role::Client,
             () if self.feeds(name, &[when]) => Role::Time,
+            () if self.feeds(name, &[Input::Status]) => Role::Status,
             () if self.feeds(name, &[Input::ForwardedFor, Input::RealIp]) => Role::Forwarded,
             () => Role::Other,
         }
@@ -254,6 +259,12 @@ impl Plan {
         let slot = self.slot_named(name);
         let reads = inputs.iter().filter_map(|input| self.reads[*input as usize].as_ref());
         slot != SLOT_NONE && reads.flat_map(|read| &read.slots).any(|source| source.slot == slot)
+    }
+
+    /// Is it none, where records of other things may be among requests?
+    pub(super) fn is_no_request(&self, request: &Request<'_>) -> bool {
+        let is_silent = request.status.is_none() && request.route.is_none() && request.path.is_none();
+        self.http_only && is_silent && !request.tells_what()
     }
 
     pub(super) fn slots(&self) -> usize {

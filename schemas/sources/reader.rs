@@ -4,6 +4,7 @@
 //! as it is, is looked at as an envelope; what is inside is read the same way.
 //! Never: decides what may be kept.
 
+use super::columns::Doubt;
 use super::json::{self, Walk};
 use super::mapping::Input;
 use super::slots::Slots;
@@ -123,12 +124,21 @@ impl<'p, 'b> Reader<'p, 'b> {
         let parser = self.parser;
         let reading = self.fill(piece.text, fields)?;
         parser.plan.decode(&mut self.slots);
+        let doubt = match self.slots.has_doubled() {
+            true => parser.plan.settle(&mut self.slots, parser.zone, self.observed_us),
+            false => Doubt::default(),
+        };
         let mut request = parser.plan.request(&self.slots, parser.zone)?;
         request.envelope_us = piece.time_us;
         request.unproven |= reading.unproven;
-        request.list_unproven = reading.list_unproven;
+        request.unproven |= doubt.client;
+        request.list_unproven = reading.list_unproven | doubt.list;
+        request.damaged.join(doubt.damaged);
         if reading.time_unproven {
             request.damaged.add(Input::Time as u8);
+        }
+        if reading.status_unproven {
+            request.damaged.add(Input::Status as u8);
         }
         if reading.cut || piece.is_part {
             request.damaged.add(Damaged::RECORD);

@@ -24,18 +24,21 @@ pub(crate) enum Scalar<'b> {
 
 pub(crate) struct Slots<'b> {
     values: Vec<Scalar<'b>>,
+    /// What slots held before another value of the same key came, in the order of the record.
+    doubled: Vec<(u16, Scalar<'b>)>,
     pub(super) scratch: String,
 }
 
 impl<'b> Slots<'b> {
     pub(crate) fn new(count: usize) -> Slots<'b> {
-        Slots { values: vec![Scalar::Absent; count], scratch: String::new() }
+        Slots { values: vec![Scalar::Absent; count], doubled: Vec::new(), scratch: String::new() }
     }
 
     /// Forgets the record before.
     #[inline]
     pub(super) fn clear(&mut self) {
         self.values.fill(Scalar::Absent);
+        self.doubled.clear();
         self.scratch.clear();
     }
 
@@ -49,6 +52,54 @@ impl<'b> Slots<'b> {
         if slot != SLOT_NONE {
             self.values[usize::from(slot)] = value;
         }
+    }
+
+    /// The value of a key. One more of the same key takes its place, and the one before is remembered where it says something
+    /// else; null takes nothing away.
+    #[inline]
+    pub(super) fn fill(&mut self, slot: u16, value: Scalar<'b>) {
+        if slot == SLOT_NONE {
+            return;
+        }
+        match self.values[usize::from(slot)] {
+            Scalar::Absent => self.values[usize::from(slot)] = value,
+            held => self.fill_again(slot, held, value),
+        }
+    }
+
+    #[cold]
+    fn fill_again(&mut self, slot: u16, held: Scalar<'b>, value: Scalar<'b>) {
+        let is_same = match (held, value) {
+            (Scalar::Int(one), Scalar::Int(other)) => one == other,
+            (Scalar::Float(one), Scalar::Float(other)) => one == other,
+            (Scalar::Text(_) | Scalar::Copied(..), Scalar::Text(_) | Scalar::Copied(..)) => {
+                self.read(held) == self.read(value)
+            }
+            (Scalar::Bool, Scalar::Bool) | (Scalar::Nested, Scalar::Nested) => true,
+            _ => false,
+        };
+        if is_same {
+            return;
+        }
+        self.doubled.push((slot, held));
+        if !matches!(value, Scalar::Absent) {
+            self.put(slot, value);
+        }
+    }
+
+    /// Did a key come twice, with different values?
+    #[inline]
+    pub(super) fn has_doubled(&self) -> bool {
+        !self.doubled.is_empty()
+    }
+
+    /// All values of a key that came twice, in the order of the record; empty for one that did not.
+    pub(super) fn values_of(&self, slot: u16) -> Vec<Scalar<'b>> {
+        let mut values: Vec<_> = self.doubled.iter().filter(|(of, _)| *of == slot).map(|(_, value)| *value).collect();
+        if !values.is_empty() {
+            values.push(self.get(slot));
+        }
+        values
     }
 
     pub(super) fn copied(&self, from: u32, to: u32) -> &str {

@@ -1,11 +1,13 @@
-//! Groups of letters and digits with single separators between them, as people write numbers: `536-22-9677`,
-//! `DE68 6349 ...`, `4466/8006/...`.
+//! Groups of letters and digits with separators between them, as people write numbers: `536-22-9677`, `DE68 6349 ...`,
+//! `4466/8006/...`, also with the spaces and dashes of other alphabets than ASCII.
 //!
 //! Promises: no allocation; at most 20 groups and 40 characters are read.
 //! Never: knows a kind of number.
 
 const GROUPS_MAX: usize = 20;
 const BYTES_MAX: usize = 40;
+/// Stands for several signs between two groups, as two blanks or ` - `.
+pub(super) const SEVERAL: u8 = b'W';
 
 /// A group: where its text ends, where it ends in the whole (from the start of the chain), the separator before it, and
 /// whether all so far are digits.
@@ -51,10 +53,16 @@ impl Chain {
             let end = (at - start) as u8;
             chain.groups[chain.count] = Group { text_end: length as u8, end, separator, is_digits };
             chain.count += 1;
-            match bytes.get(at) {
-                Some(&b @ (b' ' | b'-' | b'.' | b'/' | b'+')) => (separator, at) = (b, at + 1),
-                _ => break,
+            let width;
+            (separator, width) = separator_at(&bytes[at..]);
+            // Other signs than the usual ones stand in lists, too: only groups as long as those of cards and accounts go on.
+            let goes_on = is_usual(separator)
+                || (is_digits && matches!(group, 4 | 6) && bytes.get(at + width).is_some_and(u8::is_ascii_digit))
+                || (group == 4 && begins_account(&chain.text));
+            if width == 0 || !goes_on {
+                break;
             }
+            at += width;
         }
         chain
     }
@@ -65,6 +73,47 @@ impl Chain {
 
     pub(super) fn first(&self, count: usize) -> Number<'_> {
         Number { chain: self, count, start: self.start, end: self.start + usize::from(self.groups[count - 1].end) }
+    }
+}
+
+/// A country and two check digits.
+fn begins_account(text: &[u8]) -> bool {
+    text[..2].iter().all(u8::is_ascii_alphabetic) && text[2..4].iter().all(u8::is_ascii_digit)
+}
+
+/// May this stand between the groups of any number?
+fn is_usual(separator: u8) -> bool {
+    matches!(separator, b' ' | b'-' | b'.' | b'/' | b'+')
+}
+
+/// What separates two groups at the beginning of `rest`, as one sign, and how many bytes that takes: 0 for nothing.
+fn separator_at(rest: &[u8]) -> (u8, usize) {
+    let (first, width) = sign_at(rest);
+    if width == 0 {
+        return (0, 0);
+    }
+    let mut all = width;
+    for _ in 0..2 {
+        let (next, width) = sign_at(&rest[all..]);
+        if width == 0 || !matches!(next, b' ' | b'-' | b'+') {
+            break;
+        }
+        all += width;
+    }
+    if all == width { (first, width) } else { (SEVERAL, all) }
+}
+
+/// One separator; the spaces and dashes of Unicode are read as those of ASCII.
+#[inline]
+fn sign_at(rest: &[u8]) -> (u8, usize) {
+    match rest {
+        [b @ (b' ' | b'-' | b'.' | b'/' | b'+'), ..] => (*b, 1),
+        [b @ (b'_' | b',' | b':' | b'|' | b'\t' | b'*' | b'~' | b'\\'), ..] => (*b, 1),
+        [0xc2, 0xa0, ..] => (b' ', 2),
+        [0xe2, 0x80, 0x80..=0x8b | 0xaf, ..] | [0xe3, 0x80, 0x80, ..] => (b' ', 3),
+        [0xe2, 0x80, 0x90..=0x95, ..] | [0xe2, 0x88, 0x92, ..] => (b'-', 3),
+        [0xc2, 0xb7, ..] => (b'.', 2),
+        _ => (0, 0),
     }
 }
 
@@ -102,6 +151,21 @@ impl Number<'_> {
     pub(super) fn is_separated_by(&self, allowed: &[u8]) -> bool {
         let first = if self.count > 1 { self.chain.groups[1].separator } else { return true };
         allowed.contains(&first) && (1..self.count).all(|i| self.chain.groups[i].separator == first)
+    }
+
+    /// Is there another separator than the usual ones?
+    pub(super) fn is_odd(&self) -> bool {
+        (1..self.count).any(|i| !is_usual(self.chain.groups[i].separator))
+    }
+
+    pub(super) fn has_separator(&self, separator: u8) -> bool {
+        (1..self.count).any(|i| self.chain.groups[i].separator == separator)
+    }
+
+    /// The one separator between all groups.
+    pub(super) fn separator(&self) -> Option<u8> {
+        let first = self.chain.groups.get(1).map(|group| group.separator)?;
+        (self.count > 1 && (2..self.count).all(|i| self.chain.groups[i].separator == first)).then_some(first)
     }
 
     /// Does the number go on, or began before, with a separator of its own? `1-536-22-9677` holds no `536-22-9677`.

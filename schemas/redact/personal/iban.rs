@@ -1,6 +1,6 @@
 //! International bank account numbers: a country, two check digits, and as many characters as that country has.
 //!
-//! Promises: either case, grouped by blanks or dashes or not.
+//! Promises: either case, grouped or not, by whatever sign.
 //! Never: takes a number of a country that issues none.
 
 use super::chain::Number;
@@ -27,6 +27,6 @@ pub(super) fn is_iban(number: &Number) -> bool {
     }
     let country = [text[0].to_ascii_uppercase(), text[1].to_ascii_uppercase()];
     let length = LENGTHS.iter().find(|(known, _)| **known == country).map(|(_, length)| *length);
-    let grouped = number.is_separated_by(b" -+.") && (number.groups() == 1 || number.length(0) <= 4);
+    let grouped = number.groups() == 1 || (number.separator().is_some() && number.length(0) <= 4);
     length == Some(text.len()) && grouped && mod97(text[4..].iter().chain(&text[..4]).copied()) == 1
 }

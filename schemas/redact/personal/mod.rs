@@ -34,10 +34,13 @@ pub(crate) fn find(text: &str, findings: &mut Vec<Finding>) {
         let Some(digit) = word.iter().position(u8::is_ascii_digit).or_else(|| is_initial.then_some(0)) else {
             continue;
         };
-        // `card4078...`: the number begins behind the word it is glued to.
-        let glued = digit > 2 && word[..digit].iter().any(|b| !b.is_ascii_hexdigit());
+        // `card4078...`: the number begins behind the word it is glued to. `%B4078...` begins a magnetic stripe.
+        let glued = digit > 2 && word[..digit].iter().any(|b| !b.is_ascii_hexdigit())
+            || digit == 2 && word[..2].eq_ignore_ascii_case(b"cc")
+            || digit == 1 && start > 0 && bytes[start - 1] == b'%' && matches!(word[0], b'B' | b'b');
         let found = number_at(bytes, start).or_else(|| glued.then(|| card_at(bytes, start + digit))?);
         if let Some(finding) = found.or_else(|| glued_behind(bytes, start, word)) {
+            let finding = with_stripe(bytes, finding);
             at = finding.end.max(at);
             findings.push(finding);
         }
@@ -68,6 +71,15 @@ fn card_at(bytes: &[u8], start: usize) -> Option<Finding> {
     })
 }
 
+/// A card number that stands in what a magnetic stripe holds: all of that.
+fn with_stripe(bytes: &[u8], finding: Finding) -> Finding {
+    if finding.class != Class::CARD {
+        return finding;
+    }
+    let stripe = card::stripe(bytes, finding.start, finding.end);
+    stripe.map_or(finding, |(start, end)| Finding { start, end, class: Class::CARD, whole: true })
+}
+
 /// `4078146197819147x`, `pan4078146197819147end`: one run of digits, and letters that are not all hexadecimal.
 fn glued_behind(bytes: &[u8], start: usize, word: &[u8]) -> Option<Finding> {
     let first = word.iter().position(u8::is_ascii_digit)?;
@@ -77,6 +89,9 @@ fn glued_behind(bytes: &[u8], start: usize, word: &[u8]) -> Option<Finding> {
     let is_word = |part: &[u8]| part.iter().any(|b| !b.is_ascii_hexdigit());
     let glued = !behind.is_empty() && letters(before) && letters(behind) && (is_word(before) || is_word(behind));
     let (from, to) = (start + first, start + first + length);
+    // `4078146197819147D2712101...`: as chips hold a stripe.
+    let glued =
+        glued || (first == 0 && matches!(behind.first(), Some(b'D' | b'd')) && card::stripe(bytes, from, to).is_some());
     let is_card = glued && card::is_number(&bytes[from..to]);
     is_card.then_some(Finding { start: from, end: to, class: Class::CARD, whole: false })
 }

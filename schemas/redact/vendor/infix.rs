@@ -25,12 +25,12 @@ enum Around {
     Mailchimp,
     /// `T.../B.../secret` after.
     Slack,
-    /// `digits/secret` after.
-    Hook,
+    /// Key characters and `$` after.
+    Parts,
     /// The rest of the path segment after.
     Segment,
-    /// 20 or more key characters after, in parts between `$`.
-    Dollars,
+    /// The rest of the path after.
+    Path,
     /// A password as a program stores it: 20 or more characters of salt and hash after.
     Crypt,
 }
@@ -49,17 +49,17 @@ static MARKS: &[(&str, Around, Class)] = &[
     ("AQE", Around::Base64(0, 60), Class::VENDOR_KEY),
     ("1//0", Around::Key(0, 40), Class::GCP_KEY),
     ("4/0A", Around::Key(0, 40), Class::GCP_KEY),
-    ("access_token$", Around::Dollars, Class::VENDOR_KEY),
+    ("access_token$", Around::Parts, Class::VENDOR_KEY),
     ("configcat-sdk-", Around::Crypt, Class::VENDOR_KEY),
-    ("AzFu", Around::Base64(36, 6), Class::VENDOR_KEY),
-    ("AzSe", Around::Base64(36, 6), Class::VENDOR_KEY),
-    ("AzCa", Around::Base64(36, 6), Class::VENDOR_KEY),
+    ("AzFu", Around::Base64(36, 4), Class::VENDOR_KEY),
+    ("AzSe", Around::Base64(36, 4), Class::VENDOR_KEY),
+    ("AzCa", Around::Base64(36, 4), Class::VENDOR_KEY),
     ("ACDb", Around::Base64(70, 8), Class::VENDOR_KEY),
     ("+ASt", Around::Base64(70, 6), Class::VENDOR_KEY),
     ("+ASb", Around::Base64(32, 6), Class::VENDOR_KEY),
     ("+AEh", Around::Base64(32, 6), Class::VENDOR_KEY),
     ("+ARm", Around::Base64(32, 6), Class::VENDOR_KEY),
-    ("+ACR", Around::Base64(36, 8), Class::VENDOR_KEY),
+    ("+ACR", Around::Base64(36, 4), Class::VENDOR_KEY),
     ("AIoT", Around::Base64(32, 6), Class::VENDOR_KEY),
     ("APIM", Around::Base64(70, 6), Class::VENDOR_KEY),
     ("AZDO", Around::Key(60, 4), Class::VENDOR_KEY),
@@ -69,10 +69,8 @@ static MARKS: &[(&str, Around, Class)] = &[
     ("/services/T", Around::Slack, Class::SLACK_TOKEN),
     ("/workflows/T", Around::Slack, Class::SLACK_TOKEN),
     ("/triggers/T", Around::Slack, Class::SLACK_TOKEN),
-    ("/api/webhooks/", Around::Hook, Class::VENDOR_KEY),
-    ("/hooks/catch/", Around::Hook, Class::VENDOR_KEY),
-    ("/webhookb2/", Around::Segment, Class::VENDOR_KEY),
-    ("/IncomingWebhook/", Around::Segment, Class::VENDOR_KEY),
+    ("/webhookb2/", Around::Path, Class::VENDOR_KEY),
+    ("/IncomingWebhook/", Around::Path, Class::VENDOR_KEY),
     ("/with/key/", Around::Segment, Class::VENDOR_KEY),
     ("$2a$", Around::Crypt, Class::PASSWORD),
     ("$2b$", Around::Crypt, Class::PASSWORD),
@@ -148,6 +146,7 @@ pub(super) fn find(bytes: &[u8], findings: &mut Vec<Finding>) {
         }
     }
     dotted(bytes, findings);
+    paired(bytes, findings);
 }
 
 fn key_around(bytes: &[u8], start: usize, after: usize, around: Around) -> Option<(usize, usize)> {
@@ -158,7 +157,11 @@ fn key_around(bytes: &[u8], start: usize, after: usize, around: Around) -> Optio
         Around::Base64(before, behind) => {
             let base64 = |b: u8| is_part(b) || matches!(b, b'+' | b'/');
             let (start, end) = sides(bytes, start, after, (before, behind), base64)?;
-            Some((start, end + bytes[end..].iter().take(2).take_while(|&&b| b == b'=').count()))
+            let padded = end + bytes[end..].iter().take(2).take_while(|&&b| b == b'=').count();
+            // A signature may follow: `AQE...=-...`.
+            let rest = right(bytes, padded, base64);
+            let goes_on = padded > end && bytes.get(padded) == Some(&b'-') && rest - padded > 8;
+            Some((start, if goes_on { rest } else { padded }))
         }
         Around::Telegram => {
             let digits = left(bytes, start, |b| b.is_ascii_digit());
@@ -179,21 +182,17 @@ fn key_around(bytes: &[u8], start: usize, after: usize, around: Around) -> Optio
             let end = right(bytes, channel + 1, |b| is_part(b) || b == b'/');
             (is_path && team - after >= 6 && end - channel > 12).then_some((after - 1, end))
         }
-        Around::Hook => {
-            let number = right(bytes, after, |b| b.is_ascii_digit());
-            let end = right(bytes, number + 1, is_part);
-            let is_path = number > after && bytes.get(number) == Some(&b'/');
-            (is_path && end - number > 5).then_some((number + 1, end))
+        Around::Segment | Around::Path => {
+            let is_end = |b: u8| matches!(b, b'?' | b'&' | b' ' | b'"' | b'#' | b'\\' | b'<');
+            let over = matches!(around, Around::Path);
+            let rest = &bytes[after..];
+            let length = rest.iter().position(|&b| is_end(b) || (b == b'/' && !over)).unwrap_or(rest.len());
+            // Of a team's webhook the group stands before it, where its host was cut off.
+            let group = left(bytes, start, is_part);
+            let from = if over && group == 36 { start - group } else { after };
+            (length >= 10).then_some((from, after + length))
         }
-        Around::Segment => {
-            let end = after
-                + bytes[after..]
-                    .iter()
-                    .position(|&b| matches!(b, b'/' | b'?' | b'&' | b' ' | b'"' | b'#'))
-                    .unwrap_or(bytes.len() - after);
-            (end - after >= 10).then_some((after, end))
-        }
-        Around::Dollars => {
+        Around::Parts => {
             let end = right(bytes, after, |b| is_part(b) || b == b'$');
             (end - after >= 20).then_some((start, end))
         }
@@ -245,6 +244,7 @@ fn dotted(bytes: &[u8], findings: &mut Vec<Finding>) {
         let end = match middle - dot - 1 {
             6 if bytes.get(middle) == Some(&b'.') => discord_end(bytes, dot, middle),
             16 => is_hex_pair(bytes, dot, middle).then_some(middle),
+            32 => is_short_pair(bytes, dot, middle).then_some(middle),
             _ => None,
         };
         if let Some(end) = end {
@@ -268,6 +268,94 @@ fn is_hex_pair(bytes: &[u8], dot: usize, end: usize) -> bool {
     left(bytes, dot, is_part) == 32
         && before[dot - 32..].iter().all(u8::is_ascii_hexdigit)
         && looks_random(&bytes[dot + 1..end], 10)
+}
+
+/// Eight characters, a dot, and 32 of letters in both cases and digits: both drawn. A file with its hash is not.
+fn is_short_pair(bytes: &[u8], dot: usize, end: usize) -> bool {
+    let key = &bytes[dot + 1..end];
+    let any = |is: fn(&u8) -> bool| key.iter().any(is);
+    left(bytes, dot, is_part) == 8
+        && any(u8::is_ascii_uppercase)
+        && any(u8::is_ascii_lowercase)
+        && any(u8::is_ascii_digit)
+        && !key.contains(&b'-')
+        && looks_random(key, 20)
+        && looks_random(&bytes[dot - 8..dot], 8)
+}
+
+/// Keys with a colon in them: `1/123...:32 digits` and `2/123.../456...:32 digits` of Asana, `0.uuid.30 letters:base64` of
+/// Bitwarden's machines, `app.key:secret` of Ably.
+fn paired(bytes: &[u8], findings: &mut Vec<Finding>) {
+    let mut from = 0;
+    while let Some(colon) = memchr::memchr(b':', &bytes[from..]).map(|i| from + i) {
+        from = colon + 1;
+        let end = right(bytes, colon + 1, is_part);
+        if end - colon <= 16 && bytes.get(end).is_none_or(|b| !matches!(b, b'+' | b'/')) {
+            continue;
+        }
+        let before = &bytes[colon - left(bytes, colon, |b| is_part(b) || matches!(b, b'.' | b'/'))..colon];
+        let secret = &bytes[colon + 1..end];
+        let found = asana(before, secret)
+            .map(|width| (width, end))
+            .or_else(|| bitwarden(before, bytes, colon))
+            .or_else(|| ably(before, secret).map(|width| (width, end)));
+        if let Some((width, end)) = found {
+            findings.push(Finding { start: colon - width, end, class: Class::VENDOR_KEY, whole: false });
+            from = end;
+        }
+    }
+}
+
+/// How much before the colon belongs to the key.
+fn asana(before: &[u8], secret: &[u8]) -> Option<usize> {
+    let mut parts = before.rsplit(|&b| b == b'/');
+    let number =
+        |part: Option<&[u8]>| part.filter(|p| p.len() >= 8 && p.iter().all(u8::is_ascii_digit)).map(<[u8]>::len);
+    let is_digest = secret.len() == 32 && secret.iter().all(u8::is_ascii_hexdigit);
+    let first = number(parts.next()).filter(|_| is_digest)?;
+    match parts.next()? {
+        b"1" => Some(first + 2),
+        other => (parts.next() == Some(&b"2"[..])).then_some(first + number(Some(other))? + 3),
+    }
+}
+
+fn bitwarden(before: &[u8], bytes: &[u8], colon: usize) -> Option<(usize, usize)> {
+    let mut parts = before.rsplit(|&b| b == b'.');
+    let secret = parts.next().filter(|p| (24..=40).contains(&p.len()) && p.iter().all(u8::is_ascii_alphanumeric))?;
+    let id = parts.next().filter(|p| p.len() == 36 && p.iter().all(|b| b.is_ascii_hexdigit() || *b == b'-'))?;
+    let version = parts.next()?.last().filter(|b| b.is_ascii_digit())?;
+    let end = right(bytes, colon + 1, |b| is_part(b) || matches!(b, b'+' | b'/'));
+    let end = end + bytes[end..].iter().take(2).take_while(|&&b| b == b'=').count();
+    (version.is_ascii_digit() && end - colon > 16).then_some((secret.len() + id.len() + 3, end))
+}
+
+fn ably(before: &[u8], secret: &[u8]) -> Option<usize> {
+    let mut parts = before.rsplit(|&b| b == b'.');
+    let is_id = |p: &&[u8]| (5..=7).contains(&p.len()) && p.iter().all(u8::is_ascii_alphanumeric);
+    let key = parts.next().filter(is_id)?;
+    let app = parts.next()?.rsplit(|&b| b == b'/').next().filter(is_id)?;
+    let any = |is: fn(&u8) -> bool| secret.iter().any(is);
+    let is_secret = secret.len() >= 16 && any(u8::is_ascii_uppercase) && any(u8::is_ascii_lowercase);
+    (is_secret && looks_random(secret, 8)).then_some(key.len() + app.len() + 1)
+}
+
+/// Fewest letters in a row among which a key of a wallet can be.
+pub(super) const WALLET_MIN: u32 = 51;
+
+/// Private keys of wallets in the import format: base58, 51 characters that begin with `5`, or 52 that begin with `K` or `L`
+/// (`c` for test networks).
+pub(super) fn wallets(bytes: &[u8], findings: &mut Vec<Finding>) {
+    let mut at = 0;
+    while let Some(start) = bytes[at..].iter().position(u8::is_ascii_alphanumeric).map(|i| at + i) {
+        let length = bytes[start..].iter().take_while(|b| b.is_ascii_alphanumeric()).count();
+        at = start + length;
+        let key = &bytes[start..at];
+        let begins = matches!((length, key[0]), (51, b'5' | b'9') | (52, b'K' | b'L' | b'c'));
+        let is_base58 = || !key.iter().any(|b| matches!(b, b'0' | b'O' | b'I' | b'l'));
+        if begins && is_base58() && key.iter().any(u8::is_ascii_uppercase) && looks_random(key, 30) {
+            findings.push(Finding { start, end: at, class: Class::VENDOR_KEY, whole: false });
+        }
+    }
 }
 
 /// How far from its id an AWS secret is looked for.

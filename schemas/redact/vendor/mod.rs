@@ -17,6 +17,7 @@ use rustc_hash::FxHashMap;
 
 use super::classes::Class;
 use super::find::Finding;
+use super::values::is_random;
 pub(crate) use random::looks_random;
 use table::{GROUPS, INNER, Proof};
 
@@ -150,10 +151,12 @@ pub(crate) fn find(text: &str, findings: &mut Vec<Finding>) {
     let known = &*SHAPES;
     let mut run = Run::default();
     let (mut at, mut letters, mut kinds, mut may_be_marked) = (0, 0u32, 0u8, false);
+    let mut longest = 0;
     while let Some(&[first, second, third]) = bytes.get(at..at + 3) {
         // Kinds of characters in the word so far; words of one kind are no keys with a mark.
         let kind = KINDS[usize::from(first)];
         (letters, kinds) = if kind == 0 { (0, 0) } else { (letters + 1, kinds | kind) };
+        longest = longest.max(letters);
         may_be_marked |= letters >= MARKED_RUN_MIN && kinds & (kinds - 1) != 0;
         let hash = hash([first, second, third]);
         let is_known = known.begins[hash >> 6] >> (hash & 63) & 1 == 1;
@@ -173,6 +176,10 @@ pub(crate) fn find(text: &str, findings: &mut Vec<Finding>) {
     }
     if may_be_marked {
         infix::find(bytes, findings);
+    }
+    // The last two letters are not read above.
+    if longest + 2 >= infix::WALLET_MIN {
+        infix::wallets(bytes, findings);
     }
 }
 
@@ -214,9 +221,28 @@ fn key_of(bytes: &[u8], start: usize, shape: &Shape, run: &mut Run) -> Option<Fi
     let end = run.end_from(bytes, after);
     let tail = &bytes[after..end.min(after + TAIL_LOOKED_AT)];
     let row = shape.rows.iter().find(|row| fits(bytes, (start, after), tail, row))?;
-    let end =
-        if row.proof == Proof::Capitals { after + capitals(tail) } else { whole_end(bytes, after, end, shape, row) };
+    let (start, end) = match row.proof {
+        Proof::Capitals => (start, after + capitals(tail)),
+        Proof::Base64 => (start, after + base64_length(&bytes[after..])),
+        Proof::Hook => (after, hook_end(bytes, after, end)?),
+        _ => (start, whole_end(bytes, after, end, shape, row)),
+    };
     Some(Finding { start, end, class: row.class, whole: false })
+}
+
+/// How much of `rest` is base64, with its padding.
+fn base64_length(rest: &[u8]) -> usize {
+    let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'-' | b'_');
+    rest.iter().take_while(|b| is_base64(b)).count()
+}
+
+/// The end of the secret behind the number of a webhook, which ends at `slash`. Behind `hooks/` it may be a short one.
+fn hook_end(bytes: &[u8], after: usize, slash: usize) -> Option<usize> {
+    let rest = bytes.get(slash..)?.strip_prefix(b"/")?;
+    let length = rest.iter().take_while(|&&b| is_key(b) && b != b'.').count();
+    let is_short = bytes[..after].ends_with(b"/catch/") || bytes[..after].ends_with(b"/standard/");
+    let is_secret = length >= 24 || is_random(&rest[..length]) || (is_short && length >= 5);
+    is_secret.then_some(slash + 1 + length)
 }
 
 fn capitals(tail: &[u8]) -> usize {
@@ -235,6 +261,16 @@ fn fits(bytes: &[u8], (start, after): (usize, usize), tail: &[u8], row: &Row) ->
             let looked_at = if is_open { tail } else { &tail[..piece] };
             let piece_min = if prefix_len >= 5 { 6 } else { 10 };
             looked_at.len() >= row.least.min(TAIL_LOOKED_AT) && looks_random(looked_at, piece_min)
+        }
+        Proof::Base64 => {
+            let rest = &bytes[after..bytes.len().min(after + TAIL_LOOKED_AT)];
+            let key = &rest[..base64_length(rest)];
+            key.len() >= row.least && looks_random(key, 6)
+        }
+        Proof::Hook => {
+            tail.len() >= row.least
+                && tail.iter().all(u8::is_ascii_digit)
+                && hook_end(bytes, after, after + tail.len()).is_some()
         }
         Proof::Mixed => {
             let any = |is: fn(&u8) -> bool| tail.iter().any(is);
@@ -274,6 +310,7 @@ fn whole_end(bytes: &[u8], after: usize, run_end: usize, shape: &Shape, row: &Ro
         end += 1 + length;
     }
     end += bytes[end..].iter().take(3).take_while(|&&b| b == b'=').count();
+    end += checksum(bytes, end);
     while end > after && bytes[end - 1] == b'.' {
         end -= 1;
     }
@@ -284,6 +321,14 @@ fn whole_end(bytes: &[u8], after: usize, run_end: usize, shape: &Shape, row: &Ro
         end = after + dot;
     }
     end
+}
+
+/// The eight capital hexadecimal digits of a checksum, where one `=` ends at `end`: `ATATT3...=1A2B3C4D`.
+fn checksum(bytes: &[u8], end: usize) -> usize {
+    let is_digit = |b: &u8| b.is_ascii_digit() || matches!(b, b'A'..=b'F');
+    let digits = bytes[end..].iter().take(9).take_while(|b| is_digit(b)).count();
+    let ends = digits == 8 && bytes.get(end + 8).is_none_or(|b| !b.is_ascii_alphanumeric());
+    if ends && bytes[end - 1] == b'=' && bytes[end - 2] != b'=' { 8 } else { 0 }
 }
 
 /// How much of this belongs to a key: a `/` may be one of base64, or of the path behind the key.

@@ -17,6 +17,10 @@ pub(super) enum Proof {
     Random,
     /// Exactly so many, of letters in both cases, digits, `_` and `-`.
     Mixed,
+    /// They must look generated, of the characters of base64, in several pieces perhaps.
+    Base64,
+    /// A number, `/`, and a secret: the path of a webhook.
+    Hook,
     /// They must look generated, be of the rule's own characters and of its exact length.
     Exact,
 }
@@ -48,7 +52,13 @@ pub(super) static GROUPS: &[Group] = &[
     group(Class::GCP_KEY, 12, Proof::Prefix, "ya29. GOCSPX-"),
     group(Class::GCP_KEY, 24, Proof::Random, "ya29_ APA91b GOOG1E"),
     // Words that are in no other text, so that even an invented or cut key is one.
-    group(Class::VENDOR_KEY, 8, Proof::Prefix, "sk-ant- sk-proj- sk-svcacct- sk-admin- AGE-SECRET-KEY- ATATT3xFfGF0"),
+    group(Class::VENDOR_KEY, 8, Proof::Prefix, "sk-ant- sk-proj- sk-svcacct- sk-admin- AGE-SECRET-KEY- ATATT3xFfGF0 FLWSECK_TEST"),
+    // Base64 of `{"k":"`: keys of Grafana before it had service accounts.
+    group(Class::VENDOR_KEY, 40, Proof::Random, "eyJrIjoi"),
+    group(Class::VENDOR_KEY, 24, Proof::Base64, "fm1_ fm1a_ fm1r_ fm2_ gAAAAAB"),
+    group(Class::VENDOR_KEY, 50, Proof::Random, "AKC"),
+    // Paths of webhooks.
+    group(Class::VENDOR_KEY, 4, Proof::Hook, "hooks/catch/ hooks/standard/ webhooks/"),
     group(Class::VENDOR_KEY, 16, Proof::Prefix, "hvs. hvb. hvr. dop_v1_ doo_v1_ dor_v1_ shpat_ shpca_ shppa_ shpss_ \
         shptka_ shpua_ shprt_ shpit_ shpatf_ dckr_pat_ dckr_oat_ NRAK- NRII- NRIQ- NRAA- NRRA- NRBR- ATATT3 ATCTT3 ATBB ATSTT3 ATOA"),
     group(Class::VENDOR_KEY, 24, Proof::Prefix, "SG. pypi- xkeysib- xsmtpsib-"),
@@ -62,7 +72,7 @@ pub(super) static GROUPS: &[Group] = &[
         sb_publishable_ sbp_oauth_ xau_ CCDB1_ mdb_sa_sk_ AVNS_ dapi cflt fnAD fnAE fnAF fnED fnEE p.eyJ tbp_ aks_ \
         turso_ neon_ hdb_ nhost_ hasura_ qdrant_ essu_ pinecone_ couchbase_ mongodbatlas_ upstash_ motherduck_"),
     // Clouds, hosting, networks.
-    group(Class::VENDOR_KEY, 16, Proof::Random, "rnd_ fo1_ fm1_ fm1a_ fm1r_ fm2_ FlyV1 nfc_ nfo_ nfb_ nfu_ vci_ vca_ vcr_ HRKU- \
+    group(Class::VENDOR_KEY, 16, Proof::Random, "rnd_ fo1_ FlyV1 nfc_ nfo_ nfb_ nfu_ vci_ vca_ vcr_ HRKU- \
         cfut_ cfat_ cfk_ v1.0- DO00 DO801 DO00A SCW EXO ucat_ LTAI AKID AKLT ALIYUN- bce-v3 tskey- tskey-auth- \
         tskey-api- tskey-client- nbp_ dnkey- ibm_ railway_ koyeb_ northflank_ zeabur_ sha256~ linode_ \
         civo_ hcloud_ UPCLOUD_ gcore_ K001 K002 K003 K004 K005 tsec_ tid_ fastly_ bunny_ zpka_ kpat_ spat_ prw_ ngrok_ inlets_ \
@@ -104,13 +114,14 @@ pub(super) static GROUPS: &[Group] = &[
         apify_proxy_ bu_ brd_ scp- scrape_ zyte_ BBUS- BBFF- hexnode_ jamf_ kandji_ fleetdm_ nf- NF- tomtom_ pk. sk. tk. ge-"),
     // Further ones that the hunt for leaks names.
     group(Class::VENDOR_KEY, 16, Proof::Random, "vercel_blob_rw_ AKCJ da2- fc- BBDC- WPL_AP1. v1.local. v2.local. v3.local. v4.local. \
-        v1.public. v2.public. v3.public. v4.public. gAAAAAB"),
+        v1.public. v2.public. v3.public. v4.public."),
     // What a sentence or a name may also begin with: only when it cannot be a word.
     group(Class::VENDOR_KEY, 20, Proof::Random, "token_ token- secret- apikey_ apikey- api-key- access_ accesskey_ pwd_ auth_ bearer_ cred_ \
         licence_ license_ webhook_ refresh_ svc_ sat_ pst_ integration_ private_ priv_ master_ admin_ signing_ hmac_"),
     // Before what is as long as a UUID only: these are common words.
     group(Class::VENDOR_KEY, 32, Proof::Random, "sdk- api- mob- rel- client- server- st. v1."),
     group(Class::VENDOR_KEY, 40, Proof::Mixed, "00"),
+    group(Class::VENDOR_KEY, 18, Proof::Mixed, "u+ y_"),
 ];
 
 /// Words within the beginning of a key that tell what it is, whoever issued it: `acme_live_...`, `shop_pat_...`.

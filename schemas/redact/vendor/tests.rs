@@ -140,7 +140,41 @@ fn addresses_of_chat_webhooks_are_keys() {
         found(&format!("/relay/services/T0ABCDEFG/B0ABCDEFG/{secret}")),
         [("slack_token", &format!("T0ABCDEFG/B0ABCDEFG/{secret}")[..])]
     );
-    assert_eq!(found(&format!("/api/webhooks/1234567890/{secret}?wait=1")), [("vendor_key", &secret[..])]);
+    let hook = format!("1234567890/{secret}");
+    assert_eq!(found(&format!("/api/webhooks/{hook}?wait=1")), [("vendor_key", &hook[..])]);
+    assert_eq!(found("/hooks/catch/1234567/o2r5gqi/"), [("vendor_key", "1234567/o2r5gqi")]);
+    assert_eq!(found("/webhooks/1234567/deliveries"), []);
+    let teams = "550e8400-e29b-41d4-a716-446655440000@f47ac10b-58cc-4372-a567-0e02b2c3d479/IncomingWebhook/\
+        4bf92f3577b34da6a3ce929d0e0e4736/9f86d081-884c-4d65-9a2f-eaa0c55ad015";
+    assert!(found(&format!("/webhookb2/{teams}?x=1")).contains(&("vendor_key", teams)));
+}
+
+#[test]
+fn keys_of_several_parts_go_whole() {
+    let (hex, letters) = (generated(HEX, 32), generated(LETTERS, 64));
+    let pick = |from: usize, count: usize| &letters[from..from + count];
+    for key in [
+        format!("1/1199999999999999:{hex}"),
+        format!("2/1199999999999999/1200000000000001:{hex}"),
+        format!("0.550e8400-e29b-41d4-a716-446655440000.{}:{}==", pick(0, 30), pick(30, 22)),
+        format!("{}.{}:{}", pick(0, 6), pick(8, 6), pick(20, 43)),
+        format!("{}.{}", pick(0, 8), pick(8, 32)),
+        format!("ATATT3xFfGF0{letters}=1A2B3C4D"),
+        format!("AQE{letters}-{}=-{}", pick(0, 43), pick(7, 16)),
+        format!("FLWSECK_TEST{}", &hex[..12]),
+        format!("eyJrIjoi{letters}"),
+        format!("u+{}", pick(3, 18)),
+    ] {
+        for text in [key.clone(), format!("a {key}, b"), format!("q={key}&x=1")] {
+            assert!(found(&text).contains(&("vendor_key", &key[..])), "{key} in {text}: {:?}", found(&text));
+        }
+    }
+    let base58 = letters.replace(['0', 'O', 'I', 'l'], "7");
+    let wallet = format!("K{}", &base58[..51]);
+    assert_eq!(found(&format!("wallet {wallet} x")), [("vendor_key", &wallet[..])]);
+    for text in ["main1234.d41d8cd98f00b204e9800998ecf8427e.js", "10.0.0.1:8080", "db.example:5432/orders"] {
+        assert_eq!(found(text), [], "in {text}");
+    }
 }
 
 #[test]
@@ -159,6 +193,8 @@ fn every_prefix_finds_a_key_that_follows_it() {
         .map(|shape| shape.prefix)
         .filter(|prefix| {
             let before = if prefix.starts_with(['_', '-']) { "acme" } else { "" };
+            // Behind the path of a webhook stands a number first.
+            let prefix = if prefix.contains("hooks/") { format!("{prefix}1234567/") } else { prefix.to_string() };
             let key = |alphabet| format!("{before}{prefix}{}", generated(alphabet, 120));
             [LOWER, CAPITALS].iter().all(|alphabet| found(&key(alphabet)).is_empty())
         })

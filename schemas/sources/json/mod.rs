@@ -1,7 +1,8 @@
 //! Records that are JSON: one walk over the record collects the values that the mapping wants, without building a tree of
 //! it. The scanner is our own (`scan.rs`): serde's visitors cost more than everything else an event needs together.
 //!
-//! Promises: UTF-8 is checked once, before. Of a key that is there twice the last value counts, as in most parsers.
+//! Promises: UTF-8 is checked once, before. Of a key that is there twice the last value counts, as in most parsers;
+//! where that is the client, the time or the status, the record says that it is in doubt (`Plan::settle`).
 //! Nesting is bounded by the parser. Details of faults name fields and expectations, never content. What gateways write
 //! that build JSON from strings is read too, see `scan.rs`.
 //! Never: knows a gateway; the mapping files do.

@@ -209,7 +209,14 @@ impl<'b> Scan<'b> {
         loop {
             match self.bytes.get(self.at) {
                 None | Some(b'}' | b']') => break,
-                Some(b',') if self.bytes[self.at + 1..].trim_ascii_start().first().is_none_or(|&b| b == b'"') => break,
+                Some(b',')
+                    if self.bytes[self.at + 1..]
+                        .trim_ascii_start()
+                        .first()
+                        .is_none_or(|&b| matches!(b, b'"' | b'}' | b']')) =>
+                {
+                    break;
+                }
                 Some(_) => self.at += 1,
             }
         }

@@ -124,7 +124,8 @@ impl Walk {
         Ok(node.edge(number))
     }
 
-    /// The value that is next, wanted by `node`. A slot that is filled twice keeps the last value.
+    /// The value that is next, wanted by `node`. Of a key that is there twice the last value counts, or what
+    /// `Plan::settle` makes of them.
     #[inline]
     fn value<'b>(
         &mut self,
@@ -136,7 +137,7 @@ impl Walk {
     ) -> Result<(), Bad> {
         let value = match scan.peek() {
             b'{' => {
-                slots.put(node.slot, Scalar::Nested);
+                slots.fill(node.slot, Scalar::Nested);
                 // An object where an array of names and values may stand: its keys are the names.
                 return if node.has_children() {
                     self.object(plan, node, scan, slots, depth + 1)
@@ -149,7 +150,7 @@ impl Walk {
             b'[' => return array(node, scan, slots, depth),
             first => scalar(node, scan, slots, first)?,
         };
-        slots.put(node.slot, value);
+        slots.fill(node.slot, value);
         Ok(())
     }
 
@@ -316,7 +317,7 @@ fn array<'b>(node: &Node, scan: &mut Scan<'b>, slots: &mut Slots<'b>, depth: u32
     let mut joined = Scalar::Absent;
     if scan.peek() == b']' {
         scan.step();
-        slots.put(node.slot, joined);
+        slots.fill(node.slot, joined);
         return Ok(());
     }
     loop {
@@ -331,7 +332,7 @@ fn array<'b>(node: &Node, scan: &mut Scan<'b>, slots: &mut Slots<'b>, depth: u32
             0 if scan.is_cut() => return Ok(()),
             b']' => {
                 scan.step();
-                slots.put(node.slot, joined);
+                slots.fill(node.slot, joined);
                 return Ok(());
             }
             _ => return Err(Bad::Syntax),

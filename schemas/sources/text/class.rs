@@ -34,7 +34,7 @@ classes! {
     "address" Address "an IP address, with or without port, brackets, zone; `-`; `unix:`";
     "client" Client "the same without `-`";
     "peer" Peer "an address that always has a port behind its last colon, also IPv6 without brackets; `-`";
-    "list" List "words joined by commas, with or without blanks behind them";
+    "list" List "words joined by commas, with or without blanks behind them, or by ` : `";
     "hops" Hops "of such a list, all but the last word, with the comma behind them";
     "ident" Ident "a word that is no address";
     "hostname" Hostname "letters, digits, dots and dashes that are no address";
@@ -128,7 +128,7 @@ fn peer_length(line: &str, at: usize) -> Option<usize> {
     }
     let (address, port) = word.rsplit_once(':')?;
     let is_port = (1..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit());
-    (is_port && address::parse(address).is_some()).then_some(address.len())
+    (is_port && (address == "unix" || address::parse(address).is_some())).then_some(address.len())
 }
 
 /// `a, b,c`: a word, and further ones as long as there is a comma before them.
@@ -136,6 +136,11 @@ fn list_length(bytes: &[u8]) -> usize {
     let mut length = 0;
     loop {
         length += bytes[length..].iter().position(|&b| !is_word(b)).unwrap_or(bytes.len() - length);
+        // nginx puts it between the groups of an internal redirect.
+        if length > 0 && bytes[length..].starts_with(b" : ") {
+            length += 3;
+            continue;
+        }
         let comma = length > 0 && bytes[length - 1] == b',';
         if !comma || bytes.get(length) != Some(&b' ') {
             return length;
@@ -158,11 +163,18 @@ fn clf_length(bytes: &[u8]) -> Option<usize> {
     let time = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b':' | b'.' | b',');
     let length = bytes.iter().position(|b| !time(b)).unwrap_or(bytes.len());
     match &bytes[length..] {
+        [b' ', b'+' | b'-', zone @ ..] if zone.get(2) == Some(&b':') && has_digits(zone, &[0, 1, 3, 4]) => {
+            Some(length + 7)
+        }
         [b' ', b'+' | b'-', zone @ ..] if zone.len() >= 4 && zone[..4].iter().all(u8::is_ascii_digit) => {
             Some(length + 6)
         }
         _ => Some(length),
     }
+}
+
+fn has_digits(bytes: &[u8], places: &[usize]) -> bool {
+    places.iter().all(|place| bytes.get(*place).is_some_and(u8::is_ascii_digit))
 }
 
 fn datetime_length(bytes: &[u8]) -> Option<usize> {
@@ -225,12 +237,16 @@ mod tests {
         check("peer", "2001:db8::1:50599 x", Some("2001:db8::1"));
         check("peer", "192.0.2.1:443 x", Some("192.0.2.1"));
         check("peer", "192.0.2.1 x", None);
+        check("peer", "unix:1 x", Some("unix"));
+        check("peer", "unix: x", None);
+        check("list", "192.0.2.1:80, 192.0.2.2:80 : - x", Some("192.0.2.1:80, 192.0.2.2:80 : -"));
         check("list", "a, 192.0.2.1,b - -", Some("a, 192.0.2.1,b"));
         check("hops", "a, 192.0.2.1,b - -", Some("a, 192.0.2.1,"));
         check("hops", "a, 192.0.2.1 - -", Some("a, "));
         check("hops", "192.0.2.1 - -", None);
         check("clf", "21/Sep/2026:14:13:20 +0000] x", Some("21/Sep/2026:14:13:20 +0000"));
         check("clf", "21/Sep/2026:14:13:20.123] x", Some("21/Sep/2026:14:13:20.123"));
+        check("clf", "21/Sep/2026:14:13:20 +00:00] x", Some("21/Sep/2026:14:13:20 +00:00"));
         check("datetime", "2026/09/21 - 14:13:20 | 200", Some("2026/09/21 - 14:13:20"));
         check("datetime", "2026-09-21T14:13:20.5Z", Some("2026-09-21T14:13:20.5"));
         check("number", "0.001, 0.002 x", Some("0.001, 0.002"));

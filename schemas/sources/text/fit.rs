@@ -11,6 +11,7 @@
 
 use super::class::Class;
 use super::form::{Field, Form, Part};
+use crate::sources::severity;
 
 /// Where a field stands in the line, and whether that is the only place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub(super) fn clean(form: &Form, line: &str, quotes: usize, cut: bool, spans: &m
         let end =
             if field.class.is_free() { free_end(field, line, at, next) } else { field.class.end(line, at, stop(next)) };
         match end {
+            // Another line may begin there: what a client wrote, or what stands behind it.
+            Some(_) if !cut && field.class == Class::Any && has_time(&line[at..]) => return false,
             Some(end) => {
                 spans.push(Span::new(at, end));
                 at = end;
@@ -61,6 +64,11 @@ pub(super) fn clean(form: &Form, line: &str, quotes: usize, cut: bool, spans: &m
         }
     }
     at == line.len()
+}
+
+/// Is there a time in brackets?
+fn has_time(text: &str) -> bool {
+    memchr::memchr_iter(b'[', text.as_bytes()).any(|at| Class::Clf.end(text, at + 1, None).is_some())
 }
 
 /// How far `line` goes by the form, and what was expected there: for people, when no form fits.
@@ -294,36 +302,104 @@ fn backward(form: &Form, line: &str, bare: &[u32], places: &mut [Vec<u32>]) -> b
     true
 }
 
-/// One way through the places: texts as short as they can be, but for the one before the status.
+/// One way through the places: texts as short as they can be, but for those before the time and before the status.
 fn choose(form: &Form, line: &str, places: &[Vec<u32>], spans: &mut Vec<Span>) {
-    let mut at = 0u32;
+    let (mut at, mut agree) = (0u32, true);
     for (i, part) in form.parts.iter().enumerate() {
         let ends = &places[i + 1];
         let end = match part {
             Part::Field(field) if field.class.is_free() => {
                 let possible = &ends[ends.partition_point(|end| *end < at)..];
                 let shortest = possible.first().copied().unwrap_or(line.len() as u32);
-                worst_status(form, line, i, possible).unwrap_or(shortest)
+                let request = worst_status(form, line, i, at, possible);
+                agree &= request.is_none_or(|worst| worst.agree);
+                request
+                    .map(|worst| worst.end)
+                    .or_else(|| last_time(form, line, i, places, possible))
+                    .unwrap_or(shortest)
             }
             part => strict_end(part, line, at, form.parts.get(i + 1)).unwrap_or(line.len() as u32),
         };
-        if matches!(part, Part::Field(_)) {
-            let proven = places[i].len() == 1 && ends.len() == 1;
+        if let Part::Field(field) = part {
+            let one = places[i].len() == 1 && ends.len() == 1;
+            let proven = if field.class == Class::Status { agree } else { one };
             spans.push(Span { start: at, end, proven });
         }
         at = end;
     }
 }
 
-/// Where the text at `part` ends when a status of 400 or more may stand right behind it.
-fn worst_status(form: &Form, line: &str, part: usize, possible: &[u32]) -> Option<u32> {
+/// Where a request ends, by the status behind it.
+#[derive(Clone, Copy)]
+struct Worst {
+    end: u32,
+    severity: u8,
+    /// All statuses that may stand there are the same.
+    agree: bool,
+}
+
+/// Where the text at `part`, which begins at `at`, ends when the worst status that may stand behind it does. Where a request
+/// can end with its protocol, it does.
+fn worst_status(form: &Form, line: &str, part: usize, at: u32, possible: &[u32]) -> Option<Worst> {
     let [Part::Literal(literal), Part::Field(field), ..] = form.parts.get(part + 1..)? else { return None };
     if field.class != Class::Status || possible.len() < 2 {
         return None;
     }
     let status = |end: u32| {
         let at = literal_end(line, end as usize, literal, false)?;
-        line[at..field.class.end(line, at, None)?].parse::<u32>().ok()
+        line[at..field.class.end(line, at, None)?].parse::<i32>().ok()
     };
-    possible.iter().copied().find(|end| status(*end).is_some_and(|status| status >= 400))
+    let is_whole = |end: &u32| ends_with_protocol(&line[at as usize..*end as usize]);
+    let wholes: Vec<u32> = possible.iter().copied().filter(is_whole).collect();
+    let possible = if wholes.is_empty() { possible } else { &wholes };
+    let first = status(possible[0]);
+    let mut worst = Worst { end: possible[0], severity: first.map_or(0, severity), agree: true };
+    for end in &possible[1..] {
+        let found = status(*end);
+        worst.agree &= found == first;
+        let found = found.map_or(0, severity);
+        if found > worst.severity {
+            worst = Worst { end: *end, severity: found, ..worst };
+        }
+    }
+    Some(worst)
+}
+
+/// ` HTTP/1.1` and its like.
+fn ends_with_protocol(request: &str) -> bool {
+    let version = |text: &str| (1..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    request.rsplit_once(" HTTP/").is_some_and(|(_, text)| version(text))
+}
+
+/// Places that are looked at where several times stand in a line: so many from each end.
+const TIMES_TRIED: usize = 4;
+
+/// Where the text at `part` ends when a time stands behind it, and behind that the worst status; of equals the last.
+fn last_time(form: &Form, line: &str, part: usize, places: &[Vec<u32>], possible: &[u32]) -> Option<u32> {
+    let [open, Part::Field(time), close, Part::Field(request), ..] = form.parts.get(part + 1..)? else { return None };
+    if !matches!(time.class, Class::Clf | Class::Rfc3339) || !request.class.is_free() || possible.len() < 2 {
+        return None;
+    }
+    let severity = |end: u32| {
+        let at = strict_end(open, line, end, None)?;
+        let at = time.class.end(line, at as usize, stop(Some(close)))?;
+        let at = strict_end(close, line, at as u32, None)?;
+        let ends = places.get(part + 5)?;
+        let possible = &ends[ends.partition_point(|end| *end < at)..];
+        let worst = worst_status(form, line, part + 4, at, possible);
+        Some(worst.map_or_else(|| only_status(form, line, part + 4, possible), |worst| worst.severity))
+    };
+    let tried =
+        possible.iter().take(TIMES_TRIED).chain(possible.iter().skip(TIMES_TRIED).rev().take(TIMES_TRIED).rev());
+    tried.copied().max_by_key(|end| severity(*end))
+}
+
+/// How bad the status is behind the only place where a request can end.
+fn only_status(form: &Form, line: &str, part: usize, possible: &[u32]) -> u8 {
+    let parts = (form.parts.get(part + 1), form.parts.get(part + 2), possible.first());
+    let (Some(literal), Some(Part::Field(field)), Some(end)) = parts else { return 0 };
+    let status = strict_end(literal, line, *end, None)
+        .and_then(|at| Some(&line[at as usize..field.class.end(line, at as usize, None)?]))
+        .and_then(|text| text.parse().ok());
+    status.map_or(0, severity)
 }

@@ -47,6 +47,7 @@ pub(super) enum Role {
     Client,
     Time,
     Forwarded,
+    Status,
     Other,
 }
 
@@ -57,6 +58,8 @@ pub(super) struct Reading {
     pub(super) unproven: bool,
     /// The time can.
     pub(super) time_unproven: bool,
+    /// The status can; the worse one counts.
+    pub(super) status_unproven: bool,
     /// The forwarding list can.
     pub(super) list_unproven: bool,
     /// The line ends early.
@@ -139,12 +142,17 @@ impl Forms {
             reading.doubt(binding.role, !span.proven);
         }
         for another in &self.forms[first + 1..] {
-            if !reading.unproven && fit::every(&another.form, line, other) {
+            let is_open = !(reading.unproven && reading.time_unproven);
+            if is_open && fit::every(&another.form, line, other) {
                 for role in [Role::Client, Role::Time] {
+                    // What never proves who the client is, is no reason to doubt another reading of it.
+                    if role == Role::Client && another.form.unproven {
+                        continue;
+                    }
                     let doubtful = |(binding, span): (&Binding, &Span)| binding.role == role && !span.proven;
                     let is_doubtful = another.fields.iter().zip(&*other).any(doubtful);
-                    reading
-                        .doubt(role, is_doubtful || conflict(&bound.places(role, spans), &another.places(role, other)));
+                    let (one, two) = (bound.places(role, spans), another.places(role, other));
+                    reading.doubt(role, is_doubtful || conflict(role, &one, &two));
                 }
             }
         }
@@ -199,14 +207,18 @@ impl Reading {
             Role::Client => self.unproven |= is_doubtful,
             Role::Time => self.time_unproven |= is_doubtful,
             Role::Forwarded => self.list_unproven |= is_doubtful,
+            Role::Status => self.status_unproven |= is_doubtful,
             Role::Other => {}
         }
     }
 }
 
-/// Do two readings put something that both know in different places?
-fn conflict(one: &[(u16, u32, u32)], other: &[(u16, u32, u32)]) -> bool {
-    one.iter().any(|place| other.iter().any(|another| place.0 == another.0 && place != another))
+/// Do two readings put something that both know in different places? A time is one however it is written.
+fn conflict(role: Role, one: &[(u16, u32, u32)], other: &[(u16, u32, u32)]) -> bool {
+    let is_same = |place: &(u16, u32, u32), another: &(u16, u32, u32)| role == Role::Time || place.0 == another.0;
+    one.iter().any(|place| {
+        other.iter().any(|another| is_same(place, another) && (place.1, place.2) != (another.1, another.2))
+    })
 }
 
 /// Appends `text` with its escapes resolved, where what they stand for is printable: `\"`, `\\`, `\x22`, `\u0022`.

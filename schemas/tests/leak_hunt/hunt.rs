@@ -9,9 +9,9 @@ use schemas::{Keys, Lane, Normalised, Normaliser, RawBatch, event_json};
 use serde_json::Value;
 
 use super::Sample;
-use super::known::{KNOWN, SOMETIMES};
+use super::known::KNOWN;
 use super::places::{self, Place, Source};
-use super::rng::SEED;
+use super::rng::{is_usual, seed};
 use super::undo::{Needles, Undo};
 
 /// Records to a batch.
@@ -136,7 +136,8 @@ impl Hunt {
         let leaked: usize = self.counts.values().map(|c| c.leaked).sum();
         let leaking: BTreeSet<&String> = self.counts.iter().filter(|(_, c)| c.leaked > 0).map(|(n, _)| n).collect();
         println!(
-            "seed {SEED:#x}; {class}: {} samples, {planted} planted, {} samples leaked in {leaked} places ({:.3} %)",
+            "seed {:#x}; {class}: {} samples, {planted} planted, {} samples leaked in {leaked} places ({:.3} %)",
+            seed(),
             self.counts.len(),
             leaking.len(),
             100.0 * leaked as f64 / planted as f64
@@ -144,15 +145,14 @@ impl Hunt {
         let known: Vec<_> = KNOWN.iter().filter(|(c, ..)| *c == class).collect();
         let mut unknown = String::new();
         for name in &leaking {
-            let sometimes = SOMETIMES.iter().filter(|(c, ..)| *c == class);
-            if !known.iter().copied().chain(sometimes).any(|(_, begin, _)| name.starts_with(begin)) {
+            if !known.iter().any(|(_, begin, _)| name.starts_with(begin)) {
                 let count = &self.counts[*name];
                 let _infallible = writeln!(unknown, "{name}: {} of {}; {}", count.leaked, count.planted, count.example);
             }
         }
         let cured: Vec<_> =
             known.iter().filter(|(_, begin, _)| !leaking.iter().any(|n| n.starts_with(begin))).collect();
-        assert!(cured.is_empty(), "{class}: these leak no more, take them out of KNOWN: {cured:?}");
+        assert!(cured.is_empty() || !is_usual(), "{class}: these leak no more, take them out of KNOWN: {cured:?}");
         assert!(unknown.is_empty(), "{class}: these leaked:\n{unknown}");
     }
 }

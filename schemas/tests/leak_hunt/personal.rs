@@ -53,6 +53,33 @@ fn groupings(number: &str) -> Vec<(&'static str, String)> {
         ("slashes", by("/")),
         ("underscores", by("_")),
         ("two blanks", by("  ")),
+        ("commas", by(",")),
+        ("colons", by(":")),
+        ("bars", by("|")),
+        ("tabs", by("\t")),
+        ("stars", by("*")),
+        ("commas and blanks", by(", ")),
+        ("dashes amid blanks", by(" - ")),
+        ("en dashes", by("\u{2013}")),
+        ("thin spaces", by("\u{2009}")),
+        ("hyphens of unicode", by("\u{2011}")),
+        ("two by two, dashes", grouped(number, &[2], "-")),
+        ("one by one", grouped(number, &[1], " ")),
+        ("threes", grouped(number, &[3], " ")),
+        ("fives", grouped(number, &[5], "-")),
+        ("four and the rest", grouped(number, &[4, 15], " ")),
+        ("six and the rest, dash", grouped(number, &[6, 13], "-")),
+        ("behind a word and a dash", format!("card-{}", by("-"))),
+        ("behind a word and an underscore", format!("card_{number}_x")),
+        ("behind two letters", format!("cc{number}")),
+        ("before its expiry, dashes", format!("{}-12-27", by("-"))),
+        ("before its expiry, commas", format!("{number},12/2027,123")),
+        ("before its expiry, colons", format!("{number}:1227:123")),
+        ("track, escaped", format!("%25B{number}%5EDOE%2FJANE%5E27121011000%3F")),
+        ("track two, bare", format!("{number}=27121011000123400")),
+        ("chip", format!("{number}D27121011000123F")),
+        ("in a list of cards", format!("{number},4111111111111111")),
+        ("json", format!(r#"{{"cards":["{number}"]}}"#)),
         ("no-break spaces", by("\u{a0}")),
         ("fours", grouped(number, &[4], " ")),
         ("eights", grouped(number, &[8], " ")),
@@ -112,7 +139,10 @@ pub fn ibans() -> Vec<Sample> {
                 .collect();
             iban(country, &account)
         };
-        let forms: [(&str, Form); 7] = [
+        let forms: [(&str, Form); 10] = [
+            ("no-break spaces", |n| grouped(n, &[4], "\u{a0}")),
+            ("underscores", |n| grouped(n, &[4], "_")),
+            ("two blanks", |n| grouped(n, &[4], "  ")),
             ("bare", str::to_string),
             ("groups", |n| grouped(n, &[4], " ")),
             ("dashes", |n| grouped(n, &[4], "-")),
@@ -131,7 +161,7 @@ pub fn ibans() -> Vec<Sample> {
 
 pub fn emails() -> Vec<Sample> {
     let mut rng = Rng::of("e-mail");
-    let forms: [(&str, &str); 24] = [
+    let forms: [(&str, &str); 26] = [
         ("plain", "#L@#D.example"),
         ("plus", "#L+shop@#D.example"),
         ("two labels", "#L.#K@mail.#D.example"),
@@ -144,6 +174,8 @@ pub fn emails() -> Vec<Sample> {
         ("underscores", "#L_#K_9@#D.example"),
         ("digits", "#L1984@#D.example"),
         ("address literal", "#L@[192.0.2.17]"),
+        ("address literal, six", "#L@[IPv6:2001:db8::17]"),
+        ("quoted, in a sentence", "write to \"#L #K\"@#D.example today"),
         ("international domain", "#L@müller-#D.example"),
         ("international name", "jörg.#L@#D.example"),
         ("punycode", "#L@xn--mller-kva-#D.example"),

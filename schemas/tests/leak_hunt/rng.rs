@@ -3,8 +3,20 @@
 //! `generate` reads a small language of token shapes: `<class:length>` stands for random characters, the rest for itself.
 //! No whole secret stands in the source, and what is made is random: nobody's key.
 
-/// Printed by every test; another seed is another hunt.
-pub const SEED: u64 = 0x6a7e_0006_11ea_c0de;
+const SEED: u64 = 0x6a7e_0006_11ea_c0de;
+
+/// Printed by every test; another seed (`GATEWATCH_SEED`, a number) is another hunt.
+pub fn seed() -> u64 {
+    static READ: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    let read = || std::env::var("GATEWATCH_SEED").ok().map(|text| text.parse().expect("GATEWATCH_SEED is a number"));
+    *READ.get_or_init(|| read().unwrap_or(SEED))
+}
+
+/// Is it the usual hunt? What leaks by chance leaks in some hunts only.
+#[allow(dead_code)] // used by one of the two tests that share this file
+pub fn is_usual() -> bool {
+    seed() == SEED
+}
 
 const ALNUM: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
@@ -15,7 +27,7 @@ impl Rng {
     pub fn of(label: &str) -> Rng {
         let hash =
             label.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-        Rng(hash ^ SEED)
+        Rng(hash ^ seed())
     }
 
     pub fn next(&mut self) -> u64 {

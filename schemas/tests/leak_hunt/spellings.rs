@@ -43,6 +43,55 @@ pub const SPELLINGS: &[(&str, &str)] = &[
     ("attribute, single quotes", "<user x='1' N='V'/>"),
     ("xml, key and value", "<add key=\"N\" value=\"V\"/>"),
     ("html input", "<input type=\"text\" name=\"N\" value=\"V\">"),
+    ("html input, value first", "<form><input value=\"V\" type=\"text\" name=\"N\"></form>"),
+    ("html input, an id between", "<input name=\"N\" id=\"x7\" class=\"c\" value=\"V\" required> Sign in"),
+    ("html input, an id before", "<input value='V' id='x7' name='N'/> Sign in"),
+    ("html input, capitals", "<INPUT NAME=\"\u{1}\" TYPE=\"TEXT\" VALUE=\"\u{2}\"> Sign in"),
+    ("html input, no quotes", "<input name=N value=V> Sign in"),
+    ("html textarea", "<textarea name=\"N\" rows=\"3\">V</textarea>"),
+    ("html option", "<select name=\"N\"><option value=\"V\" selected>x</option></select>"),
+    ("html meta", "<meta name=\"N\" content=\"V\"/><title>x</title>"),
+    ("html data", "<div data-N=\"V\">x</div>"),
+    ("xml, property", "<property name=\"N\" value=\"V\"/>"),
+    ("xml, entry", "<entry key=\"N\">V</entry>"),
+    ("xml, saml", "<Attribute Name=\"\u{1}\"><AttributeValue>\u{2}</AttributeValue></Attribute>"),
+    ("xml, rpc", "<member><name>N</name><value><string>V</string></value></member>"),
+    ("xml, plist", "<dict><key>N</key><string>V</string></dict>"),
+    ("xml, spaced", "<N >\n  V\n</N>"),
+    ("json, lines", "{\n  \"N\":\n    \"V\"\n}"),
+    ("json, typed", "{\"\u{1}\":{\"S\":\"\u{2}\"},\"x\":{\"N\":\"1\"}}"),
+    ("json, otel", r#"{"attributes":[{"key":"N","value":{"stringValue":"V"}}]}"#),
+    ("json, three fields", r#"{"name":"N","type":"string","value":"V"}"#),
+    ("json, three fields, value first", r#"{"value":"V","id":"x7","name":"N"}"#),
+    ("json, capitals", "{\"Name\":\"\u{1}\",\"Value\":\"\u{2}\"}"),
+    ("json, pairs", r#"[["x","1"],["N","V"]]"#),
+    ("json, headers", r#"{"headers":["Accept: */*","N: V"]}"#),
+    ("json, twice escaped", r#"{\\\"a\\\":1,\\\"N\\\":\\\"V\\\"}"#),
+    ("yaml, flow", "{user: bob, N: V, x: 1}"),
+    ("yaml, folded", "N: >-\n  V\nx: 1"),
+    ("yaml, in a list", "- user: bob\n- N: V\n- x: 1"),
+    ("yaml, quoted names", "'N': 'V'\n'x': 1"),
+    ("graphql, tight", "mutation{login(user:\"bob\",N:\"V\"){id}}"),
+    ("graphql, block", "mutation { login(N: \"\"\"V\"\"\") { id } }"),
+    ("graphql, default", "query($N: String = \"V\") { me { id } }"),
+    ("graphql, nested variables", r#"{"variables":{"input":{"user":"bob","N":"V"}}}"#),
+    ("ruby, tight", "{:user=>\"bob\", :N=>\"V\"}"),
+    ("ruby, assigned", "params[:N] = \"V\""),
+    ("ruby, log", r#"Parameters: {"user"=>{"N"=>"V"}, "commit"=>"x"}"#),
+    ("ruby, single quotes", "{ 'N' => 'V' }"),
+    ("query, escaped brackets", "user%5BN%5D=V&x=1"),
+    ("query, escaped equals", "a=1&N%3DV"),
+    ("form of names and values", "name=N&value=V"),
+    ("multipart, no quotes", "--x\r\nContent-Disposition: form-data; name=N\r\n\r\nV\r\n--x--"),
+    (
+        "multipart, typed",
+        "--x\r\nContent-Disposition: form-data; name=\"N\"\r\nContent-Type: text/plain\r\n\r\nV\r\n--x--",
+    ),
+    ("javascript", "const N = 'V';"),
+    ("javascript, member", "config[\"N\"] = \"V\";"),
+    ("powershell, variable", "$env:N = \"V\""),
+    ("python, keyword", "login(user='bob', N='V')"),
+    ("cookie pair", "theme=dark; N=V; lang=en"),
     ("yaml", "user: bob\nN: V\nx: 1"),
     ("yaml, quoted", "N: \"V\"\nx: 1"),
     ("yaml, block", "N: |\n  V\nx: 1"),
@@ -99,10 +148,21 @@ const ALONE: &[(&str, &str)] = &[
     ("userinfo, mongodb", "mongodb+srv://bob:V@c.example/x?w=majority"),
     ("userinfo, name alone", "https://V@git.example/x.git"),
     ("userinfo, no scheme", "//bob:V@h.example/x"),
+    ("userinfo, a host without dots", "amqp://bob:V@broker"),
     ("userinfo, escaped slashes", r#"{"url":"postgres:\/\/bob:V@db.example\/x"}"#),
     ("dsn", "bob:V@tcp(db.example:3306)/x"),
     ("curl user", "curl -u bob:V https://h.example/"),
     ("curl user, long", "curl --user bob:V https://h.example/"),
+    ("curl user, long, equals", "curl --user=bob:V https://h.example/"),
+    ("curl user, tight", "curl -ubob:V https://h.example/"),
+    ("curl user, quoted", "curl -s -u 'bob:V' https://h.example/"),
+    ("curl proxy user", "curl --proxy-user bob:V https://h.example/"),
+    ("user without a command", "--user=bob:V"),
+    ("mysql, dump", "mysqldump --host=db -u bob -pV shop"),
+    ("mysql, quoted", "mysql -u bob -p'V' x"),
+    ("redis", "redis-cli -h cache -a V ping"),
+    ("field of its kind", "<input type=\"password\" id=\"x7\" value=\"V\"> Sign in"),
+    ("credential of its kind", r#"{"type":"password","value":"V","temporary":false}"#),
     ("mysql", "mysql -ubob -pV x"),
     ("wget", "wget --http-password=V https://h.example/"),
     ("sshpass", "sshpass -p V ssh bob@h"),
@@ -133,6 +193,8 @@ const ALONE: &[(&str, &str)] = &[
     ("proxy authorization", "Proxy-Authorization: Basic V"),
     ("cookie", "Cookie: theme=dark; sid=V"),
     ("set-cookie", "Set-Cookie: session=V; HttpOnly"),
+    ("cookie, curl, long", "curl --cookie 'theme=dark; x=V' https://h.example/"),
+    ("cookie, curl, double quotes", "curl -b \"theme=dark; x=V\" https://h.example/"),
     ("cookie, curl", "curl -b 'theme=dark; x=V' https://h.example/"),
     ("negotiate", "Negotiate V"),
     ("digest", "Digest username=\"bob\", nonce=\"x\", response=\"V\""),
@@ -152,12 +214,18 @@ fn value(which: usize, rng: &mut Rng) -> String {
     }
 }
 
+/// `text` with a name and a value in it. Where it has these letters of its own, `\u{1}` and `\u{2}` stand for them.
+fn filled(text: &str, name: &str, value: &str) -> String {
+    let text = if text.contains('\u{2}') { text.into() } else { text.replace('N', "\u{1}").replace('V', "\u{2}") };
+    text.replace('\u{1}', name).replace('\u{2}', value)
+}
+
 pub fn pairs() -> Vec<Sample> {
     let mut samples = Vec::new();
     for (spelling, text) in SPELLINGS {
         for (which, name) in NAMES.iter().enumerate() {
             let value = value(which % 4, &mut Rng::of(&format!("{spelling} {name}")));
-            let text = text.replace('N', "\u{1}").replace('V', "\u{2}").replace('\u{1}', name).replace('\u{2}', &value);
+            let text = filled(text, name, &value);
             samples.push(Sample { class: "spellings", name: format!("{spelling}, {name}"), text, parts: vec![value] });
         }
     }

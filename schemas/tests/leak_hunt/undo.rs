@@ -50,9 +50,9 @@ struct Form {
     packed: Vec<u8>,
 }
 
-/// Letters and digits alone.
+/// Letters and digits alone: the spaces and dashes of Unicode are none.
 fn packed(text: &[u8]) -> Vec<u8> {
-    text.iter().copied().filter(|b| b.is_ascii_alphanumeric() || *b >= 0x80).collect()
+    String::from_utf8_lossy(text).chars().filter(|c| c.is_alphanumeric()).collect::<String>().into_bytes()
 }
 
 /// Undoes encodings, and remembers what it made of a text, for most texts repeat.
@@ -264,7 +264,7 @@ fn runs(text: &[u8]) -> Vec<Vec<u8>> {
     for text in texts {
         bits(&text, sextet, 6, 12, &mut out);
         bits(&text, quintet, 5, 16, &mut out);
-        bits(&text, |b| (b as char).to_digit(16), 4, 16, &mut out);
+        bits(&text, hex_digit, 4, 16, &mut out);
         // Where the case of letters was turned over on the way.
         let turned: Vec<u8> = text
             .iter()
@@ -272,7 +272,16 @@ fn runs(text: &[u8]) -> Vec<Vec<u8>> {
             .collect();
         bits(&turned, sextet, 6, 12, &mut out);
     }
+    // Hexadecimal digits in pairs, whatever stands between them.
+    let pairs = String::from_utf8_lossy(text).replace("0x", "").replace([':', '-', ',', ' ', '\t'], "").into_bytes();
+    if pairs.len() < text.len() {
+        bits(&pairs, hex_digit, 4, 16, &mut out);
+    }
     out
+}
+
+fn hex_digit(b: u8) -> Option<u32> {
+    char::from(b).to_digit(16)
 }
 
 fn sextet(b: u8) -> Option<u32> {
