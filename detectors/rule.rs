@@ -9,6 +9,7 @@ pub(crate) mod node;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -49,6 +50,13 @@ impl Rule {
         let filter = self.filter.as_ref().map_or("", Predicate::sql);
         let Rule { id, entity, method, first_seen_within_us, quiet_us, .. } = self;
         format!("{id}\n{filter}\n{entity}\n{}\n{first_seen_within_us:?}\n{quiet_us}", method.identity())
+    }
+
+    /// Columns of which each must hold something for this detector ever to see anything.
+    pub fn needs(&self) -> BTreeSet<&str> {
+        let condition = self.filter.iter().flat_map(Predicate::needs).map(String::as_str);
+        let entity = self.entity.columns().iter().map(|column| column.name());
+        condition.chain(entity).chain(self.method.needs()).collect()
     }
 }
 

@@ -6,7 +6,9 @@
 //! (a division by zero, a cast) is not a match and does not spoil the rest of its batch.
 //! Never: touches a table or a file.
 
-use std::collections::HashMap;
+mod needs;
+
+use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock};
 
@@ -39,6 +41,7 @@ pub const SQL_BYTES_MAX: usize = 8 * 1024;
 pub struct Predicate {
     sql: String,
     expr: Arc<dyn PhysicalExpr>,
+    needs: BTreeSet<String>,
 }
 
 impl PartialEq for Predicate {
@@ -71,9 +74,15 @@ impl Predicate {
             return Err(format!("expected a condition that is true or false, found one of type {found}"));
         }
         let expr = simplifier.simplify(expr).map_err(|error| explain(&error))?;
+        let needs = needs::of(&expr);
         let expr = create_physical_expr(&expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
             .map_err(|error| explain(&error))?;
-        Ok(Predicate { sql: text, expr })
+        Ok(Predicate { sql: text, expr, needs })
+    }
+
+    /// Columns of which each must hold something for the condition to be met.
+    pub fn needs(&self) -> &BTreeSet<String> {
+        &self.needs
     }
 
     /// The condition in canonical form, without comments: safe to put in parentheses inside another query.

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Install the real programs the tests talk to: a CrowdSec local API, nginx, and a Java runtime with Maven (for Kafka).
+# Install the real programs the tests talk to: a CrowdSec local API, nginx, Prometheus, a Java runtime with Maven (for
+# Kafka), senders of logs, and what packages are made and looked at with.
 #
 # Idempotent, and quick when everything is there. Needs Debian or Ubuntu and root for the installing part; anyone else
 # gets the exact command to hand to an administrator, and exit code 1. No service is started and none that runs is touched:
@@ -17,8 +18,18 @@ NEEDED="
 crowdsec:crowdsec
 cscli:crowdsec
 nginx:nginx-light
+prometheus:prometheus
+promtool:prometheus
 java:default-jre-headless
 mvn:maven
+bwrap:bubblewrap
+curl:curl
+dpkg-shlibdeps:dpkg-dev
+ip:iproute2
+logger:bsdutils
+man:man-db
+python3:python3
+systemd-analyze:systemd
 "
 
 missing_packages() {
@@ -86,7 +97,7 @@ install_packages >&2 || {
 }
 
 # Nor at the next boot: what was installed for tests is not a service of this machine.
-for unit in crowdsec nginx; do
+for unit in crowdsec nginx prometheus; do
     case " $missing" in *" $unit "* | *" $unit-light "*) systemctl disable "$unit" >/dev/null 2>&1 || true ;; esac
 done
 

@@ -17,7 +17,7 @@ use crate::config::{Config, LakeSection};
 use crate::geo::GeoFiles;
 use crate::ingest::{Positions, Source};
 use crate::lake::{Lake, LakeConfig, Maintenance, Pinned, RetainDays};
-use crate::pipeline::{Controls, Drifted, Lanes, Ledger, LedgerConfig, Outlet, Pipeline, Reader, Totals};
+use crate::pipeline::{Controls, Drifted, Lanes, Ledger, LedgerConfig, Outlet, Pipeline, Reader, Totals, Watcher};
 use crate::respond::Outbox;
 
 /// Makes the source once it is known where its lanes continue.
@@ -45,6 +45,7 @@ pub struct Job<'a> {
     pub outlets: Vec<Box<dyn Outlet>>,
     pub stop: Arc<AtomicBool>,
     pub progress: Box<dyn FnMut(&Totals) + 'a>,
+    pub watcher: Box<dyn Watcher + 'a>,
 }
 
 /// What a run did.
@@ -105,6 +106,7 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
         lateness_us: Box::new(move |lane: &Lane| lateness.get(&*lane.source).copied().unwrap_or(0)),
         stop: job.stop,
         progress: job.progress,
+        watcher: job.watcher,
         totals: Totals::default(),
     };
     let drifted = pipeline.run(reader)?;

@@ -4,9 +4,14 @@
 //! Promises: an error names the file, the line (of YAML) or the key (of our own rules), what is wrong and what was expected; a
 //! secret is only ever a reference (`{env: NAME}` or `{file: PATH}`), resolved once at the start.
 //! Never: starts anything, contacts anything. This is the only module of ours that reads the environment, but for
-//! `GATEWATCH_LOG`, which the command line reads; the libraries behind a bucket read the `AWS_` variables.
+//! `GATEWATCH_LOG`, which the command line reads; the libraries behind a bucket read the `AWS_` variables, the one behind
+//! traces the `OTEL_` variables.
 
 #![allow(clippy::disallowed_methods)] // the one module that may read the environment
+
+mod observe;
+mod push;
+mod span;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,9 +21,15 @@ use anyhow::{Context, bail};
 use schemas::Templates;
 use serde::Deserialize;
 
+use crate::ingest::follow::FollowConfig;
+use crate::ingest::follow::find::Patterns;
 use crate::ingest::kafka::{KafkaConfig, OnGap, Sasl, Start, Tls};
 use crate::limits;
 use crate::respond::{RespondConfig, SecretRef};
+
+pub use observe::{Listen, ObserveSection, OtlpSection};
+pub use push::{HttpSection, Size, SyslogSection};
+pub use span::Span;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +53,8 @@ pub struct Config {
     pub detectors: DetectorsSection,
     #[serde(default)]
     pub respond: RespondConfig,
+    #[serde(default)]
+    pub observe: ObserveSection,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -216,12 +229,24 @@ pub struct SourceSection {
     pub time_zone: Option<String>,
     pub kafka: Option<KafkaSection>,
     pub files: Option<Vec<PathBuf>>,
+    pub http: Option<HttpSection>,
+    pub syslog: Option<SyslogSection>,
+    /// The files are followed as they are written and rotated, and may be patterns.
+    #[serde(default)]
+    pub follow: bool,
+    /// Where followed files begin that exist at the very first start.
+    pub start: Option<FileStart>,
+    /// A followed file at its end for this long no longer holds the others back; 1s when it is not said.
+    pub idle_after: Option<Span>,
     /// How far a record may come behind a later one of its own partition and still be detected on.
     #[serde(default = "default_lateness")]
     pub lateness: Span,
     /// A record further ahead of its arrival than this is a reject; it would blind detection to everything before it.
     #[serde(default = "default_ahead")]
     pub ahead_max: Span,
+    /// Nothing for so long, although there were records before, is a warning; `0s` is none.
+    #[serde(default = "default_silent")]
+    pub silent_after: Span,
     #[serde(default)]
     pub trusted_proxies: Vec<String>,
     /// In the place of `trusted_proxies`: how many proxies stand before the gateway.
@@ -238,6 +263,38 @@ pub struct SourceSection {
     /// Endpoints, for example `GET /v1/orders/{id}`; without a method, or with `*`, any.
     #[serde(default)]
     pub endpoints: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileStart {
+    Beginning,
+    End,
+}
+
+impl SourceSection {
+    /// How the files are followed, if they are.
+    pub fn follow(&self, data_dir: &Path) -> anyhow::Result<Option<FollowConfig>> {
+        let Some(files) = self.files.as_ref().filter(|_| self.follow) else { return Ok(None) };
+        Ok(Some(FollowConfig {
+            patterns: Patterns::new(files)?,
+            start_at_end: self.start == Some(FileStart::End),
+            idle_after: self.idle_after.unwrap_or(Span::seconds(1)).duration(),
+            registry: data_dir.join("follow").join(format!("{}.json", self.name)),
+        }))
+    }
+
+    fn check_files(&self) -> anyhow::Result<()> {
+        let name = &self.name;
+        if !self.follow && (self.start.is_some() || self.idle_after.is_some()) {
+            bail!("sources: {name}: start and idle_after are for files with follow: true (kafka has its own)");
+        }
+        match &self.files {
+            None if self.follow => bail!("sources: {name}: follow: expected files with it"),
+            Some(files) if files.is_empty() => bail!("sources: {name}: files: is empty; expected at least one"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A topic. Some more settings of librdkafka may go under `properties`; one that is not known is refused with the list.
@@ -354,50 +411,8 @@ fn default_ahead() -> Span {
     Span::seconds(300)
 }
 
-/// A length of time, written `500ms`, `30s`, `5m`, `1h` or `7d`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span {
-    pub us: i64,
-}
-
-impl Span {
-    pub const fn seconds(seconds: i64) -> Span {
-        Span { us: seconds * 1_000_000 }
-    }
-
-    pub fn duration(self) -> std::time::Duration {
-        std::time::Duration::from_micros(self.us.unsigned_abs())
-    }
-
-    fn parse(text: &str) -> Option<Span> {
-        let digits = text.find(|c: char| !c.is_ascii_digit())?;
-        let number: i64 = text[..digits].parse().ok()?;
-        let unit: i64 = match &text[digits..] {
-            "ms" => 1_000,
-            "s" => 1_000_000,
-            "m" => 60_000_000,
-            "h" => 3_600_000_000,
-            "d" => 86_400_000_000,
-            _ => return None,
-        };
-        number.checked_mul(unit).map(|us| Span { us })
-    }
-}
-
-impl std::str::FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Span, String> {
-        Span::parse(text)
-            .ok_or_else(|| format!("{text:?} is not a length of time; expected for example 500ms, 30s, 5m, 1h or 7d"))
-    }
-}
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
+fn default_silent() -> Span {
+    Span::seconds(600)
 }
 
 /// Reads a text file that a person wrote, within the size limit.
@@ -457,6 +472,7 @@ impl Config {
             bail!("sources: is empty; expected at least one source");
         }
         self.redaction.check()?;
+        self.observe.check()?;
         let mut names = std::collections::BTreeSet::new();
         for source in &self.sources {
             let name = &source.name;
@@ -466,10 +482,12 @@ impl Config {
             if !names.insert(name) {
                 bail!("sources: name {name:?} is used twice; expected each source to have its own");
             }
-            match (&source.kafka, &source.files) {
-                (Some(_), None) | (None, Some(_)) => {}
-                _ => bail!("sources: {name}: expected exactly one of kafka and files"),
+            let inputs =
+                [source.kafka.is_some(), source.files.is_some(), source.http.is_some(), source.syslog.is_some()];
+            if inputs.into_iter().filter(|there| *there).count() != 1 {
+                bail!("sources: {name}: expected exactly one of kafka, files, http and syslog");
             }
+            source.check_files()?;
             if source.trusted_hops == Some(0) {
                 bail!("sources: {name}: trusted_hops: 0; expected at least 1, or none of it");
             }
@@ -506,6 +524,14 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// What the service manager asks for: where to tell it of us, and how often it wants to hear that we live.
+pub fn service_manager() -> Option<(String, Option<std::time::Duration>)> {
+    let socket = environment("NOTIFY_SOCKET")?;
+    let ours = environment("WATCHDOG_PID").is_none_or(|pid| pid == std::process::id().to_string());
+    let every = environment("WATCHDOG_USEC").filter(|_| ours).and_then(|us| us.parse().ok());
+    Some((socket, every.map(std::time::Duration::from_micros)))
 }
 
 /// An environment variable the command line documents; empty counts as unset.

@@ -24,6 +24,12 @@ pub const REPLAY_ROWS_MAX: usize = 2_000;
 pub const REPLAY_BYTES_MAX: u64 = 32 << 20;
 /// Bytes of a record; longer: a reject `oversized`, with its length.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
+/// Bytes of the body of a request that pushes records; a configuration that asks for more: refused.
+pub const BODY_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of a spool; a configuration that asks for less: refused.
+pub const SPOOL_BYTES_MIN: u64 = 64 << 20;
+/// Connections of one listener; a configuration that asks for more: refused.
+pub const CONNECTIONS_MAX: usize = 65_536;
 /// Bytes of a configuration, detector or mapping file; larger: refused.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of a database of addresses; larger: refused, it is held in memory.

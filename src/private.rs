@@ -12,7 +12,8 @@ use std::path::Path;
 use anyhow::Context;
 
 /// What Gatewatch keeps in a data folder.
-const OURS: [&str; 6] = ["keys", "lake", "state.db", "state.db-wal", "state.db-shm", ".gatewatch-demo"];
+const OURS: [&str; 9] =
+    ["follow", "keys", "lake", "replayed", "spool", "state.db", "state.db-wal", "state.db-shm", ".gatewatch-demo"];
 const STATE: &str = "state.db";
 
 /// Makes the data folder, or closes what is open of an existing one. `all` says that everything the process writes lies
@@ -36,7 +37,7 @@ fn close(folder: &Path) -> io::Result<()> {
     let mut only_ours = true;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let ours = entry.file_name().to_str().is_some_and(|name| OURS.contains(&name));
+        let ours = entry.file_name().to_str().is_some_and(is_ours);
         only_ours &= ours;
         if ours && !entry.file_type()?.is_symlink() {
             keep_private(&entry.path())?;
@@ -46,6 +47,11 @@ fn close(folder: &Path) -> io::Result<()> {
         keep_private(folder)?;
     }
     Ok(())
+}
+
+/// What is last read of a topic has a file for each source (`ingest::kafka`).
+fn is_ours(name: &str) -> bool {
+    OURS.contains(&name) || (name.starts_with("kafka-") && name.ends_with(".marks"))
 }
 
 fn keep_private(path: &Path) -> io::Result<()> {

@@ -1,38 +1,50 @@
 //! The service: what `gatewatch run` starts from a configuration, and how it stops.
 //!
-//! Promises: everything that can be wrong with the configuration is found by `check`, before anything starts. SIGTERM and
-//! Ctrl-C stop reading, commit what was read, and give deliveries under way a moment.
+//! Promises: everything that can be wrong with the configuration is found by `check`, before anything starts. A source that
+//! fails later fails alone. SIGTERM and Ctrl-C stop reading, commit what was read, and give deliveries under way a moment.
 
-use std::collections::HashMap;
-use std::path::Path;
+mod watching;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use detectors::Rule;
-use schemas::{DriftKind, SourceConfig};
+use schemas::{DriftKind, RawBatch, SourceConfig};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::app::{self, Job, Keep};
 use crate::clock;
-use crate::config::{self, Config, SourceSection};
+use crate::config::{self, Config, Listen, SourceSection};
 use crate::geo::GeoFiles;
 use crate::ingest::file::{self, FileSource};
+use crate::ingest::follow::{FollowConfig, FollowSource};
+use crate::ingest::health::Health;
 use crate::ingest::kafka::{KafkaConfig, KafkaSource};
 use crate::ingest::merged::{Merged, Named};
-use crate::ingest::{Positions, ReadLimits, Source};
+use crate::ingest::retried::Retried;
+use crate::ingest::{IngestError, Positions, ReadLimits, Source};
 use crate::lake::{self, LakeConfig};
-use crate::pipeline::{Drifted, LedgerConfig};
+use crate::observe::Phase;
+use crate::observe::warn::{Kind, Warning};
+use crate::pipeline::{Drifted, LedgerConfig, Totals};
+use crate::pushed::{self, Inlets, Pushed};
 use crate::respond::guard::Guard;
 use crate::respond::{Outbox, Secret, SecretRef, Target};
 use crate::store::Store;
 use crate::survey::Survey;
 use crate::{keys, private, rules};
+use watching::Watching;
 
 /// How long deliveries may go on after the last record was committed.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Followed files whose first records `check` looks at.
+const LOOKS_MAX: usize = 8;
 
 /// What a configuration amounts to once everything it names was read.
 pub struct Parts {
@@ -40,9 +52,12 @@ pub struct Parts {
     pub sources: Vec<SourceConfig>,
     /// How many response targets there are.
     pub targets: usize,
+    /// What they do, by name.
+    done_by_targets: BTreeSet<&'static str>,
     /// Databases of addresses, if any.
     geo: Option<GeoFiles>,
     kafka: HashMap<String, KafkaConfig>,
+    pushed: Pushed,
 }
 
 /// Reads everything the configuration names; contacts nothing.
@@ -56,20 +71,52 @@ pub fn check(config: &Config) -> anyhow::Result<Parts> {
     let mut kafka = HashMap::new();
     for section in &config.sources {
         if let Some(topic) = &section.kafka {
-            let built =
+            let mut built =
                 topic.build(&config.instance, &section.name).with_context(|| format!("sources: {}", section.name))?;
+            built.marks = Some(config.data_dir.join(format!("kafka-{}.marks", section.name)));
             kafka.insert(section.name.clone(), built);
         }
     }
+    let pushed = Pushed::build(config)?;
     app::check_sources(&sources).context("sources")?;
     for section in &config.sources {
-        for file in section.files.iter().flatten() {
-            file::unpacked(file).map(drop).with_context(|| format!("sources: {}", section.name))?;
-        }
+        check_files(section, &config.data_dir).with_context(|| format!("sources: {}", section.name))?;
     }
     let geo = GeoFiles::open(&config.enrich.mmdb, clock::system()).context("enrich.mmdb")?;
-    let targets = targets(config)?.len();
-    Ok(Parts { rules, sources, targets, geo, kafka })
+    let targets = targets(config)?;
+    let done_by_targets = targets.iter().flat_map(|target| target.kinds().iter().map(|kind| kind.name())).collect();
+    Ok(Parts { rules, sources, targets: targets.len(), done_by_targets, geo, kafka, pushed })
+}
+
+/// Files that are read to their end are there and readable. Patterns may match nothing yet; what is named without one and
+/// can never be a log file is refused.
+fn check_files(section: &SourceSection, data_dir: &Path) -> anyhow::Result<()> {
+    if let Some(follow) = section.follow(data_dir)? {
+        follow.patterns.check()?;
+        return Ok(());
+    }
+    for file in section.files.iter().flatten() {
+        file::unpacked(file).map(drop)?;
+    }
+    Ok(())
+}
+
+/// The files whose first records are looked at: of followed ones the newest few that can be read.
+fn first_looks(section: &SourceSection, data_dir: &Path) -> anyhow::Result<Vec<(PathBuf, RawBatch)>> {
+    let follow = section.follow(data_dir)?;
+    let paths = match &follow {
+        Some(follow) => follow.patterns.find().0.into_iter().rev().take(LOOKS_MAX).map(|found| found.path).collect(),
+        None => section.files.clone().unwrap_or_default(),
+    };
+    let mut heads = Vec::new();
+    for path in paths {
+        match file::head(&path) {
+            Ok(head) => heads.extend(head.map(|head| (path, head))),
+            Err(error) if follow.is_some() => tracing::warn!("{error}"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(heads)
 }
 
 /// What the first records of the files that the configuration names say against it: kinds and units that cannot be right.
@@ -77,8 +124,7 @@ pub fn doubts(config: &Config, parts: &Parts) -> anyhow::Result<Vec<String>> {
     let mut doubts = Vec::new();
     for (section, source) in config.sources.iter().zip(&parts.sources) {
         let mut normaliser = schemas::Normaliser::new(source, &keys::of_the_moment()?)?;
-        for path in section.files.iter().flatten() {
-            let Some(head) = file::head(path)? else { continue };
+        for (path, head) in first_looks(section, &config.data_dir)? {
             let normalised = normaliser.normalise(&schemas::Lane::new(&section.name, 0), &head);
             let mut survey = Survey::default();
             survey.note_events(&normalised.events);
@@ -104,8 +150,55 @@ pub fn lake_is_within(config: &Config) -> bool {
 }
 
 /// What the configuration allows and yet should be changed.
-pub fn warnings(config: &Config) -> Vec<String> {
-    keys::beside_the_lake(&config.keys, &config.data_dir, &app::lake_uri(config)).into_iter().collect()
+pub fn warnings(config: &Config, parts: &Parts) -> Vec<String> {
+    let keys = keys::beside_the_lake(&config.keys, &config.data_dir, &app::lake_uri(config));
+    let waiting = pushed::left_over(config).into_iter().map(|folder| {
+        let folder = folder.display();
+        format!("{folder}: holds records that were accepted for a source which is not configured any more")
+    });
+    keys.into_iter().chain(parts.pushed.warnings()).chain(waiting).collect()
+}
+
+/// What the service would warn of from its first moment on, because the configuration says so.
+pub fn concerns(config: &Config, parts: &Parts) -> Vec<Warning> {
+    let mut concerns = Vec::new();
+    let mut asked: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for rule in &parts.rules {
+        for kind in rule.respond.iter().filter(|kind| !parts.done_by_targets.contains(kind.as_str())) {
+            asked.entry(kind).or_default().push(&rule.id);
+        }
+    }
+    concerns.extend(asked.into_iter().map(|(kind, detectors)| Warning {
+        kind: Kind::NoTarget,
+        about: kind.to_owned(),
+        count: detectors.len() as u64,
+        message: format!("no target takes `{kind}`, which these detectors ask for: {}", detectors.join(", ")),
+        cure: "name a target that takes it (respond.targets, kinds), or take it out of their `respond`".to_owned(),
+    }));
+    for (source, topic) in parts.kafka.iter().collect::<BTreeMap<_, _>>() {
+        let brokers = topic.without_port();
+        if !brokers.is_empty() {
+            concerns.push(Warning {
+                kind: Kind::Address,
+                about: source.clone(),
+                count: brokers.len() as u64,
+                message: format!("kafka.brokers names no port for {}: 9092 is taken", brokers.join(", ")),
+                cure: "write host:port".to_owned(),
+            });
+        }
+    }
+    if let Ok(Listen::At(address)) = config.observe.listen()
+        && !address.ip().is_loopback()
+    {
+        concerns.push(Warning {
+            kind: Kind::Address,
+            about: "observe.listen".to_owned(),
+            count: 1,
+            message: format!("metrics and status are open to whoever reaches {address}"),
+            cure: "let only the scraper reach it, or listen on 127.0.0.1".to_owned(),
+        });
+    }
+    concerns
 }
 
 fn normaliser_config(section: &SourceSection, redaction: &schemas::Policy) -> anyhow::Result<SourceConfig> {
@@ -137,18 +230,21 @@ fn targets(config: &Config) -> anyhow::Result<Vec<Arc<dyn Target>>> {
 
 /// Runs until it is told to stop, or something fails that only a restart can mend.
 pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
+    let listener = watching::bind(config)?;
     private::data_folder(&config.data_dir, lake_is_within(config))?;
-    warnings(config).iter().for_each(|warning| tracing::warn!("{warning}"));
+    warnings(config, &parts).iter().for_each(|warning| tracing::warn!("{warning}"));
     let runtime = app::runtime()?;
     let stop = Arc::new(AtomicBool::new(false));
-    stop_on_signals(runtime.handle(), stop.clone())?;
-    let outbox = outbox(config, runtime.handle())?;
+    let (outbox, health) = (outbox(config, runtime.handle())?, Health::default());
+    let watching = Watching::start(config, &parts, &outbox, &health, listener, runtime.handle())?;
+    stop_on_signals(runtime.handle(), stop.clone(), watching.farewell(outbox.clone()))?;
     let (end, ended) = watch::channel(false);
     let delivering = runtime.spawn(outbox.clone().run(ended));
 
+    let inlets = Arc::new(parts.pushed.ready(config, runtime.handle())?);
     let job = Job {
         lateness_us: config.sources.iter().map(|s| (s.name.clone(), s.lateness.us)).collect(),
-        open: Box::new(|positions| open(config, &parts.kafka, &positions)),
+        open: Box::new(|positions| open(config, &parts.kafka, &inlets, &positions, &health)),
         sources: parts.sources,
         geo: parts.geo,
         keys: keys::from_config(&config.keys, &config.data_dir)?,
@@ -158,16 +254,39 @@ pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
         outlets: Vec::new(),
         stop,
         progress: Box::new(|_| {}),
+        watcher: Box::new(watching.tally()),
     };
     tracing::info!(sources = config.sources.len(), detectors = job.rules.len(), "gatewatch runs");
     let result = app::run(job, runtime.handle());
+    watching.board.set_phase(Phase::Stopping);
     let left = runtime.block_on(outbox.drain(DRAIN_DEADLINE))?;
     // Nobody listening means delivery has ended already.
     let _ended = end.send(true).is_err();
     runtime.block_on(delivering)?;
-    runtime.block_on(app::write_steps(&lake_config(config), &config.instance, &outbox))?;
+    let written = runtime.block_on(app::write_steps(&lake_config(config), &config.instance, &outbox));
+    watching.end(runtime.handle());
     let done = result?;
-    for Drifted { source, drift } in &done.drifted {
+    written?;
+    tell_drift(&done.drifted);
+    for (source, survey) in &done.totals.surveys {
+        if let Some(doubt) = survey.latency_doubt() {
+            tracing::warn!(source = &**source, "{doubt}");
+        }
+    }
+    tracing::info!(
+        records = done.totals.records,
+        events = done.totals.events,
+        rejects = done.totals.rejects,
+        alerts = done.totals.alerts_opened,
+        waiting_actions = left,
+        "gatewatch stopped; everything read is committed"
+    );
+    all_was_read(config, &health, &done.totals)
+}
+
+/// Says how records differ from what their mappings expect.
+fn tell_drift(drifted: &[Drifted]) {
+    for Drifted { source, drift } in drifted {
         let (field, sampled, of) = (&drift.path, drift.sampled, drift.of);
         match drift.kind {
             DriftKind::Appeared => tracing::info!(source = &**source, field, sampled, of, "this field is in no column"),
@@ -187,20 +306,27 @@ pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
             }
         }
     }
-    for (source, survey) in &done.totals.surveys {
-        for doubt in survey.doubts(None) {
-            tracing::warn!(source = &**source, "{doubt}");
+}
+
+/// A run that came to its end has read what it should, or fails.
+fn all_was_read(config: &Config, health: &Health, totals: &Totals) -> anyhow::Result<()> {
+    let mut wrong: Vec<String> =
+        health.given_up().into_iter().map(|(source, error)| format!("source {source}: {error}")).collect();
+    for section in config.sources.iter().filter(|section| is_finite(section)) {
+        let Some(survey) = totals.surveys.get(section.name.as_str()) else { continue };
+        if survey.events == 0 && survey.rejected() > 0 {
+            let (name, kind, rejects) = (&section.name, &section.kind, survey.rejected());
+            wrong.push(format!(
+                "source {name}: no record became an event, all {rejects} are rejects; is kind: {kind} right?"
+            ));
         }
     }
-    tracing::info!(
-        records = done.totals.records,
-        events = done.totals.events,
-        rejects = done.totals.rejects,
-        alerts = done.totals.alerts_opened,
-        waiting_actions = left,
-        "gatewatch stopped; everything read is committed"
-    );
-    Ok(())
+    if wrong.is_empty() { Ok(()) } else { bail!("{}", wrong.join("; ")) }
+}
+
+/// Whether a source is read to its end.
+fn is_finite(section: &SourceSection) -> bool {
+    section.files.is_some() && !section.follow
 }
 
 fn outbox(config: &Config, runtime: &Handle) -> anyhow::Result<Arc<Outbox>> {
@@ -208,7 +334,7 @@ fn outbox(config: &Config, runtime: &Handle) -> anyhow::Result<Arc<Outbox>> {
     let store = runtime.block_on(Store::open(&path)).with_context(|| format!("{}", path.display()))?;
     let seed = clock::now_us().unsigned_abs();
     let outbox = Outbox::new(store, config.respond.clone(), targets(config)?, &proxies(config), clock::system(), seed)?;
-    Ok(Arc::new(outbox))
+    Ok(Arc::new(outbox.aloud()))
 }
 
 /// Those of all sources.
@@ -233,46 +359,75 @@ fn keep(config: &Config) -> Keep {
     Keep { lake: lake_config(config), instance: config.instance.clone(), ledger }
 }
 
+/// Every source of the configuration, each of which fails alone.
 fn open(
     config: &Config,
     kafka: &HashMap<String, KafkaConfig>,
+    inlets: &Arc<Inlets>,
     positions: &Arc<dyn Positions>,
+    health: &Health,
 ) -> anyhow::Result<Box<dyn Source>> {
-    let mut sources = Vec::new();
-    for section in &config.sources {
-        let limits = ReadLimits::default();
-        let source: Box<dyn Source> = match (kafka.get(&section.name), &section.files) {
-            (Some(topic), _) => {
-                Box::new(KafkaSource::new(topic.clone(), &section.name, limits, positions.clone(), clock::system())?)
-            }
-            (None, Some(files)) => {
-                Box::new(FileSource::new(files, &section.name, limits, positions.clone(), clock::system())?)
-            }
-            (None, None) => bail!("sources: {}: neither kafka nor files", section.name),
-        };
-        sources.push(Named { name: section.name.clone(), source });
-    }
+    let once = config.sources.iter().all(is_finite);
+    let open = |section: &SourceSection| {
+        let name = section.name.clone();
+        let at = || format!("sources: {name}");
+        let follow = section.follow(&config.data_dir).with_context(at)?;
+        let (section, kafka, positions) = (section.clone(), kafka.get(&name).cloned(), positions.clone());
+        let inlets = inlets.clone();
+        let open = Box::new(move || open_one(&section, kafka.as_ref(), follow.as_ref(), &inlets, &positions));
+        let retried = Retried::first(&name, once, open, health.clone(), clock::system()).with_context(at)?;
+        Ok(Named { name, source: Box::new(retried) })
+    };
+    let sources = config.sources.iter().map(open).collect::<anyhow::Result<Vec<Named>>>()?;
     Ok(Box::new(Merged::new(sources)))
 }
 
+/// One source of the configuration, by how its records come in.
+fn open_one(
+    section: &SourceSection,
+    kafka: Option<&KafkaConfig>,
+    follow: Option<&FollowConfig>,
+    inlets: &Inlets,
+    positions: &Arc<dyn Positions>,
+) -> Result<Box<dyn Source>, IngestError> {
+    let (name, limits, clock) = (&section.name, ReadLimits::default(), clock::system());
+    if let Some(topic) = kafka {
+        return Ok(Box::new(KafkaSource::new(topic.clone(), name, limits, positions.clone(), clock)?));
+    }
+    if let Some(follow) = follow {
+        return Ok(Box::new(FollowSource::new(follow.clone(), name, limits, positions.clone(), clock)?));
+    }
+    if let Some(source) = inlets.open(section, positions)? {
+        return Ok(source);
+    }
+    // The configuration was checked: what is none of these is files.
+    let files = section.files.as_deref().unwrap_or_default();
+    Ok(Box::new(FileSource::new(files, name, limits, positions.clone(), clock)?))
+}
+
 /// The first signal stops in good order, a second one at once.
-fn stop_on_signals(runtime: &Handle, stop: Arc<AtomicBool>) -> anyhow::Result<()> {
+fn stop_on_signals(
+    runtime: &Handle,
+    stop: Arc<AtomicBool>,
+    farewell: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let _guard = runtime.enter();
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
     runtime.spawn(async move {
-        for signals in 0.. {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if signals > 0 {
-                std::process::exit(1);
-            }
-            tracing::info!("stopping: committing what was read");
-            stop.store(true, Ordering::Relaxed);
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
+        farewell.await;
+        stop.store(true, Ordering::Relaxed);
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::warn!("told to stop a second time: what is not committed is read again at the next start");
+        std::process::exit(1);
     });
     Ok(())
 }

@@ -74,27 +74,8 @@ impl Survey {
 
     /// What cannot be right, a sentence each. `written_us` is when the log was last written, where that is known.
     pub fn doubts(&self, written_us: Option<i64>) -> Vec<String> {
-        let mut doubts = Vec::new();
-        let records = self.events + self.rejected();
-        if let Some((code, count)) = self.rejects.iter().max_by_key(|(_, count)| **count)
-            && self.rejected() * 10 >= records
-        {
-            let (rejected, code) = (self.rejected(), code.as_str());
-            doubts.push(format!(
-                "{rejected} of {records} records are rejects, {count} of them {code}: is the kind of the source right?"
-            ));
-        }
+        let mut doubts = self.share_doubts();
         doubts.extend(self.latency_doubt());
-        for (column, count) in self.damaged.iter().filter(|(_, count)| **count * 20 >= self.events) {
-            let what = if column == "record" { "the record ends early" } else { "the value there cannot be" };
-            doubts.push(format!("{column} is damaged in {count} of {} events: {what}", self.events));
-        }
-        if self.late * 2 > self.events {
-            doubts.push(format!(
-                "{} of {} events are late: are the times of one zone (time_zone), and is lateness long enough?",
-                self.late, self.events
-            ));
-        }
         if let (Some(last), Some(written)) = (self.last_us, written_us)
             && last > written + HOUR_US
         {
@@ -106,7 +87,32 @@ impl Survey {
         doubts
     }
 
-    fn latency_doubt(&self) -> Option<String> {
+    /// Of what too many are. The service warns of these while it runs.
+    fn share_doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        let records = self.events + self.rejected();
+        if let Some((code, count)) = self.rejects.iter().max_by_key(|(_, count)| **count)
+            && self.rejected() * 10 >= records
+        {
+            let (rejected, code) = (self.rejected(), code.as_str());
+            doubts.push(format!(
+                "{rejected} of {records} records are rejects, {count} of them {code}: is the kind of the source right?"
+            ));
+        }
+        for (column, count) in self.damaged.iter().filter(|(_, count)| **count * 20 >= self.events) {
+            let what = if column == "record" { "the record ends early" } else { "the value there cannot be" };
+            doubts.push(format!("{column} is damaged in {count} of {} events: {what}", self.events));
+        }
+        if self.late * 2 > self.events {
+            doubts.push(format!(
+                "{} of {} events are late: are the times of one zone (time_zone), and is lateness long enough?",
+                self.late, self.events
+            ));
+        }
+        doubts
+    }
+
+    pub fn latency_doubt(&self) -> Option<String> {
         let count: u64 = self.latencies.iter().sum();
         if count < VALUES_MIN {
             return None;

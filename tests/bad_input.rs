@@ -197,7 +197,7 @@ fn a_broken_configuration_is_refused_with_line_and_expectation() {
             vec!["lake.compact_after_files: 0; expected at least 2"],
         ),
         (format!("{base}lake: {{ options: {{ aws_region: x }} }}\n"), vec!["`aws_region` means nothing for a folder"]),
-        (base.replace("    files: [a.log]\n", ""), vec!["edge", "exactly one of kafka and files"]),
+        (base.replace("    files: [a.log]\n", ""), vec!["edge", "exactly one of kafka, files, http and syslog"]),
         (
             format!("{base}lake: {{ checkpoint_every: soon }}\n"),
             vec!["gatewatch.yaml:6:27: ", "\"soon\" is not a length of time; expected for example"],

@@ -113,6 +113,7 @@ impl Member {
                 self.ended.insert(lane.partition);
             }
             Some(Signal::Revoking { lanes }) => return Ok(Some(lanes)),
+            Some(Signal::Succeeds { lane, .. }) => panic!("{lane} of a topic takes nobody's place"),
         }
         Ok(None)
     }
@@ -400,6 +401,34 @@ fn a_topic_shorter_than_what_was_read_of_it_is_an_error() {
     config.on_gap = OnGap::Skip;
     let error = Member::new(&config, &Lake::at(&[(0, 500)])).error();
     assert!(error.contains("ends at offset 100, but everything below 500 was read of it before"), "{error}");
+}
+
+#[test]
+fn a_topic_made_anew_under_the_same_name_is_noticed_also_when_it_is_longer() {
+    let broker = Broker::own();
+    let (topic, folder) = (broker.topic(1), tempfile::tempdir().expect("a folder"));
+    let mut config = config(&broker, &topic);
+    config.marks = Some(folder.path().join("web.marks"));
+    broker.fill(&topic, 0, 20);
+    let lake = Lake::at(&[]);
+    let mut member = Member::new(&config, &lake);
+    until(&mut [&mut member], |m| m[0].records == 20);
+    member.commit();
+    drop(member);
+
+    // A restart over the same topic goes on, and reads nothing twice.
+    broker.fill(&topic, 0, 5);
+    let mut member = Member::new(&config, &lake);
+    until(&mut [&mut member], |m| m[0].caught_up.len() == 1);
+    assert_eq!(member.uncommitted, BTreeMap::from([(0, (20, 25))]));
+    drop(member);
+
+    broker.delete_topic(&topic);
+    broker.create_topic(&topic, 1);
+    broker.fill(&topic, 0, 45);
+    let error = Member::new(&config, &lake).error();
+    let expected = "has another record at offset 19 than was read of it before: the topic was made anew";
+    assert!(error.contains(expected) && error.contains("Give the source another name"), "{error}");
 }
 
 #[test]

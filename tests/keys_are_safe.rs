@@ -302,7 +302,7 @@ fn keys_that_share_a_backup_with_the_lake_are_warned_of() {
     let elsewhere = tempfile::tempdir().unwrap();
     let (apart, data) =
         config(&folder, "apart", &log, &format!("  dir: {}\n", elsewhere.path().join("keys").display()));
-    assert_eq!(check(&apart), "");
+    assert!(!check(&apart).contains("a backup of it holds both"));
     assert!(!said(&ran(&apart)).contains("a backup of it holds both"));
     assert!(elsewhere.path().join("keys/token.key").exists() && !data.join("keys").exists());
 }

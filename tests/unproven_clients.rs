@@ -50,7 +50,7 @@ fn an_unproven_client_is_told_of_and_never_blocked() {
     assert_eq!(alert.evidence["client_ip_source"], "unproven");
     let verdicts = verdicts(alert);
     assert!(
-        matches!(&verdicts[0], Verdict::Suppress(why) if why.starts_with("client address unproven")),
+        matches!(&verdicts[0], Verdict::Suppress(_, why) if why.starts_with("client address unproven")),
         "{verdicts:?}"
     );
     assert_eq!(verdicts[1], Verdict::Send);

@@ -54,6 +54,24 @@ impl Method {
         matches!(self, Method::Threshold { .. } | Method::Distinct { .. } | Method::Sum { .. })
     }
 
+    /// Columns of which each must hold something for it to decide anything.
+    pub(super) fn needs(&self) -> Vec<&str> {
+        // Of several columns of a distinct value one is enough.
+        let values = |of: &Vec<&'static str>| if let [only] = of.as_slice() { vec![*only] } else { Vec::new() };
+        match self {
+            Method::Threshold { .. } => Vec::new(),
+            Method::Distinct { of, .. } => values(of),
+            Method::Sum { of, .. } => vec![*of],
+            Method::Ratio { of, .. } => of.needs().iter().map(String::as_str).collect(),
+            Method::Baseline(baseline) => match &baseline.of {
+                Measure::Count => Vec::new(),
+                Measure::Sum(of) => vec![*of],
+                Measure::Ratio(of) => of.needs().iter().map(String::as_str).collect(),
+                Measure::Distinct(of) => values(of),
+            },
+        }
+    }
+
     pub fn name(&self) -> &'static str {
         match self {
             Method::Threshold { .. } => "threshold",

@@ -44,6 +44,20 @@ fn a_good_file_is_read_in_full() {
 }
 
 #[test]
+fn what_a_detector_needs_is_known() {
+    let needs = |yaml: &str| parse_rule(yaml, "x").unwrap().needs().into_iter().collect::<Vec<_>>().join(" ");
+    assert_eq!(needs(GOOD), "client_ip endpoint status");
+    let method =
+        |method: &str| with("threshold: { at_least: 20, within: 5m }", method).replace("first_seen_within: 1h\n", "");
+    let sum = method("sum: { of: response_bytes, at_least: 20, within: 5m }");
+    assert_eq!(needs(&sum), "client_ip endpoint response_bytes status");
+    let one = method("distinct: { of: object_id, at_least: 20, within: 5m }");
+    assert_eq!(needs(&one), "client_ip endpoint object_id status");
+    let ratio = method("ratio: { of: grpc_status = 16, at_least: 0.5, min_events: 20, within: 5m }");
+    assert_eq!(needs(&ratio), "client_ip endpoint grpc_status status");
+}
+
+#[test]
 fn defaults_are_cautious() {
     let rule = parse_rule(
         &with("dry_run: false\n", "").replace("quiet: 10m\n", "").replace("respond: [page, case]\n", ""),

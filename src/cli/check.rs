@@ -20,11 +20,19 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let config = Config::load(&args.config).map_err(usage)?;
     let parts = service::check(&config).with_context(|| args.config.display().to_string()).map_err(usage)?;
-    for warning in service::warnings(&config) {
+    for warning in service::warnings(&config, &parts) {
         output::stderr_line(&format!("{}: {warning}", args.config.display()));
     }
+    let concerns = service::concerns(&config, &parts);
+    for concern in &concerns {
+        output::stderr_line(&format!("warning: {}: {}; {}", concern.about, concern.message, concern.cure));
+    }
+    let with = match concerns.len() {
+        0 => String::new(),
+        n => format!(", with {}", counted(n as u64, "warning")),
+    };
     let text = format!(
-        "{}: well-formed; {}, {}, {}, lake {}, response {}\n",
+        "{}: well-formed{with}; {}, {}, {}, lake {}, response {}\n",
         args.config.display(),
         counted(config.sources.len() as u64, "source"),
         counted(parts.rules.len() as u64, "detector"),

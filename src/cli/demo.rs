@@ -17,7 +17,7 @@ use crate::app::{self, Job};
 use crate::clock::{self, Stopwatch};
 use crate::config::DetectorsSection;
 use crate::demo::{self, DemoSource, Traffic, TrafficConfig};
-use crate::pipeline::Outlet;
+use crate::pipeline::{Nobody, Outlet};
 use crate::query::{self, QueryLimits};
 use crate::respond::{Outbox, RespondConfig};
 use crate::store::Store;
@@ -69,6 +69,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         outlets: vec![Box::new(Collect(told.clone()))],
         stop: Arc::new(AtomicBool::new(false)),
         progress: Box::new(|totals| progress.update(totals.events, totals)),
+        watcher: Box::new(Nobody),
     };
     let done = app::run(job, runtime.handle())?;
     progress.done();

@@ -17,14 +17,18 @@ mod replay;
 mod run;
 mod shared;
 mod shell;
+mod status;
 mod token;
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config;
+use crate::observe::trace::Traces;
 use crate::telemetry::{self, LogFormat};
 
 /// Security monitor for APIs: reads gateway logs, redacts secrets, detects attacks, responds, and keeps everything in
@@ -55,6 +59,7 @@ const AFTER_HELP: &str = "Examples:
   gatewatch replay access.log --source combined          detect on a file and keep it as tables
   gatewatch query 'select endpoint, count(*) from events group by 1 order by 2 desc limit 10'
   gatewatch run --config gatewatch.yaml                  the service: Kafka in, alerts out
+  gatewatch status                                       how the running service is
 
 Exit status: 0 done, 1 failed, 2 wrong usage, missing file, wrong configuration, detector or question.";
 
@@ -63,6 +68,7 @@ enum Verb {
     Demo(demo::Args),
     Replay(replay::Args),
     Run(run::Args),
+    Status(status::Args),
     Explain(explain::Args),
     Query(query::Args),
     #[command(subcommand)]
@@ -77,6 +83,12 @@ enum Verb {
     Completions {
         /// The shell they are for.
         shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write the page of every verb into a folder.
+    #[command(hide = true, after_help = "Example:\n  gatewatch man /usr/local/share/man/man1")]
+    Man {
+        /// Where gatewatch.1, gatewatch-run.1 and so on go; without it gatewatch.1 goes to standard output.
+        folder: Option<PathBuf>,
     },
 }
 
@@ -102,13 +114,24 @@ pub fn usage(error: impl Into<anyhow::Error>) -> Failure {
 /// Runs the program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = telemetry::start(cli.log_format, &cli.log) {
-        return report(&Failure::Usage(error), false);
-    }
+    let traces = match &cli.verb {
+        Verb::Run(args) => args.traces(),
+        _ => Ok(None),
+    };
+    let started = traces.and_then(|traces| {
+        let (traces, collector) = traces.unzip();
+        telemetry::start(cli.log_format, &cli.log, collector).map(|()| traces)
+    });
+    let traces = match started {
+        Ok(traces) => traces,
+        Err(error) => return report(&Failure::Usage(error), false),
+    };
     let in_the_log = matches!(cli.verb, Verb::Run(_)) && cli.log_format == LogFormat::Json;
     // Two TLS providers are in the dependency graph; without a choice the first client would panic.
     let _already = rustls::crypto::aws_lc_rs::default_provider().install_default().is_err();
-    match dispatch(cli.verb) {
+    let result = dispatch(cli.verb);
+    traces.iter().for_each(Traces::finish);
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(&failure, in_the_log),
     }
@@ -119,6 +142,7 @@ fn dispatch(verb: Verb) -> Result<(), Failure> {
         Verb::Demo(args) => demo::run(&args),
         Verb::Replay(args) => replay::run(&args),
         Verb::Run(args) => run::run(&args),
+        Verb::Status(args) => status::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Query(args) => query::run(&args),
         Verb::Rejects(verb) => rejects::run(&verb),
@@ -131,6 +155,14 @@ fn dispatch(verb: Verb) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "gatewatch", &mut script);
             Ok(output::stdout(&script)?)
         }
+        Verb::Man { folder: None } => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            Ok(output::stdout(&page)?)
+        }
+        Verb::Man { folder: Some(folder) } => clap_mangen::generate_to(Cli::command(), &folder)
+            .with_context(|| folder.display().to_string())
+            .map_err(usage),
     }
 }
 
@@ -164,7 +196,7 @@ fn words(error: &anyhow::Error) -> String {
 }
 
 /// Where tables are when nothing else was said.
-fn default_data_dir() -> std::path::PathBuf {
+fn default_data_dir() -> PathBuf {
     config::environment("GATEWATCH_DATA_DIR").unwrap_or_else(|| "gatewatch-data".to_owned()).into()
 }
 
@@ -201,6 +233,24 @@ mod tests {
                 assert!(argument.get_help().is_some(), "{name} {}", argument.get_id());
             }
         }
+    }
+
+    #[test]
+    fn every_verb_that_is_shown_has_a_manual_page() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        assert!(dispatch(Verb::Man { folder: Some(folder.path().to_owned()) }).is_ok());
+        let page = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+        let whole = page("gatewatch.1");
+        assert!(whole.contains(".TH gatewatch 1 "), "{whole}");
+        for verb in Cli::command().get_subcommands() {
+            let name = verb.get_name();
+            let shown = !verb.is_hide_set();
+            assert_eq!(whole.contains(&format!("gatewatch\\-{name}(1)")), shown, "{name}: {whole}");
+            assert_eq!(page(&format!("gatewatch-{name}.1")).contains(".SH SYNOPSIS"), shown, "{name}");
+        }
+        assert!(page("gatewatch-rejects-list.1").contains("rejects"), "verbs below a verb have pages, too");
+        let missing = dispatch(Verb::Man { folder: Some(folder.path().join("missing")) });
+        assert!(matches!(missing, Err(Failure::Usage(_))), "a folder that is not there is the user's to mend");
     }
 
     #[test]

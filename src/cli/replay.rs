@@ -1,6 +1,7 @@
 //! `gatewatch replay`: detects on files, and keeps the events as tables unless told not to.
 
 mod inputs;
+mod known;
 mod told;
 
 use std::path::{Path, PathBuf};
@@ -10,13 +11,13 @@ use std::sync::atomic::AtomicBool;
 use anyhow::anyhow;
 use schemas::SourceConfig;
 
-use super::output::{AlertsFile, Progress};
+use super::output::{AlertsFile, Progress, stderr_line};
 use super::shared::{DetectorArgs, SourceArgs};
 use super::{Failure, usage};
 use crate::app::{self, Job};
 use crate::clock::Stopwatch;
 use crate::config::Span;
-use crate::pipeline::Outlet;
+use crate::pipeline::{Nobody, Outlet};
 use crate::{keys, private, rules};
 use inputs::Inputs;
 use told::{Summary, tell};
@@ -58,13 +59,20 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     let rules = rules::load(&args.detectors.section()).map_err(usage)?;
-    let inputs = Inputs::new(&args.files).map_err(usage)?;
+    let mut inputs = Inputs::new(&args.files).map_err(usage)?;
+    let data_dir = args.data_dir.clone().unwrap_or_else(super::default_data_dir);
+    if !args.no_lake {
+        for path in inputs.tell_apart(&data_dir).map_err(usage)? {
+            let what =
+                "is another file than the one that was read before under this name: it is read from its beginning";
+            stderr_line(&format!("{}: {what}", path.display()));
+        }
+    }
     let config = |(name, path): (&str, &Path)| args.source.config(name, path);
     let sources: Vec<SourceConfig> = inputs.named().map(config).collect::<anyhow::Result<_>>().map_err(usage)?;
     app::check_sources(&sources).map_err(usage)?;
     let geo = args.source.geo().map_err(usage)?;
     let alerts = args.alerts.as_deref().map(AlertsFile::new).transpose().map_err(usage)?;
-    let data_dir = args.data_dir.clone().unwrap_or_else(super::default_data_dir);
     let keys = if args.no_lake {
         keys::of_the_moment().map_err(usage)?
     } else {
@@ -87,9 +95,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         outlets: alerts.clone().map(|file| Box::new(file) as Box<dyn Outlet>).into_iter().collect(),
         stop: Arc::new(AtomicBool::new(false)),
         progress: Box::new(|totals| progress.update(inputs.bytes_read(), totals)),
+        watcher: Box::new(Nobody),
     };
     let done = app::run(job, runtime.handle())?;
     progress.done();
+    if !args.no_lake {
+        inputs.note(&data_dir)?;
+    }
 
     // Something was read and nothing told of it: that is an answer, too.
     if let Some(alerts) = alerts.filter(|_| done.totals.records > 0) {

@@ -6,7 +6,9 @@ use anyhow::Context;
 
 use super::{Failure, usage};
 use crate::config::Config;
+use crate::observe::trace::{self, Traces};
 use crate::service;
+use crate::telemetry::Collector;
 
 /// Run the service: records from Kafka or files, everything on, until SIGTERM or Ctrl-C.
 #[derive(clap::Args)]
@@ -17,6 +19,14 @@ pub struct Args {
     /// The configuration of the service.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+}
+
+impl Args {
+    /// Whoever collects traces, when the configuration names one. What is wrong with the file, `run` says.
+    pub fn traces(&self) -> anyhow::Result<Option<(Traces, Collector)>> {
+        let Ok(config) = Config::load(&self.config) else { return Ok(None) };
+        config.observe.otlp.map(|otlp| trace::start(&otlp.endpoint, &config.instance)).transpose()
+    }
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {

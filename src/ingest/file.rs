@@ -20,6 +20,7 @@ use aws_lc_rs::digest;
 use schemas::{Lane, RawBatch};
 
 use super::batch::Filling;
+use super::follow::find::{self, not_a_file};
 use super::lines::{Lines, Pause};
 use super::unpack::unpack;
 use super::{Clock, IngestError, Positions, ReadLimits, Signal, Source};
@@ -115,6 +116,11 @@ impl Source for FileSource {
         self.set_paused(lanes, false);
         Ok(())
     }
+
+    /// A damaged file ends where the damage is.
+    fn goes_on_after(&self, _error: &IngestError) -> bool {
+        true
+    }
 }
 
 /// Bytes read of the files as they are on disk, and how many there are.
@@ -204,8 +210,8 @@ fn damage(path: &Path, line: i64, byte: u64, error: &io::Error) -> IngestError {
 /// The file is shorter than what was read of it before.
 fn replaced(path: &Path, lines: i64) -> IngestError {
     let message = format!(
-        "it has {lines} lines, fewer than were read of it before: it was rotated or replaced; read the new file as another \
-         source, or with `gatewatch replay`, which knows files by their first line"
+        "it has {lines} lines, fewer than were read of it before: it was rotated or replaced. `follow: true` reads files that \
+         are rotated; `gatewatch replay` reads a copy of it under another name"
     );
     IngestError::File { path: path.display().to_string(), message }
 }
@@ -243,13 +249,12 @@ pub fn unpacked(path: &Path) -> Result<Box<dyn Read + Send>, IngestError> {
 /// Opens a file and unpacks it. Also gives the count of bytes read of it.
 fn open(path: &Path, progress: &Progress) -> Result<(Box<dyn Read + Send>, Arc<AtomicU64>), IngestError> {
     let failed = |message: String| IngestError::File { path: path.display().to_string(), message };
+    // One that is no file is not opened: opening a FIFO would wait for its writer.
     let metadata = fs::metadata(path).map_err(|error| failed(explain(&error)))?;
-    if metadata.is_dir() {
-        return Err(failed(
-            "this is a directory; name the files in it, for example with a pattern of the shell".into(),
-        ));
+    if let Some(why) = not_a_file(&metadata.file_type()) {
+        return Err(failed(why.into()));
     }
-    let file = File::open(path).map_err(|error| failed(explain(&error)))?;
+    let file = find::open(path).map_err(|error| failed(explain(&error)))?;
     progress.total.fetch_add(metadata.len(), Ordering::Relaxed);
     let read = Arc::new(AtomicU64::new(0));
     let counted = Counted { file, read: read.clone(), all: progress.read.clone() };

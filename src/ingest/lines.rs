@@ -2,7 +2,8 @@
 //!
 //! Promises: memory is one chunk and one line of at most the record limit, however long a line is: of a longer one only
 //! its head and its length are kept. `\n` and `\r\n` end a line, and so does the end of the input. A byte order mark
-//! before the first line is not part of it. One empty line at the very end is not a line; any other empty line is.
+//! before the first line is not part of it. An input without any `\n` that is within the record limit has the lines that `\r`
+//! ends. One empty line at the very end is not a line; any other empty line is.
 //!
 //! Never: looks inside a line, or gives out a line that an error cut short.
 
@@ -68,6 +69,9 @@ impl<R: Read> Lines<R> {
                 return Ok(Pause::Full);
             }
             if self.ended {
+                if self.numbering.next == 0 && memchr(b'\r', &self.head.bytes).is_some() && self.head.is_whole() {
+                    return Ok(self.cut_at_returns(sink));
+                }
                 self.head.finish(&mut self.numbering, sink);
                 return Ok(Pause::End);
             }
@@ -84,6 +88,16 @@ impl<R: Read> Lines<R> {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The input was one line, with carriage returns in it: those end its lines. Were they told apart line by line, a client
+    /// that can write one into a log could make lines of its own.
+    fn cut_at_returns<S: LineSink>(&mut self, sink: &mut S) -> Pause {
+        let whole = std::mem::take(&mut self.head).bytes;
+        for line in whole.split_inclusive(|byte| *byte == b'\r') {
+            self.numbering.give(line, line.len() as u64, line.last().copied(), sink);
+        }
+        Pause::End
     }
 
     /// The number of the line being read.
@@ -152,6 +166,11 @@ impl Head {
     /// A line within the limit may still have a byte order mark and a carriage return that do not count.
     fn longest(&self) -> usize {
         self.record_bytes + BYTE_ORDER_MARK.len() + 1
+    }
+
+    /// Nothing of it was cut off.
+    fn is_whole(&self) -> bool {
+        self.length == self.bytes.len() as u64
     }
 
     fn room(&self) -> usize {
@@ -256,6 +275,13 @@ mod tests {
         check(b"one\ntwo\r\nthree", &[(0, "one"), (1, "two"), (2, "three")]);
         check(b"one\r", &[(0, "one")]);
         check(b"a\rb\n", &[(0, "a\rb")]);
+        check(b"a\rb\nc\rd", &[(0, "a\rb"), (1, "c\rd")]);
+    }
+
+    #[test]
+    fn an_input_without_any_newline_has_the_lines_that_carriage_returns_end() {
+        check(b"one\rtwo\r", &[(0, "one"), (1, "two")]);
+        check(b"one\rtwo", &[(0, "one"), (1, "two")]);
     }
 
     #[test]

@@ -1,15 +1,25 @@
-//! Sources of records: files, standard input, Kafka. A source hands over opaque records with their positions and says
+//! Sources of records: files, standard input, Kafka, and what is pushed to us over HTTP and syslog. A source hands over opaque records with their positions and says
 //! which lanes are open, caught up or ended; it never looks inside a record, and it never decides what is committed.
 //!
 //! Promises: records of a lane come in offset order, each once per position asked for; memory is bounded (`limits.rs`):
 //! a source reads only when it is asked, so a slow consumer stops it.
 
+pub mod accept;
 pub mod batch;
 pub mod file;
+pub mod follow;
+pub mod health;
+pub mod http;
 pub mod kafka;
 pub mod lines;
 pub mod merged;
+pub mod network;
+pub mod push;
+pub mod retried;
+pub mod spool;
 pub mod stdin;
+pub mod syslog;
+pub mod tls;
 pub mod unpack;
 
 #[cfg(test)]
@@ -46,6 +56,8 @@ impl Default for ReadLimits {
 pub enum Signal {
     /// A lane is ours from now on: detection waits for it.
     Opened { lane: Lane },
+    /// A lane that is opened next came in the place of another one: it begins with what was learned there.
+    Succeeds { lane: Lane, before: Lane },
     /// Records of one lane, in offset order.
     Records { lane: Lane, records: RawBatch },
     /// Nothing more to read in this lane for the source's `idle_after`; more may come later.
@@ -80,9 +92,25 @@ pub trait Source: Send {
     fn release(&mut self, _lanes: &[Lane]) -> Result<(), IngestError> {
         Ok(())
     }
+    /// Whether such an error concerns one lane, which ends, and the others can be read on.
+    fn goes_on_after(&self, _error: &IngestError) -> bool {
+        false
+    }
     /// The lake holds everything below these offsets. Kafka stores it for its lag dashboards; files ignore it.
     fn committed(&mut self, _positions: &[(Lane, i64)]) -> Result<(), IngestError> {
         Ok(())
+    }
+    /// Why nothing can come for now, in words, where the source itself tries again.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+    /// Records of each partition that wait to be read, where the source knows.
+    fn lag(&self) -> Vec<(i32, u64)> {
+        Vec::new()
+    }
+    /// It failed and waits to be opened again: nothing comes before.
+    fn is_away(&self) -> bool {
+        false
     }
 }
 
@@ -93,4 +121,6 @@ pub enum IngestError {
     File { path: String, message: String },
     #[error("kafka {brokers}: {message}")]
     Kafka { brokers: String, message: String },
+    #[error("{address}: {message}")]
+    Listen { address: String, message: String },
 }

@@ -157,6 +157,11 @@ impl Source for StdinSource {
         self.paused &= !lanes.contains(&self.lane);
         Ok(())
     }
+
+    /// What is damaged ends where the damage is.
+    fn goes_on_after(&self, _error: &IngestError) -> bool {
+        true
+    }
 }
 
 /// Reads and unpacks until the end, an error, or until nobody takes the chunks any more. An empty chunk is the end.

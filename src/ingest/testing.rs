@@ -38,6 +38,7 @@ pub fn clock() -> (Clock, Arc<AtomicI64>) {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     Opened(i32),
+    Succeeds(i32, i32),
     /// Partition, number of records, their bytes, the next offset.
     Records(i32, usize, u64, i64),
     CaughtUp(i32),
@@ -49,6 +50,7 @@ pub enum Told {
 pub fn told(signal: Signal) -> Told {
     match signal {
         Signal::Opened { lane } => Told::Opened(lane.partition),
+        Signal::Succeeds { lane, before } => Told::Succeeds(lane.partition, before.partition),
         Signal::Records { lane, records } => {
             Told::Records(lane.partition, records.len(), records.bytes(), records.next_offset().unwrap_or(-1))
         }

@@ -35,7 +35,7 @@ pub fn unpack<R: Read + Send + 'static>(mut stream: R) -> io::Result<Box<dyn Rea
         return Err(io::Error::new(ErrorKind::InvalidData, *advice));
     }
     let is_gzip = first.starts_with(GZIP);
-    let is_zstd = first.starts_with(ZSTD) || (first.get(1..4) == Some(ZSTD_SKIPPABLE) && first[0] & 0xF0 == 0x50);
+    let is_zstd = !is_gzip && is_packed(&first);
     let whole = Cursor::new(first).chain(stream);
     if is_gzip {
         return Ok(Box::new(Named {
@@ -48,6 +48,12 @@ pub fn unpack<R: Read + Send + 'static>(mut stream: R) -> io::Result<Box<dyn Rea
         return Ok(Box::new(Named { name: "zstd", inner: zstd::stream::read::Decoder::with_buffer(packed)? }));
     }
     Ok(Box::new(whole))
+}
+
+/// Whether what begins with these bytes is packed.
+pub fn is_packed(first: &[u8]) -> bool {
+    let skippable = first.get(1..4) == Some(ZSTD_SKIPPABLE) && first[0] & 0xF0 == 0x50;
+    first.starts_with(GZIP) || first.starts_with(ZSTD) || skippable
 }
 
 /// More bytes could still make one of the known beginnings.

@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 use schemas::Keys;
 
 use crate::config::{self, KeyRef, KeysSection};
+use crate::ingest::spool::SpoolKey;
 use crate::respond::SecretRef;
 use material::Material;
 pub use material::is_id;
@@ -32,6 +33,15 @@ pub fn from_config(section: &KeysSection, data_dir: &Path) -> anyhow::Result<Key
         return with_made_seal(keys, &file::read_or_make(&seal_file(&folder), 's')?);
     }
     Ok(keys)
+}
+
+/// The key of the spools; made when there is none.
+pub fn spool(section: &KeysSection, data_dir: &Path) -> anyhow::Result<SpoolKey> {
+    let path = spool_file(&folder(section, data_dir));
+    let key = file::read_or_make(&path, 'p')?;
+    let wrong = || format!("{}: expected a made key, of 32 bytes", path.display());
+    let bytes = key.bytes.as_slice().try_into().with_context(wrong)?;
+    Ok(SpoolKey { id: key.id.with_context(wrong)?, bytes })
 }
 
 /// The keys of a data folder: from the environment, else the folder's own, made when it has none yet.
@@ -78,6 +88,7 @@ pub fn check(section: &KeysSection, data_dir: &Path) -> anyhow::Result<()> {
     if let Some(key) = file::read(&seal_file(&folder))? {
         with_made_seal(keys, &key)?;
     }
+    file::read(&spool_file(&folder))?;
     Ok(())
 }
 
@@ -122,6 +133,10 @@ fn token_file(folder: &Path) -> PathBuf {
 
 fn seal_file(folder: &Path) -> PathBuf {
     folder.join("seal.key")
+}
+
+fn spool_file(folder: &Path) -> PathBuf {
+    folder.join("spool.key")
 }
 
 fn keys_of(key: &Material) -> Keys {

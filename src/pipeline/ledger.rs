@@ -14,13 +14,14 @@ use arrow::record_batch::RecordBatch;
 use schemas::{Alert, Lane, Reject};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::PipelineError;
 use super::reader::ReadBatch;
 use crate::clock::{Clock, Stopwatch};
 use crate::lake::{ActionRow, Checkpoint, Lake, Maintenance, TableReport};
-use crate::limits;
 use crate::respond::{Outbox, Step};
+use crate::{limits, metric};
 
 /// When to commit and what to do besides.
 pub struct LedgerConfig {
@@ -41,6 +42,8 @@ pub struct Ledger {
     /// Away while a commit is under way.
     lake: Option<Lake>,
     under_way: Option<UnderWay>,
+    /// Event rows of the commit under way.
+    rows_under_way: usize,
     pending: Pending,
     /// What each lane has to know to go on where its records were noted last.
     lane_states: BTreeMap<Lane, Arc<[u8]>>,
@@ -68,6 +71,7 @@ impl Ledger {
             outbox,
             lake: Some(lake),
             under_way: None,
+            rows_under_way: 0,
             pending: Pending::default(),
             lane_states: BTreeMap::new(),
             since_commit: Stopwatch::start(),
@@ -94,6 +98,11 @@ impl Ledger {
         if let Some(state) = batch.state.take() {
             self.lane_states.insert(batch.lane.clone(), state.into());
         }
+        self.show_uncommitted();
+    }
+
+    fn show_uncommitted(&self) {
+        metrics::gauge!(metric::UNCOMMITTED_ROWS).set((self.pending.rows + self.rows_under_way) as f64);
     }
 
     pub fn note_alerts(&mut self, alerts: &[Alert]) {
@@ -117,6 +126,7 @@ impl Ledger {
     pub fn begin(&mut self, snapshot: Vec<u8>) -> Result<Vec<(Lane, i64)>, PipelineError> {
         let landed = self.settle()?;
         let pending = std::mem::take(&mut self.pending);
+        self.rows_under_way = pending.rows;
         let positions: Vec<(Lane, i64)> = pending.positions.into_iter().collect();
         let checkpoint = Checkpoint {
             events: pending.events,
@@ -164,6 +174,13 @@ impl Ledger {
         let (lake, result) =
             self.runtime.block_on(task).expect("the commit task does not panic and is never cancelled");
         self.lake = Some(lake);
+        self.rows_under_way = 0;
+        if result.is_ok() {
+            self.show_uncommitted();
+            metrics::gauge!(metric::CHECKPOINT_LAST).set((self.clock)() as f64 / 1e6);
+        }
+        let outcome = if result.is_ok() { "committed" } else { "failed" };
+        metrics::counter!(metric::CHECKPOINTS, "result" => outcome).increment(1);
         result.map(|()| positions)
     }
 
@@ -198,7 +215,11 @@ async fn land(
     maintain: Option<Maintenance>,
     now_us: i64,
 ) -> Result<(), PipelineError> {
-    let committed = lake.commit(&checkpoint).await?;
+    let took = Stopwatch::start();
+    let span = tracing::info_span!(target: crate::telemetry::SPANS, "checkpoint", rows = tracing::field::Empty);
+    let committed = lake.commit(&checkpoint).instrument(span.clone()).await?;
+    span.record("rows", committed.rows);
+    metrics::histogram!(metric::CHECKPOINT_SECONDS).record(took.elapsed().as_secs_f64());
     tracing::debug!(number = committed.checkpoint, rows = committed.rows, bytes = committed.bytes, "checkpoint");
     if let Some(outbox) = outbox {
         write_steps(lake, outbox).await?;

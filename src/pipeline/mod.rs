@@ -11,6 +11,7 @@ mod ledger;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod watcher;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use schemas::{Alert, Lane};
 
 pub use ledger::{Ledger, LedgerConfig, write_steps};
 pub use reader::{Controls, Drifted, Read, ReadBatch, Reader};
+pub use watcher::{Nobody, Taken, Watcher};
 
 use crate::clock::Stopwatch;
 use crate::ingest::IngestError;
@@ -80,6 +82,7 @@ pub struct Pipeline<'a> {
     pub stop: Arc<AtomicBool>,
     /// Told after every batch.
     pub progress: Box<dyn FnMut(&Totals) + 'a>,
+    pub watcher: Box<dyn Watcher + 'a>,
     pub totals: Totals,
     pub lanes: Lanes,
 }
@@ -168,6 +171,7 @@ impl Pipeline<'_> {
             let alerts = self.engine.advance()?;
             self.tell(&alerts)?;
             self.balance(controls);
+            self.watcher.turned(&self.engine);
             if self.lanes.all_at_end() {
                 self.commit(controls)?;
                 self.settle(controls)?;
@@ -179,6 +183,7 @@ impl Pipeline<'_> {
             let alerts = self.engine.finish()?;
             self.tell(&alerts)?;
         }
+        self.watcher.ended(&self.engine);
         self.commit(controls)?;
         self.settle(controls)
     }
@@ -208,7 +213,8 @@ impl Pipeline<'_> {
             Read::Revoking(lanes) => self.let_go(lanes, controls)?,
             Read::Finished => return Ok(true),
             Read::Failed(error) => {
-                let alerts = self.engine.advance()?;
+                // When every lane has ended, the damage is at the end of one: what was before it is judged as a whole.
+                let alerts = if self.lanes.open.is_empty() { self.engine.finish()? } else { self.engine.advance()? };
                 self.tell(&alerts)?;
                 self.commit(controls)?;
                 self.settle(controls)?;
@@ -223,10 +229,11 @@ impl Pipeline<'_> {
             self.commit(controls)?;
             self.settle(controls)?;
         }
-        let Some(ledger) = &mut self.ledger else { return Ok(()) };
-        if let Some(position) = ledger.adopt(lane)? {
+        let position = self.ledger.as_mut().map(|ledger| ledger.adopt(lane)).transpose()?.flatten();
+        if let Some(position) = position {
             self.lanes.begins.insert(lane.clone(), position);
         }
+        self.watcher.opened(lane, position);
         Ok(())
     }
 
@@ -282,6 +289,8 @@ impl Pipeline<'_> {
         if let Some(survey) = totals.surveys.get_mut(&batch.lane.source) {
             survey.note_events(&events);
         }
+        let (records, bytes, rejects) = (batch.records, batch.bytes, batch.rejects.as_slice());
+        self.watcher.took(&Taken { lane: &batch.lane, records, bytes, rejects, events: &events });
         if let Some(ledger) = &mut self.ledger {
             ledger.note(&mut batch, events);
         }
@@ -308,6 +317,7 @@ impl Pipeline<'_> {
             return Ok(());
         }
         self.totals.alerts_opened += alerts.iter().filter(|a| a.state == State::Open).count() as u64;
+        self.watcher.told(alerts);
         for outlet in &mut self.outlets {
             outlet.tell(alerts).map_err(PipelineError::Outlet)?;
         }

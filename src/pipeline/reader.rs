@@ -14,6 +14,7 @@ use arrow::record_batch::RecordBatch;
 use schemas::{Drift, Geo, Lane, Normaliser, RawBatch, Reject};
 
 use crate::ingest::{IngestError, Signal, Source};
+use crate::telemetry::SPANS;
 
 /// What the reader has to say, in the order the source said it.
 pub enum Read {
@@ -95,6 +96,8 @@ pub struct Reader {
     pub normalisers: HashMap<Arc<str>, Normaliser>,
     pub controls: Arc<Controls>,
     paused: BTreeSet<Lane>,
+    /// What lanes began with, until it is saved with their first records.
+    inherited: BTreeMap<Lane, Vec<u8>>,
     /// Asked before each batch: databases of addresses that take the place of the last ones.
     new_geo: NewGeo,
 }
@@ -104,7 +107,14 @@ pub type NewGeo = Box<dyn FnMut() -> Option<Arc<Geo>> + Send>;
 
 impl Reader {
     pub fn new(source: Box<dyn Source>, normalisers: HashMap<Arc<str>, Normaliser>, controls: Arc<Controls>) -> Reader {
-        Reader { source, normalisers, controls, paused: BTreeSet::new(), new_geo: Box::new(|| None) }
+        Reader {
+            source,
+            normalisers,
+            controls,
+            paused: BTreeSet::new(),
+            inherited: BTreeMap::new(),
+            new_geo: Box::new(|| None),
+        }
     }
 
     /// With databases to look addresses up in, and a way to learn of newer ones.
@@ -149,6 +159,10 @@ impl Reader {
             };
             let read = match signal {
                 Signal::Opened { lane } => Read::Opened(lane),
+                Signal::Succeeds { lane, before } => {
+                    self.inherit(lane, &before);
+                    continue;
+                }
                 Signal::Records { lane, records } => match self.normalise(lane, &records) {
                     Some(batch) => Read::Batch(batch),
                     None => continue,
@@ -163,6 +177,13 @@ impl Reader {
         }
     }
 
+    fn inherit(&mut self, lane: Lane, before: &Lane) {
+        let Some(normaliser) = self.normalisers.get_mut(&lane.source) else { return };
+        if let Some(state) = normaliser.inherit(&lane, before) {
+            self.inherited.insert(lane, state);
+        }
+    }
+
     fn normalise(&mut self, lane: Lane, records: &RawBatch) -> Option<ReadBatch> {
         let next_offset = records.next_offset()?;
         if let Some(geo) = (self.new_geo)() {
@@ -170,11 +191,14 @@ impl Reader {
         }
         let normaliser =
             self.normalisers.get_mut(&lane.source).expect("every source the composition root opens has a normaliser");
-        let normalised = normaliser.normalise(&lane, records);
+        let (source, partition, count) = (&*lane.source, lane.partition, records.len());
+        let span = tracing::info_span!(target: SPANS, "batch", source, partition, records = count);
+        let normalised = span.in_scope(|| normaliser.normalise(&lane, records));
+        let inherited = self.inherited.remove(&lane);
         Some(ReadBatch {
             events: normalised.events,
             rejects: normalised.rejects,
-            state: normalised.state,
+            state: normalised.state.or(inherited),
             next_offset,
             records: records.len() as u64,
             bytes: records.bytes(),

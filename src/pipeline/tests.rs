@@ -143,6 +143,7 @@ fn run(
         lateness_us: Box::new(|_| 0),
         stop: Arc::new(AtomicBool::new(false)),
         progress: Box::new(progress),
+        watcher: Box::new(Nobody),
         totals: Totals::default(),
     };
     pipeline.run(Reader::new(Box::new(script), normalisers, Arc::new(Controls::default())))?;
@@ -221,6 +222,7 @@ fn a_source_that_reads_closes_only_lanes_of_its_own() {
         lateness_us: Box::new(|_| 0),
         stop: Arc::new(AtomicBool::new(false)),
         progress: Box::new(|_| {}),
+        watcher: Box::new(Nobody),
         totals: Totals::default(),
     };
     let controls = Controls::default();

@@ -17,8 +17,50 @@ pub enum Verdict {
     Send,
     /// It would be sent, were this not a dry run.
     DryRun,
-    /// Refused, and why.
-    Suppress(String),
+    /// Refused, and why: for counting, and in words.
+    Suppress(Reason, String),
+}
+
+/// Why an action is not sent, as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    NoTarget,
+    NeverBlock,
+    Unproven,
+    NotAnAddress,
+    NoEnd,
+    TooOld,
+    AlreadyBlocked,
+    Budget,
+    QueueFull,
+}
+
+impl Reason {
+    pub const ALL: [Reason; 9] = [
+        Reason::NoTarget,
+        Reason::NeverBlock,
+        Reason::Unproven,
+        Reason::NotAnAddress,
+        Reason::NoEnd,
+        Reason::TooOld,
+        Reason::AlreadyBlocked,
+        Reason::Budget,
+        Reason::QueueFull,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::NoTarget => "no_target",
+            Reason::NeverBlock => "never_block",
+            Reason::Unproven => "unproven",
+            Reason::NotAnAddress => "not_an_address",
+            Reason::NoEnd => "no_end",
+            Reason::TooOld => "too_old",
+            Reason::AlreadyBlocked => "already_blocked",
+            Reason::Budget => "budget",
+            Reason::QueueFull => "queue_full",
+        }
+    }
 }
 
 /// What the rails look at besides the action.
@@ -81,37 +123,42 @@ impl Guard {
 
     pub fn judge(&self, action: &Action, around: &Circumstances) -> Verdict {
         if action.kind == Kind::Block
-            && let Err(reason) = self.may_block(action, around)
+            && let Err((reason, words)) = self.may_block(action, around)
         {
-            return Verdict::Suppress(reason);
+            return Verdict::Suppress(reason, words);
         }
         if action.dry_run { Verdict::DryRun } else { Verdict::Send }
     }
 
-    fn may_block(&self, action: &Action, around: &Circumstances) -> Result<(), String> {
+    fn may_block(&self, action: &Action, around: &Circumstances) -> Result<(), (Reason, String)> {
+        let refuse = |reason: Reason, words: String| Err((reason, words));
         if action.entity_kind == UNPROVEN_CLIENT {
-            return Err("client address unproven: nobody to be trusted says that it made these requests".to_owned());
+            let words = "client address unproven: nobody to be trusted says that it made these requests";
+            return refuse(Reason::Unproven, words.to_owned());
         }
         let Some(address) = address_of(action) else {
-            return Err(format!("not one IP address: the entity is of kind {}", action.entity_kind));
+            let words = format!("not one IP address: the entity is of kind {}", action.entity_kind);
+            return refuse(Reason::NotAnAddress, words);
         };
         if let Some(network) = self.never.iter().find(|network| network.contains(address)) {
-            return Err(format!("{address} is on the never-block list ({})", network.text));
+            let words = format!("{address} is on the never-block list ({})", network.text);
+            return refuse(Reason::NeverBlock, words);
         }
         if action.expires_us.is_none_or(|expires| expires <= around.now_us) {
-            return Err("a block needs a time at which it ends".to_owned());
+            return refuse(Reason::NoEnd, "a block needs a time at which it ends".to_owned());
         }
         // An alert without a readable time counts as old: the careful reading.
         let age_us = around.alert_opened_us.map_or(i64::MAX, |opened| around.now_us.saturating_sub(opened));
         if age_us > self.alert_age_max_us {
             let limit_hours = self.alert_age_max_us as f64 / 3.6e9;
-            return Err(format!("the alert opened more than {limit_hours} h ago"));
+            return refuse(Reason::TooOld, format!("the alert opened more than {limit_hours} h ago"));
         }
-        if let Some(reason) = already_blocked(action, around.blocked_until_us, around.now_us) {
-            return Err(reason);
+        if let Some(words) = already_blocked(action, around.blocked_until_us, around.now_us) {
+            return refuse(Reason::AlreadyBlocked, words);
         }
         if around.blocks_last_hour >= self.blocks_per_hour {
-            return Err(format!("the budget of {} blocks per hour is used up", self.blocks_per_hour));
+            let words = format!("the budget of {} blocks per hour is used up", self.blocks_per_hour);
+            return refuse(Reason::Budget, words);
         }
         Ok(())
     }
@@ -240,7 +287,10 @@ mod tests {
             match expected {
                 None => assert_eq!(verdict, Verdict::Send, "{entity}"),
                 Some(reason) => {
-                    assert!(matches!(&verdict, Verdict::Suppress(why) if why.contains(reason)), "{entity}: {verdict:?}")
+                    assert!(
+                        matches!(&verdict, Verdict::Suppress(_, why) if why.contains(reason)),
+                        "{entity}: {verdict:?}"
+                    )
                 }
             }
         }
@@ -253,7 +303,7 @@ mod tests {
         let words = ["block".to_owned(), "case".to_owned()];
         let actions = crate::respond::plan::plan(&alert, &words, &crate::respond::RespondConfig::default(), &[], 0);
         let verdicts: Vec<Verdict> = actions.iter().map(|action| guard(&[], &[]).judge(action, &calm())).collect();
-        assert!(matches!(&verdicts[0], Verdict::Suppress(why) if why.starts_with("client address unproven")));
+        assert!(matches!(&verdicts[0], Verdict::Suppress(_, why) if why.starts_with("client address unproven")));
         assert_eq!(verdicts[1], Verdict::DryRun, "people are told");
     }
 
@@ -262,7 +312,7 @@ mod tests {
         let guard = guard(&[], &[]);
         let dry = |entity: &str| Action { dry_run: true, ..block(entity) };
         assert_eq!(guard.judge(&dry("203.0.113.7"), &calm()), Verdict::DryRun);
-        assert!(matches!(guard.judge(&dry("10.0.0.1"), &calm()), Verdict::Suppress(_)));
+        assert!(matches!(guard.judge(&dry("10.0.0.1"), &calm()), Verdict::Suppress(..)));
         let message = Action { kind: Kind::Notify, expires_us: None, ..block("10.0.0.1") };
         assert_eq!(guard.judge(&message, &calm()), Verdict::Send);
     }

@@ -18,7 +18,7 @@ use super::action::{Action, Kind, State, Step, StepKind};
 use super::backoff;
 use super::breaker::{Breaker, Position};
 use super::config::{ConfigError, DeliveryConfig, RespondConfig};
-use super::guard::{Circumstances, Guard, Verdict};
+use super::guard::{Circumstances, Guard, Reason, Verdict};
 use super::plan::{self, NO_TARGET, Route};
 use super::queue::{Change, Count, Entry, NewStep, Queue, Tx};
 use super::target::{Attempt, Delivery, Target};
@@ -38,6 +38,7 @@ pub struct Outbox {
     guard: Guard,
     routes: Vec<Route>,
     rng: Mutex<ChaCha8Rng>,
+    aloud: bool,
 }
 
 /// A target with what is known of it while we run.
@@ -57,6 +58,7 @@ pub struct TargetStatus {
     pub target: String,
     pub breaker: Position,
     pub in_flight: usize,
+    pub dry_run: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +107,49 @@ impl Outbox {
         };
         let lanes = targets.into_iter().map(lane).collect();
         let rng = Mutex::new(ChaCha8Rng::seed_from_u64(seed));
-        Ok(Outbox { queue: Queue::new(store), delivery, lanes, clock, config, guard, routes, rng })
+        Ok(Outbox { queue: Queue::new(store), delivery, lanes, clock, config, guard, routes, rng, aloud: false })
+    }
+
+    /// Logs what becomes of each action, for people who look after the service.
+    pub fn aloud(self) -> Outbox {
+        Outbox { aloud: true, ..self }
+    }
+
+    /// One line per step that says what became of an action; attempts and their errors are for `debug`.
+    pub(super) fn say(&self, action: &Action, steps: &[NewStep]) {
+        for step in steps {
+            let (target, kind, why) = (action.target.as_str(), action.kind.name(), step.detail.as_str());
+            let Action { id, alert_id, detector, entity_kind, entity_value, dry_run, .. } = action;
+            macro_rules! line {
+                ($level:ident, $words:literal) => {
+                    tracing::$level!(
+                        kind,
+                        target,
+                        entity_kind,
+                        entity = entity_value,
+                        why,
+                        detector,
+                        alert = alert_id,
+                        action = id,
+                        dry_run,
+                        $words
+                    )
+                };
+            }
+            match step.kind {
+                _ if !self.aloud => {}
+                StepKind::Delivered => line!(info, "action delivered"),
+                StepKind::DryRun => line!(info, "action not sent, this is a dry run"),
+                StepKind::Suppressed => line!(info, "action suppressed"),
+                StepKind::Expired => line!(info, "action expired"),
+                StepKind::Reverted => line!(info, "action reverted"),
+                StepKind::Released => line!(info, "action released"),
+                StepKind::Parked => line!(error, "action parked, it waits for a person"),
+                StepKind::Failed => line!(warn, "action failed"),
+                StepKind::Retry => line!(debug, "action not delivered yet"),
+                StepKind::Planned | StepKind::Sent => {}
+            }
+        }
     }
 
     /// Take in tellings with what their rules ask for, and make the actions durable. The number of actions that are new.
@@ -121,19 +165,19 @@ impl Outbox {
         }
         let mut tx = self.queue.begin().await?;
         let mut pending = Queue::pending(&mut tx).await?;
-        let mut new = 0;
+        let mut new = Vec::new();
         for (action, opened_us) in &planned {
             if Queue::knows(&mut tx, &action.id).await? {
                 continue;
             }
             let verdict = self.judge(&mut tx, action, *opened_us, pending).await?;
             pending += u64::from(verdict == Verdict::Send);
-            take_in(&mut tx, action, verdict).await?;
-            new += 1;
+            new.push((action, take_in(&mut tx, action, verdict).await?));
         }
         Queue::commit(tx).await?;
         self.lanes.iter().for_each(|lane| lane.wake.notify_one());
-        Ok(new)
+        new.iter().for_each(|(action, steps)| self.say(action, steps));
+        Ok(new.len())
     }
 
     async fn judge(
@@ -144,7 +188,8 @@ impl Outbox {
         pending: u64,
     ) -> Result<Verdict, StoreError> {
         if action.target == NO_TARGET {
-            return Ok(Verdict::Suppress(format!("no target takes `{}`", action.kind.name())));
+            let words = format!("no target takes `{}`", action.kind.name());
+            return Ok(Verdict::Suppress(Reason::NoTarget, words));
         }
         let now_us = action.created_us;
         let mut around = Circumstances { now_us, alert_opened_us, blocked_until_us: None, blocks_last_hour: 0 };
@@ -154,7 +199,7 @@ impl Outbox {
         }
         let verdict = self.guard.judge(action, &around);
         if verdict == Verdict::Send && pending >= u64::from(self.delivery.pending_max) {
-            return Ok(Verdict::Suppress(format!("{pending} actions are waiting already")));
+            return Ok(Verdict::Suppress(Reason::QueueFull, format!("{pending} actions are waiting already")));
         }
         Ok(verdict)
     }
@@ -189,6 +234,7 @@ impl Outbox {
             target: lane.target.name().to_owned(),
             breaker: locked(&lane.breaker).position(),
             in_flight: locked(&lane.in_flight).len(),
+            dry_run: lane.target.dry_run().unwrap_or(self.config.dry_run),
         };
         self.lanes.iter().map(status).collect()
     }
@@ -224,7 +270,10 @@ impl Outbox {
             Some(problem) => (State::Delivered, NewStep::new(StepKind::Failed, format!("revert: {problem}"))),
         };
         let change = Change { from: State::Delivered, to, next_attempt_us: entry.next_attempt_us, remote_ref: None };
-        self.queue.settle(&entry, (self.clock)(), &change, &[step.answered(answer)]).await?;
+        let steps = [step.answered(answer)];
+        if self.queue.settle(&entry, (self.clock)(), &change, &steps).await? {
+            self.say(&entry.action, &steps);
+        }
         problem.map_or(Ok(()), |reason| Err(RevertError::Refused { target: target.clone(), reason }))
     }
 
@@ -242,23 +291,32 @@ impl Outbox {
     }
 }
 
-async fn take_in(tx: &mut Tx, action: &Action, verdict: Verdict) -> Result<(), StoreError> {
+/// Makes the action durable with what was decided; the steps, for the log.
+async fn take_in(tx: &mut Tx, action: &Action, verdict: Verdict) -> Result<Vec<NewStep>, StoreError> {
     let planned = NewStep::new(StepKind::Planned, "");
     let (state, steps) = match verdict {
         Verdict::Send => (State::Pending, vec![planned]),
         Verdict::DryRun => (State::DryRun, vec![planned, NewStep::new(StepKind::DryRun, "would be sent")]),
-        Verdict::Suppress(reason) => (State::Suppressed, vec![planned, NewStep::new(StepKind::Suppressed, reason)]),
+        Verdict::Suppress(reason, words) => {
+            count_suppressed(action, reason);
+            (State::Suppressed, vec![planned, NewStep::new(StepKind::Suppressed, words)])
+        }
     };
     for step in &steps {
         count_step(action, step.kind);
     }
-    Queue::insert(tx, action, state, &steps).await
+    Queue::insert(tx, action, state, &steps).await?;
+    Ok(steps)
 }
 
 pub(super) fn count_step(action: &Action, step: StepKind) {
     let (target, kind) = (action.target.clone(), action.kind.name());
-    metrics::counter!("gatewatch_action_steps_total", "target" => target, "kind" => kind, "step" => step.name())
+    metrics::counter!(crate::metric::ACTION_STEPS, "target" => target, "kind" => kind, "step" => step.name())
         .increment(1);
+}
+
+pub(super) fn count_suppressed(action: &Action, reason: Reason) {
+    metrics::counter!(crate::metric::SUPPRESSED, "kind" => action.kind.name(), "reason" => reason.name()).increment(1);
 }
 
 /// The data behind these locks is whole after every statement, so a panic elsewhere does not spoil it.

@@ -12,13 +12,15 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
-use super::action::{Action, Kind, State, StepKind, scrub};
+use super::action::{Kind, State, StepKind, scrub};
 use super::breaker::{Pass, Position};
-use super::guard::already_blocked;
-use super::outbox::{Lane, Outbox, count_step, locked, micros};
+use super::guard::{Reason, already_blocked};
+use super::outbox::{Lane, Outbox, count_step, count_suppressed, locked, micros};
 use super::queue::{Change, Entry, NewStep};
 use super::target::{Attempt, Delivery};
+use crate::clock::Stopwatch;
 use crate::store::StoreError;
 
 /// The longest sleep without looking: another process may have released an action.
@@ -111,7 +113,7 @@ impl Outbox {
         let now_us = (self.clock)();
         self.end_blocks(lane, now_us).await?;
         let (name, waiting) = (lane.target.name(), self.queue.waiting(lane.target.name()).await?);
-        metrics::gauge!("gatewatch_outbox_pending", "target" => name.to_owned()).set(waiting as f64);
+        metrics::gauge!(crate::metric::OUTBOX_PENDING, "target" => name.to_owned()).set(waiting as f64);
         let mut next_us = self.queue.next_end(lane.target.name()).await?.unwrap_or(i64::MAX);
         let busy = locked(&lane.in_flight).len();
         let heads = self.queue.heads(lane.target.name(), busy + self.delivery.concurrency + 1).await?;
@@ -168,15 +170,20 @@ impl Outbox {
         }
         let entry = &claim.entry;
         count_step(&entry.action, StepKind::Sent);
-        let call = claim.lane.target.deliver(&entry.action, Attempt { number, now_us });
+        let (target, kind, took) = (claim.lane.target.name(), entry.action.kind.name(), Stopwatch::start());
+        let span =
+            tracing::info_span!(target: crate::telemetry::SPANS, "delivery", to = target, kind, attempt = number);
+        let call = claim.lane.target.deliver(&entry.action, Attempt { number, now_us }).instrument(span);
         let outcome = tokio::time::timeout(self.delivery.timeout, call).await.unwrap_or_else(|_| Delivery::Retry {
             after: None,
             reason: format!("no answer within {:?}", self.delivery.timeout),
             answer: String::new(),
         });
+        metrics::histogram!(crate::metric::DELIVERY, "target" => target.to_owned())
+            .record(took.elapsed().as_secs_f64());
         let done_us = (self.clock)();
         claim.report(&outcome, done_us);
-        let (change, steps) = self.conclude(&entry.action, number, outcome, done_us);
+        let (change, steps) = self.conclude(number, outcome, done_us);
         self.settle(entry, done_us, change, &steps).await
     }
 
@@ -190,7 +197,7 @@ impl Outbox {
         // A crash in the last attempt gets one more; a message that crashes us each time does not go on for ever.
         if entry.attempts > self.delivery.attempts_max {
             let why = format!("{} attempts ended without a result", entry.attempts);
-            return Ok(Some(park(action, why, String::new())));
+            return Ok(Some(park(why, String::new())));
         }
         // After the first attempt the block may be our own.
         if action.kind != Kind::Block || entry.attempts > 0 {
@@ -198,12 +205,15 @@ impl Outbox {
         }
         let until_us = self.queue.blocked_until_now(action).await?;
         let reason = already_blocked(action, until_us, now_us);
+        if reason.is_some() {
+            count_suppressed(action, Reason::AlreadyBlocked);
+        }
         let suppressed = |reason| (waiting_to(State::Suppressed), vec![NewStep::new(StepKind::Suppressed, reason)]);
         Ok(reason.map(suppressed))
     }
 
     /// What an attempt's outcome means for the action.
-    fn conclude(&self, action: &Action, number: u32, outcome: Delivery, now_us: i64) -> (Change, Vec<NewStep>) {
+    fn conclude(&self, number: u32, outcome: Delivery, now_us: i64) -> (Change, Vec<NewStep>) {
         match outcome {
             Delivery::Delivered { answer, remote_ref } => {
                 let step = NewStep::new(StepKind::Delivered, format!("attempt {number}")).answered(answer);
@@ -216,16 +226,15 @@ impl Outbox {
                 let next_attempt_us = now_us.saturating_add(wait_us);
                 (Change { next_attempt_us, ..waiting_to(State::Pending) }, vec![step])
             }
-            Delivery::Retry { reason, answer, .. } => {
-                park(action, format!("attempt {number}, the last: {reason}"), answer)
-            }
-            Delivery::Failed { reason, answer } => park(action, format!("attempt {number}: {reason}"), answer),
+            Delivery::Retry { reason, answer, .. } => park(format!("attempt {number}, the last: {reason}"), answer),
+            Delivery::Failed { reason, answer } => park(format!("attempt {number}: {reason}"), answer),
         }
     }
 
     async fn settle(&self, entry: &Entry, now_us: i64, change: Change, steps: &[NewStep]) -> Result<(), StoreError> {
         if self.queue.settle(entry, now_us, &change, steps).await? {
             steps.iter().for_each(|step| count_step(&entry.action, step.kind));
+            self.say(&entry.action, steps);
         }
         Ok(())
     }
@@ -235,9 +244,7 @@ fn waiting_to(to: State) -> Change {
     Change { from: State::Pending, to, next_attempt_us: 0, remote_ref: None }
 }
 
-fn park(action: &Action, why: String, answer: String) -> (Change, Vec<NewStep>) {
-    let (target, kind) = (&action.target, action.kind.name());
-    tracing::error!(target, action = action.id, kind, why, "an action is parked and waits for a person");
+fn park(why: String, answer: String) -> (Change, Vec<NewStep>) {
     let failed = NewStep::new(StepKind::Failed, why).answered(answer);
     let parked = NewStep::new(StepKind::Parked, "waits for a person to look and release it");
     (waiting_to(State::Parked), vec![failed, parked])
@@ -303,7 +310,7 @@ impl Claim {
             Position::HalfOpen => 1.0,
             Position::Open => 2.0,
         };
-        metrics::gauge!("gatewatch_target_breaker", "target" => target.to_owned()).set(level);
+        metrics::gauge!(crate::metric::TARGET_BREAKER, "target" => target.to_owned()).set(level);
     }
 }
 

@@ -15,6 +15,7 @@ use futures::executor::block_on;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tempfile::TempDir;
@@ -107,6 +108,19 @@ impl Broker {
         let options = AdminOptions::new().operation_timeout(Some(WAIT));
         let made = block_on(self.admin().create_topics([&topic], &options)).expect("the broker answers");
         made.into_iter().for_each(|result| drop(result.expect("the topic is made")));
+    }
+
+    /// Deletes a topic, and waits until its name is free.
+    pub fn delete_topic(&self, name: &str) {
+        let options = AdminOptions::new().operation_timeout(Some(WAIT));
+        let gone = block_on(self.admin().delete_topics(&[name], &options)).expect("the broker answers");
+        gone.into_iter().for_each(|result| drop(result.expect("the topic is deleted")));
+        let reader: BaseConsumer = self.client().create().expect("a consumer");
+        let is_there = || {
+            let metadata = reader.fetch_metadata(None, WAIT).expect("the broker answers");
+            metadata.topics().iter().any(|topic| topic.name() == name)
+        };
+        while is_there() {}
     }
 
     /// Removes the records below `offset`, as retention would.

@@ -8,11 +8,13 @@
 
 pub mod alerts;
 pub mod crowdsec;
+pub mod http;
 pub mod kafka;
 pub mod nginx;
 pub mod process;
 pub mod program;
 pub mod proxy;
+pub mod pusher;
 pub mod python;
 pub mod receiver;
 pub mod s3;

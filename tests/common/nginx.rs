@@ -16,9 +16,14 @@ pub struct Nginx {
 
 impl Nginx {
     pub fn start() -> Nginx {
+        Nginx::logging_to("access.log json")
+    }
+
+    /// With another `access_log` than a file, which `access_log` then is not.
+    pub fn logging_to(access_log: &str) -> Nginx {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port();
-        std::fs::write(folder.path().join("nginx.conf"), configuration(port)).expect("a file");
+        std::fs::write(folder.path().join("nginx.conf"), configuration(port, access_log)).expect("a file");
         let process = launch(folder.path(), port);
         Nginx { folder, port, process }
     }
@@ -53,7 +58,7 @@ fn launch(folder: &Path, port: u16) -> Running {
 
 /// One process only, so that killing it leaves nothing behind. The health check is not logged. The path says what is
 /// answered, in the manner of an API: /v1/... is 200, /login is 401, /admin is 403, anything else is 404.
-fn configuration(port: u16) -> String {
+fn configuration(port: u16, access_log: &str) -> String {
     format!(
         r#"daemon off;
 master_process off;
@@ -69,7 +74,7 @@ http {{
     '"request_time":$request_time,"upstream_response_time":"$upstream_response_time",'
     '"http_user_agent":"$http_user_agent","http_referer":"$http_referer",'
     '"http_x_forwarded_for":"$http_x_forwarded_for","http_authorization":"$http_authorization"}}';
-  access_log access.log json;
+  access_log {access_log};
   keepalive_requests 100000;
   server {{
     listen 127.0.0.1:{port};

@@ -19,6 +19,8 @@ pub struct Ran {
 pub fn gatewatch() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatewatch"));
     command.env_remove("GATEWATCH_DATA_DIR").env_remove("GATEWATCH_LOG");
+    // Services of several tests run at once.
+    command.env("GATEWATCH_OBSERVE_LISTEN", "127.0.0.1:0");
     command.env("GATEWATCH_TOKEN_KEY", "an invented key for tests, longer than 32 bytes");
     command.env("GATEWATCH_TEST_WEBHOOK_SECRET", WEBHOOK_SECRET);
     command.env("GATEWATCH_TEST_CROWDSEC_PASSWORD", "not-a-real-password-5f1c");

@@ -1,6 +1,7 @@
 //! `gatewatch run` as a child process: started on a configuration, watched through its log, stopped or killed.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -17,9 +18,15 @@ pub struct Service {
 
 impl Service {
     pub fn start(config: &Path) -> Service {
+        Service::start_with(config, &[])
+    }
+
+    /// With more environment variables.
+    pub fn start_with(config: &Path, environment: &[(&str, &str)]) -> Service {
         let mut child = program::gatewatch()
             .args(["run", "--config", program::path(config)])
             .env("GATEWATCH_LOG", "warn,gatewatch=debug")
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -52,6 +59,40 @@ impl Service {
         }
     }
 
+    /// Waits until a line of the log contains all these words, unless one did already; the line.
+    #[allow(clippy::disallowed_methods, reason = "a deadline for another program")]
+    pub fn line_with(&mut self, words: &[&str], seconds: u64) -> String {
+        let has_all = |line: &String| words.iter().all(|word| line.contains(word));
+        if let Some(line) = self.said.iter().find(|line| has_all(line)) {
+            return line.clone();
+        }
+        let deadline = std::time::Instant::now() + Duration::from_secs(seconds);
+        loop {
+            match self.log.recv_timeout(deadline.saturating_duration_since(std::time::Instant::now())) {
+                Ok(line) => {
+                    self.said.push(line.clone());
+                    if has_all(&line) {
+                        return line;
+                    }
+                }
+                Err(_) => panic!("the service never said {words:?}; it said:\n{}", self.said.join("\n")),
+            }
+        }
+    }
+
+    /// Where it answers over HTTP.
+    pub fn address(&mut self) -> SocketAddr {
+        let line = self.line_with(&["metrics and status: http://"], 60);
+        let address = line.rsplit_once("http://").map(|(_, address)| address.trim()).expect("an address");
+        address.parse().expect("an address")
+    }
+
+    /// Asks it to stop (SIGTERM), without waiting for it.
+    pub fn terminate(&self) {
+        let sent = std::process::Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill is there").success());
+    }
+
     /// Lets it run for so long and kills it with SIGKILL; what it said meanwhile is kept. The length of the run is the
     /// point of the test, not a wait for something to happen.
     #[allow(clippy::disallowed_methods, reason = "the length is measured in real time")]
@@ -78,9 +119,13 @@ impl Service {
     }
 
     /// Asks it to stop (SIGTERM) and waits for a good end.
-    pub fn stop(mut self) -> Vec<String> {
-        let sent = std::process::Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(sent.expect("kill is there").success());
+    pub fn stop(self) -> Vec<String> {
+        self.terminate();
+        self.ended()
+    }
+
+    /// Waits for a good end.
+    pub fn ended(mut self) -> Vec<String> {
         let status = self.child.wait().expect("it ends");
         self.said.extend(self.log.iter());
         assert!(status.success(), "it stopped with {status}; it said:\n{}", self.said.join("\n"));

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use schemas::Lane;
 
+use super::known;
 use crate::clock;
 use crate::ingest::file::{self, FileSource};
 use crate::ingest::merged::{Merged, Named};
@@ -33,6 +34,9 @@ struct Input {
     path: PathBuf,
     name: String,
     bytes: u64,
+    /// The name that path and first line give, and the how many-th file it is that has them.
+    base: String,
+    generation: u32,
 }
 
 impl Input {
@@ -40,14 +44,16 @@ impl Input {
         let path = path.to_owned();
         if path.as_os_str() == "-" {
             // Each stream is another one, although all have the same name to the system.
-            return Ok(Input { path, name: format!("stdin@{:x}", clock::now_us()), bytes: 0 });
+            let name = format!("stdin@{:x}", clock::now_us());
+            return Ok(Input { path, base: name.clone(), name, bytes: 0, generation: 0 });
         }
         let identity = file::identity(&path)?;
         let file_name = path.file_name().unwrap_or_default().to_string_lossy();
         let plain: String =
             file_name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
         let bytes = std::fs::metadata(&path).map_or(0, |meta| meta.len());
-        Ok(Input { name: format!("{plain}@{}", &identity[..8]), path, bytes })
+        let name = format!("{plain}@{}", &identity[..8]);
+        Ok(Input { base: name.clone(), name, path, bytes, generation: 0 })
     }
 
     fn is_stdin(&self) -> bool {
@@ -64,6 +70,31 @@ impl Inputs {
             }
         }
         Ok(Inputs { list, read: Mutex::default(), kept: Kept::default() })
+    }
+
+    /// Files that took the place of those that earlier replays read, first line and all, get a name of their own. Gives
+    /// their paths.
+    pub fn tell_apart(&mut self, data_dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+        let mut others = Vec::new();
+        for input in self.list.iter_mut().filter(|input| !input.is_stdin()) {
+            let (generation, is_other) = known::generation(data_dir, &input.base, &input.path)?;
+            if generation > 0 {
+                input.name = format!("{}.{generation}", input.base);
+            }
+            input.generation = generation;
+            others.extend(is_other.then(|| input.path.clone()));
+        }
+        Ok(others)
+    }
+
+    /// Notes what was read, for the next replay.
+    pub fn note(&self, data_dir: &Path) -> anyhow::Result<()> {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = self.list.iter().filter(|input| !input.is_stdin());
+        for (input, read) in files.zip(read.iter()) {
+            known::note(data_dir, &input.base, &input.path, input.generation, read.read_bytes())?;
+        }
+        Ok(())
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {

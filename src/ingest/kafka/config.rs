@@ -30,6 +30,8 @@ pub struct KafkaConfig {
     pub sasl: Option<Sasl>,
     /// A partition that was at its end for this long no longer holds the others back.
     pub idle_after_ms: u64,
+    /// Where it is kept which record was the last one read of each partition, so that a topic made anew is noticed.
+    pub marks: Option<PathBuf>,
     /// Settings of librdkafka, of those in `EXTRA`.
     pub extra: BTreeMap<String, String>,
 }
@@ -112,7 +114,7 @@ const EXTRA: [&str; 25] = [
 
 /// Memory is bounded by these: what may wait for the pipeline is `queued.max.messages.kbytes` a partition, and a fetch.
 /// A full queue is looked at again soon, or a fast reader would wait a second for each few megabytes.
-const DEFAULTS: [(&str, &str); 13] = [
+const DEFAULTS: [(&str, &str); 14] = [
     ("client.id", "gatewatch"),
     ("partition.assignment.strategy", "cooperative-sticky"),
     ("enable.auto.commit", "false"),
@@ -126,6 +128,8 @@ const DEFAULTS: [(&str, &str); 13] = [
     ("fetch.max.bytes", "16777216"),
     ("max.partition.fetch.bytes", "1048576"),
     ("socket.keepalive.enable", "true"),
+    // Where the partitions end, for the lag.
+    ("statistics.interval.ms", "2000"),
 ];
 
 impl KafkaConfig {
@@ -140,6 +144,7 @@ impl KafkaConfig {
             tls: None,
             sasl: None,
             idle_after_ms: 5_000,
+            marks: None,
             extra: BTreeMap::new(),
         }
     }
@@ -151,6 +156,16 @@ impl KafkaConfig {
 
     pub(super) fn error(&self, message: String) -> IngestError {
         IngestError::Kafka { brokers: self.brokers.clone(), message }
+    }
+
+    /// The addresses that name no port; Kafka's own is taken for them.
+    pub fn without_port(&self) -> Vec<&str> {
+        let has_port = |broker: &str| {
+            let plain = broker.rsplit_once("://").map_or(broker, |(_, rest)| rest);
+            let after = plain.rsplit_once(']').map_or(plain, |(_, rest)| rest);
+            after.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+        };
+        self.brokers.split(',').map(str::trim).filter(|broker| !has_port(broker)).collect()
     }
 
     fn problem(&self) -> Option<String> {
@@ -261,6 +276,13 @@ mod tests {
         for key in ["enable.auto.commit", "auto.offset.reset", "isolation.level", "sasl.password", "bogus"] {
             refused(|c| drop(c.extra.insert(key.into(), "x".into())), "may not be set here");
         }
+    }
+
+    #[test]
+    fn addresses_without_a_port_are_known() {
+        let config =
+            KafkaConfig::new("a.example.com:9092, b.example.com,[2001:db8::1]:9092,[2001:db8::2],192.0.2.1", "t", "g");
+        assert_eq!(config.without_port(), ["b.example.com", "[2001:db8::2]", "192.0.2.1"]);
     }
 
     #[test]

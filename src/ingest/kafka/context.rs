@@ -4,7 +4,7 @@
 //! Promises: a group change that meets a closing source is answered at once, so that closing never hangs.
 //! Never: blocks, or answers a revocation before the lanes were released.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
+use serde::Deserialize;
 
 /// A change of the group that waits to be answered.
 #[derive(Debug)]
@@ -29,9 +30,51 @@ pub struct Context {
     /// The words of the last error, which the error that `poll` returns does not carry.
     reason: Mutex<String>,
     closing: AtomicBool,
+    /// By partition, the offset after the last record the broker told of.
+    ends: Mutex<BTreeMap<i32, i64>>,
+    /// A broker answered when the client last told.
+    up: AtomicBool,
+}
+
+/// What is read of the client's statistics.
+#[derive(Deserialize)]
+struct Statistics {
+    #[serde(default)]
+    topics: BTreeMap<String, Topic>,
+    #[serde(default)]
+    brokers: BTreeMap<String, Broker>,
+}
+
+#[derive(Deserialize)]
+struct Broker {
+    /// -1 for an address of the configuration, which stays beside the broker it leads to.
+    nodeid: i32,
+    state: String,
+}
+
+#[derive(Deserialize)]
+struct Topic {
+    #[serde(default)]
+    partitions: BTreeMap<i32, Ends>,
+}
+
+#[derive(Deserialize)]
+struct Ends {
+    /// -1 and below: not known.
+    #[serde(default)]
+    hi_offset: i64,
 }
 
 impl Context {
+    pub fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    /// The end of a partition as far as the client knows it.
+    pub fn end_of(&self, partition: i32) -> Option<i64> {
+        lock(&self.ends).get(&partition).copied()
+    }
+
     pub fn next_change(&self) -> Option<Change> {
         lock(&self.changes).pop_front()
     }
@@ -59,6 +102,16 @@ impl ClientContext for Context {
             }
             _ => tracing::debug!(target: "gatewatch::kafka", facility, "{message}"),
         }
+    }
+
+    /// The client consumes one topic, so its partitions are those of all topics.
+    fn stats_raw(&self, statistics: &[u8]) {
+        let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) else { return };
+        let up = statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP");
+        self.up.store(up, Ordering::Relaxed);
+        let all = statistics.topics.into_values().flat_map(|topic| topic.partitions);
+        let known = all.filter(|(partition, ends)| *partition >= 0 && ends.hi_offset >= 0);
+        lock(&self.ends).extend(known.map(|(partition, ends)| (partition, ends.hi_offset)));
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -6,6 +6,7 @@
 use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::marks::Mark;
 use super::start::QUESTION;
 use super::{ASK_AGAIN_US, KafkaSource, OnGap};
 use crate::ingest::IngestError;
@@ -32,6 +33,7 @@ impl KafkaSource {
                 self.continue_at(number, next)?;
                 self.partitions[index].next = Some(next);
                 self.partitions[index].gap = false;
+                self.partitions[index].expected = None;
             }
             Err(error) => {
                 self.ask_again_us = now_us + ASK_AGAIN_US;
@@ -50,6 +52,15 @@ impl KafkaSource {
             .and_then(|()| self.consumer.incremental_unassign(&old))
             .and_then(|()| self.consumer.incremental_assign(&new))
             .map_err(|error| self.failed(&format!("cannot go on at offset {next} of partition {number}"), &error))
+    }
+
+    /// A record that was read before is another one now.
+    pub(super) fn made_anew(&self, partition: i32, mark: Mark) -> IngestError {
+        let (topic, offset) = (&self.config.topic, mark.offset);
+        self.config.error(format!(
+            "partition {partition} of topic {topic:?} has another record at offset {offset} than was read of it before: the \
+             topic was made anew, or this is another cluster. Give the source another name to read it from its start"
+        ))
     }
 
     /// Where to go on in a partition that holds the offsets from `low` to below `high`.

@@ -57,6 +57,7 @@ impl KafkaSource {
             config: &self.config,
             source: &self.name,
             positions: self.positions.as_ref(),
+            marks: &self.marks,
         };
         let beginnings = match starting.beginnings(partitions) {
             Ok(beginnings) => beginnings,
@@ -132,7 +133,10 @@ impl KafkaSource {
     /// Another member may read these lanes already: what was read of them and not handed over is not ours to give.
     fn forget(&mut self, lost: &[Lane]) {
         self.ready.retain(|signal| match signal {
-            Signal::Opened { lane } | Signal::Records { lane, .. } | Signal::CaughtUp { lane } => !lost.contains(lane),
+            Signal::Opened { lane }
+            | Signal::Succeeds { lane, .. }
+            | Signal::Records { lane, .. }
+            | Signal::CaughtUp { lane } => !lost.contains(lane),
             Signal::Revoking { lanes } => !lanes.iter().all(|lane| lost.contains(lane)),
             Signal::Ended { .. } => true,
         });

@@ -12,6 +12,7 @@ mod config;
 mod context;
 mod gap;
 mod group;
+mod marks;
 mod partition;
 mod start;
 mod trouble;
@@ -28,6 +29,7 @@ use schemas::Lane;
 
 pub use self::config::{KafkaConfig, OnGap, Sasl, Start, Tls};
 use self::context::{Change, Context};
+use self::marks::Marks;
 use self::partition::Partition;
 use self::start::QUESTION;
 use self::trouble::{Outage, Verdict, judge};
@@ -49,6 +51,7 @@ pub struct KafkaSource {
     name: Arc<str>,
     limits: ReadLimits,
     positions: Arc<dyn Positions>,
+    marks: Marks,
     clock: Clock,
     /// Holds queues of `consumer`, so it goes first.
     partitions: Vec<Partition>,
@@ -89,6 +92,7 @@ impl KafkaSource {
             name: source_name.into(),
             limits,
             positions,
+            marks: Marks::load(config.marks.clone()),
             clock,
             partitions: Vec::new(),
             consumer,
@@ -139,6 +143,10 @@ impl KafkaSource {
             }
             if let Err(error) = partition.read(now_us) {
                 errors.push((index, error));
+            }
+            if let Some(mark) = partition.replaced {
+                let number = partition.lane.partition;
+                return Err(self.made_anew(number, mark));
             }
             bytes += partition.kept_bytes();
             self.ready.extend(partition.take_records());
@@ -252,21 +260,39 @@ impl Source for KafkaSource {
     /// Stored in the group for dashboards, without waiting; where we continue, the lake says.
     fn committed(&mut self, positions: &[(Lane, i64)]) -> Result<(), IngestError> {
         let mut list = TopicPartitionList::new();
+        let mut marks = Vec::new();
         for (lane, next) in positions {
             let Some(partition) = self.partitions.iter_mut().find(|partition| partition.lane == *lane) else {
                 continue;
             };
+            marks.extend(partition.mark_below(*next).map(|mark| (lane.partition, mark)));
             if partition.committed.replace(*next) != Some(*next) {
                 list.add_partition_offset(&self.config.topic, lane.partition, Offset::Offset(*next))
                     .map_err(|error| self.config.error(format!("offset {next} of {lane}: {error}")))?;
             }
         }
+        self.marks.keep(marks);
         if list.count() > 0
             && let Err(error) = self.consumer.commit(&list, CommitMode::Async)
         {
             tracing::debug!(brokers = self.config.brokers, "the group's offsets were not stored: {error}");
         }
         Ok(())
+    }
+
+    fn trouble(&self) -> Option<String> {
+        // Nothing may come for long after the brokers are back; that they are up is enough.
+        let well = self.joined && self.topic_missing_us.is_none() && self.consumer.context().is_up();
+        let reason = self.outage.reason().filter(|_| !well)?;
+        Some(format!("kafka {}: {reason}", self.config.brokers))
+    }
+
+    fn lag(&self) -> Vec<(i32, u64)> {
+        let of = |partition: &Partition| {
+            let number = partition.lane.partition;
+            Some((number, partition.lag(self.consumer.context().end_of(number))?))
+        };
+        self.partitions.iter().filter_map(of).collect()
     }
 }
 

@@ -1,9 +1,11 @@
 //! One partition that is ours: its queue in the client, the batch being filled from it, and how far it is.
 //!
 //! Promises: no record comes twice, whatever the client fetches again after a pause or a group change; a record without
-//! a value is a record of no bytes. Pausing leaves what was fetched where it is: the client stops by itself when the
+//! a value is a record of no bytes. Where the last record read before is marked, reading begins with it, and a record that
+//! is another one is noticed. Pausing leaves what was fetched where it is: the client stops by itself when the
 //! queue is full.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -15,10 +17,14 @@ use rdkafka::error::KafkaError;
 use schemas::Lane;
 
 use super::context::Context;
+use super::marks::Mark;
 use super::start::Beginning;
 use super::wake_up;
 use crate::ingest::Signal;
 use crate::ingest::batch::Filling;
+
+/// Marks of batches that are not committed yet; with more, the oldest go.
+const MARKS_MAX: usize = 4_096;
 
 pub struct Partition {
     pub lane: Lane,
@@ -35,6 +41,18 @@ pub struct Partition {
     pub gap: bool,
     /// What was last committed to the group.
     pub committed: Option<i64>,
+    /// The last record read before, which must come first.
+    pub expected: Option<Mark>,
+    /// It came, and was another one: its mark as it was.
+    pub replaced: Option<Mark>,
+    /// The record before `next` was not met yet.
+    below: bool,
+    /// The last records of what was handed over and is not committed.
+    handed: VecDeque<Mark>,
+    /// The last record that was read.
+    last: Option<Mark>,
+    /// Nothing more was there the last time it was looked at.
+    pub at_end: bool,
     /// Since when nothing more was there to read, unless `CaughtUp` was said since.
     end_us: Option<i64>,
 }
@@ -62,6 +80,12 @@ impl Partition {
             released: false,
             gap: false,
             committed: None,
+            expected: beginning.mark,
+            replaced: None,
+            below: beginning.mark.is_some(),
+            handed: VecDeque::new(),
+            last: None,
+            at_end: false,
             end_us: None,
         })
     }
@@ -77,15 +101,31 @@ impl Partition {
                 None => return Ok(()),
                 Some(Ok(message)) => {
                     let offset = message.offset();
+                    let mark = Mark::of(&message);
+                    if let Some(expected) = self.expected.take_if(|expected| expected.offset <= offset) {
+                        // One behind it: the marked one is gone, which says nothing.
+                        if expected.offset == offset && expected != mark {
+                            self.replaced = Some(expected);
+                            return Ok(());
+                        }
+                    }
+                    self.below &= self.next.is_some_and(|next| offset + 1 < next);
                     if self.next.is_some_and(|next| offset < next) {
                         continue;
                     }
+                    self.last = Some(mark);
+                    self.at_end = false;
                     let payload = message.payload().unwrap_or_default();
                     self.filling.push(offset, payload, payload.len() as u64);
                     self.next = Some(offset + 1);
                     self.end_us = None;
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => self.end_us = Some(self.end_us.unwrap_or(now_us)),
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    self.at_end = true;
+                    self.end_us = Some(self.end_us.unwrap_or(now_us));
+                    // It ends before what was read of it, or what lies there is no record.
+                    self.gap |= std::mem::take(&mut self.below);
+                }
                 Some(Err(error)) => return Err(error),
             }
         }
@@ -102,7 +142,30 @@ impl Partition {
         self.filling.kept_bytes()
     }
 
+    /// The mark of the last record below a committed position; what is older is forgotten.
+    pub fn mark_below(&mut self, committed: i64) -> Option<Mark> {
+        let mut found = None;
+        while let Some(mark) = self.handed.pop_front_if(|mark| mark.offset < committed) {
+            found = Some(mark);
+        }
+        found
+    }
+
+    /// Records that wait, when the partition ends at `end`.
+    pub fn lag(&self, end: Option<i64>) -> Option<u64> {
+        if self.at_end {
+            return Some(0);
+        }
+        Some(u64::try_from(end? - self.next?).unwrap_or(0))
+    }
+
     pub fn take_records(&mut self) -> Option<Signal> {
+        if !self.filling.is_empty() {
+            self.handed.extend(self.last);
+            if self.handed.len() > MARKS_MAX {
+                self.handed.pop_front();
+            }
+        }
         (!self.filling.is_empty()).then(|| Signal::Records { lane: self.lane.clone(), records: self.filling.take() })
     }
 

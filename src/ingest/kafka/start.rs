@@ -12,6 +12,7 @@ use schemas::Lane;
 
 use super::config::{KafkaConfig, Start};
 use super::context::Context;
+use super::marks::{Mark, Marks};
 use crate::ingest::{IngestError, Positions};
 
 /// A question to the brokers waits this long for its answer.
@@ -22,15 +23,22 @@ pub struct Beginning {
     pub offset: Offset,
     /// No record below this one is wanted.
     pub next: Option<i64>,
+    /// The last record read before: reading begins with it, to see that it is still the same.
+    pub mark: Option<Mark>,
 }
 
 impl Beginning {
     fn at(partition: i32, next: i64) -> Beginning {
-        Beginning { partition, offset: Offset::Offset(next), next: Some(next) }
+        Beginning { partition, offset: Offset::Offset(next), next: Some(next), mark: None }
+    }
+
+    fn with(self, mark: Option<Mark>) -> Beginning {
+        let offset = mark.map_or(self.offset, |mark| Offset::Offset(mark.offset));
+        Beginning { offset, mark, ..self }
     }
 
     fn earliest(partition: i32) -> Beginning {
-        Beginning { partition, offset: Offset::Beginning, next: None }
+        Beginning { partition, offset: Offset::Beginning, next: None, mark: None }
     }
 }
 
@@ -51,6 +59,7 @@ pub struct Starting<'a> {
     pub config: &'a KafkaConfig,
     pub source: &'a str,
     pub positions: &'a dyn Positions,
+    pub marks: &'a Marks,
 }
 
 impl Starting<'_> {
@@ -64,7 +73,7 @@ impl Starting<'_> {
         })?;
         for (&partition, position) in partitions.iter().zip(positions) {
             match position {
-                Some(next) => known.push(Beginning::at(partition, next)),
+                Some(next) => known.push(Beginning::at(partition, next).with(self.marks.before(partition, next))),
                 None => {
                     unknown.add_partition(&self.config.topic, partition);
                 }

@@ -162,3 +162,70 @@ fn a_position_that_cannot_be_looked_up_is_an_error() {
     let Failed(error) = next(&mut source) else { panic!("no position") };
     assert!(error.ends_with("cannot look up where partitions [0] continue: the lake is away"), "{error}");
 }
+
+/// A source with marks kept in this file, which goes on where the lake says. Each is a group of its own: the mock keeps members
+/// that left for a while.
+fn marked(cluster: &Cluster, marks: &std::path::Path, position: Option<i64>) -> KafkaSource {
+    let group = format!("gatewatch-{position:?}");
+    let config = KafkaConfig { marks: Some(marks.to_owned()), group, ..cluster.config() };
+    let positions = position.map_or_else(nothing, |next| stored(&[("web", 0, next)]));
+    KafkaSource::new(config, "web", ReadLimits::default(), positions, clock().0).expect("the configuration is good")
+}
+
+#[test]
+fn a_topic_made_anew_with_more_records_than_were_read_is_noticed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let marks = folder.path().join("web.marks");
+    let cluster = Cluster::new(1);
+    cluster.produce(0, &[Some(b"before".as_slice()); 20]);
+    let mut source = marked(&cluster, &marks, None);
+    assert_eq!(records(&mut source, 20), [Records(0, 20, 120, 20)]);
+    source.committed(&[(Lane::new("web", 0), 20)]).expect("accepted");
+    drop(source);
+
+    // The same topic goes on, from the marked record on, which is not handed over again.
+    cluster.produce(0, &[Some(b"more".as_slice()); 5]);
+    let mut source = marked(&cluster, &marks, Some(20));
+    assert_eq!(records(&mut source, 5), [Records(0, 5, 20, 25)]);
+    drop(source);
+
+    let anew = Cluster::new(1);
+    anew.produce(0, &[Some(b"another".as_slice()); 45]);
+    let mut source = marked(&anew, &marks, Some(20));
+    assert_eq!(next(&mut source), Opened(0));
+    let Failed(error) = next(&mut source) else { panic!("it is another topic") };
+    let expected = "partition 0 of topic \"access\" has another record at offset 19 than was read of it before";
+    assert!(error.contains(expected) && error.contains("Give the source another name"), "{error}");
+    drop(source);
+
+    // Without a mark nothing is claimed.
+    let mut source = marked(&anew, &folder.path().join("none"), Some(20));
+    assert_eq!(records(&mut source, 25), [Records(0, 25, 175, 45)]);
+}
+
+#[test]
+fn a_topic_made_anew_that_is_shorter_is_noticed_with_a_mark_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let marks = folder.path().join("web.marks");
+    Marks::load(Some(marks.clone())).keep([(0, marks::Mark { offset: 9, time_ms: None, length: 1 })]);
+    let cluster = Cluster::new(1);
+    cluster.produce(0, &[Some(b"a".as_slice()); 5]);
+    let mut source = marked(&cluster, &marks, Some(10));
+    assert_eq!(next(&mut source), Opened(0));
+    let Failed(error) = next(&mut source) else { panic!("it is shorter") };
+    assert!(error.contains("ends at offset 5, but everything below 10 was read of it before"), "{error}");
+}
+
+#[test]
+fn how_far_behind_a_partition_is_is_known() {
+    let cluster = Cluster::new(1);
+    cluster.produce(0, &[Some(b"a".as_slice()); 50]);
+    let (mut source, _) = cluster.source(stored(&[("web", 0, 40)]), ReadLimits::default());
+    assert_eq!(records(&mut source, 10), [Records(0, 10, 10, 50)]);
+    let at_end = (0..600).any(|_| {
+        assert!(source.next(Duration::from_millis(50)).expect("no error").is_none());
+        source.lag() == [(0, 0)]
+    });
+    assert!(at_end, "{:?}", source.lag());
+    assert_eq!(source.trouble(), None);
+}

@@ -60,6 +60,7 @@ pub fn judge(error: &KafkaError, joined: bool, reason: &str) -> Verdict {
 pub struct Outage {
     since_us: Option<i64>,
     told_us: i64,
+    reason: String,
 }
 
 const TELL_AGAIN_US: i64 = 600_000_000;
@@ -67,12 +68,18 @@ const TELL_AGAIN_US: i64 = 600_000_000;
 impl Outage {
     pub fn trouble(&mut self, brokers: &str, reason: &str, now_us: i64) {
         let since_us = *self.since_us.get_or_insert(now_us);
+        reason.clone_into(&mut self.reason);
         if since_us == now_us || now_us - self.told_us >= TELL_AGAIN_US {
             self.told_us = now_us;
             tracing::warn!(brokers, "Kafka: {reason}; trying again, nothing is lost");
         } else {
             tracing::debug!(brokers, "Kafka: {reason}");
         }
+    }
+
+    /// What keeps the brokers from answering, while it does.
+    pub fn reason(&self) -> Option<&str> {
+        self.since_us.map(|_| self.reason.as_str())
     }
 
     #[cfg(test)]

@@ -1,0 +1,265 @@
+//! By what a file is known: device and inode, its first bytes, and the bytes before a position.
+//!
+//! Promises: only hashes of bytes are kept. NULs before the first byte (a file that was cut while its writer went on behind)
+//! do not count as first bytes.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+
+use crate::ingest::unpack::{is_packed, unpack};
+
+/// First bytes that are looked at, at most.
+pub const HEAD_BYTES: usize = 1024;
+/// Bytes before a position that are looked at.
+pub const TAIL_BYTES: u64 = 256;
+/// Read at a time while first bytes are looked for.
+const STEP_BYTES: usize = 64 << 10;
+
+/// Where a file lies on disk. Numbers come back once a file is deleted, so they alone say nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FileId {
+    pub device: u64,
+    pub inode: u64,
+}
+
+impl FileId {
+    pub fn of(meta: &Metadata) -> FileId {
+        FileId { device: meta.dev(), inode: meta.ino() }
+    }
+}
+
+/// The first bytes that are not NUL: where they begin, how many there are, and their hash.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    pub at: u64,
+    pub length: u64,
+    pub hash: String,
+}
+
+impl Head {
+    /// Of what the file holds now.
+    pub fn of(content: &Content) -> io::Result<Head> {
+        let Some(at) = content.first_byte()? else { return Ok(Head::default()) };
+        let bytes = content.some(at, HEAD_BYTES)?;
+        Ok(Head { at, length: bytes.len() as u64, hash: hash(&bytes) })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// It will not grow any more.
+    pub fn is_whole(&self) -> bool {
+        self.length == HEAD_BYTES as u64
+    }
+
+    /// Whether the content begins with these bytes.
+    pub fn begins(&self, content: &Content) -> io::Result<bool> {
+        if self.is_empty() {
+            return Ok(true);
+        }
+        // What stands before them is NULs, then as now.
+        if self.at > 0 && content.some(self.at - 1, 1)? != [0] {
+            return Ok(false);
+        }
+        let bytes = content.some(self.at, self.length as usize)?;
+        Ok(bytes.len() as u64 == self.length && hash(&bytes) == self.hash)
+    }
+}
+
+/// How far a lane is: the next position, and what stands before the end of what was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    pub next: i64,
+    /// The first byte that was not read,
+    pub end: u64,
+    /// and the hash of the bytes before it.
+    pub tail: String,
+}
+
+/// What a content says to a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    Same,
+    Other,
+    /// It ends before the mark.
+    Short,
+}
+
+impl Mark {
+    /// What stands before byte `end` of a content.
+    pub fn at(content: &Content, end: u64) -> io::Result<Mark> {
+        let from = end.saturating_sub(TAIL_BYTES);
+        Ok(Mark { next: 0, end, tail: hash(&content.some(from, (end - from) as usize)?) })
+    }
+
+    pub fn fits(&self, content: &Content) -> io::Result<Fit> {
+        if self.end == 0 {
+            return Ok(Fit::Same);
+        }
+        let from = self.end.saturating_sub(TAIL_BYTES);
+        let bytes = content.some(from, (self.end - from) as usize)?;
+        if (bytes.len() as u64) < self.end - from {
+            return Ok(Fit::Short);
+        }
+        Ok(if hash(&bytes) == self.tail { Fit::Same } else { Fit::Other })
+    }
+}
+
+pub fn hash(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes).as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a file holds, unpacked when it is packed.
+#[derive(Clone)]
+pub struct Content {
+    file: Arc<File>,
+    pub packed: bool,
+}
+
+impl Content {
+    pub fn new(file: File) -> io::Result<Content> {
+        let mut first = [0; 4];
+        let bytes = file.read_at(&mut first, 0)?;
+        Ok(Content { packed: is_packed(&first[..bytes]), file: Arc::new(file) })
+    }
+
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        self.file.metadata()
+    }
+
+    /// Bytes on disk.
+    pub fn size(&self) -> u64 {
+        self.file.metadata().map_or(0, |meta| meta.len())
+    }
+
+    /// Reads plain bytes from here.
+    pub fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        loop {
+            match self.file.read_at(buffer, at) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// The unpacked bytes from the beginning.
+    pub fn unpacked(&self) -> io::Result<Box<dyn Read + Send>> {
+        unpack(At { file: self.file.clone(), at: 0 })
+    }
+
+    /// At most `most` bytes from `at` on. Of a packed file that is damaged or not yet whole, those before its end.
+    fn some(&self, at: u64, most: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; most];
+        let mut filled = 0;
+        if !self.packed {
+            while filled < most {
+                match self.read_at(&mut bytes[filled..], at + filled as u64)? {
+                    0 => break,
+                    more => filled += more,
+                }
+            }
+            bytes.truncate(filled);
+            return Ok(bytes);
+        }
+        let Ok(mut reader) = self.unpacked() else { return Ok(Vec::new()) };
+        if io::copy(&mut reader.by_ref().take(at), &mut io::sink()).is_ok_and(|skipped| skipped == at) {
+            while filled < most {
+                match reader.read(&mut bytes[filled..]) {
+                    Ok(more) if more > 0 => filled += more,
+                    _ => break,
+                }
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+
+    /// Where the first byte stands that is not NUL.
+    fn first_byte(&self) -> io::Result<Option<u64>> {
+        if self.packed {
+            return Ok((!self.some(0, 1)?.is_empty()).then_some(0));
+        }
+        let (mut at, mut buffer) = (0, vec![0; STEP_BYTES]);
+        loop {
+            let bytes = self.read_at(&mut buffer, at)?;
+            if bytes == 0 {
+                return Ok(None);
+            }
+            if let Some(index) = buffer[..bytes].iter().position(|byte| *byte != 0) {
+                return Ok(Some(at + index as u64));
+            }
+            at += bytes as u64;
+        }
+    }
+}
+
+/// Reads a file from a place of its own, whoever else reads it.
+struct At {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl Read for At {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.file.read_at(buffer, self.at)?;
+        self.at += bytes as u64;
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn content(bytes: &[u8]) -> Content {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(bytes).expect("written");
+        Content::new(file).expect("readable")
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).expect("a vector takes all");
+        encoder.finish().expect("a vector takes all")
+    }
+
+    #[test]
+    fn a_head_is_that_of_the_content_however_it_is_packed() {
+        let text = b"one line\n".repeat(500);
+        let head = Head::of(&content(&text)).expect("read");
+        assert_eq!((head.at, head.length, head.is_whole()), (0, 1024, true));
+        assert_eq!(Head::of(&content(&gzip(&text))).expect("read"), head);
+        assert!(head.begins(&content(&[&text[..], b"more"].concat())).expect("read"));
+        assert!(!head.begins(&content(&text[..1000])).expect("read"), "shorter than the head");
+        assert!(!head.begins(&content(b"another\n")).expect("read"));
+    }
+
+    #[test]
+    fn leading_nuls_are_no_first_bytes_but_tell_files_apart() {
+        let cut = content(&[&[0; 100_000][..], b"line\n"].concat());
+        let head = Head::of(&cut).expect("read");
+        assert_eq!((head.at, head.length), (100_000, 5));
+        assert!(head.begins(&cut).expect("read"));
+        assert!(!Head::of(&content(b"line\n")).expect("read").begins(&cut).expect("read"));
+        assert!(Head::of(&content(&[0; 50])).expect("read").is_empty());
+    }
+
+    #[test]
+    fn a_mark_fits_the_content_it_was_made_of() {
+        let text = b"0123456789\n".repeat(100);
+        let mark = Mark { next: 1090, end: 1100, tail: hash(&text[844..1100]) };
+        for bytes in [text.clone(), gzip(&text)] {
+            assert_eq!(mark.fits(&content(&bytes)).expect("read"), Fit::Same);
+        }
+        assert_eq!(mark.fits(&content(&text[..1099])).expect("read"), Fit::Short);
+        assert_eq!(mark.fits(&content(&b"9876543210\n".repeat(100))).expect("read"), Fit::Other);
+    }
+}

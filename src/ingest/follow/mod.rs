@@ -1,0 +1,471 @@
+//! Log files as they are written, by patterns. A lane is a content: it keeps its number when its file is renamed, copied or
+//! packed, and its positions are offsets of bytes (unpacked ones where it is packed).
+//!
+//! Promises: each line once, across rotation by renaming, by copying and cutting, by packing, by deleting, and across kills
+//! of the service at any moment. A line reaches the pipeline when its newline is written; inotify says so. A file that
+//! cannot be read fails alone: it is told, and tried again.
+//!
+//! Never: holds more of a file than a chunk and a line; waits for a FIFO; writes bytes of a log to disk.
+
+mod cut;
+pub mod find;
+mod identity;
+mod lane;
+mod place;
+mod registry;
+mod scan;
+mod tail;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemas::Lane;
+
+pub use self::identity::{Content, Fit, Mark};
+pub use self::registry::write_private;
+
+use self::find::Patterns;
+use self::identity::FileId;
+use self::lane::Followed;
+use self::place::{Copy, copy_of};
+use self::registry::Registry;
+use self::tail::Pause;
+use self::watch::Watch;
+use super::batch::Filling;
+use super::{Clock, IngestError, Positions, ReadLimits, Signal, Source};
+use crate::metric;
+
+/// Files open at once; the rest waits until one of them is quiet.
+const OPEN_MAX: usize = 4096;
+/// A file to which no path leads any more is read for so long after its last line.
+const QUIET_US: i64 = 60_000_000;
+/// A file to which nothing was written for so long is closed until it is written to again.
+const REST_US: i64 = 300_000_000;
+/// Everything is looked at so often, whatever the watches say.
+const SWEEP_US: i64 = 10_000_000;
+const BLIND_SWEEP_US: i64 = 1_000_000;
+/// The longest wait before lanes are tended.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// What to follow, and how.
+#[derive(Clone, Debug)]
+pub struct FollowConfig {
+    pub patterns: Patterns,
+    /// Files that exist at the very first start are read from their end.
+    pub start_at_end: bool,
+    /// A file at its end for so long no longer holds the others back.
+    pub idle_after: Duration,
+    /// Where it is kept which lane is which file.
+    pub registry: PathBuf,
+}
+
+pub struct FollowSource {
+    config: FollowConfig,
+    name: Arc<str>,
+    limits: ReadLimits,
+    positions: Arc<dyn Positions>,
+    clock: Clock,
+    lanes: BTreeMap<i32, Followed>,
+    /// By where they lie: the lanes whose file is on disk.
+    places: BTreeMap<FileId, i32>,
+    copies: BTreeMap<FileId, Copy>,
+    /// When files that are not decided yet were first seen as they are: length and time.
+    undecided: BTreeMap<FileId, (u64, i64)>,
+    by_path: BTreeMap<PathBuf, i32>,
+    next_number: i32,
+    signals: VecDeque<Signal>,
+    /// Lanes in which there may be something to read.
+    hot: BTreeSet<i32>,
+    turn: i32,
+    watch: Watch,
+    scan_wanted: bool,
+    scanned_us: Option<i64>,
+    /// The registry has to be written before anything else is said.
+    unsaved: bool,
+    first_start: bool,
+    /// What was told once and not again.
+    told: BTreeSet<(PathBuf, String)>,
+    nothing_told: bool,
+}
+
+impl FollowSource {
+    /// Knows the files again that were followed before. Files need not be there yet.
+    pub fn new(
+        config: FollowConfig,
+        source_name: &str,
+        limits: ReadLimits,
+        positions: Arc<dyn Positions>,
+        clock: Clock,
+    ) -> Result<FollowSource, IngestError> {
+        let registry = Registry::load(&config.registry)?;
+        let mut source = FollowSource {
+            name: source_name.into(),
+            limits,
+            positions,
+            lanes: BTreeMap::new(),
+            places: BTreeMap::new(),
+            copies: BTreeMap::new(),
+            undecided: BTreeMap::new(),
+            by_path: BTreeMap::new(),
+            next_number: 0,
+            signals: VecDeque::new(),
+            hot: BTreeSet::new(),
+            turn: 0,
+            watch: Watch::new(source_name),
+            scan_wanted: true,
+            scanned_us: None,
+            unsaved: false,
+            first_start: registry.is_none(),
+            told: BTreeSet::new(),
+            nothing_told: false,
+            clock,
+            config,
+        };
+        match registry {
+            Some(registry) => source.restore(registry)?,
+            None => source.next_number = source.first_free_number()?,
+        }
+        metrics::gauge!(metric::SOURCE_UP, "source" => source.name.to_string()).set(1.0);
+        Ok(source)
+    }
+
+    fn lane(&self, number: i32) -> Lane {
+        Lane { source: self.name.clone(), partition: number }
+    }
+
+    fn filling(&self) -> Filling {
+        Filling::new(self.limits.clone(), self.clock.clone())
+    }
+
+    fn restore(&mut self, registry: Registry) -> Result<(), IngestError> {
+        let now_us = (self.clock)();
+        self.next_number = registry.next;
+        let lanes: Vec<Lane> = registry.lanes.iter().map(|entry| self.lane(entry.number)).collect();
+        let positions = self.look_up(&lanes)?;
+        for ((lane, entry), next) in lanes.into_iter().zip(registry.lanes).zip(positions) {
+            let filling = self.filling();
+            self.lanes.insert(entry.number, Followed::restored(lane, entry, next, filling, now_us));
+        }
+        Ok(())
+    }
+
+    fn look_up(&self, lanes: &[Lane]) -> Result<Vec<Option<i64>>, IngestError> {
+        self.positions.next_offsets(lanes).map_err(|error| {
+            let message = format!("cannot look up where to continue: {error:#}");
+            IngestError::File { path: self.name.to_string(), message }
+        })
+    }
+
+    /// Without a registry the lake may still know lanes of this name; their numbers are not given out again.
+    fn first_free_number(&self) -> Result<i32, IngestError> {
+        const AT_ONCE: i32 = 256;
+        let mut first = 0;
+        loop {
+            let lanes: Vec<Lane> = (first..first + AT_ONCE).map(|number| self.lane(number)).collect();
+            let known = self.look_up(&lanes)?;
+            match known.iter().rposition(Option::is_some) {
+                Some(last) if last + 1 == known.len() => first += AT_ONCE,
+                Some(last) => first += last as i32 + 1,
+                None => break,
+            }
+        }
+        if first > 0 {
+            tracing::warn!(
+                source = &*self.name,
+                registry = %self.config.registry.display(),
+                "the lake has files of this source that the registry does not know: all files are read from their beginning"
+            );
+        }
+        Ok(first)
+    }
+
+    fn save(&mut self) -> Result<(), IngestError> {
+        let entries = self.lanes.values().map(Followed::entry).collect();
+        Registry::new(self.next_number, entries).save(&self.config.registry)?;
+        self.unsaved = false;
+        Ok(())
+    }
+
+    /// Takes in what the watches saw.
+    fn look(&mut self) -> Result<(), IngestError> {
+        let now_us = (self.clock)();
+        let news = self.watch.take();
+        for path in news.written {
+            match self.by_path.get(&path) {
+                Some(number) => {
+                    self.hot.insert(*number);
+                    // A file that was closed is opened again.
+                    self.scan_wanted |= self.lanes.get(number).is_none_or(|lane| lane.tail.is_none());
+                }
+                None => self.scan_wanted |= self.config.patterns.match_path(&path),
+            }
+            if news.changed && !path.exists() {
+                self.watch.forget(&path);
+            }
+        }
+        let every_us = if self.watch.is_blind() { BLIND_SWEEP_US } else { SWEEP_US };
+        let sweep = self.scanned_us.is_none_or(|scanned_us| now_us - scanned_us >= every_us);
+        self.scan_wanted |= news.changed || news.unknown || sweep;
+        if news.unknown || sweep {
+            self.hot.extend(self.lanes.iter().filter(|(_, lane)| lane.tail.is_some()).map(|(number, _)| *number));
+        }
+        if self.scan_wanted {
+            self.scan(now_us)?;
+        }
+        if self.unsaved {
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Reads a batch of the next lane that may have something.
+    fn read_turn(&mut self) -> Result<Option<Signal>, IngestError> {
+        let ready = |number: &&i32| self.lanes.get(number).is_some_and(|lane| !lane.paused && lane.tail.is_some());
+        let next = self.hot.range(self.turn + 1..).find(ready).or_else(|| self.hot.iter().find(ready)).copied();
+        let Some(number) = next else { return Ok(None) };
+        self.turn = number;
+        let signal = self.read(number);
+        if self.unsaved {
+            self.save()?;
+        }
+        Ok(signal)
+    }
+
+    fn read(&mut self, number: i32) -> Option<Signal> {
+        let now_us = (self.clock)();
+        let lane = self.lanes.get_mut(&number)?;
+        let tail = lane.tail.as_mut()?;
+        let pause = tail.read(&lane.head, &mut lane.filling);
+        if matches!(pause, Ok(Pause::More | Pause::End)) {
+            self.unsaved |= lane.grow_head();
+        }
+        let records = lane.take_records();
+        if records.is_none() && matches!(pause, Ok(Pause::End)) {
+            self.unsaved |= lane.catch_up_with_the_lake();
+        }
+        if records.is_some() {
+            (lane.read_us, lane.end_us, lane.damage) = (now_us, None, None);
+        }
+        let signal = records.map(|records| Signal::Records { lane: lane.lane.clone(), records });
+        if let Some(tail) = &lane.tail {
+            let labels = [("source", self.name.to_string()), ("partition", number.to_string())];
+            metrics::gauge!(metric::LAG_BYTES, &labels).set(tail.left() as f64);
+        }
+        match pause {
+            Ok(Pause::More) => {}
+            Ok(Pause::End) if lane.tail.as_ref().is_some_and(|tail| tail.content.packed) => {
+                if signal.is_none() {
+                    self.finish(number);
+                    return self.signals.pop_front();
+                }
+            }
+            Ok(Pause::End) => {
+                self.hot.remove(&number);
+                lane.end_us.get_or_insert(now_us);
+            }
+            Ok(Pause::Replaced) => self.replaced(number, now_us),
+            Ok(Pause::Damaged(error)) => {
+                self.hot.remove(&number);
+                let length = lane.tail.as_ref().map_or(0, |tail| tail.content.size());
+                lane.damage = Some((error.to_string(), length));
+                lane.end_us.get_or_insert(now_us);
+            }
+            Err(error) => {
+                self.hot.remove(&number);
+                lane.end_us.get_or_insert(now_us);
+                let path = lane.path.clone();
+                self.tell_once(path, format!("cannot be read: {error}; it is tried again"));
+            }
+        }
+        signal
+    }
+
+    /// The file was cut, or another one was written in its place. What was not read of it may be in a copy.
+    fn replaced(&mut self, number: i32, now_us: i64) {
+        self.hot.remove(&number);
+        let Some(lane) = self.lanes.get_mut(&number) else { return };
+        tracing::info!(source = &*self.name, file = %lane.path.display(), "was cut or replaced: it is read as a new file");
+        self.places.remove(&lane.id);
+        lane.former = Some(lane.id);
+        (lane.tail, lane.home, lane.lost_us) = (None, false, Some(now_us));
+        lane.end_us.get_or_insert(now_us);
+        self.scan_wanted = true;
+        self.move_to_copy(number);
+    }
+
+    /// Reads on in a copy of the lane's content, if there is one; true when there is.
+    fn move_to_copy(&mut self, number: i32) -> bool {
+        let Some(found) = copy_of(&self.copies, number) else { return false };
+        self.copies.remove(&found.id);
+        match self.open_content(number, &found) {
+            Ok(Some(content)) => self.move_to(number, &found, content),
+            // Not a copy any more, or gone: the next look finds out what it is.
+            _ => self.scan_wanted = true,
+        }
+        self.places.contains_key(&found.id)
+    }
+
+    /// What happens as time goes by: lanes at their end, lanes whose file is gone.
+    fn tend(&mut self) {
+        let now_us = (self.clock)();
+        let idle_us = i64::try_from(self.config.idle_after.as_micros()).unwrap_or(i64::MAX);
+        let numbers: Vec<i32> = self.lanes.iter().filter(|(_, lane)| lane.open).map(|(number, _)| *number).collect();
+        for number in numbers {
+            let Some(lane) = self.lanes.get_mut(&number) else { continue };
+            if lane.paused || self.hot.contains(&number) {
+                continue;
+            }
+            if lane.end_us.is_some_and(|end_us| now_us - end_us >= idle_us) {
+                // A last look: the watches may have been slow.
+                if lane.tail.as_ref().is_some_and(|tail| tail.has_moved()) {
+                    self.hot.insert(number);
+                    continue;
+                }
+                lane.end_us = None;
+                if let Some(tail) = &mut lane.tail {
+                    tail.cutter.rest();
+                }
+                self.signals.push_back(Signal::CaughtUp { lane: lane.lane.clone() });
+            }
+            let quiet_us = now_us - lane.read_us.max(lane.lost_us.unwrap_or(i64::MIN));
+            let moved = lane.tail.as_ref().is_some_and(|tail| tail.has_moved());
+            if lane.lost_us.is_some() && moved {
+                self.hot.insert(number);
+            } else if lane.lost_us.is_some() && quiet_us >= QUIET_US {
+                self.leave(number);
+            } else if lane.damage.is_some() && quiet_us >= QUIET_US {
+                self.give_up(number);
+            } else if lane.lost_us.is_none() && now_us - lane.read_us >= REST_US && lane.damage.is_none() {
+                self.rest(number);
+            }
+        }
+    }
+
+    /// No path leads to the file and nothing is written to it: it has ended, unless there is a copy to read on in.
+    fn leave(&mut self, number: i32) {
+        if let Some(lane) = self.lanes.get_mut(&number) {
+            self.places.remove(&lane.id);
+            lane.home = false;
+        }
+        if !self.move_to_copy(number) {
+            self.finish(number);
+        }
+    }
+
+    fn give_up(&mut self, number: i32) {
+        let Some(lane) = self.lanes.get_mut(&number) else { return };
+        if let Some((error, _)) = &lane.damage {
+            tracing::warn!(source = &*self.name, file = %lane.path.display(), "{error}; what was before it is read");
+        }
+        self.finish(number);
+    }
+
+    /// Nothing will come any more: the last line needs no newline.
+    fn finish(&mut self, number: i32) {
+        let Some(lane) = self.lanes.get_mut(&number) else { return };
+        if lane.damage.is_none()
+            && let Some(tail) = &mut lane.tail
+        {
+            tail.cutter.finish(&mut lane.filling);
+        }
+        let records = lane.take_records();
+        if lane.home
+            && let Some(tail) = &lane.tail
+        {
+            lane.done = tail.content.metadata().ok().map(|meta| scan::size_and_time(&meta));
+        }
+        (lane.tail, lane.open, lane.end_us) = (None, false, None);
+        self.unsaved = true;
+        self.hot.remove(&number);
+        let lane = lane.lane.clone();
+        self.signals.extend(records.map(|records| Signal::Records { lane: lane.clone(), records }));
+        self.signals.push_back(Signal::Ended { lane });
+    }
+
+    /// Closes the file until it is written to again.
+    fn rest(&mut self, number: i32) {
+        let Some(lane) = self.lanes.get_mut(&number) else { return };
+        if lane.tail.as_ref().is_some_and(|tail| tail.cutter.is_within() || tail.has_moved()) {
+            return;
+        }
+        lane.done = lane.tail.as_ref().and_then(|tail| tail.content.metadata().ok()).map(|m| scan::size_and_time(&m));
+        (lane.tail, lane.open, lane.end_us) = (None, false, None);
+        self.signals.push_back(Signal::Ended { lane: lane.lane.clone() });
+    }
+
+    fn tell_once(&mut self, path: PathBuf, why: String) {
+        if self.told.len() < OPEN_MAX && self.told.insert((path.clone(), why.clone())) {
+            metrics::counter!(metric::SOURCE_FAILURES, "source" => self.name.to_string()).increment(1);
+            tracing::warn!(source = &*self.name, file = %path.display(), "{why}");
+        }
+    }
+
+    fn set_paused(&mut self, lanes: &[Lane], paused: bool) {
+        for lane in lanes {
+            if let Some(followed) = self.lanes.get_mut(&lane.partition) {
+                followed.paused = paused;
+            }
+        }
+    }
+}
+
+impl Source for FollowSource {
+    fn next(&mut self, timeout: Duration) -> Result<Option<Signal>, IngestError> {
+        let mut left = timeout;
+        loop {
+            self.look()?;
+            if let Some(signal) = self.signals.pop_front() {
+                return Ok(Some(signal));
+            }
+            if let Some(signal) = self.read_turn()? {
+                return Ok(Some(signal));
+            }
+            self.tend();
+            if self.signals.is_empty() && !self.scan_wanted && !self.has_ready() {
+                if left.is_zero() {
+                    return Ok(None);
+                }
+                let wait = left.min(WAIT);
+                // A wake-up counts as a moment, so that ever so many of them end.
+                let woken = self.watch.wait(wait);
+                left -= if woken { wait.min(Duration::from_millis(1)) } else { wait };
+            }
+        }
+    }
+
+    /// Files may always come.
+    fn finished(&self) -> bool {
+        false
+    }
+
+    fn pause(&mut self, lanes: &[Lane]) -> Result<(), IngestError> {
+        self.set_paused(lanes, true);
+        Ok(())
+    }
+
+    fn resume(&mut self, lanes: &[Lane]) -> Result<(), IngestError> {
+        self.set_paused(lanes, false);
+        self.hot.extend(lanes.iter().map(|lane| lane.partition));
+        Ok(())
+    }
+
+    fn committed(&mut self, positions: &[(Lane, i64)]) -> Result<(), IngestError> {
+        let mut news = false;
+        for (lane, next) in positions {
+            if let Some(followed) = self.lanes.get_mut(&lane.partition) {
+                news |= followed.commit(*next);
+            }
+        }
+        if news {
+            self.forget_old();
+            self.save()?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Wakes the source when something happens in the folders of its files (inotify).
+//!
+//! Promises: what happened is merged, so memory is bounded however much happens. Where the system gives no watches the
+//! source looks for itself, less often (`is_blind`).
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use notify::event::{EventKind, ModifyKind};
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
+
+/// Folders watched at once; those beyond are looked at by the sweep alone.
+const FOLDERS_MAX: usize = 8192;
+/// Paths remembered between two looks; more: everything is looked at.
+const PATHS_MAX: usize = 8192;
+
+/// What happened since the last look.
+#[derive(Default)]
+pub struct News {
+    /// Files that were written to.
+    pub written: BTreeSet<PathBuf>,
+    /// Something appeared, went or was renamed.
+    pub changed: bool,
+    /// Events were lost: anything may have happened.
+    pub unknown: bool,
+}
+
+pub struct Watch {
+    watcher: Option<RecommendedWatcher>,
+    folders: BTreeSet<PathBuf>,
+    news: Arc<Mutex<News>>,
+    wake: Receiver<()>,
+    /// Keeps the channel open where there is no watcher.
+    _waker: SyncSender<()>,
+    full_told: bool,
+}
+
+impl Watch {
+    pub fn new(source: &str) -> Watch {
+        let (waker, wake) = sync_channel(1);
+        let news = Arc::new(Mutex::new(News::default()));
+        let (noted, woken) = (news.clone(), waker.clone());
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            if note(&mut noted.lock().unwrap_or_else(PoisonError::into_inner), event) {
+                // A full channel has a wake-up in it already.
+                let _full = woken.try_send(()).is_err();
+            }
+        });
+        if let Err(error) = &watcher {
+            tracing::warn!(source, %error, "files cannot be watched: they are looked at every second instead");
+        }
+        Watch { watcher: watcher.ok(), folders: BTreeSet::new(), news, wake, _waker: waker, full_told: false }
+    }
+
+    /// Nothing will be told.
+    pub fn is_blind(&self) -> bool {
+        self.watcher.is_none() || self.full_told
+    }
+
+    /// Watches these folders and no others; true when one is new, so that what happened in it before is looked for.
+    pub fn set(&mut self, wanted: &BTreeSet<PathBuf>) -> bool {
+        let Some(watcher) = &mut self.watcher else { return false };
+        for gone in self.folders.difference(wanted).cloned().collect::<Vec<_>>() {
+            // One that is deleted is not watched any more.
+            let _gone = watcher.unwatch(&gone).is_err();
+            self.folders.remove(&gone);
+        }
+        let mut new = false;
+        for folder in wanted {
+            if self.folders.contains(folder) {
+                continue;
+            }
+            let watched =
+                self.folders.len() < FOLDERS_MAX && watcher.watch(folder, RecursiveMode::NonRecursive).is_ok();
+            if watched {
+                self.folders.insert(folder.clone());
+                new = true;
+            } else if !std::mem::replace(&mut self.full_told, true) {
+                tracing::warn!(
+                    folder = %folder.display(),
+                    "the system gives no more watches (fs.inotify.max_user_watches): files are looked at every second instead"
+                );
+            }
+        }
+        new
+    }
+
+    /// A folder went away: when it comes back it is watched anew.
+    pub fn forget(&mut self, folder: &Path) {
+        if self.folders.remove(folder)
+            && let Some(watcher) = &mut self.watcher
+        {
+            let _gone = watcher.unwatch(folder).is_err();
+        }
+    }
+
+    pub fn take(&mut self) -> News {
+        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits for news; false when there were none.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        self.wake.recv_timeout(timeout).is_ok()
+    }
+}
+
+/// False for what is no news: files that are opened and read.
+fn note(news: &mut News, event: notify::Result<Event>) -> bool {
+    let Ok(event) = event else {
+        news.unknown = true;
+        return true;
+    };
+    if event.need_rescan() {
+        news.unknown = true;
+        return true;
+    }
+    match event.kind {
+        EventKind::Access(_) => return false,
+        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => {}
+        _ => news.changed = true,
+    }
+    if news.written.len() + event.paths.len() > PATHS_MAX {
+        news.unknown = true;
+        news.written.clear();
+    } else {
+        news.written.extend(event.paths);
+    }
+    true
+}

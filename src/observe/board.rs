@@ -1,0 +1,128 @@
+//! What is known of the running service, in one place: who writes it are the step loop and the watch, who reads it are the
+//! HTTP routes.
+//!
+//! Promises: bounded by the configuration. Reading it waits for nobody but another short look.
+//! Never: holds an event, a record, or a word of one.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::warn::Warnings;
+use crate::clock::{Clock, Stopwatch};
+use crate::ingest::health::Health;
+
+/// The step loop goes round many times a second; silent for so long, it hangs.
+const STALLED_AFTER: Duration = Duration::from_secs(60);
+
+/// What the configuration says of a source.
+#[derive(Clone, Debug)]
+pub struct SourceFacts {
+    pub name: String,
+    pub kind: String,
+    pub lateness_us: i64,
+    /// Nothing for so long is a warning; 0 is none.
+    pub silent_us: i64,
+    /// It is read to its end.
+    pub finite: bool,
+}
+
+/// What the service is made of.
+pub struct Facts {
+    pub instance: String,
+    pub sources: Vec<SourceFacts>,
+    /// The ids of the detectors.
+    pub detectors: Vec<String>,
+    /// Columns that detectors need, and which ones.
+    pub needs: BTreeMap<String, Vec<String>>,
+    pub checkpoint_every: Duration,
+    pub dry_run: bool,
+}
+
+/// In which part of its life the service is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Starting,
+    Running,
+    Stopping,
+}
+
+/// When records of a source came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    pub last_us: Option<i64>,
+    /// The lake holds something of it from before the start.
+    pub before: bool,
+}
+
+pub struct Board {
+    pub facts: Facts,
+    pub started_us: i64,
+    pub clock: Clock,
+    pub health: Health,
+    pub warnings: Warnings,
+    phase: Mutex<Phase>,
+    beat: Mutex<Option<Stopwatch>>,
+    activity: Mutex<BTreeMap<String, Activity>>,
+}
+
+/// The data behind these locks is whole at any time, so a panic elsewhere does not make it unusable.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Board {
+    pub fn new(facts: Facts, health: Health, clock: Clock) -> Board {
+        Board {
+            facts,
+            started_us: clock(),
+            clock,
+            health,
+            warnings: Warnings::default(),
+            phase: Mutex::new(Phase::Starting),
+            beat: Mutex::new(None),
+            activity: Mutex::default(),
+        }
+    }
+
+    pub fn now_us(&self) -> i64 {
+        (self.clock)()
+    }
+
+    pub fn phase(&self) -> Phase {
+        *locked(&self.phase)
+    }
+
+    pub fn set_phase(&self, phase: Phase) {
+        *locked(&self.phase) = phase;
+    }
+
+    /// The step loop goes round; true when it does for the first time.
+    pub fn beat(&self) -> bool {
+        let first = locked(&self.beat).replace(Stopwatch::start()).is_none();
+        let mut phase = locked(&self.phase);
+        if *phase == Phase::Starting {
+            *phase = Phase::Running;
+        }
+        first
+    }
+
+    /// For how long the step loop has not moved, when that is too long. Before it starts and when it is done nobody waits.
+    pub fn stalled(&self) -> Option<Duration> {
+        let since = (*locked(&self.beat))?.elapsed();
+        (self.phase() == Phase::Running && since > STALLED_AFTER).then_some(since)
+    }
+
+    pub fn note_activity(&self, source: &str, change: impl FnOnce(&mut Activity)) {
+        let mut all = locked(&self.activity);
+        match all.get_mut(source) {
+            Some(activity) => change(activity),
+            None => change(all.entry(source.to_owned()).or_default()),
+        }
+    }
+
+    pub fn activity(&self, source: &str) -> Activity {
+        locked(&self.activity).get(source).copied().unwrap_or_default()
+    }
+}
