@@ -54,7 +54,10 @@ fn line(n: usize) -> String {
         }
         _ => (format!("198.51.100.{}", n % 200 + 1), format!("GET /v1/items?n={n}"), 200),
     };
-    format!("{client} - - [{time}] \"{request} HTTP/1.1\" {status} 12 \"-\" \"curl/8.5\"\n")
+    // No two files are of one length: a file system gives the number of a deleted file to the next one, and only the length
+    // then tells in the registry which of them is committed.
+    let agent = "x".repeat(n / BETWEEN);
+    format!("{client} - - [{time}] \"{request} HTTP/1.1\" {status} 12 \"-\" \"curl/8.5 ({agent})\"\n")
 }
 
 /// Writes the log, and all of it once more into one file that is never rotated.
