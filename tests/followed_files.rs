@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
+use common::HOLES;
 use common::program::{number, path, query, run};
 use common::service::Service;
 
@@ -21,26 +22,6 @@ const ROTATIONS: usize = 50;
 const AT_ONCE: usize = 50;
 const BETWEEN: usize = 2_500;
 const LINES: usize = ROTATIONS * BETWEEN;
-
-/// What the curious look for.
-const HOLES: [&str; 16] = [
-    "wp-login.php",
-    "old-admin",
-    "backup.zip",
-    ".env",
-    ".git/config",
-    "phpmyadmin",
-    "server-status",
-    "actuator/env",
-    "config.json",
-    "admin.php",
-    "shell.php",
-    "test.cgi",
-    "console",
-    "manager/html",
-    "dump.sql",
-    "id_rsa",
-];
 
 /// A line of the log: everyday traffic of 200 clients, and now and then somebody who tries passwords or looks for holes.
 fn line(n: usize) -> String {

@@ -9,27 +9,8 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use common::HOLES;
 use common::program::{number, path, run};
-
-/// What they look for.
-const HOLES: [&str; 16] = [
-    "wp-login.php",
-    "old-admin",
-    "backup.zip",
-    ".env",
-    ".git/config",
-    "phpmyadmin",
-    "server-status",
-    "actuator/env",
-    "config.json",
-    "admin.php",
-    "shell.php",
-    "test.cgi",
-    "console",
-    "manager/html",
-    "dump.sql",
-    "id_rsa",
-];
 
 /// Requests of somebody who looks for holes; the first line is the same in every log.
 fn probes(count: usize, from: usize) -> String {

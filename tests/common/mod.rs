@@ -22,6 +22,26 @@ pub mod service;
 
 use std::sync::{Arc, Once};
 
+/// Paths that somebody asks for who looks for holes; none of them is there.
+pub const HOLES: [&str; 16] = [
+    "wp-login.php",
+    "old-admin",
+    "backup.zip",
+    ".env",
+    ".git/config",
+    "phpmyadmin",
+    "server-status",
+    "actuator/env",
+    "config.json",
+    "admin.php",
+    "shell.php",
+    "test.cgi",
+    "console",
+    "manager/html",
+    "dump.sql",
+    "id_rsa",
+];
+
 /// Micros of the real clock: the counterparties have no other.
 pub fn wall_clock() -> Arc<dyn Fn() -> i64 + Send + Sync> {
     Arc::new(wall_us)
