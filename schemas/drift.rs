@@ -81,6 +81,11 @@ impl Watch {
     pub(crate) fn observe(&mut self, plan: &Plan, text: &str) {
         self.records += 1;
         keys(plan, text, &mut |path, first| {
+            // A key that stands here already was scrubbed.
+            if let (Some(field), Some(first)) = (self.mapped.get_mut(path), first) {
+                kind_of(first).into_iter().for_each(|kind| field.note(self.records, kind));
+                return;
+            }
             // Cut before, what makes a secret of its beginning would be gone.
             let key = scrub(path);
             let key = &key[..floor(&key, DRIFT_KEY_BYTES_MAX)];

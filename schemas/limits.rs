@@ -37,6 +37,10 @@ pub const OBJECT_CACHED_BYTES_MAX: usize = 128;
 pub const REPEATED_TEXTS_MAX: usize = 16 << 10;
 /// A longer text is scrubbed each time instead of being remembered.
 pub const REPEATED_BYTES_MAX: usize = 1 << 10;
+/// Paths, queries and referrers, of each so many, whose scrubbed form is remembered; a new one takes the place of an old one.
+pub const SCRUBBED_TEXTS_MAX: usize = 2 << 10;
+/// A longer one is scrubbed each time instead of being remembered.
+pub const SCRUBBED_BYTES_MAX: usize = 256;
 /// Distinct values a dictionary column remembers across batches; when full, all are forgotten.
 pub const DICTIONARY_MAX: usize = 32 << 10;
 /// A JWT part longer than this is not decoded; the credential is tokenised all the same.

@@ -122,9 +122,10 @@ pub(crate) struct Prober {
     plain: String,
 }
 
-/// What each byte is to attacks: one they need, an escape or a blank, a dot.
+/// What each byte is to attacks: one they need, an escape or a blank, the first of a file's name.
 const NEEDED: u8 = 1;
 const ESCAPED: u8 = 2;
+const FILE: u8 = 4;
 
 static BYTES: [u8; 256] = {
     let mut table = [0u8; 256];
@@ -136,6 +137,7 @@ static BYTES: [u8; 256] = {
     }
     (table[b'%' as usize], table[b'+' as usize], table[b' ' as usize], table[b'&' as usize]) =
         (ESCAPED, ESCAPED, ESCAPED, 0);
+    (table[b'/' as usize], table[b'.' as usize]) = (FILE, FILE);
     table
 };
 
@@ -144,21 +146,8 @@ impl Prober {
     #[inline]
     pub(crate) fn of(&mut self, text: &str, place: Place) -> Probed {
         let bytes = text.as_bytes();
-        let (mut flags, mut before, mut last, mut dots, mut file) = (0, 0, 0, false, false);
-        for &b in bytes {
-            flags |= BYTES[usize::from(b)];
-            dots |= b == b'.' && last == b'.';
-            file |= matches!(
-                (before, last, b),
-                (b'/', b'e', b't')
-                    | (b'/', b'p', b'r')
-                    | (b'/', b'.', b's')
-                    | (b'.', b'i', b'n')
-                    | (b'/', b'W' | b'w', b'E' | b'e')
-            );
-            (before, last) = (last, b);
-        }
-        if flags == 0 && !dots && !(file && FILES.is_match(bytes)) {
+        let flags = bytes.iter().fold(0, |flags, &b| flags | BYTES[usize::from(b)]);
+        if flags & (NEEDED | ESCAPED) == 0 && !(flags & FILE != 0 && is_told_file(bytes)) {
             return Probed::default();
         }
         self.search(text, place)
@@ -228,8 +217,26 @@ impl Prober {
     }
 }
 
+/// Is there a `..`, or a file that only an attack asks for?
+fn is_told_file(bytes: &[u8]) -> bool {
+    let mut marks = memchr::memchr2_iter(b'/', b'.', bytes);
+    let is_begun = marks.any(|at| {
+        matches!(
+            &bytes[at..],
+            [b'.', b'.', ..]
+                | [b'.', b'i', b'n', ..]
+                | [b'/', b'e', b't', ..]
+                | [b'/', b'p', b'r', ..]
+                | [b'/', b'.', b's', ..]
+                | [b'/', b'W' | b'w', b'E' | b'e', ..]
+        )
+    });
+    is_begun && (memchr::memmem::find(bytes, b"..").is_some() || FILES.is_match(bytes))
+}
+
 fn is_suspect(bytes: &[u8]) -> bool {
-    bytes.iter().any(|&b| BYTES[usize::from(b)] != 0) || memchr::memmem::find(bytes, b"..").is_some()
+    bytes.iter().any(|&b| BYTES[usize::from(b)] & (NEEDED | ESCAPED) != 0)
+        || memchr::memmem::find(bytes, b"..").is_some()
 }
 
 fn is_needed(bytes: &[u8]) -> bool {

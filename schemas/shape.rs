@@ -23,7 +23,7 @@ use crate::reject::Code;
 use crate::request::{Damaged, Fault, Request, Target};
 use crate::route::{self, Asked, Router};
 use crate::sources::{LATENCY_US_MAX, Parser, SourceConfig, SourceError};
-use crate::texts::{Known, Recent, Texts};
+use crate::texts::{Known, Recent, ScrubbedTexts, Texts};
 use crate::time::{YEAR_2000_US, YEAR_2100_US};
 
 /// The proxies that a source's configuration trusts.
@@ -68,7 +68,7 @@ impl Shaper {
             gateway: gateway.to_string(),
             ahead_max_us: config.ahead_max_us,
             scrubber: Scrubber::new(Arc::new(plan), Some(key.clone())),
-            texts: RequestTexts::default(),
+            texts: RequestTexts::new(),
             client: Client::new(trusted),
             route: Route::new(key.clone(), Router::new(config.templates.clone())),
             identity: Identity::new(key, config.tokenise_principal, config.tenant.clone()),
@@ -151,15 +151,8 @@ impl Shaper {
             ..EventRow::default()
         };
         let scrubber = &mut self.scrubber;
-        self.texts.fill(&mut row, request, &target, scrubber, &mut found);
-        let mut probed = self.client.fill(&mut row, request, &target, scrubber, &mut found, &mut self.prober);
-        for (text, place) in
-            [(target.path, Place::Path), (target.query, Place::Query), (request.referrer, Place::Header)]
-        {
-            if let Some(text) = text {
-                probed.merge(self.prober.of(text, place));
-            }
-        }
+        let mut probed = self.texts.fill(&mut row, request, &target, scrubber, &mut found, &mut self.prober);
+        probed.merge(self.client.fill(&mut row, request, &target, scrubber, &mut found, &mut self.prober));
         self.route.fill(&mut row, request, &target, scrubber);
         self.identity.fill(&mut row, request, target.query, scrubber, &mut found);
         found.names(|class| self.scrubber.name(class), &mut self.names);
@@ -228,17 +221,28 @@ fn damaged_columns(damaged: Damaged, names: &mut Vec<&'static str>) {
 }
 
 /// The texts of the request that differ from event to event.
-#[derive(Default)]
 struct RequestTexts {
     method: String,
-    path: String,
-    query: String,
-    referrer: String,
+    paths: ScrubbedTexts,
+    queries: ScrubbedTexts,
+    referrers: ScrubbedTexts,
     request_id: String,
     trace_id: String,
 }
 
 impl RequestTexts {
+    fn new() -> RequestTexts {
+        RequestTexts {
+            method: String::new(),
+            paths: ScrubbedTexts::new(Column::Path, Place::Path),
+            queries: ScrubbedTexts::new(Column::Query, Place::Query),
+            referrers: ScrubbedTexts::new(Column::Referrer, Place::Header),
+            request_id: String::new(),
+            trace_id: String::new(),
+        }
+    }
+
+    /// Fills their columns; returns the attacks in them.
     fn fill<'r>(
         &'r mut self,
         row: &mut EventRow<'r>,
@@ -246,14 +250,17 @@ impl RequestTexts {
         target: &Target<'r>,
         scrubber: &mut Scrubber,
         found: &mut Found,
-    ) {
+        prober: &mut Prober,
+    ) -> Probed {
+        let mut probed = Probed::default();
         row.method = target.method.map(|m| upper(m, &mut self.method));
-        row.path = target.path.map(|t| scrubber.of(Column::Path).scrub(t, &mut self.path, found));
-        row.query = target.query.map(|t| scrubber.of(Column::Query).scrub(t, &mut self.query, found));
-        row.referrer = request.referrer.map(|t| scrubber.of(Column::Referrer).scrub(t, &mut self.referrer, found));
+        row.path = target.path.map(|t| self.paths.get(t, scrubber, prober, (found, &mut probed)));
+        row.query = target.query.map(|t| self.queries.get(t, scrubber, prober, (found, &mut probed)));
+        row.referrer = request.referrer.map(|t| self.referrers.get(t, scrubber, prober, (found, &mut probed)));
         row.request_id =
             request.request_id.map(|t| short(scrubber.of(Column::Other).scrub(t, &mut self.request_id, found)));
         row.trace_id = request.trace_id.map(|t| short(scrubber.scrub(t, &mut self.trace_id, found)));
+        probed
     }
 }
 

@@ -5,8 +5,9 @@
 //! Never: lets a raw text out; it is only ever the key.
 
 use crate::hash::{self, FastMap};
-use crate::probes::Probed;
-use crate::redact::Found;
+use crate::limits::{SCRUBBED_BYTES_MAX, SCRUBBED_TEXTS_MAX};
+use crate::probes::{Place, Probed, Prober};
+use crate::redact::{Column, Found, Scrubber};
 
 /// What is known of a text.
 #[derive(Default)]
@@ -58,23 +59,68 @@ impl Texts {
     }
 }
 
-/// The last text at each of a fixed number of places, chosen by hash, and what was made of it. For texts of which most
-/// come once: a new one takes the place of an old one and its buffers, so it costs no allocation either.
-pub(crate) struct Recent {
-    places: Vec<(String, String)>,
-    hasher: ahash::RandomState,
-    bytes_max: usize,
-    long: String,
+/// What was found in a text of a column that is not kept as it came, and what is kept of it.
+#[derive(Clone, Default)]
+struct Scrubbed {
+    /// Of a text that is kept as it is, nothing.
+    kept: String,
+    is_other: bool,
+    found: Found,
+    probed: Probed,
 }
 
-impl Recent {
-    pub(crate) fn new(places: usize, bytes_max: usize) -> Recent {
-        Recent { places: vec![Default::default(); places], hasher: hash::state(), bytes_max, long: String::new() }
+/// The texts of one column, scrubbed and searched for attacks once as long as they are remembered. It belongs to one
+/// scrubber, and so to one policy and one key for tokens.
+pub(crate) struct ScrubbedTexts {
+    column: Column,
+    place: Place,
+    recent: Recent<Scrubbed>,
+}
+
+impl ScrubbedTexts {
+    pub(crate) fn new(column: Column, place: Place) -> ScrubbedTexts {
+        ScrubbedTexts { column, place, recent: Recent::new(SCRUBBED_TEXTS_MAX, SCRUBBED_BYTES_MAX) }
+    }
+
+    /// `raw` as it may be kept: itself when nothing was removed from it.
+    #[inline]
+    pub(crate) fn get<'t>(
+        &'t mut self,
+        raw: &'t str,
+        scrubber: &mut Scrubber,
+        prober: &mut Prober,
+        (found, probed): (&mut Found, &mut Probed),
+    ) -> &'t str {
+        let (column, place) = (self.column, self.place);
+        let known = self.recent.get(raw, |raw, known| {
+            known.found = Found::default();
+            known.probed = prober.of(raw, place);
+            let kept = scrubber.of(column).scrub(raw, &mut known.kept, &mut known.found);
+            known.is_other = !std::ptr::eq(kept, raw);
+        });
+        found.merge(known.found);
+        probed.merge(known.probed);
+        if known.is_other { &known.kept } else { raw }
+    }
+}
+
+/// The last text at each of a fixed number of places, chosen by hash, and what was made of it. For texts of which most
+/// come once: a new one takes the place of an old one and its buffers, so it costs no allocation either.
+pub(crate) struct Recent<T = String> {
+    places: Vec<(String, T)>,
+    hasher: ahash::RandomState,
+    bytes_max: usize,
+    long: T,
+}
+
+impl<T: Clone + Default> Recent<T> {
+    pub(crate) fn new(places: usize, bytes_max: usize) -> Recent<T> {
+        Recent { places: vec![Default::default(); places], hasher: hash::state(), bytes_max, long: T::default() }
     }
 
     /// What `make` writes for `raw`, which is not empty.
     #[inline]
-    pub(crate) fn get(&mut self, raw: &str, make: impl FnOnce(&str, &mut String)) -> &str {
+    pub(crate) fn get(&mut self, raw: &str, make: impl FnOnce(&str, &mut T)) -> &T {
         if raw.len() > self.bytes_max {
             make(raw, &mut self.long);
             return &self.long;
@@ -82,9 +128,10 @@ impl Recent {
         let place = self.hasher.hash_one(raw) as usize % self.places.len();
         let (text, made) = &mut self.places[place];
         if text != raw {
+            // The text last: what is made of it is never found under another one.
             text.clear();
-            text.push_str(raw);
             make(raw, made);
+            text.push_str(raw);
         }
         made
     }
@@ -99,11 +146,11 @@ mod tests {
         let mut recent = Recent::new(4, 8);
         let mut made = 0;
         for raw in ["a", "a", "b", "c", "d", "e", "a", "longer than eight", "a"] {
-            let text = recent.get(raw, |raw, out| {
+            let text = recent.get(raw, |raw, out: &mut String| {
                 made += 1;
                 *out = raw.to_uppercase();
             });
-            assert_eq!(text, raw.to_uppercase());
+            assert_eq!(*text, raw.to_uppercase());
         }
         assert!((6..=8).contains(&made), "{made}");
     }

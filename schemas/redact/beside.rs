@@ -32,7 +32,7 @@ impl Beside {
             let name = &bytes[start..end];
             name.len() <= NAME_BYTES_MAX
                 && name.iter().all(|&b| is_name(b))
-                && matches!(memo.says(name), Says::Secret(_))
+                && matches!(memo.says(name), Says::Secret(_) | Says::Unless(_))
         })
     }
 

@@ -199,7 +199,8 @@ pub(crate) fn hex(run: &[u8], out: &mut Vec<u8>) -> bool {
 /// them; where they begin and end, what they stand for in `out`.
 pub(crate) fn hex_pairs(bytes: &[u8], from: usize, least: usize, out: &mut Vec<u8>) -> Option<(usize, usize)> {
     let mut at = from;
-    while let Some(sign) = bytes.get(at..)?.iter().position(|&b| matches!(b, b':' | b' ' | b'-' | b',')).map(|i| at + i)
+    while let Some(sign) =
+        bytes.get(at..)?.iter().position(|&b| matches!(b, b':' | b' ' | b'-' | b',' | b'+')).map(|i| at + i)
     {
         at = sign + 1;
         // A pair before it, and one behind it before the same sign: all else is dismissed here.

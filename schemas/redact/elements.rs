@@ -42,7 +42,7 @@ pub(crate) fn elements(text: &str, memo: &mut Memo, findings: &mut Vec<Finding>)
         let says_own = if is_name_of_secret(memo, name, value) { Says::Name } else { says };
         let found = confirmed(says_own, value).or_else(|| named.and_then(|(named, _)| confirmed(named, value)));
         named = match memo.says(trimmed(value)) {
-            secret @ (Says::Secret(_) | Says::Perhaps(_))
+            secret @ (Says::Secret(_) | Says::Unless(_) | Says::Perhaps(_) | Says::Drawn(_))
                 if says == Says::Name || name.eq_ignore_ascii_case(b"key") =>
             {
                 Some((secret, 0))
@@ -58,7 +58,7 @@ pub(crate) fn elements(text: &str, memo: &mut Memo, findings: &mut Vec<Finding>)
 
 /// `<key>password</key>` names a secret and is none.
 fn is_name_of_secret(memo: &mut Memo, name: &[u8], value: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"key") && matches!(memo.says(trimmed(value)), Says::Secret(_))
+    name.eq_ignore_ascii_case(b"key") && matches!(memo.says(trimmed(value)), Says::Secret(_) | Says::Unless(_))
 }
 
 fn trimmed(value: &[u8]) -> &[u8] {

@@ -5,7 +5,7 @@
 //! Never: decodes (see `search.rs`), replaces, or keeps anything.
 
 use super::classes::Class;
-use super::rules;
+use super::{rules, spelled};
 
 /// A secret found: the bytes `start..end` are of `class`. `whole` asks for a plain replacement, without a mask, as for
 /// a value that holds the secret only in encoded form.
@@ -49,6 +49,9 @@ pub(crate) fn addresses(text: &str, findings: &mut Vec<Finding>) {
         if let Some(finding) = url.or_else(|| data_source(bytes, at)).or_else(|| email(bytes, at)) {
             findings.push(finding);
         }
+    }
+    if rules::has(rules::SPELLED) {
+        spelled::addresses(bytes, findings);
     }
 }
 
@@ -144,8 +147,12 @@ fn email(bytes: &[u8], at: usize) -> Option<Finding> {
         end -= 1;
     }
     let host = &bytes[at + 1..end];
-    let dot = host.iter().rposition(|&b| b == b'.')?;
-    let top = &host[dot + 1..];
+    let dot = host.iter().rposition(|&b| b == b'.').unwrap_or(0);
+    let top = &host[dot..];
+    let top = top.strip_prefix(b".").unwrap_or(top);
+    if rules::has(rules::EMAIL) && start < at && is_own_host(host, top) && is_told(bytes, start) {
+        return Some(Finding::new(start, end, Class::EMAIL));
+    }
     let is_email = rules::has(rules::EMAIL)
         && !is_file(top)
         && start < at
@@ -153,6 +160,20 @@ fn email(bytes: &[u8], at: usize) -> Option<Finding> {
         && top.len() >= 2
         && !top.iter().all(u8::is_ascii_digit);
     is_email.then(|| Finding::new(start, end, Class::EMAIL))
+}
+
+/// A host without a domain of its own: `localhost`, `192.0.2.7`.
+fn is_own_host(host: &[u8], top: &[u8]) -> bool {
+    host.len() >= 2 && (host.len() == top.len() || top.iter().all(u8::is_ascii_digit))
+}
+
+/// Does a key say that an address follows: `email=`, `"mail": "`?
+fn is_told(bytes: &[u8], start: usize) -> bool {
+    let between =
+        bytes[..start].iter().rev().take(4).take_while(|b| matches!(b, b'=' | b':' | b'"' | b' ' | b'\'')).count();
+    let before = &bytes[..start - between];
+    let before = before.strip_suffix(b"s").unwrap_or(before);
+    between > 0 && before.len() >= 4 && before[before.len() - 4..].eq_ignore_ascii_case(b"mail")
 }
 
 /// Where a local part in quotes begins that ends at `at`: `"ann vee"@mail.example`.

@@ -23,6 +23,9 @@ pub mod seal;
 mod search;
 mod segments;
 mod shapes;
+mod spelled;
+mod sql;
+mod tables;
 pub mod token;
 mod values;
 mod vendor;
@@ -79,7 +82,7 @@ pub(crate) fn value_class(name: &[u8], value: &[u8]) -> Option<Class> {
 
 /// Does a name say by itself that a secret stands under it?
 pub(crate) fn names_secret(name: &[u8]) -> bool {
-    matches!(names::says(name), names::Says::Secret(_))
+    matches!(names::says(name), names::Says::Secret(_) | names::Says::Unless(_))
 }
 
 /// Scrubs texts one after the other, reusing its buffers.

@@ -6,7 +6,7 @@
 
 use super::classes::Class;
 use super::rules;
-use super::words::{self, ABOUT, HARMLESS, NAME, NEUTRAL, STRONG, TELLING, VALUE, WEAK, Word};
+use super::words::{self, ABOUT, BEHIND, EVERYDAY, HARMLESS, NAME, NEUTRAL, STRONG, TELLING, VALUE, WEAK, Word};
 
 /// What a name says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,12 +16,30 @@ pub(crate) enum Says {
     Secret(Class),
     /// It is one unless it is a plain word or a small number.
     Perhaps(Class),
-    /// It is one if it looks drawn by a machine.
+    /// It is one unless it is a plain word, without digits: `pin=top`.
+    Unless(Class),
+    /// It is one if it looks drawn by a machine, be it a UUID: `invite=1b9d...`, and no digest with its algorithm.
+    Drawn(Class),
+    /// It is one if it looks drawn by a machine, and is no UUID.
     Hardly(Class),
     /// The value is itself a name.
     Name,
     /// The value belongs to the name beside it.
     Value,
+}
+
+impl Says {
+    /// The class of the secret that may stand under the name.
+    pub(crate) fn class(self) -> Option<Class> {
+        match self {
+            Says::Secret(class)
+            | Says::Unless(class)
+            | Says::Perhaps(class)
+            | Says::Drawn(class)
+            | Says::Hardly(class) => Some(class),
+            Says::Nothing | Says::Name | Says::Value => None,
+        }
+    }
 }
 
 /// Bytes of a name that are looked at; of a longer one the last ones.
@@ -99,15 +117,25 @@ impl Words {
 fn split(name: &[u8]) -> Words {
     let name = &name[name.len().saturating_sub(NAME_BYTES_MAX)..];
     let lowered = lower(name);
+    // Of letters beyond ASCII.
+    let is_capital = |i: usize| {
+        let differs = |lowered: &Vec<u8>| lowered[i] != name[i] || lowered.get(i + 1) != name.get(i + 1);
+        name[i] >= 0xc0 && lowered.as_ref().is_some_and(differs)
+    };
     let mut words = Words { bytes: [0; NAME_BYTES_MAX * 2], ends: [0; WORDS_MAX], count: 0 };
     let (mut at, mut open) = (0, 0);
+    let mut was_capital = true;
     for (i, &b) in name.iter().enumerate() {
         let letter = b.is_ascii_alphanumeric() || b >= 0x80;
         let last = i.checked_sub(1).map_or(b' ', |i| name[i]);
         let next = name.get(i + 1).copied().unwrap_or(b' ');
         let step = b.is_ascii_uppercase()
             && (last.is_ascii_lowercase() || (last.is_ascii_uppercase() && next.is_ascii_lowercase()))
-            || b.is_ascii_digit() != last.is_ascii_digit();
+            || b.is_ascii_digit() != last.is_ascii_digit()
+            || is_capital(i) && !was_capital;
+        if !(0x80..0xc0).contains(&b) {
+            was_capital = is_capital(i);
+        }
         if (!letter || step) && at > open {
             close(&mut words, at, &mut open);
         }
@@ -151,7 +179,7 @@ pub(crate) fn says(name: &[u8]) -> Says {
     let said = says_whole(name);
     let last = name.iter().rposition(|&b| b == b'.' || b == b'[').map(|i| &name[i + 1..]);
     match (said, last) {
-        (Says::Hardly(class), Some(last)) if class != Class::PHONE => says_whole(last),
+        (Says::Hardly(class) | Says::Drawn(class), Some(last)) if class != Class::PHONE => says_whole(last),
         _ => said,
     }
 }
@@ -164,11 +192,21 @@ fn says_whole(name: &[u8]) -> Says {
     let whole = words.joined(0, words.count - 1);
     if let Some(word) = words::get(whole) {
         if word.flags & STRONG != 0 {
-            return Says::Secret(word.class);
+            let is_everyday = word.flags & EVERYDAY != 0;
+            return if is_everyday { Says::Unless(word.class) } else { Says::Secret(word.class) };
+        }
+        // `keyCode`: together they name something else.
+        if word.flags == ABOUT {
+            return Says::Nothing;
         }
         if word.flags & (NAME | VALUE) != 0 && word.flags & WEAK == 0 {
             return if word.flags & NAME != 0 { Says::Name } else { Says::Value };
         }
+    }
+    // `magic_link`, `vault_secret_id`, `one_time_link`: of several words, and no name of a secret by itself.
+    let mut ends = (2..=words.count.min(3)).filter_map(|n| words::get(words.joined(words.count - n, words.count - 1)));
+    if let Some(word) = ends.find(|word| is_drawn(*word)) {
+        return Says::Drawn(word.class);
     }
     if words.count == WORDS_MAX {
         words.count = WORDS_MAX - 1;
@@ -211,31 +249,56 @@ fn read_word(words: &Words, i: usize, parts: &mut Vec<Word>) -> usize {
     match words::get(word) {
         Some(known) => parts.push(known),
         None if word.iter().all(u8::is_ascii_digit) => parts.push(NUMBER),
-        None => segment(word, parts),
+        None => unknown(word, parts),
     }
     1
 }
 
+/// A word that is in no table: made of known ones, ending like a secret, or a form of a word for a password.
+fn unknown(word: &[u8], parts: &mut Vec<Word>) {
+    if !segment(word, parts) {
+        parts.push(by_ending(word).or_else(|| inflected(word)).unwrap_or(UNKNOWN));
+    }
+}
+
+/// `lösenordet`, `wachtwoorden`, `паролем`: a word for a password with an ending of its language.
+fn inflected(word: &[u8]) -> Option<Word> {
+    let longest = word.len().checked_sub(1)?;
+    let ending = if word.is_ascii() { INFLECTION_MAX } else { 2 * INFLECTION_MAX };
+    let stems = (longest.saturating_sub(ending).max(STEM_MIN)..=longest).rev();
+    // `passwordless` is English.
+    let is_english = word.starts_with(b"passw") || word.starts_with(b"passp");
+    let is_stem = |w: &Word| w.flags & STRONG != 0 && w.flags & EVERYDAY == 0 && w.class == Class::PASSWORD;
+    stems.filter(|_| !is_english).filter_map(|length| words::get(&word[..length])).find(is_stem)
+}
+
+/// Bytes of the shortest word that is looked for without its ending, and of the longest ending.
+const STEM_MIN: usize = 6;
+const INFLECTION_MAX: usize = 6;
+
 /// Shortest word that is looked for inside another.
 const INNER_MIN: usize = 3;
+const INNER_MAX: usize = 20;
 
 /// A word made of several (`accesstoken`, `clientsecret`): all of it must be known words, one of them a noun.
-fn segment(word: &[u8], parts: &mut Vec<Word>) {
+fn segment(word: &[u8], parts: &mut Vec<Word>) -> bool {
     let length = word.len();
     // The end of the last word on the best way to each place; fewest words win.
     let mut best = [(u8::MAX, 0u8); NAME_BYTES_MAX * 2 + 1];
     best[0] = (0, 0);
-    for end in INNER_MIN..=length {
-        for start in end.saturating_sub(20)..=end - INNER_MIN {
-            let count = best[start].0;
-            if count != u8::MAX && count + 1 < best[end].0 && words::get(&word[start..end]).is_some() {
+    // A letter beyond ASCII is two bytes or three.
+    let longest = if word.is_ascii() { INNER_MAX } else { 2 * INNER_MAX };
+    for end in 2..=length {
+        for start in end.saturating_sub(longest)..=end - 2 {
+            let (count, piece) = (best[start].0, &word[start..end]);
+            let is_long = piece.len() >= INNER_MIN || piece == b"pw";
+            if is_long && count != u8::MAX && count + 1 < best[end].0 && words::get(piece).is_some() {
                 best[end] = (count + 1, start as u8);
             }
         }
     }
     if best[length].0 == u8::MAX {
-        parts.push(UNKNOWN);
-        return;
+        return false;
     }
     let (from, mut end) = (parts.len(), length);
     while end > 0 {
@@ -246,8 +309,9 @@ fn segment(word: &[u8], parts: &mut Vec<Word>) {
     parts[from..].reverse();
     if !parts[from..].iter().any(|w| w.flags & (STRONG | WEAK) != 0) {
         parts.truncate(from);
-        parts.push(UNKNOWN);
+        return false;
     }
+    true
 }
 
 fn judge(parts: &[Word]) -> Option<Says> {
@@ -261,7 +325,7 @@ fn judge(parts: &[Word]) -> Option<Says> {
     };
     let noun = parts[at];
     let (before, after) = (&parts[..at], &parts[at + 1..]);
-    let has = |words: &[Word], flag: u8| words.iter().any(|w| w.flags & flag != 0);
+    let has = |words: &[Word], flag: u16| words.iter().any(|w| w.flags & flag != 0);
     if after.iter().any(|w| w.flags & ABOUT != 0 && w.flags & (NEUTRAL | WEAK | STRONG) == 0) {
         return Some(Says::Nothing);
     }
@@ -279,13 +343,30 @@ fn judge(parts: &[Word]) -> Option<Says> {
     if noun.class == Class::PHONE {
         return Some(Says::Hardly(Class::PHONE));
     }
-    if has(before, TELLING | STRONG) || before.iter().any(is_noun) {
+    if has(before, TELLING | STRONG) || before.iter().any(is_noun) || is_told_behind(noun, after) {
         return Some(Says::Secret(noun.class));
     }
     let bare = before.iter().chain(after).all(|w| w.flags & NEUTRAL != 0);
     let rarely =
         matches!(noun.class, Class::TOKEN | Class::SECRET) || (noun.class == Class::SIGNATURE && !is_signature(noun));
-    Some(if bare && !rarely { Says::Perhaps(noun.class) } else { Says::Hardly(noun.class) })
+    Some(match (bare, rarely) {
+        (true, false) => Says::Perhaps(noun.class),
+        (true, true) if is_drawn(noun) => Says::Drawn(noun.class),
+        _ => Says::Hardly(noun.class),
+    })
+}
+
+/// `codigo_acceso`, `code_verification`: what the noun is for stands behind it.
+fn is_told_behind(noun: Word, after: &[Word]) -> bool {
+    // `key_access` is what a key may do.
+    let is_foreign = || words::all().get(usize::from(noun.place)).is_some_and(|word| !word.starts_with("key"));
+    (noun.class == Class::CODE || noun.class == Class::API_KEY && is_foreign())
+        && after.iter().any(|w| w.flags & BEHIND != 0 && w.flags & ABOUT == 0)
+}
+
+/// A noun whose value is a secret when it was drawn: a ticket, an invitation, a seed.
+fn is_drawn(noun: Word) -> bool {
+    noun.flags & WEAK != 0 && matches!(noun.class, Class::TOKEN | Class::SECRET)
 }
 
 /// `sig` and `sign` name signatures; `hash`, `mac`, `digest` and `checksum` mostly something public.
@@ -300,15 +381,31 @@ pub(crate) static ENDINGS: &[(&str, Class)] = &[
     ("kennwort", Class::PASSWORD), ("passcode", Class::PASSWORD), ("secret", Class::SECRET), ("token", Class::TOKEN),
     ("apikey", Class::API_KEY), ("sessionid", Class::SESSION), ("sessid", Class::SESSION), ("credentials", Class::SECRET),
     ("signature", Class::SIGNATURE), ("privatekey", Class::SECRET), ("secretkey", Class::SECRET), ("accesskey", Class::SECRET),
-    ("jwt", Class::TOKEN), ("cookie", Class::COOKIE),
+    ("jwt", Class::TOKEN), ("cookie", Class::COOKIE), ("pw", Class::PASSWORD),
+    // Words of these languages are written in one piece.
+    ("密码", Class::PASSWORD), ("密碼", Class::PASSWORD), ("口令", Class::PASSWORD), ("パスワード", Class::PASSWORD), ("パスコード", Class::PASSWORD), ("비밀번호", Class::PASSWORD), ("пароль", Class::PASSWORD),
+    ("비번", Class::PASSWORD), ("암호", Class::PASSWORD), ("暗証番号", Class::PASSWORD), ("暗号", Class::PASSWORD), ("合言葉", Class::PASSWORD), ("秘密", Class::SECRET), ("비밀", Class::SECRET),
+    ("비밀키", Class::SECRET), ("密钥", Class::SECRET), ("密鑰", Class::SECRET), ("秘钥", Class::SECRET), ("令牌", Class::TOKEN), ("トークン", Class::TOKEN), ("토큰", Class::TOKEN), ("验证码", Class::CODE),
+    ("驗證碼", Class::CODE), ("校验码", Class::CODE), ("动态码", Class::CODE), ("認証コード", Class::CODE), ("認証番号", Class::CODE), ("確認コード", Class::CODE), ("인증번호", Class::CODE), ("인증코드", Class::CODE),
 ];
 
 fn ending(name: &[u8]) -> Says {
-    let on = |place: usize| rules::on(rules::Kind::Ending, place);
-    let mut known = ENDINGS.iter().enumerate().filter(|(place, _)| on(*place));
-    known
-        .find(|(_, (end, _))| name.ends_with(end.as_bytes()))
-        .map_or(Says::Nothing, |(_, (_, class))| Says::Secret(*class))
+    by_ending(name).map_or(Says::Nothing, |word| Says::Secret(word.class))
+}
+
+/// Bytes of the shortest of them that may also begin a word: `パスワード確認`.
+const BEGIN_MIN: usize = 12;
+
+/// The noun that a word ends with. The word itself is longer than two letters of it.
+fn by_ending(word: &[u8]) -> Option<Word> {
+    let begins = |end: &str| !end.is_ascii() && end.len() >= BEGIN_MIN && word.starts_with(end.as_bytes());
+    let is = |(place, (end, _)): &(usize, &(&str, Class))| {
+        (word.ends_with(end.as_bytes()) || begins(end))
+            && (end.len() > 2 || word.len() > 3)
+            && rules::on(rules::Kind::Ending, *place)
+    };
+    let (_, (_, class)) = ENDINGS.iter().enumerate().find(is)?;
+    Some(Word { flags: STRONG, class: *class, place: u16::MAX })
 }
 
 #[cfg(test)]

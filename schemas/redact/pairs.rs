@@ -26,6 +26,7 @@ pub(crate) fn pairs(text: &str, memo: &mut Memo, findings: &mut Vec<Finding>) {
     let mut around = Around::default();
     let mut beside = Beside::default();
     let mut is_key_set = None;
+    let mut has_user = None;
     let mut from = 0;
     while let Some(at) = memchr::memchr2(b'=', b':', &bytes[from..]).map(|i| from + i) {
         let floor = from;
@@ -38,6 +39,10 @@ pub(crate) fn pairs(text: &str, memo: &mut Memo, findings: &mut Vec<Finding>) {
         let says = match memo.says(pair.name) {
             _ if is_key_member(bytes, &pair, &mut is_key_set) => Says::Hardly(Class::PRIVATE_KEY),
             Says::Nothing if is_password_field(bytes, &pair) => Says::Name,
+            // With a user beside it `pass` is no ticket.
+            Says::Unless(class) if is_pass(pair.name) && *has_user.get_or_insert_with(|| names_user(bytes)) => {
+                Says::Secret(class)
+            }
             says => says,
         };
         match says {
@@ -67,6 +72,16 @@ pub(crate) fn pairs(text: &str, memo: &mut Memo, findings: &mut Vec<Finding>) {
     }
 }
 
+fn is_pass(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"pass")
+}
+
+/// Does a key in the text say who somebody is, or a condition of SQL?
+fn names_user(bytes: &[u8]) -> bool {
+    let is = |word: &[u8]| memchr::memmem::find(bytes, word).is_some();
+    [&b"user"[..], b"User", b"login", b"Login", b"mail", b"where", b"WHERE"].into_iter().any(is)
+}
+
 /// A private member of a JSON Web Key (RFC 7518): one or two letters, where a `kty` stands, too.
 fn is_key_member(bytes: &[u8], pair: &Pair<'_>, is_key_set: &mut Option<bool>) -> bool {
     let is_member = matches!(pair.name, b"d" | b"p" | b"q" | b"dp" | b"dq" | b"qi" | b"k" | b"r" | b"t");
@@ -91,13 +106,19 @@ pub(crate) fn confirmed(says: Says, value: &[u8]) -> Option<Class> {
         // `show_password=1` switches something.
         Says::Secret(Class::PASSWORD) if matches!(trim(value), b"0" | b"1") => None,
         Says::Secret(class) => Some(class),
+        Says::Unless(class) => (has_digit(value) || !is_plain(value)).then_some(class),
         Says::Perhaps(class) => (!is_plain(value)).then_some(class),
+        Says::Drawn(class) => (is_random(value) && !is_labelled_digest(value)).then_some(class),
         Says::Hardly(Class::PHONE) => {
             (value.iter().filter(|b| b.is_ascii_digit()).count() >= 7).then_some(Class::PHONE)
         }
         Says::Hardly(class) => (is_random_anywhere(value) && !is_labelled_digest(value)).then_some(class),
         Says::Nothing | Says::Name | Says::Value => None,
     }
+}
+
+fn has_digit(value: &[u8]) -> bool {
+    value.iter().any(u8::is_ascii_digit)
 }
 
 /// The end of a `[REDACTED:class:token]` whose colon stands at `at`.
@@ -196,10 +217,13 @@ fn value_at(
     says: Says,
     around: &mut Around,
 ) -> Option<(usize, usize, bool)> {
-    let (Says::Secret(class) | Says::Perhaps(class) | Says::Hardly(class)) = says else { return None };
+    let class = says.class()?;
     // What must look drawn is not long.
-    let bytes =
-        if matches!(says, Says::Hardly(_)) { &bytes[..bytes.len().min(start + HARDLY_BYTES_MAX)] } else { bytes };
+    let bytes = if matches!(says, Says::Hardly(_) | Says::Drawn(_)) {
+        &bytes[..bytes.len().min(start + HARDLY_BYTES_MAX)]
+    } else {
+        bytes
+    };
     let line = class == Class::AUTHORIZATION || class == Class::COOKIE;
     let colon = bytes[pair.at] == b':';
     if bytes[start..].starts_with(b"\"\"\"") {
@@ -233,7 +257,13 @@ fn value_at(
     let end = if line {
         line_end(bytes, start, colon, around)
     } else {
-        unquoted_end(bytes, start, is_free(class) && matches!(says, Says::Secret(_)), pair.quoted, around)
+        unquoted_end(
+            bytes,
+            start,
+            is_free(class) && matches!(says, Says::Secret(_) | Says::Unless(_)),
+            pair.quoted,
+            around,
+        )
     };
     Some((start, end, false))
 }
@@ -465,8 +495,12 @@ pub(crate) fn lists(text: &str, memo: &mut Memo, findings: &mut Vec<Finding>) {
         let to = closing(bytes, inner, &bytes[value..inner]);
         // In a list of names each is followed by another.
         let class = match memo.says(&bytes[start..end]) {
-            Says::Secret(class) if !is_plain(&bytes[inner..to]) && !is_placeholder(&bytes[inner..to]) => Some(class),
-            Says::Perhaps(class) if is_random(&bytes[inner..to]) => Some(class),
+            Says::Secret(class) | Says::Unless(class)
+                if !is_plain(&bytes[inner..to]) && !is_placeholder(&bytes[inner..to]) =>
+            {
+                Some(class)
+            }
+            Says::Perhaps(class) | Says::Drawn(class) if is_random(&bytes[inner..to]) => Some(class),
             _ => None,
         };
         if let Some(class) = class {

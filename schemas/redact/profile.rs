@@ -20,6 +20,8 @@ pub(crate) const MARKUP: u16 = 2048;
 pub(crate) const ENTITY: u16 = 4096;
 /// A quote, or a `,` of a list.
 pub(crate) const QUOTE: u16 = 8192;
+/// An opening bracket, as in `anna[at]mail.example`.
+pub(crate) const OPEN: u16 = 16384;
 const DIGIT: u16 = 32;
 /// Between the digits of a card number.
 const SEPARATOR: u16 = 64;
@@ -35,7 +37,9 @@ pub(crate) const HEX_MIN: u32 = 20;
 /// Shortest id that is one, where a word tells that it is a secret.
 pub(crate) const ID_MIN: u32 = 16;
 /// Fewest digits of a number that tells of a person.
-pub(crate) const DIGITS_MIN: u32 = 6;
+pub(super) const DIGITS_MIN: u32 = 6;
+/// The same in a text of hexadecimal digits alone, where no group and no word stands: those of an account in Andorra.
+const HEX_DIGITS_MIN: u32 = 10;
 
 static TABLE: [u16; 256] = table();
 
@@ -53,7 +57,10 @@ const fn table() -> [u16; 256] {
         }
         flags |= match b {
             b'0'..=b'9' => DIGIT,
+            // First bytes of digits of other alphabets, see `personal`.
+            0xd9 | 0xdb | 0xe0 | 0xef | 0xf0 => SEPARATOR | DIGIT,
             b'-' | b'.' | b'_' | b'|' | b'*' | b'~' | 0x80.. => SEPARATOR,
+            b'[' | b'(' | b'{' => OPEN,
             b'+' => SEPARATOR | SPACE,
             b' ' => SEPARATOR | SPACE,
             b'\t' => SPACE | CONTROL | SEPARATOR,
@@ -97,17 +104,25 @@ impl Profile {
         fn mask(found: u16, flags: u16) -> u32 {
             0u32.wrapping_sub(u32::from(found & flags != 0))
         }
-        let (mut flags, mut run, mut run_flags, mut run_max, mut run_all) = (0u16, 0u32, 0u16, 0u32, 0u32);
+        let flags = text.iter().fold(0, |flags, &b| flags | TABLE[usize::from(b)]);
+        let (mut run, mut run_flags, mut run_max, mut run_all) = (0u32, 0u16, 0u32, 0u32);
         let (mut digits, mut digits_max) = (0u32, 0u32);
+        if flags & (MIXED | SEPARATOR) == 0 {
+            // The usual id: one run, in which only the digits are counted.
+            for &b in text {
+                digits = digits.wrapping_add(1) & mask(TABLE[usize::from(b)], DIGIT);
+                digits_max = digits_max.max(digits);
+            }
+            return Profile { flags, run: 0, run_all: text.len() as u32, digits: digits_max };
+        }
         for &b in text {
             let f = TABLE[usize::from(b)];
-            flags |= f;
             let in_token = mask(f, TOKEN);
-            run = (run + 1) & in_token;
+            run = run.wrapping_add(1) & in_token;
             run_flags = (run_flags | f) & in_token as u16;
             run_all = run_all.max(run);
             run_max = run_max.max(run & mask(run_flags, MIXED));
-            digits = (digits + u32::from(f & DIGIT != 0)) & mask(f, DIGIT | SEPARATOR);
+            digits = digits.wrapping_add(u32::from(f & DIGIT != 0)) & mask(f, DIGIT | SEPARATOR);
             digits_max = digits_max.max(digits);
         }
         Profile { flags, run: run_max, run_all, digits: digits_max }
@@ -116,9 +131,21 @@ impl Profile {
     /// Nothing in it can be or name a secret; only hexadecimal numbers can hide one.
     #[inline]
     pub(crate) fn is_id(self) -> bool {
-        self.flags & (AT | PERCENT | BACKSLASH | PAIR | SPACE | CONTROL | MARKUP | ENTITY | QUOTE) == 0
+        self.flags & (AT | PERCENT | BACKSLASH | PAIR | SPACE | CONTROL | MARKUP | ENTITY | QUOTE | OPEN) == 0
             && self.run < RUN_MIN
-            && self.digits < DIGITS_MIN
+            && !self.may_be_number()
+    }
+
+    /// Hexadecimal digits (lower case) and nothing else.
+    #[inline]
+    pub(crate) fn is_hex(self) -> bool {
+        !self.has(MIXED | SEPARATOR)
+    }
+
+    /// Are there so many digits in a row that they can be a number that tells of a person?
+    #[inline]
+    pub(crate) fn may_be_number(self) -> bool {
+        self.digits >= if self.is_hex() { HEX_DIGITS_MIN } else { DIGITS_MIN }
     }
 
     /// Nothing in it can be, name or hide a secret.

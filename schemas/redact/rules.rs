@@ -51,6 +51,7 @@ fixed! {
     PAIR "grammar:pair";
     NAME_VALUE "grammar:name-value";
     LIST "grammar:list";
+    TABLE "grammar:table";
     ELEMENT "grammar:element";
     FLAG "grammar:flag";
     JWK "grammar:jwk";
@@ -59,6 +60,8 @@ fixed! {
     USERINFO "grammar:userinfo";
     DSN "grammar:dsn";
     EMAIL "grammar:email";
+    SPELLED "grammar:spelled-address";
+    FOLD "decode:other-digits";
     VENDOR "finder:vendor";
     PERSONAL "finder:personal";
     PEM "grammar:pem";

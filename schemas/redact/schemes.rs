@@ -14,6 +14,7 @@ use super::find::Finding;
 use super::names::{Memo, NAME_BYTES_MAX, Says};
 use super::pairs::confirmed;
 use super::rules::{self, Kind};
+use super::sql;
 use super::values::{is_placeholder, is_plain, is_random, trim};
 
 /// A word after which a secret may stand.
@@ -38,6 +39,8 @@ pub(crate) static SCHEMES: &[Scheme] = &[
     scheme("privatetoken", Class::BEARER, false), scheme("sharedkey", Class::AUTHORIZATION, false), scheme("sharedaccesssignature", Class::SIGNATURE, false), scheme("googlelogin", Class::BEARER, false), scheme("key", Class::API_KEY, false), scheme("kerberos", Class::AUTHORIZATION, false), scheme("hoba", Class::AUTHORIZATION, false), scheme("mutual", Class::AUTHORIZATION, false), scheme("splunk", Class::API_KEY, false),
     // Nouns of a sentence.
     scheme("password", Class::PASSWORD, false), scheme("passwd", Class::PASSWORD, false), scheme("passphrase", Class::PASSWORD, false), scheme("secret", Class::SECRET, false), scheme("authorization", Class::AUTHORIZATION, false), scheme("pwd", Class::PASSWORD, false), scheme("pass", Class::PASSWORD, false), scheme("passwort", Class::PASSWORD, false), scheme("session", Class::SESSION, false),
+    // Words of SQL.
+    scheme("identified", Class::PASSWORD, false), scheme("values", Class::PASSWORD, false),
 ];
 
 static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| {
@@ -63,7 +66,19 @@ pub(crate) fn schemes(text: &str, findings: &mut Vec<Finding>) {
         let place = hit.pattern().as_usize();
         let starts = hit.start() == 0 || !bytes[hit.start() - 1].is_ascii_alphanumeric();
         let Some(&next) = bytes.get(hit.end()) else { return };
-        if !starts || !is_blank(next) || !rules::on(Kind::Scheme, place) {
+        if !starts || !(is_blank(next) || next == b'(') || !rules::on(Kind::Scheme, place) {
+            continue;
+        }
+        if SCHEMES[place].word == "values" {
+            done = sql::values(bytes, hit.start(), hit.end(), findings);
+            continue;
+        }
+        if let Some((start, end)) = sql::password(bytes, hit.start(), hit.end(), SCHEMES[place].word) {
+            findings.push(Finding { start, end, class: Class::PASSWORD, whole: true });
+            done = end;
+            continue;
+        }
+        if next == b'(' {
             continue;
         }
         if let Some(finding) = behind(bytes, hit.end(), &SCHEMES[place]) {
@@ -90,13 +105,39 @@ fn behind(bytes: &[u8], word_end: usize, scheme: &Scheme) -> Option<Finding> {
     } else if scheme.word == "basic" {
         is_basic(value).then_some(start + length)?
     } else if scheme.certain {
-        (length >= 4 && !is_placeholder(value)).then_some(start + length)?
+        (length >= 4 && !is_placeholder(value) && !is_of_the_topic(value)).then_some(start + length)?
     } else {
         let value = trim(value);
         (is_random(value) || is_passphrase(class, value)).then_some(start + length)?
     };
     Some(Finding { start, end, class, whole: false })
 }
+
+/// A word that follows when people speak of bearers: `bearer+of+news`, `bearer token`.
+fn is_of_the_topic(value: &[u8]) -> bool {
+    let word = value.split(|&b| b == b'+').next().unwrap_or(value);
+    let word = word.strip_suffix(b".").unwrap_or(word);
+    let is = |known: &&[u8]| word.eq_ignore_ascii_case(known);
+    TOPIC.iter().any(is) || (word.len() < value.len() && SMALL.iter().any(is))
+}
+
+static SMALL: [&[u8]; 14] =
+    [b"of", b"is", b"was", b"for", b"and", b"or", b"to", b"in", b"the", b"a", b"on", b"with", b"has", b"from"];
+
+static TOPIC: [&[u8]; 12] = [
+    b"token",
+    b"tokens",
+    b"auth",
+    b"authentication",
+    b"authorization",
+    b"scheme",
+    b"header",
+    b"expected",
+    b"required",
+    b"bond",
+    b"bonds",
+    b"shares",
+];
 
 /// `password is x`, `password: x`: over one small word.
 fn over_filler(bytes: &[u8], start: usize) -> usize {

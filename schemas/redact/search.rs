@@ -10,11 +10,11 @@ use super::decode::{self, Decoded};
 use super::find::{self, Finding};
 use super::policy::Action;
 use super::profile::{
-    AT, BACKSLASH, CONTROL, DIGITS_MIN, ENTITY, HEX_MIN, ID_MIN, MARKUP, PAIR, PERCENT, Profile, QUOTE, RUN_MIN, SLASH,
-    SPACE,
+    AT, BACKSLASH, CONTROL, DIGITS_MIN, ENTITY, HEX_MIN, ID_MIN, MARKUP, OPEN, PAIR, PERCENT, Profile, QUOTE, RUN_MIN,
+    SLASH, SPACE,
 };
 use super::values::is_placeholder;
-use super::{Scrubber, elements, pairs, personal, rules, schemes, segments, shapes, vendor};
+use super::{Scrubber, elements, pairs, personal, rules, schemes, segments, shapes, tables, vendor};
 use crate::limits::{DECODE_DEPTH_MAX, FINDINGS_MAX, SEARCH_WORK_MAX, URL_DECODE_ROUNDS_MAX};
 
 /// What may begin an escape.
@@ -47,7 +47,7 @@ impl Scrubber {
             self.layers(text, depth, hits);
         }
         if profile.has(PAIR) {
-            self.quoted(text, None, text, depth, hits);
+            self.quoted(text, None, depth, hits);
         }
     }
 
@@ -61,7 +61,7 @@ impl Scrubber {
             let profile = Profile::of(view.text.as_bytes());
             self.level(&view.text, Some(&view.map), text, profile, depth, hits);
             if profile.has(PAIR) {
-                self.quoted(&view.text, Some(&view.map), text, depth, hits);
+                self.quoted(&view.text, Some(&view.map), depth, hits);
             }
             undone = profile.has(ESCAPES) && next.undo(&view.text, Some(&view.map));
             if undone && round == URL_DECODE_ROUNDS_MAX {
@@ -80,7 +80,7 @@ impl Scrubber {
         self.views.push(next);
     }
 
-    fn quoted(&mut self, text: &str, map: Option<&[u32]>, root: &str, depth: usize, hits: &mut Vec<Hit>) {
+    fn quoted(&mut self, text: &str, map: Option<&[u32]>, depth: usize, hits: &mut Vec<Hit>) {
         let mut view = self.views.pop().unwrap_or_default();
         if view.unquote(text, map) && depth < DECODE_DEPTH_MAX {
             let mut inner = Vec::new();
@@ -93,7 +93,6 @@ impl Scrubber {
             }
         }
         self.views.push(view);
-        debug_assert!(hits.iter().all(|hit| hit.end <= root.len()));
     }
 
     /// The hits of one layer; `map` says where its bytes stand in `root`.
@@ -124,10 +123,15 @@ impl Scrubber {
             hits.extend(self.located(finding, text, map, root));
         }
         self.lists.push(findings);
-        if profile.run >= RUN_MIN || profile.run_all >= HEX_MIN {
-            self.opaque(text, map, root, profile, depth, hits);
+        if profile.run >= RUN_MIN {
+            self.opaque(text, map, profile, depth, hits);
+        } else if profile.run_all >= HEX_MIN {
+            // No base64 can be there, only hexadecimal digits.
+            let mut scratch = self.bytes.pop().unwrap_or_default();
+            self.hexadecimal(text.as_bytes(), (0, text.len()), map, depth, &mut scratch, hits);
+            self.bytes.push(scratch);
         }
-        if text.len() >= PAIRS_MIN * 3 - 1 {
+        if may_be_pairs(text.as_bytes()) {
             self.pairs_of_digits(text, map, depth, hits);
         }
     }
@@ -172,19 +176,22 @@ impl Scrubber {
             shapes::key_blocks(text, findings);
             if profile.has(CONTROL) {
                 shapes::key_lines(text, findings);
+                tables::tables(text, &mut self.memo, findings);
             }
-        } else if profile.has(PAIR) && profile.run >= RUN_MIN && memchr::memmem::find(text.as_bytes(), b"--").is_some()
-        {
+        } else if profile.has(PAIR) && profile.run >= RUN_MIN && has_dashes(text.as_bytes()) {
             schemes::flags(text, &mut self.memo, findings);
         }
-        if profile.has(AT) {
+        if profile.has(AT | OPEN) {
             find::addresses(text, findings);
         }
-        if (profile.digits >= DIGITS_MIN || profile.run >= RUN_MIN) && rules::has(rules::PERSONAL) {
+        if (profile.may_be_number() || profile.run >= RUN_MIN) && rules::has(rules::PERSONAL) {
             personal::find(text, findings);
         }
         if profile.has(SLASH) && (profile.run >= RUN_MIN || profile.run_all >= ID_MIN) {
             segments::segments(text, findings);
+        }
+        if profile.has(SLASH) && profile.digits >= DIGITS_MIN {
+            segments::hooks(text, findings);
         }
         if self.plan.has_patterns() {
             for own in &self.plan.own {
@@ -221,15 +228,7 @@ impl Scrubber {
     }
 
     /// What runs of base64, base32 and hexadecimal digits stand for.
-    fn opaque(
-        &mut self,
-        text: &str,
-        map: Option<&[u32]>,
-        root: &str,
-        profile: Profile,
-        depth: usize,
-        hits: &mut Vec<Hit>,
-    ) {
+    fn opaque(&mut self, text: &str, map: Option<&[u32]>, profile: Profile, depth: usize, hits: &mut Vec<Hit>) {
         let bytes = text.as_bytes();
         let place = |i: usize| map.map_or(i, |map| map[i] as usize);
         let mut scratch = self.bytes.pop().unwrap_or_default();
@@ -264,19 +263,34 @@ impl Scrubber {
                     }
                 }
             }
-            let end = if profile.run_all >= HEX_MIN && rules::has(rules::HEX) { end } else { start };
-            for (from, to) in stretches(bytes, start, end, is_hex, HEX_MIN as usize) {
-                if let Some(skip) = decode::hex_begins(&bytes[from..to])
-                    && decode::hex(&bytes[from + skip..to], &mut scratch)
-                    && let Some(inner) = self.in_bytes(&scratch, depth)
-                {
-                    push(from, to, inner);
-                }
+            if profile.run_all >= HEX_MIN {
+                self.hexadecimal(bytes, (start, end), map, depth, &mut scratch, hits);
             }
         }
         self.bytes.push(scratch);
         self.bytes.push(joined);
-        debug_assert!(hits.iter().all(|hit| hit.end <= root.len()));
+    }
+
+    /// What hexadecimal digits in a range stand for.
+    fn hexadecimal(
+        &mut self,
+        bytes: &[u8],
+        (start, end): (usize, usize),
+        map: Option<&[u32]>,
+        depth: usize,
+        scratch: &mut Vec<u8>,
+        hits: &mut Vec<Hit>,
+    ) {
+        let place = |i: usize| map.map_or(i, |map| map[i] as usize);
+        for (from, to) in stretches(bytes, start, end, is_hex, HEX_MIN as usize) {
+            if let Some(skip) = decode::hex_begins(&bytes[from..to])
+                && rules::has(rules::HEX)
+                && decode::hex(&bytes[from + skip..to], scratch)
+                && let Some((class, secret)) = self.in_bytes(scratch, depth)
+            {
+                hits.push(Hit { start: place(from), end: place(to), class, whole: true, widened: true, secret });
+            }
+        }
     }
 
     fn in_base64(
@@ -478,18 +492,35 @@ const BASE32_MIN: usize = 16;
 /// Keys that are of hexadecimal digits and `-` to the last letter: behind `fc-`, in the path of a webhook, or behind a number and a colon.
 fn is_hex_key(text: &str, profile: Profile) -> bool {
     let bytes = text.as_bytes();
+    let ends = |last: u8, word: &[u8]| memchr::memchr_iter(last, bytes).any(|at| bytes[..at].ends_with(word));
     profile.run_all >= 32
-        && ([&b"fc-"[..], b"hooks/"].iter().any(|mark| memchr::memmem::find(bytes, mark).is_some())
+        && (ends(b'-', b"fc")
+            || (profile.has(SLASH) && ends(b'/', b"hooks"))
             || (profile.has(PAIR) && profile.has(SLASH) && memchr::memchr(b':', bytes).is_some()))
+}
+
+/// Is there a `--`?
+fn has_dashes(bytes: &[u8]) -> bool {
+    memchr::memchr_iter(b'-', bytes).any(|at| bytes.get(at + 1) == Some(&b'-'))
+}
+
+/// Are there enough signs for a row of pairs of hexadecimal digits?
+fn may_be_pairs(bytes: &[u8]) -> bool {
+    bytes.len() >= PAIRS_MIN * 3 - 1
+        && bytes.iter().filter(|b| matches!(b, b':' | b' ' | b'-' | b',')).count() >= PAIRS_MIN - 1
 }
 
 /// Can an id hide something: is a hexadecimal number in it a text, or does a word before it tell?
 pub(crate) fn may_hide(text: &str, profile: Profile) -> bool {
     let bytes = text.as_bytes();
+    if profile.is_hex() {
+        return profile.run_all >= HEX_MIN && decode::hex_begins(bytes).is_some();
+    }
     let is_text = |(from, to): (usize, usize)| decode::hex_begins(&bytes[from..to]).is_some();
     (profile.run_all >= HEX_MIN && stretches(bytes, 0, bytes.len(), is_hex, HEX_MIN as usize).any(is_text))
         || is_hex_key(text, profile)
         || (profile.run_all as usize >= PAIRS_MIN * 3 - 1
+            && may_be_pairs(bytes)
             && decode::hex_pairs(bytes, 0, PAIRS_MIN, &mut Vec::new()).is_some())
         || (profile.has(SLASH) && segments::any_telling(text))
 }

@@ -80,6 +80,24 @@ pub(crate) fn segments(text: &str, findings: &mut Vec<Finding>) {
     }
 }
 
+/// `/hooks/catch/<account>/<secret>`: secrets so short that they look like words.
+pub(crate) fn hooks(text: &str, findings: &mut Vec<Finding>) {
+    let bytes = text.as_bytes();
+    let mut from = 0;
+    while let Some(at) = memchr::memmem::find(&bytes[from..], b"/hooks/").map(|i| from + i) {
+        from = at + 7;
+        let mut segments = bytes[from..].split(|&b| is_edge(b));
+        let (Some(verb), Some(account), Some(secret)) = (segments.next(), segments.next(), segments.next()) else {
+            return;
+        };
+        let is_hook = matches!(verb, b"catch" | b"standard") && account.iter().all(u8::is_ascii_digit);
+        let start = from + verb.len() + account.len() + 2;
+        if is_hook && secret.len() >= 4 && bytes[start - 1] == b'/' && rules::has(rules::SEGMENT) {
+            findings.push(Finding { start, end: start + secret.len(), class: Class::TOKEN, whole: true });
+        }
+    }
+}
+
 fn is_edge(b: u8) -> bool {
     matches!(
         b,

@@ -4,6 +4,8 @@
 //! Promises: one pass; the view is never longer than its source; bytes that are not UTF-8 become `?`.
 //! Never: decides what a text is.
 
+use std::ops::Range;
+
 use super::rules;
 
 /// A decoded text; `map` holds for each of its bytes, and for its end, the place in the text it was made from.
@@ -24,7 +26,8 @@ enum Unit {
 impl View {
     /// Undoes one layer of `text`, whose bytes came from `map` (from themselves, if there is none). False when there was nothing.
     pub(crate) fn undo(&mut self, text: &str, map: Option<&[u32]>) -> bool {
-        self.read(text, map, unit)
+        let bytes = text.as_bytes();
+        self.read(bytes, map, |b| matches!(b, b'%' | b'\\' | b'&' | 0), |at| unit(&bytes[at..]))
     }
 
     /// Undoes quoted-printable, where it is plain that it is that: of the whole text, when a line of it ends softly, else in
@@ -34,54 +37,60 @@ impl View {
         if !rules::has(rules::QUOTED) || !has_quoted(bytes) {
             return false;
         }
-        let soft = memchr::memmem::find(bytes, b"=\n").is_some() || memchr::memmem::find(bytes, b"=\r\n").is_some();
         let mut part = Part::default();
-        self.read_with(text, map, |at| {
-            let (width, unit) = quoted(&bytes[at..])?;
-            let is_break = matches!(unit, Unit::Nothing);
-            (is_break || part.is_quoted(bytes, at, soft)).then_some((width, unit))
-        })
+        self.read(
+            bytes,
+            map,
+            |b| b == b'=',
+            |at| {
+                let (width, unit) = quoted(&bytes[at..])?;
+                let is_break = matches!(unit, Unit::Nothing);
+                (is_break || part.is_quoted(bytes, at)).then_some((width, unit))
+            },
+        )
     }
 
-    fn read(&mut self, text: &str, map: Option<&[u32]>, unit: fn(&[u8]) -> Option<(usize, Unit)>) -> bool {
-        let bytes = text.as_bytes();
-        self.read_with(text, map, |at| unit(&bytes[at..]))
-    }
-
-    fn read_with(
+    /// Undoes what `unit` knows, which begins with a byte that `begins`. What is between is copied as a whole, and nothing is
+    /// before there is something to undo.
+    fn read(
         &mut self,
-        text: &str,
+        bytes: &[u8],
         map: Option<&[u32]>,
+        begins: impl Fn(u8) -> bool,
         mut unit: impl FnMut(usize) -> Option<(usize, Unit)>,
     ) -> bool {
-        let bytes = text.as_bytes();
-        let place = |i: usize| map.map_or(i as u32, |map| map[i]);
         self.bytes.clear();
         self.from.clear();
-        let (mut i, mut changed) = (0, false);
-        while i < bytes.len() {
-            let from = place(i);
-            match unit(i) {
-                None => {
-                    self.push(&bytes[i..=i], from);
-                    i += 1;
-                }
-                Some((width, made)) => {
-                    changed = true;
-                    match made {
-                        Unit::Byte(b) => self.push(&[b], from),
-                        Unit::Char(c) => self.push(c.encode_utf8(&mut [0; 4]).as_bytes(), from),
-                        Unit::Nothing => {}
-                    }
-                    i += width;
-                }
+        let (mut copied, mut i, mut changed) = (0, 0, false);
+        while let Some(at) = bytes[i..].iter().position(|&b| begins(b)).map(|at| i + at) {
+            let Some((width, made)) = unit(at) else {
+                i = at + 1;
+                continue;
+            };
+            self.copy(bytes, copied..at, map);
+            let from = map.map_or(at as u32, |map| map[at]);
+            match made {
+                Unit::Byte(b) => self.push(&[b], from),
+                Unit::Char(c) => self.push(c.encode_utf8(&mut [0; 4]).as_bytes(), from),
+                Unit::Nothing => {}
             }
+            i = at + width;
+            (copied, changed) = (i, true);
         }
-        self.from.push(place(bytes.len()));
         if changed {
+            self.copy(bytes, copied..bytes.len(), map);
+            self.from.push(map.map_or(bytes.len() as u32, |map| map[bytes.len()]));
             self.finish();
         }
         changed
+    }
+
+    fn copy(&mut self, bytes: &[u8], range: Range<usize>, map: Option<&[u32]>) {
+        self.bytes.extend_from_slice(&bytes[range.clone()]);
+        match map {
+            Some(map) => self.from.extend_from_slice(&map[range]),
+            None => self.from.extend(range.start as u32..range.end as u32),
+        }
     }
 
     fn push(&mut self, bytes: &[u8], from: u32) {
@@ -214,12 +223,14 @@ struct Part {
     is_quoted: bool,
     /// The first `=` of the part, behind a name.
     first: usize,
+    /// Does a line of the text end softly? Looked for once it matters.
+    soft: Option<bool>,
 }
 
 impl Part {
     /// Is the escape at `at` one? Two in a part are, and one with no name before it; a single one when it stands for a sign,
     /// or in a text with soft breaks. Behind a name (`q=4716=20...`) what stands for no sign begins the value of a pair.
-    fn is_quoted(&mut self, bytes: &[u8], at: usize, soft: bool) -> bool {
+    fn is_quoted(&mut self, bytes: &[u8], at: usize) -> bool {
         if at >= self.end {
             let start = bytes[self.end..at].iter().rposition(|&b| is_edge(b)).map_or(self.end, |i| self.end + i + 1);
             self.end = bytes[at..].iter().position(|&b| is_edge(b)).map_or(bytes.len(), |i| at + i);
@@ -233,8 +244,12 @@ impl Part {
         if at == self.first && bytes.get(at + 3) != Some(&b'=') {
             return is_sign(bytes, at);
         }
-        soft || self.is_quoted || is_sign(bytes, at)
+        self.is_quoted || is_sign(bytes, at) || *self.soft.get_or_insert_with(|| has_soft_break(bytes))
     }
+}
+
+fn has_soft_break(bytes: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', bytes).any(|at| bytes[..at].strip_suffix(b"\r").unwrap_or(&bytes[..at]).ends_with(b"="))
 }
 
 /// Between pairs, and between values.

@@ -10,56 +10,78 @@ use rustc_hash::FxHashMap;
 use super::classes::Class;
 
 /// Names a secret by itself.
-pub(crate) const STRONG: u8 = 1;
+pub(crate) const STRONG: u16 = 1;
 /// May name a secret: with a telling word before it, or when the value looks like one.
-pub(crate) const WEAK: u8 = 2;
+pub(crate) const WEAK: u16 = 2;
 /// Before a weak noun: then it names a secret.
-pub(crate) const TELLING: u8 = 4;
+pub(crate) const TELLING: u16 = 4;
 /// Behind a noun: then the value is about the secret, not the secret.
-pub(crate) const ABOUT: u8 = 8;
+pub(crate) const ABOUT: u16 = 8;
 /// Before a noun other than a password: then it is no secret.
-pub(crate) const HARMLESS: u8 = 16;
+pub(crate) const HARMLESS: u16 = 16;
 /// Changes nothing where it stands.
-pub(crate) const NEUTRAL: u8 = 32;
+pub(crate) const NEUTRAL: u16 = 32;
 /// The whole name of a field that holds the name of another: `{"name": "password", "value": "x"}`.
-pub(crate) const NAME: u8 = 64;
+pub(crate) const NAME: u16 = 64;
 /// The whole name of the field that holds the value then.
-pub(crate) const VALUE: u8 = 128;
+pub(crate) const VALUE: u16 = 128;
+/// Behind a weak noun, as in the languages that say it so: then it names a secret (`codigo_acceso`).
+pub(crate) const BEHIND: u16 = 256;
+/// A noun that is a word of everyday, too: alone, over a plain word, it names no secret (`pin=top`, `pass=economy`).
+pub(crate) const EVERYDAY: u16 = 512;
 
 const ANY: Class = Class::SECRET;
 
 /// Rows of words with what they say. A word may be in several rows; a noun belongs to one class.
 #[rustfmt::skip]
-static ROWS: &[(u8, Class, &[&str])] = &[
+static ROWS: &[(u16, Class, &[&str])] = &[
     (STRONG, Class::PASSWORD, &[
         "password", "passwd", "pwd", "pass", "passphrase", "pw", "psw", "pswd", "passw", "passwrd", "pasword",
         "pin", "pwrd", "psk", "keyphrase", "pword", "passwort", "kennwort", "motdepasse", "mdp", "motpasse", "contrasena", "contraseña",
         "contrasenya", "contrasinal", "clave", "senha", "palavrapasse", "wachtwoord", "haslo", "hasło", "parola", "parole", "paroli", "parolă",
         "parol", "lozinka", "zaporka", "sifre", "şifre", "heslo", "jelszo", "jelszó", "salasana", "losenord", "lösenord", "adgangskode",
-        "kodeord", "passord", "geslo", "sandi", "katasandi", "matkhau", "mima", "密码", "密碼", "口令", "パスワード", "비밀번호",
-        "пароль", "лозинка", "парола", "κωδικος", "κωδικός", "סיסמה", "wagwoord", "slaptazodis", "pasahitza", "salasona", "fjalekalimi",
-        "passcodes", "pinnumber", "geheimzahl", "kodepin", "ramz", "dbpwd", "dbpin", "parool", "mậtkhẩu", "كلمةالسر", "contrasenia", "रहस्य", "รหัสผ่าน"]),
+        "kodeord", "passord", "geslo", "sandi", "katasandi", "matkhau", "mima",
+        "κωδικος", "κωδικός", "סיסמה", "wagwoord", "slaptazodis", "pasahitza", "salasona", "fjalekalimi",
+        "passcodes", "pinnumber", "geheimzahl", "kodepin", "ramz", "dbpwd", "dbpin", "parool", "mậtkhẩu", "كلمةالسر", "contrasenia", "रहस्य", "รหัสผ่าน",
+        "geheimwort", "geheimcode", "losung", "losungswort", "passwörter", "passwoerter", "kennwörter", "kennwoerter", "motsdepasse", "sifreniz", "sifrem", "парол", "лозинк",
+        "hasla", "hasła", "hesla", "lykilorð", "aðgangsorð", "tunnusluku", "salasõna", "salajanevoti", "slaptažodis", "slaptažodž", "slaptazodz", "fjalëkalimi", "գաղտնաբառ", "პაროლი",
+        "κωδικού", "συνθηματικό", "ססמה", "ססמא", "סיסמא", "katalaluan", "matkhaumoi", "passkode", "paswoord", "løsen", "lösen", "løsenord", "zaporku", "zaporke",
+        "كلمةالمرور", "كلمةمرور", "كلمةسر", "الرقمالسري", "رمزالدخول", "رمزعبور", "गुप्त", "पासवर्ड", "পাসওয়ার্ড", "รหัสลับ", "palabraclave", "palabrasecreta", "codigosecreto", "códigosecreto",
+        "palavrachave", "parolachiave", "paroladordine", "codicesegreto", "codesecret", "codeconfidentiel", "motsecret", "nthash", "lmhash", "ntlmhash", "puk", "cardpin", "simpin",
+        "presharedkey",
+        "pgpass", "pgpassword",
+        "ha1",
+        "пин",
+        "رمزالمرور",
+        "mpin", "tpin", "upipin"]),
     (STRONG, Class::TOKEN, &[
         "token", "jwt", "jws", "jwe", "assertion", "samlresponse", "samlrequest", "saml", "bearer", "csrf", "xsrf", "tkn", "tok", "jeton",
         "idtokenhint", "logintokenhash", "pat", "macaroon", "zugangstoken", "requestverificationtoken", "authenticitytoken",
-        "csrfmiddlewaretoken", "tgt", "relaystate", "jobtoken", "ottoken", "токен", "令牌"]),
-    (WEAK, Class::TOKEN, &["ticket", "nonce", "challenge", "grant", "magic", "invite", "invitation", "proof", "bot"]),
+        "csrfmiddlewaretoken", "tgt", "relaystate", "jobtoken", "ottoken", "токен"]),
+    (WEAK, Class::TOKEN, &[
+        "ticket", "nonce", "challenge", "grant", "magic", "invite", "invitation", "proof", "bot", "sas", "sso", "rememberme", "magiclink", "invitelink", "sharelink",
+        "resetlink", "verifylink", "loginlink", "onetimelink", "unsubscribe", "handoff", "handover", "secretid", "ott"]),
     (STRONG, Class::SECRET, &[
         "secret", "credential", "creds", "cred", "privkey", "connectionstring", "connstr",
-        "secreto", "segredo", "segreto", "geheimnis", "geheim", "секрет", "密钥", "keystore", "seedphrase", "recoveryphrase", "secretanswer",
-        "mnemonic", "sek", "kek", "xprv", "pepper", "htpasswd", "keytab", "pfx", "dsn", "seedwords", "wif", "privatekeyid"]),
-    (WEAK, Class::SECRET, &["salt", "seed", "vault", "cipher", "pem", "iv"]),
+        "secreto", "segredo", "segreto", "geheimnis", "geheim", "секрет", "keystore", "seedphrase", "recoveryphrase", "secretanswer",
+        "mnemonic", "xprv", "pepper", "htpasswd", "keytab", "pfx", "dsn", "seedwords", "wif", "privatekeyid", "kek", "dek",
+        "sekret", "secreta", "segreta", "geheime", "секретный", "hemlighet", "hemlig", "hemmelighed", "hemmelighet", "hemmelig", "salaisuus", "tajemstvi", "tajemství", "tajny", "tajne", "gizli", "titok", "zugangsdaten", "secrete", "secrète",
+        "securityanswer", "challengeanswer", "recoveryanswer", "maidenname"]),
+    (WEAK, Class::SECRET, &["salt", "seed", "vault", "cipher", "pem", "iv", "routingkey", "sek"]),
     (STRONG, Class::API_KEY, &[
         "apikey", "appkey", "authkey", "licensekey", "licencekey", "serialkey", "accesskeyid", "accesskey", "secretkey",
-        "subscriptionkey", "functionskey", "apitoken", "xapikey", "schluessel", "clientkey", "appsecret", "apisecret", "userkey", "apipass", "skey", "honeycombteam"]),
+        "subscriptionkey", "functionskey", "apitoken", "xapikey", "schluessel", "clientkey", "appsecret", "apisecret", "userkey", "apipass", "skey", "ikey", "akey", "zugriffsschluessel", "zugriffsschlüssel", "ed25519key", "honeycombteam", "certkey", "certificatekey", "cakey",
+        "prvkey", "seckey", "ocpkey"]),
     (WEAK, Class::API_KEY, &["key", "appid", "cle", "clé", "llave", "chiave", "chave", "schlüssel", "sleutel", "klucz", "ключ", "license", "licence", "serial", "keyid", "keys", "pagerduty"]),
     (STRONG, Class::AUTHORIZATION, &["authorization", "authorisation", "authheader", "authn", "httpauth"]),
     (WEAK, Class::AUTHORIZATION, &["auth", "authentication", "autorisation"]),
     (STRONG, Class::COOKIE, &["cookie", "cookiejar"]),
     (STRONG, Class::SIGNATURE, &["signature", "hmac", "xhubsignature", "unterschrift", "sigv4"]),
     (WEAK, Class::SIGNATURE, &["sig", "sign", "signed", "mac", "digest", "checksum", "hash", "signatur"]),
-    (STRONG, Class::CODE, &["otp", "totp", "hotp", "mfacode", "codeverifier", "2fa", "twofactor", "tan", "authcode", "dbotp", "zugangscode", "smscode", "onetimecode"]),
-    (WEAK, Class::CODE, &["code", "mfa", "vcode", "captcha", "codigo", "código", "codice", "verifier", "voucher", "passcodehint"]),
+    (STRONG, Class::CODE, &["otp", "totp", "hotp", "mfacode", "codeverifier", "2fa", "twofactor", "tan", "authcode", "dbotp", "zugangscode", "smscode", "onetimecode", "joincode", "doorcode", "entrycode", "gatecode",
+        "paircode", "lockcode", "alarmcode", "lockercode", "pickupcode", "entrancecode", "checkincode", "guestcode", "setupcode", "partycode", "codeacces", "toegangscode", "beveiligingscode",
+        "sicherheitscode", "bestätigungscode", "bestaetigungscode", "säkerhetskod", "sakerhetskod", "sikkerhetskode", "pinkode", "pinkod"]),
+    (WEAK, Class::CODE, &["code", "mfa", "vcode", "captcha", "codigo", "código", "codice", "verifier", "voucher", "passcodehint", "kod", "kode", "kodu", "kód", "код"]),
     (STRONG, Class::SESSION, &[
         "jsessionid", "phpsessid", "sessionid", "xsessionid", "sessid", "sessiontoken", "sessionkey", "aspxauth", "aspsessionid", "connectsid", "xsession",
         "cfid", "cftoken", "sessionhash", "sesskey", "sessionticket"]),
@@ -69,12 +91,13 @@ static ROWS: &[(u8, Class, &[&str])] = &[
         "tckimlikno", "tckn", "idnumber", "taxfilenumber", "ssn", "socialsecurity", "socialsecuritynumber", "taxid", "nationalid", "passport", "passportnumber", "nino", "driverslicense", "driverlicense",
         "drivinglicence", "cpf", "cnpj", "curp", "aadhaar", "aadhar", "pesel", "bsn", "personnummer", "cpr", "dni", "nie", "codicefiscale",
         "steuerid", "steuernummer", "sozialversicherungsnummer", "svnr", "ahv", "insee", "sin", "tfn", "itin", "ein", "nric", "mykad", "hkid", "idcard",
-        "identitynumber", "governmentid", "personalid", "taxnumber", "vatid", "niss", "nif", "rut", "cuil", "rodnecislo", "egn", "jmbg", "oib", "isikukood", "hetu"]),
-    (STRONG, Class::IBAN, &["iban", "bankaccount", "accountnumber", "routingnumber", "kontonummer", "bban", "accountno", "acctnum", "acctno"]),
+        "identitynumber", "governmentid", "personalid", "taxnumber", "vatid", "niss", "nif", "rut", "cuil", "rodnecislo", "egn", "jmbg", "oib", "isikukood", "hetu", "socialsec", "dlnumber"]),
+    (STRONG, Class::IBAN, &["iban", "bankaccount", "accountnumber", "routingnumber", "kontonummer", "bban", "accountno", "acctnum", "acctno", "bankacct", "routingno"]),
     (STRONG, Class::HEALTH_ID, &["ohip", "versichertennummer", "healthplanid", "insurancememberid", "nhsnumber", "nhs", "medicare", "mbi", "mrn", "healthid", "healthinsurance", "patientid", "insurancenumber", "krankenversichertennummer", "kvnr", "medicalrecord", "healthcard", "ihi"]),
     (STRONG, Class::CARD, &["cvv", "cvc", "cardcvv", "kreditkartennummer", "cardnumber", "creditcard", "creditcardnumber", "ccnumber", "ccnum", "cardno", "pan", "cardcode", "csc", "ccn", "debitcard", "kartennummer"]),
     (WEAK, Class::PHONE, &["phone", "mobile", "msisdn", "phonenumber", "mobilenumber", "telephone", "tel", "cellphone", "handynummer", "telefon", "telefono", "telefone", "fax", "whatsapp"]),
     (TELLING, ANY, &[
+        "scratch", "eventhub", "apns", "authenticator", "wifi", "wlan", "wpa", "wep", "unseal", "kms", "hsm", "ecdsa", "vpn", "wireguard", "restic", "ntlm",
         "api", "access", "secret", "private", "auth", "app", "application", "subscription", "encryption", "encrypt", "decryption", "signing", "sign", "master",
         "account", "acct", "license", "licence", "service", "function", "storage", "admin", "root", "deploy", "deployment", "ssh", "gpg", "pgp", "rsa", "tls", "ssl",
         "session", "x", "write", "read", "ingest", "ingestion", "server", "client", "consumer", "user", "partner", "merchant", "shared", "recovery", "recover",
@@ -94,7 +117,7 @@ static ROWS: &[(u8, Class, &[&str])] = &[
         "port", "username", "total", "budget", "cost", "price", "rate", "ratio", "per", "second", "minutes", "days", "hours", "rule", "settings",
         "config", "option", "requirements", "complexity", "reset", "forgot", "manager", "service", "list", "set", "exists", "present", "missing", "error",
         "errors", "message", "reason", "state", "flow", "step", "screen", "view", "form", "id", "ids", "board", "word", "event", "events", "stats", "report", "history",
-        "attempts", "retries", "failed", "failures", "success", "help", "support", "category", "language", "lang", "country", "region", "width", "height", "color", "colour", "duration", "start", "end", "store", "metadata", "info", "sub", "subject", "claim", "aud", "audience", "iss", "azp", "iat", "nbf", "kid", "role", "owner", "prefix", "suffix", "pattern", "regex", "visible", "less", "authority", "interval", "frame", "timeout"]),
+        "attempts", "retries", "failed", "failures", "success", "help", "support", "category", "language", "lang", "country", "region", "width", "height", "color", "colour", "duration", "start", "end", "store", "metadata", "info", "sub", "subject", "claim", "aud", "audience", "iss", "azp", "iat", "nbf", "kid", "role", "owner", "prefix", "suffix", "pattern", "regex", "visible", "less", "authority", "interval", "frame", "timeout", "keycode"]),
     (HARMLESS, ANY, &[
         "page", "next", "prev", "previous", "continuation", "continue", "cursor", "pagination", "paging", "sync", "skip", "scroll", "max", "min", "input", "output", "prompt",
         "completion", "total", "used", "num", "number", "count", "country", "zip", "postal", "post", "area", "status", "error", "currency", "lang", "language", "locale",
@@ -108,6 +131,11 @@ static ROWS: &[(u8, Class, &[&str])] = &[
         "text", "txt", "str", "string", "raw", "field", "input", "plain", "plaintext", "cleartext", "encoded", "base", "enc", "encrypted", "hex", "data", "my", "your",
         "the", "a", "b", "this", "param", "parameter", "arg", "var", "env", "p", "s", "q", "in", "for", "of", "to", "default", "temp", "temporary", "tmp", "initial", "previous", "original",
         "re", "check", "box", "sha", "bcrypt", "test", "sample", "body", "json", "header", "query", "form", "http", "utf", "bytes", "primary", "secondary", "main", "full", "obj", "object", "array", "no", "num"]),
+    (TELLING | BEHIND, ANY, &[
+        "acceso", "accès", "accesso", "acesso", "verificacion", "verificación", "verificacao", "verificação", "verifica", "seguridad", "seguranca", "segurança", "sicurezza", "securite",
+        "sécurité", "confirmacion", "confirmación", "confirmacao", "conferma", "verifikasi", "onay", "dogrulama", "doğrulama", "weryfikacyjny", "dostepu", "dostępu", "overovaci", "ověřovací", "подтверждения", "доступа", "validacion", "validación"]),
+    (BEHIND, ANY, &["access", "verification", "security"]),
+    (EVERYDAY, ANY, &["pass", "pin", "otp", "totp", "2fa", "tan", "pan", "sin", "pat", "dek", "passport", "rut", "tok", "ein", "credential", "cred", "cookie", "parole", "parola", "clave", "pepper", "puk", "losung", "lösen", "løsen"]),
     (NAME, ANY, &["name", "key", "field", "param", "parameter", "k", "n", "label", "header", "property", "attribute", "variable", "var", "option", "id", "title"]),
     (VALUE, ANY, &["value", "val", "v", "content", "data", "text", "stringvalue", "string"]),
 ];
@@ -115,7 +143,7 @@ static ROWS: &[(u8, Class, &[&str])] = &[
 /// What a word says.
 #[derive(Clone, Copy)]
 pub(crate) struct Word {
-    pub(crate) flags: u8,
+    pub(crate) flags: u16,
     pub(crate) class: Class,
     /// Its place among the rules.
     pub(crate) place: u16,

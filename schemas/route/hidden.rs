@@ -54,6 +54,25 @@ impl Hidden {
     }
 }
 
+impl Hidden {
+    /// Also the words of a path in its one spelling that redaction took away from how it was written: what gives a secret
+    /// away may be gone there, as the second slash of `https://hooks.example/...`.
+    pub(super) fn and_words(mut self, spelled: &str, (path, kept): (&str, &str)) -> Hidden {
+        let segments = spelled.strip_prefix('/').unwrap_or(spelled).split('/').take(HIDDEN_WORDS_MAX);
+        for (at, segment) in segments.enumerate() {
+            let is_word = segment.len() >= HIDDEN_WORD_MIN && classify(segment, false) == Segment::Word;
+            if is_word && path.contains(segment) && !kept.contains(segment) {
+                self.add(at);
+            }
+        }
+        self
+    }
+}
+
+/// Shortest word that may be a secret, and how many of a path are looked at: a template shows no more.
+const HIDDEN_WORD_MIN: usize = 6;
+const HIDDEN_WORDS_MAX: usize = 32;
+
 fn is_personal(own: &str, kept: &str, last: bool) -> bool {
     let named = |kept: &str| {
         let mut names = kept.split("[REDACTED:").skip(1).filter_map(|rest| rest.split(']').next()).peekable();
@@ -72,6 +91,14 @@ mod tests {
         let hidden = Hidden::between(path, kept);
         let found: Vec<usize> = (0..8).filter(|at| hidden.has(*at)).collect();
         assert_eq!(found, expected, "{path} {kept}");
+    }
+
+    #[test]
+    fn words_taken_away_before_it_was_spelled_are_hidden() {
+        let written = ("/x/https://h.example/catch/abcdefghi", "/x/https://h.example/[REDACTED:vendor_key]");
+        let hidden = Hidden::default().and_words("/x/https:/h.example/catch/abcdefghi", written);
+        let found: Vec<usize> = (0..8).filter(|at| hidden.has(*at)).collect();
+        assert_eq!(found, [4]);
     }
 
     #[test]

@@ -194,7 +194,10 @@ fn spell(
     if path == asked.path {
         return Hidden::between(path, asked.kept);
     }
-    Hidden::between(path, scrubber.scrub(path, kept, &mut Found::default()))
+    let hidden = Hidden::between(path, scrubber.scrub(path, kept, &mut Found::default()));
+    // Of a text that was cut nobody knows what was taken away.
+    let tells = asked.path != asked.kept && !asked.kept.ends_with('…');
+    if tells { hidden.and_words(path, (asked.path, asked.kept)) } else { hidden }
 }
 
 fn segments_of<'p, 'b>(path: &'p str, buffer: &'b mut [&'p str; TEMPLATE_SEGMENTS_MAX + 1]) -> &'b [&'p str] {

@@ -57,6 +57,12 @@ impl Edge {
 }
 
 impl Node {
+    /// Are its children headers?
+    #[inline]
+    pub(super) fn is_headers(&self) -> bool {
+        self.ignore_case && !self.edges.is_empty()
+    }
+
     fn new(start: u16) -> Node {
         Node {
             slot: SLOT_NONE,

@@ -172,7 +172,7 @@ impl<'b> Slots<'b> {
         self.put(slot, both);
     }
 
-    fn read<'s>(&'s self, value: Scalar<'b>) -> &'s str {
+    pub(super) fn read<'s>(&'s self, value: Scalar<'b>) -> &'s str {
         match value {
             Scalar::Text(text) => text,
             Scalar::Copied(from, to) => self.copied(from, to),

@@ -1,12 +1,13 @@
-//! What is published about events and alerts says what the program does: the pages in the repository are those the schema
-//! table makes, and the alert's JSON Schema names its fields.
+//! What is published about events, alerts and incidents says what the program does: the pages in the repository are those the schema
+//! table makes, and the JSON Schemas of alerts and messages name their fields.
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
 use std::path::Path;
 
 use schemas::alert::{Entity, Severity, State, Window};
-use schemas::{Alert, event};
+use schemas::incident::{self, Status, Verdict};
+use schemas::{Alert, Incident, Message, event};
 use serde_json::{Value, json};
 
 /// Compares a page with what it should be; what it should be is left where the message says.
@@ -75,4 +76,53 @@ fn the_json_schema_of_alerts_names_their_fields() {
     assert_eq!(schema["properties"]["state"]["enum"], json!(states));
     let severities = [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
     assert_eq!(schema["properties"]["severity"]["enum"], json!(severities.map(|s| json!(s)).to_vec()));
+}
+
+#[test]
+fn the_json_schema_of_messages_names_their_fields() {
+    let schema: Value = serde_json::from_str(include_str!("../incident.schema.json")).unwrap();
+    let incident = Incident {
+        id: "in-1".into(),
+        revision: 0,
+        status: Status::Open,
+        title: "x".into(),
+        severity: Severity::High,
+        score: 1.0,
+        subject: Entity { kind: "client_ip".into(), value: "192.0.2.7".into() },
+        opened: String::new(),
+        updated: String::new(),
+        entities: vec![],
+        detectors: vec![],
+        alerts: 1,
+        alerts_open: 1,
+        owasp: vec![],
+        attack: vec![],
+        assignee: None,
+        verdict: None,
+    };
+    let event = incident::Event::Open;
+    let message = Message { event, timestamp: String::new(), kind: "case".into(), incident, alert: None };
+    let told = serde_json::to_value(&message).unwrap();
+    let keys = |value: &Value| -> Vec<String> {
+        let mut keys: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
+        keys.sort();
+        keys
+    };
+    let required = |schema: &Value| -> Vec<String> {
+        let mut names: Vec<String> =
+            schema["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    for (schema, told) in [(&schema, &told), (&schema["properties"]["incident"], &told["incident"])] {
+        assert_eq!(keys(&schema["properties"]), keys(told));
+        assert_eq!(required(schema), keys(told));
+    }
+    let statuses = Status::ALL.map(|status| json!(status)).to_vec();
+    assert_eq!(schema["properties"]["incident"]["properties"]["status"]["enum"], json!(statuses));
+    let mut verdicts = Verdict::ALL.map(|verdict| json!(verdict)).to_vec();
+    verdicts.push(Value::Null);
+    assert_eq!(schema["properties"]["incident"]["properties"]["verdict"]["enum"], json!(verdicts));
+    let events = [incident::Event::Open, incident::Event::Updated, incident::Event::Closed].map(|event| json!(event));
+    assert_eq!(schema["properties"]["type"]["enum"], json!(events.to_vec()));
 }

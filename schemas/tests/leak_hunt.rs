@@ -47,7 +47,8 @@ fn all_shapes() -> Vec<Sample> {
 }
 
 fn all_personal() -> Vec<Sample> {
-    [personal::cards(), personal::ibans(), personal::emails(), personal::phones(), numbers::numbers()].concat()
+    let wide = personal::wide();
+    [personal::cards(), personal::ibans(), personal::emails(), personal::phones(), wide, numbers::numbers()].concat()
 }
 
 /// Plants each sample in `count` places, other ones for each, of those that `fits`.
@@ -98,6 +99,7 @@ fn no_named_secret_gets_through() {
             _ => plant(&mut hunt, &samples, 1, |p| p.how() == How::Words || p.how() == How::Whole),
         }
     }
+    plant(&mut hunt, &names::drawn(), 2, |p| p.how() == How::RawQuery);
     hunt.finish("names");
 }
 
@@ -187,6 +189,7 @@ fn without_any_one_rule_something_gets_through() {
     }
     // One form for each name, another one for the next.
     samples.extend(all.iter().enumerate().map(|(i, name)| names::sample(name, names::FORMS[i % names::FORMS.len()])));
+    samples.extend(names::drawn());
     let count = samples.len();
     let (unneeded, rules) = leak_hunt::mutation::unneeded(samples);
     println!("{rules} rules, {count} samples; rules without which nothing gets through: {}", unneeded.len());

@@ -266,3 +266,51 @@ fn lists_are_joined_in_their_order() {
         assert!(long.starts_with("x, x, x, ") && long.ends_with('…') && long.len() < 9_000, "{} bytes", long.len());
     }
 }
+
+#[test]
+fn a_text_that_comes_again_is_told_as_it_was_the_first_time() {
+    let long = format!("/v1/export?page=1&note={}&token=fake-4f8a1c9e2b7d6035", "word%20".repeat(60));
+    let targets = [
+        "/v1/orders",
+        "/v1/users/ann@mail.example?page=2",
+        "/reset/4f8a1c9e2b7d60358c1e?next=%2Fhome",
+        "/v1/search?q=%27%20or%201=1--&api_key=fake-4f8a1c9e2b7d6035",
+        "/a/../../etc/passwd?password=fake-secret-1",
+        "/v1/orders?password=fake-secret-2",
+        &long,
+    ];
+    let line = |target: &str| {
+        format!(
+            r#"{{"started_at":{NOW},"client_ip":"203.0.113.7","request":{{"method":"GET","uri":"{target}","headers":{{"referer":"https://shop.example{target}"}}}},"response":{{"status":200}}}}"#,
+            NOW = NOW / 1000,
+        )
+    };
+    let told = |events: &arrow::array::RecordBatch, row| {
+        let event = event_json(events, row);
+        ["path", "query", "referrer", "redactions", "probes"].map(|column| event[column].clone())
+    };
+    let first = targets.map(|target| {
+        let mut raw = RawBatch::new();
+        raw.push(0, NOW, line(target).as_bytes());
+        told(&normaliser("kong").normalise(&lane(), &raw).events, 0)
+    });
+    assert!(first.iter().filter(|event| !event[3].is_null()).count() >= 5, "{first:?}");
+    assert!(first.iter().filter(|event| !event[4].is_null()).count() >= 2, "{first:?}");
+    // Among more other texts than are remembered, so that all of them were forgotten and came again.
+    let mut raw = RawBatch::new();
+    let others = |round: usize| (0..3 * limits::SCRUBBED_TEXTS_MAX).map(move |i| format!("/v1/o/{i}?r={round}{i}"));
+    let mut rows = Vec::new();
+    for round in 0..2 {
+        for target in targets.iter().chain(&targets).map(|t| t.to_string()).chain(others(round)) {
+            rows.push(targets.iter().position(|t| **t == target));
+            raw.push(rows.len() as i64, NOW, line(&target).as_bytes());
+        }
+    }
+    let events = normaliser("kong").normalise(&lane(), &raw).events;
+    for (row, target) in rows.iter().enumerate() {
+        if let Some(target) = target {
+            assert_eq!(told(&events, row), first[*target], "row {row}, {}", targets[*target]);
+        }
+    }
+    assert_eq!(rows.iter().flatten().count(), 4 * targets.len());
+}

@@ -12,6 +12,7 @@ use super::check::{ean, luhn, number as value};
 static RANGES: &[(u16, u16, u32)] = &[
     (1800, 1800, 1 << 15), (2131, 2131, 1 << 15),                                    // JCB, old
     (2200, 2204, 1 << 16 | 1 << 19),                                                 // Mir
+    (2205, 2205, 1 << 16),                                                           // Borica
     (2221, 2720, 1 << 16),                                                           // Mastercard, second series
     (3000, 3059, 1 << 14 | 1 << 16), (3095, 3095, 1 << 14 | 1 << 16),                // Diners Club
     (3400, 3499, 1 << 15), (3700, 3799, 1 << 15),                                    // American Express
@@ -19,16 +20,19 @@ static RANGES: &[(u16, u16, u32)] = &[
     (3600, 3699, 1 << 14 | 1 << 16), (3800, 3999, 1 << 14 | 1 << 16),                // Diners Club
     (4000, 4999, 1 << 13 | 1 << 16 | 1 << 19),                                       // Visa
     (5018, 5020, 1 << 16 | 1 << 18 | 1 << 19), (5038, 5038, 1 << 16 | 1 << 18 | 1 << 19), // Maestro, Dankort
+    (5041, 5041, 1 << 16), (5895, 5896, 1 << 16), (6042, 6043, 1 << 16),             // Elo, Naranja, Cabal
     (5060, 5061, 1 << 16 | 1 << 18 | 1 << 19), (5066, 5067, 1 << 16), (5078, 5078, 1 << 16), // Verve, Elo, Meeza
     (5081, 5089, 1 << 16), (5090, 5099, 1 << 16),                                    // RuPay, Elo
     (5100, 5599, 1 << 16),                                                           // Mastercard
     (5610, 5610, 1 << 16), (5893, 5893, 1 << 16 | 1 << 18 | 1 << 19),                // Bankcard, Maestro
     (6011, 6011, 1 << 16 | 1 << 19), (6062, 6062, 1 << 16),                          // Discover, Hipercard
+    (6069, 6085, 1 << 16), (8172, 8201, 1 << 16),                                    // RuPay
     (6200, 6299, 1 << 16 | 1 << 17 | 1 << 18 | 1 << 19),                             // UnionPay
     (6304, 6304, 1 << 16 | 1 << 18 | 1 << 19), (6360, 6399, 1 << 16 | 1 << 18 | 1 << 19), // Maestro, InterPayment, InstaPayment
     (6440, 6499, 1 << 16 | 1 << 19), (6500, 6599, 1 << 16 | 1 << 19),                // Discover, RuPay, Elo
     (6706, 6709, 1 << 16 | 1 << 18 | 1 << 19), (6759, 6763, 1 << 16 | 1 << 18 | 1 << 19), // Laser, Maestro
     (6767, 6767, 1 << 16 | 1 << 18 | 1 << 19), (6771, 6771, 1 << 16), (8600, 8600, 1 << 16), // Solo, Laser, UzCard
+    (9051, 9051, 1 << 16), (9112, 9112, 1 << 16), (9417, 9417, 1 << 16),             // ArCa, Belkart, Elcart
     (9792, 9792, 1 << 16), (9860, 9860, 1 << 16),                                    // Troy, Humo
 ];
 
@@ -38,7 +42,7 @@ static IDENTIFIERS: &[&str] = &[
     "id", "ids", "uid", "oid", "pid", "gid", "uuid", "guid", "order", "item", "product", "sku", "article", "invoice", "ticket", "case",
     "trace", "span", "request", "correlation", "event", "message", "msg", "post", "status", "ean", "gtin", "upc", "isbn", "serial", "batch",
     "ts", "time", "timestamp", "date", "since", "until", "from", "to", "before", "after", "offset", "cursor", "seq", "sequence", "version",
-    "v", "ver", "rev", "build", "hash", "etag", "tracking", "shipment", "parcel", "job", "task", "run", "node", "device", "imei", "object",
+    "v", "ver", "rev", "build", "hash", "etag", "tracking", "shipment", "parcel", "job", "task", "run", "node", "device", "imei", "object", "barcode", "ref", "reference",
 ];
 
 /// Words before a number that say it is a card, whatever else they are.
@@ -194,6 +198,24 @@ fn digits_at(rest: &[u8], from: usize) -> usize {
 
 /// Does the word before `start` (the path segment, the name of the key) say that an identifier follows?
 fn is_identifier(bytes: &[u8], start: usize) -> bool {
+    let (word, is_list) = told(bytes, start);
+    let is = |known: &&str| word.eq_ignore_ascii_case(known.as_bytes());
+    !CARDS.iter().any(is) && (is_list || is_of_a_thing(word))
+}
+
+/// The same, where what stands behind the plural of a thing that people have (`/customers/...`) may be theirs.
+pub(super) fn is_thing(bytes: &[u8], start: usize) -> bool {
+    let (word, _) = told(bytes, start);
+    is_of_a_thing(word) || word.strip_suffix(b"s").is_some_and(is_of_a_thing)
+}
+
+fn is_of_a_thing(word: &[u8]) -> bool {
+    let is_camel_id = word.len() > 2 && (word.ends_with(b"Id") || word.ends_with(b"ID"));
+    is_camel_id || IDENTIFIERS.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// The word that stands before `start` and belongs to it, and whether it is a segment in the plural. Empty for none.
+fn told(bytes: &[u8], start: usize) -> (&[u8], bool) {
     let between = bytes[..start]
         .iter()
         .rev()
@@ -203,9 +225,6 @@ fn is_identifier(bytes: &[u8], start: usize) -> bool {
     let end = start - between;
     let marked = bytes[end..start].iter().any(|b| matches!(b, b'/' | b'=' | b':'));
     let length = bytes[..end].iter().rev().take(24).take_while(|b| b.is_ascii_alphabetic()).count();
-    let word = &bytes[end - length..end];
-    let is = |known: &&str| word.eq_ignore_ascii_case(known.as_bytes());
-    let is_list = bytes[end..start] == *b"/" && length > 3 && word[length - 1] == b's';
-    let is_camel_id = length > 2 && (word.ends_with(b"Id") || word.ends_with(b"ID"));
-    marked && !CARDS.iter().any(is) && (is_list || is_camel_id || IDENTIFIERS.iter().any(is))
+    let word = if marked { &bytes[end - length..end] } else { &[] };
+    (word, bytes[end..start] == *b"/" && word.len() > 3 && word.ends_with(b"s"))
 }

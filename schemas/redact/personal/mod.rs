@@ -7,13 +7,15 @@
 mod card;
 mod chain;
 mod check;
+mod fold;
 mod iban;
 mod mask;
 mod national;
 mod phone;
 
 use super::classes::Class;
-use super::find::Finding;
+use super::find::{Finding, addresses};
+use super::rules;
 use chain::Chain;
 pub(crate) use mask::mask;
 
@@ -22,6 +24,21 @@ const SHORTEST: usize = 8;
 
 /// Personal data in `text`.
 pub(crate) fn find(text: &str, findings: &mut Vec<Finding>) {
+    numbers(text, findings);
+    if !text.is_ascii()
+        && rules::has(rules::FOLD)
+        && let Some(folded) = fold::fold(text)
+    {
+        let first = findings.len();
+        numbers(&folded.text, findings);
+        addresses(&folded.text, findings);
+        for finding in &mut findings[first..] {
+            (finding.start, finding.end) = (folded.map[finding.start], folded.map[finding.end]);
+        }
+    }
+}
+
+fn numbers(text: &str, findings: &mut Vec<Finding>) {
     let bytes = text.as_bytes();
     phone::find(text, findings);
     let mut at = 0;
@@ -38,13 +55,22 @@ pub(crate) fn find(text: &str, findings: &mut Vec<Finding>) {
         let glued = digit > 2 && word[..digit].iter().any(|b| !b.is_ascii_hexdigit())
             || digit == 2 && word[..2].eq_ignore_ascii_case(b"cc")
             || digit == 1 && start > 0 && bytes[start - 1] == b'%' && matches!(word[0], b'B' | b'b');
-        let found = number_at(bytes, start).or_else(|| glued.then(|| card_at(bytes, start + digit))?);
+        let number = may_begin_number(word).then(|| number_at(bytes, start)).flatten();
+        let found = number.or_else(|| glued.then(|| card_at(bytes, start + digit))?);
         if let Some(finding) = found.or_else(|| glued_behind(bytes, start, word)) {
             let finding = with_stripe(bytes, finding);
             at = finding.end.max(at);
             findings.push(finding);
         }
     }
+}
+
+/// Small letters stand in numbers of accounts, which begin with a country, in what may follow `mrn`, and as the check digit
+/// at an end: most words with digits in paths and most identifiers begin no number.
+fn may_begin_number(word: &[u8]) -> bool {
+    let Some(small) = word.iter().position(u8::is_ascii_lowercase) else { return true };
+    let is_country = word.len() > 2 && word[..2].iter().all(u8::is_ascii_alphabetic) && word[2].is_ascii_digit();
+    is_country || (SHORTEST..=12).contains(&word.len()) || small + 1 == word.len()
 }
 
 /// The longest number of a known kind whose first group begins at `start`.

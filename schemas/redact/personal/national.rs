@@ -33,7 +33,7 @@ const GROUPS_MAX: usize = 7;
 /// Numbers of digits alone.
 #[rustfmt::skip]
 static DIGITS: &[Kind] = &[
-    kind(Class::NATIONAL_ID, &[3, 2, 4], Any(b"- +"), social_security),
+    kind(Class::NATIONAL_ID, &[3, 2, 4], Any(b"- +."), social_security),
     kind(Class::HEALTH_ID, &[3, 3, 4], Any(b"- +"), nhs),
     kind(Class::PHONE, &[3, 3, 4], Any(b"-."), north_american),
     kind(Class::PHONE, &[1, 3, 3, 4], Any(b"-."), |d| d[0] == b'1' && north_american(&d[1..])),

@@ -1,4 +1,4 @@
-//! Telephone numbers: international ones by their `+`, a calling code and a length that its countries have (as the
+//! Telephone numbers: international ones by their `+` (or `00`, or `011`), a calling code and a length that its countries have (as the
 //! metadata of `phonenumber` says, see `build.rs`); the North American form with an area in parentheses.
 //!
 //! Promises: linear time; nothing to load.
@@ -6,6 +6,7 @@
 
 use super::super::classes::Class;
 use super::super::find::Finding;
+use super::card::is_thing;
 
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/phone_lengths.rs"));
@@ -14,8 +15,15 @@ mod generated {
 pub(super) fn find(text: &str, findings: &mut Vec<Finding>) {
     let bytes = text.as_bytes();
     let mut from = 0;
-    while let Some(at) = memchr::memchr2(b'+', b'(', &bytes[from..]).map(|i| from + i) {
+    while let Some(at) = memchr::memchr3(b'+', b'(', b'0', &bytes[from..]).map(|i| from + i) {
         from = at + 1;
+        if bytes[at] == b'0' {
+            if let Some(end) = dialled_end(bytes, at) {
+                findings.push(Finding { start: at, end, class: Class::PHONE, whole: false });
+                from = end;
+            }
+            continue;
+        }
         let begins = at == 0 || !(bytes[at - 1].is_ascii_alphanumeric() || matches!(bytes[at - 1], b'+' | b')' | b'%'));
         if !begins {
             continue;
@@ -23,13 +31,61 @@ pub(super) fn find(text: &str, findings: &mut Vec<Finding>) {
         let (end, digits) = number_end(bytes, at);
         let is_number = match bytes[at] {
             b'(' => digits == 10 && is_area_form(&bytes[at..end]),
-            _ => bytes.get(end).is_none_or(|b| !b.is_ascii_alphanumeric()) && is_international(&bytes[at..end]),
+            _ => bytes.get(end).is_none_or(|b| !b.is_ascii_alphanumeric()) && calling_code(&bytes[at..end]).is_some(),
         };
         if is_number {
             findings.push(Finding { start: at, end, class: Class::PHONE, whole: false });
             from = end;
         }
     }
+}
+
+/// The end of a number that begins with what is dialled before a calling code: `0049 30...`, `00 49 30...`, `011 49 30...`.
+/// Digits in one piece, where something else than a person is numbered, are none.
+fn dialled_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let is_sign = |b: &u8| matches!(b, b' ' | b'-' | b'(' | b'+' | b'.');
+    let prefix = match bytes[at + 1..] {
+        [b'0', b'1'..=b'9', ..] => 2,
+        [b'0', ref sign, ..] if is_sign(sign) => 2,
+        [b'1', b'1', ref sign, ..] if is_sign(sign) => 3,
+        _ => return None,
+    };
+    let before = at.checked_sub(1).map(|i| bytes[i]);
+    let is_behind_digit = || at >= 2 && bytes[at - 2].is_ascii_digit();
+    let begins = match before {
+        None => true,
+        Some(b'/') => true,
+        Some(b',' | b':' | b'-' | b' ' | b'+') => !is_behind_digit(),
+        Some(b) => !b.is_ascii_alphanumeric() && !matches!(b, b')' | b'%' | b'.' | b'_'),
+    };
+    if !begins {
+        return None;
+    }
+    let first = at + prefix;
+    let whole = number_end(bytes, first - 1).0;
+    let piece = first + bytes[first..].iter().take_while(|b| b.is_ascii_digit()).count();
+    [whole, piece].into_iter().find(|&end| {
+        let number = &bytes[first..end.max(first)];
+        let is_bare = number.iter().all(u8::is_ascii_digit);
+        let code = calling_code(number);
+        // Behind a calling code no number begins with a 0, but in Italy.
+        let is_right = |width: usize| !is_bare || number[width] != b'0' || number.starts_with(b"39");
+        // `00 44 20 79` are bytes.
+        let is_pairs = || bytes[at..end].split(|b| !b.is_ascii_digit()).all(|group| group.len() == 2);
+        bytes.get(end).is_none_or(|b| !b.is_ascii_alphanumeric())
+            && !is_pairs()
+            && code.is_some_and(is_right)
+            && !(is_bare
+                && (is_thing(bytes, at) || before == Some(b'/') && is_behind_digit() || is_article(&bytes[at..end])))
+    })
+}
+
+/// An article number (GTIN-13 or 14) that begins with zeros: its last digit checks the others, by weights of 3 and 1.
+fn is_article(digits: &[u8]) -> bool {
+    let weighed = |(i, b): (usize, &u8)| u32::from(b.wrapping_sub(b'0')) * if i % 2 == 1 { 3 } else { 1 };
+    matches!(digits.len(), 13 | 14)
+        && digits.iter().all(u8::is_ascii_digit)
+        && digits.iter().rev().enumerate().map(weighed).sum::<u32>() % 10 == 0
 }
 
 /// Where the digits end that begin at `at`, over single separators, and how many there are (counted to 16).
@@ -63,12 +119,12 @@ fn is_area_form(text: &[u8]) -> bool {
         && b"-. ".contains(&text[first + 3])
 }
 
-/// Does a country with this calling code have numbers so long? A `0` in parentheses is not part of it: `+44 (0)20`.
-fn is_international(text: &[u8]) -> bool {
+/// The length of the calling code, when its countries have numbers so long. A `0` in parentheses is not part of it: `+44 (0)20`.
+fn calling_code(text: &[u8]) -> Option<usize> {
     let mut digits = [0u8; 16];
     let mut count = 0;
     for (i, &b) in text.iter().enumerate().filter(|(_, b)| b.is_ascii_digit()) {
-        let is_trunk = b == b'0' && text[i - 1] == b'(' && text.get(i + 1) == Some(&b')');
+        let is_trunk = b == b'0' && i > 0 && text[i - 1] == b'(' && text.get(i + 1) == Some(&b')');
         if !is_trunk && count < digits.len() {
             digits[count] = b - b'0';
             count += 1;
@@ -82,5 +138,5 @@ fn is_international(text: &[u8]) -> bool {
         let code = digits[..width].iter().fold(0, |code, &d| code * 10 + u16::from(d));
         digits[0] != 0 && count > width && lengths(code).is_some_and(|bits| bits >> (count - width) & 1 == 1)
     };
-    (8..=15).contains(&count) && (1..=3).any(fits)
+    (1..=3).find(|&width| (8..=15).contains(&count) && fits(width))
 }

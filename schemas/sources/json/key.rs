@@ -3,6 +3,8 @@
 //! Promises: two keys of up to 16 bytes are equal exactly when their numbers are.
 //! Never: looks beyond the key.
 
+use std::borrow::Cow;
+
 use super::unescape::unescape_lenient;
 
 /// A key between its quotes, as it stands there.
@@ -26,10 +28,14 @@ impl<'b> Key<'b> {
     }
 
     /// The key as the text it stands for. A lenient scan lets escapes through that are none.
-    pub(super) fn text(&self) -> String {
+    pub(super) fn text(&self) -> Cow<'b, str> {
+        let raw = String::from_utf8_lossy(self.raw());
+        if !self.has_escapes {
+            return raw;
+        }
         let mut text = String::new();
-        unescape_lenient(&String::from_utf8_lossy(self.raw()), &mut text);
-        text
+        unescape_lenient(&raw, &mut text);
+        Cow::Owned(text)
     }
 
     /// The key as numbers.

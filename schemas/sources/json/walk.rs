@@ -148,6 +148,7 @@ impl Walk {
             b'[' if node.is_list => return self.list(plan, node, scan, slots, depth + 1),
             b'[' if node.slot == SLOT_NONE => return scan.skip(depth),
             b'[' => return array(node, scan, slots, depth),
+            b'"' if node.is_headers() => return headers(plan, node, scan, slots),
             first => scalar(node, scan, slots, first)?,
         };
         slots.fill(node.slot, value);
@@ -268,6 +269,31 @@ fn any_element<'b>(node: &Node, scan: &mut Scan<'b>, slots: &mut Slots<'b>, dept
     };
     scan.go(end);
     Ok(value)
+}
+
+/// A text where headers belong: they may be written as JSON in it. Anything else in it says nothing.
+#[cold]
+fn headers<'b>(plan: &Plan, node: &Node, scan: &mut Scan<'b>, slots: &mut Slots<'b>) -> Result<(), Bad> {
+    let value = scalar(node, scan, slots, b'"')?;
+    let parsed = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(slots.read(value));
+    for (name, value) in parsed.unwrap_or_default() {
+        let Some(child) = plan.child_named(node, &name) else { continue };
+        let write = |out: &mut String, value: &serde_json::Value| match value {
+            serde_json::Value::String(text) => out.push_str(text),
+            serde_json::Value::Number(number) => out.push_str(&number.to_string()),
+            _ => {}
+        };
+        let text = slots.copy(|out| match &value {
+            serde_json::Value::Array(all) => all.iter().enumerate().for_each(|(i, one)| {
+                out.push_str(if i == 0 { "" } else { "," });
+                write(out, one);
+            }),
+            one => write(out, one),
+        });
+        slots.fill(child.slot, text);
+    }
+    slots.fill(node.slot, value);
+    Ok(())
 }
 
 /// A value that is no object and no array; its first byte is `first`.

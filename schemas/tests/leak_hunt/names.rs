@@ -80,6 +80,44 @@ const OTHER_LANGUAGES: &[&str] = &[
     "confirmar_senha",
     "repetir_contrasena",
     "wachtwoordHerhalen",
+    "sekret",
+    "geheimwort",
+    "losung",
+    "lösenordet",
+    "wachtwoorden",
+    "mots_de_passe",
+    "codigo_acceso",
+    "codigoVerificacion",
+    "código_de_acceso",
+    "code_verification",
+    "sifreniz",
+    "验证码",
+    "短信验证码",
+    "秘密",
+    "登录密码",
+    "暗証番号",
+    "認証コード",
+    "비번",
+    "인증번호",
+    "كلمة_المرور",
+    "кодПодтверждения",
+    "новый_пароль",
+    "паролем",
+    "salasanani",
+    "passordet",
+    "adgangskoden",
+    "säkerhetskod",
+    "toegangscode",
+    "Sicherheitscode",
+    "kode_verifikasi",
+    "onay_kodu",
+    "kata_laluan",
+    "palabra_secreta",
+    "palavra_chave",
+    "κωδικού",
+    "ססמה",
+    "hemlighet",
+    "tajemství",
 ];
 
 /// Names of several words.
@@ -331,6 +369,60 @@ const AS_THEY_ARE: &[&str] = &[
     "accesskeysecret",
     "accesskey",
     "accessKeyId",
+    "dbpw",
+    "bindpw",
+    "adminpw",
+    "rootpw",
+    "smtppw",
+    "userpw",
+    "loginpw",
+    "mypw",
+    "pwhash",
+    "keystorepw2",
+    "wifi_key",
+    "wpakey",
+    "unseal_key",
+    "kms_key",
+    "dek",
+    "cert_key",
+    "certkey",
+    "prvkey",
+    "seckey",
+    "ikey",
+    "akey",
+    "ocp_key",
+    "cardpin",
+    "simpin",
+    "paircode",
+    "join_code",
+    "door_code",
+    "entryCode",
+    "security_answer",
+    "mothers_maiden_name",
+    "ntlm_hash",
+    "nt_hash",
+    "vpn_key",
+];
+
+/// Names whose values are secrets where they are drawn.
+pub const DRAWN: &[&str] = &[
+    "magic_link",
+    "magic",
+    "invite",
+    "invitation",
+    "ticket",
+    "seed",
+    "salt",
+    "sas",
+    "sso",
+    "remember_me",
+    "rememberMe",
+    "secret_id",
+    "vault_secret_id",
+    "routing_key",
+    "one_time_link",
+    "proof",
+    "handoff",
 ];
 
 /// A name in the writing that `style` has.
@@ -390,6 +482,25 @@ pub fn all() -> Vec<String> {
     names.extend(OTHER_LANGUAGES.iter().map(|w| (*w).to_string()));
     names.extend(AS_THEY_ARE.iter().map(|w| (*w).to_string()));
     names.into_iter().collect()
+}
+
+/// Those of `DRAWN`, with what is drawn: letters and digits, hexadecimal, a UUID.
+pub fn drawn() -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for name in DRAWN {
+        let mut rng = Rng::of(&format!("drawn {name}"));
+        let hex = rng.text(b"0123456789abcdef", 32);
+        let uuid = format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..]);
+        for value in [rng.secret(12), rng.secret(24), hex, uuid] {
+            samples.push(Sample {
+                class: "names",
+                name: format!("{name}, drawn"),
+                text: format!("a=1&{name}={value}"),
+                parts: vec![value],
+            });
+        }
+    }
+    samples
 }
 
 /// A value of the kind that `name` may have: mostly random letters and digits, at times letters alone or digits alone.

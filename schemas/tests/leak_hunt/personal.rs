@@ -21,6 +21,7 @@ const CARDS: &[(&str, &[&str], usize)] = &[
     ("unionpay", &["6212", "6226"], 16),
     ("maestro", &["5018", "6304", "6759"], 16),
     ("mir", &["2200", "2204"], 16),
+    ("rupay", &["6081", "6070", "6521", "8172", "5085"], 16),
 ];
 
 fn grouped(digits: &str, sizes: &[usize], between: &str) -> String {
@@ -161,7 +162,7 @@ pub fn ibans() -> Vec<Sample> {
 
 pub fn emails() -> Vec<Sample> {
     let mut rng = Rng::of("e-mail");
-    let forms: [(&str, &str); 26] = [
+    let forms: [(&str, &str); 33] = [
         ("plain", "#L@#D.example"),
         ("plus", "#L+shop@#D.example"),
         ("two labels", "#L.#K@mail.#D.example"),
@@ -188,6 +189,13 @@ pub fn emails() -> Vec<Sample> {
         ("blank before it", "to #L@#D.example now"),
         ("entity", "#L&#64;#D.example"),
         ("dashes", "#L-#K@#D-x.example"),
+        ("sign in brackets", "#L[at]#D.example"),
+        ("sign in brackets, spaced", "write to #L [AT] #D.example now"),
+        ("signs in parentheses", "#L(at)#D(dot)example"),
+        ("signs in braces", "/users/#L{at}#D{dot}co{dot}uk"),
+        ("key, a host alone", "email=#L@localhost"),
+        ("key, a host alone, escaped", "a=1&user_email=#L%40localhost&b=2"),
+        ("json key, an address", r##"{"mail":"#L@192.0.2.7"}"##),
     ];
     let mut samples = Vec::new();
     for (name, form) in forms {
@@ -253,6 +261,11 @@ pub fn phones() -> Vec<Sample> {
         add("key, national", &|n| format!("mobile={trunk}{n}"));
         add("json key, national", &|n| format!(r#"{{"phoneNumber":"{trunk}{n}"}}"#));
         add("in a sentence", &|n| format!("call me at +{code}{n} please"));
+        add("two zeros", &|n| format!("call me at 00{code}{n} please"));
+        add("two zeros, in a path", &|n| format!("/customers/00{code}{n}"));
+        add("two zeros, blanks", &|n| format!("00{code} {} {} {}", &n[..3], &n[3..6], &n[6..]));
+        add("two zeros, apart", &|n| format!("tel 00 {code} {} {}", &n[..3], &n[3..]));
+        add("two zeros, dashes", &|n| format!("x=00{code}-{}-{}", &n[..3], &n[3..]));
         if *country == "US" {
             add("national, brackets", &|n| format!("({}) {}-{}", &n[..3], &n[3..6], &n[6..]));
             add("national, dashes", &|n| format!("{}-{}-{}", &n[..3], &n[3..6], &n[6..]));
@@ -260,3 +273,40 @@ pub fn phones() -> Vec<Sample> {
     }
     samples
 }
+
+/// Digits and letters of other alphabets: those that are as wide as a character of Chinese, and those of Arabic and Hindi.
+pub fn wide() -> Vec<Sample> {
+    let mut samples = Vec::new();
+    let alphabets: [(&str, Alphabet); 4] = [
+        ("wide", |c| char::from_u32(u32::from(c) + 0xfee0)),
+        ("arabic", |c| char::from_u32(c.to_digit(10)? + 0x660)),
+        ("persian", |c| char::from_u32(c.to_digit(10)? + 0x6f0)),
+        ("hindi", |c| char::from_u32(c.to_digit(10)? + 0x966)),
+    ];
+    for (alphabet, letter) in alphabets {
+        let mut rng = Rng::of(&format!("wide {alphabet}"));
+        let write = |text: &str| -> String {
+            text.chars().map(|c| if c.is_ascii_graphic() { letter(c).unwrap_or(c) } else { c }).collect()
+        };
+        let card = luhn(&format!("4539{}", rng.digits(11)));
+        let account = iban("DE", &rng.digits(18));
+        let digits = rng.digits(6);
+        let numbers = [
+            ("card", grouped(&card, &[4], " "), card[..4].to_string()),
+            ("card, in one", card.clone(), card[..12].to_string()),
+            ("iban", account.clone(), account[4..20].to_string()),
+            ("phone", format!("+49 151 2{digits}1"), digits.clone()),
+            ("social security", format!("536-22-{}", &rng.digits(3).replace('0', "1")) + "7", "536-22-".to_string()),
+        ];
+        for (kind, number, part) in numbers {
+            for form in ["q=#", "/me/#", "paid by # today"] {
+                let text = form.replace('#', &write(&number));
+                samples.push(sample(format!("{kind}, {alphabet}, {form}"), text, write(&part)));
+            }
+        }
+    }
+    samples
+}
+
+/// How a sign of ASCII is written.
+type Alphabet = fn(char) -> Option<char>;
