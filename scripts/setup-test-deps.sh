@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install the real programs the tests talk to: a CrowdSec local API, nginx, Prometheus, a Java runtime with Maven (for
-# Kafka), senders of logs, and what packages are made and looked at with.
+# Install the real programs the tests talk to: a CrowdSec local API, nginx with ModSecurity, HAProxy, Prometheus, Alertmanager,
+# a Java runtime with Maven (for Kafka), senders of logs, and what packages are made and looked at with.
 #
 # Idempotent, and quick when everything is there. Needs Debian or Ubuntu and root for the installing part; anyone else
 # gets the exact command to hand to an administrator, and exit code 1. No service is started and none that runs is touched:
@@ -13,13 +13,17 @@ set -eu
 PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin"
 export PATH
 
-# command:package, one a line. A command that exists is never installed again, wherever it came from.
+# command:package, one a line. A command that exists is never installed again, wherever it came from; a file with its whole
+# path stands for what is no command.
 NEEDED="
 crowdsec:crowdsec
 cscli:crowdsec
 nginx:nginx-light
+/usr/lib/nginx/modules/ngx_http_modsecurity_module.so:libnginx-mod-http-modsecurity
+haproxy:haproxy
 prometheus:prometheus
 promtool:prometheus
+prometheus-alertmanager:prometheus-alertmanager
 java:default-jre-headless
 mvn:maven
 bwrap:bubblewrap
@@ -32,9 +36,13 @@ python3:python3
 systemd-analyze:systemd
 "
 
+is_there() {
+    case "$1" in /*) [ -e "$1" ] ;; *) command -v "$1" >/dev/null 2>&1 ;; esac
+}
+
 missing_packages() {
     for pair in $NEEDED; do
-        command -v "${pair%%:*}" >/dev/null 2>&1 || echo "${pair##*:}"
+        is_there "${pair%%:*}" || echo "${pair##*:}"
     done | sort -u | tr '\n' ' '
 }
 
@@ -97,7 +105,7 @@ install_packages >&2 || {
 }
 
 # Nor at the next boot: what was installed for tests is not a service of this machine.
-for unit in crowdsec nginx prometheus; do
+for unit in crowdsec haproxy nginx prometheus prometheus-alertmanager; do
     case " $missing" in *" $unit "* | *" $unit-light "*) systemctl disable "$unit" >/dev/null 2>&1 || true ;; esac
 done
 

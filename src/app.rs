@@ -12,6 +12,7 @@ use detectors::{Engine, EngineLimits, Rule};
 use schemas::{KeyPin, Keys, Lane, Normaliser, SourceConfig};
 use tokio::runtime::{Handle, Runtime};
 
+use crate::audit::Audit;
 use crate::clock::{self, Clock};
 use crate::config::{Config, LakeSection};
 use crate::geo::GeoFiles;
@@ -28,6 +29,8 @@ pub struct Keep {
     pub lake: LakeConfig,
     pub instance: String,
     pub ledger: LedgerConfig,
+    /// What is copied into the lake besides, if anything.
+    pub audit: Option<Arc<Audit>>,
 }
 
 /// Everything one run of the pipeline needs.
@@ -82,7 +85,8 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
         if let (Some(outbox), Some(seq)) = (&job.outbox, lake.actions_marker()) {
             runtime.block_on(outbox.continue_after(seq))?;
         }
-        let mut new = Ledger::new(runtime.clone(), lake, job.outbox.clone(), clock.clone(), keep.ledger);
+        let mut new =
+            Ledger::new(runtime.clone(), lake, job.outbox.clone(), clock.clone(), keep.ledger).with_audit(keep.audit);
         new.keep_lane_states(lane_states);
         ledger = Some(new);
     }
@@ -216,7 +220,7 @@ pub fn keep_in(data_dir: &Path, instance: String) -> Keep {
         maintain_every: std::time::Duration::from_secs(600),
         maintenance: Maintenance::default(),
     };
-    Keep { lake, instance, ledger }
+    Keep { lake, instance, ledger, audit: None }
 }
 
 /// The upkeep of the lake as configured.
@@ -229,6 +233,7 @@ pub fn maintenance(section: &LakeSection) -> Maintenance {
             alerts: days("alerts"),
             actions: days("actions"),
             rejects: days("rejects"),
+            audit: days("audit"),
         },
         vacuum_after: section.vacuum_after.duration(),
         ..Maintenance::default()
@@ -239,6 +244,12 @@ pub fn maintenance(section: &LakeSection) -> Maintenance {
 pub async fn write_steps(lake: &LakeConfig, instance: &str, outbox: &Outbox) -> anyhow::Result<()> {
     let (mut lake, _) = Lake::open(lake, instance).await?;
     Ok(crate::pipeline::write_steps(&mut lake, outbox).await?)
+}
+
+/// Copies what is left of the audit into the lake, after a run.
+pub async fn write_audit(lake: &LakeConfig, instance: &str, audit: &Audit) -> anyhow::Result<()> {
+    let (mut lake, _) = Lake::open(lake, instance).await?;
+    Ok(crate::pipeline::write_audit(&mut lake, audit).await?)
 }
 
 /// Where a configuration puts its tables.

@@ -12,6 +12,7 @@
 mod observe;
 mod push;
 mod span;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use anyhow::{Context, bail};
 use schemas::Templates;
 use serde::Deserialize;
 
+use crate::audit;
 use crate::ingest::follow::FollowConfig;
 use crate::ingest::follow::find::Patterns;
 use crate::ingest::kafka::{KafkaConfig, OnGap, Sasl, Start, Tls};
@@ -55,6 +57,9 @@ pub struct Config {
     pub respond: RespondConfig,
     #[serde(default)]
     pub observe: ObserveSection,
+    /// What the file says, as hashes: by the name of each key at its top.
+    #[serde(skip)]
+    pub hashes: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -397,6 +402,16 @@ impl Default for DetectorsSection {
     }
 }
 
+/// The hash of what each key at the top of a file holds, however it is written. Two files that say the same have the same.
+fn hashes(text: &str) -> BTreeMap<String, String> {
+    let fields: BTreeMap<String, serde_json::Value> = serde_saphyr::from_str(text).unwrap_or_default();
+    let hash = |value: serde_json::Value| {
+        let text = audit::canonical(&audit::tolerant(value)).unwrap_or_default();
+        audit::hex(&audit::sha256(&[text.as_bytes()])[..8])
+    };
+    fields.into_iter().map(|(key, value)| (key, hash(value))).collect()
+}
+
 fn default_instance() -> String {
     "main".to_owned()
 }
@@ -441,26 +456,12 @@ fn read_text_up_to(path: &Path, bytes_max: u64) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))
 }
 
-/// An error of the YAML reader as `file:line:column: what is wrong`.
-fn explain(error: &serde_saphyr::Error, path: &Path) -> String {
-    let whole = error.without_snippet().to_string();
-    let file = path.display();
-    match error.location() {
-        Some(at) => {
-            let (line, column) = (at.line(), at.column());
-            let place = format!(" at line {line}, column {column}");
-            let message = whole.strip_suffix(&place).unwrap_or(&whole);
-            format!("{file}:{line}:{column}: {message}")
-        }
-        None => format!("{file}: {whole}"),
-    }
-}
-
 impl Config {
     /// Reads and checks the file. Nothing is contacted.
     pub fn load(path: &Path) -> anyhow::Result<Config> {
         let text = read_text(path)?;
-        let config: Config = serde_saphyr::from_str(&text).map_err(|e| anyhow::anyhow!(explain(&e, path)))?;
+        let mut config: Config = yaml::parse(&text).map_err(|e| anyhow::anyhow!(yaml::explain(&e, &text, path)))?;
+        config.hashes = hashes(&text);
         config.check().with_context(|| format!("{}", path.display()))?;
         Ok(config)
     }
@@ -504,8 +505,8 @@ impl Config {
             }
         }
         for table in self.lake.retain_days.keys() {
-            if !["events", "alerts", "actions", "rejects"].contains(&table.as_str()) {
-                bail!("lake.retain_days: unknown table {table:?}; expected events, alerts, actions or rejects");
+            if !["events", "alerts", "actions", "rejects", "audit"].contains(&table.as_str()) {
+                bail!("lake.retain_days: unknown table {table:?}; expected events, alerts, actions, rejects or audit");
             }
         }
         let least = |name: &str, span: Span, least: Span, text: &str| match span >= least {

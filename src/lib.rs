@@ -2,6 +2,8 @@
 //! `schemas`, detection in `detectors`. Start reading at `app`.
 
 pub mod app;
+pub mod audit;
+pub mod bystanders;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -24,3 +26,5 @@ pub mod service;
 pub mod store;
 pub mod survey;
 pub mod telemetry;
+pub mod timed;
+pub mod trail;

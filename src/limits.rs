@@ -19,6 +19,16 @@ pub const OPENAPI_BYTES_MAX: u64 = 32 << 20;
 pub const ACTION_STEPS_MAX: u32 = 10_000;
 /// Actions that ended longer ago leave the outbox; their steps stay in the lake.
 pub const OUTBOX_KEPT_US: i64 = 30 * 86_400_000_000;
+/// Entries of the audit copied to the lake in one commit; the rest follow in the next.
+pub const AUDIT_ENTRIES_MAX: u32 = 10_000;
+/// Bytes of an entry's detail; longer: its length and hash stand in its place. Bytes of who and about what: cut.
+pub const AUDIT_DETAIL_BYTES_MAX: usize = 16 << 10;
+pub const AUDIT_TEXT_BYTES_MAX: usize = 256;
+/// Entries of the audit, and time, after which a head is signed.
+pub const AUDIT_HEAD_ENTRIES_MAX: i64 = 256;
+pub const AUDIT_HEAD_AGE_US: i64 = 60_000_000;
+/// Entries that are in the lake and older than this leave the state store.
+pub const AUDIT_KEPT_US: i64 = 30 * 86_400_000_000;
 /// Rejects, and bytes of their records, that are replayed in one commit; more follow in the next.
 pub const REPLAY_ROWS_MAX: usize = 2_000;
 pub const REPLAY_BYTES_MAX: u64 = 32 << 20;

@@ -69,6 +69,10 @@ metrics! {
     ACTION_STEPS = Counter "gatewatch_action_steps_total" ["target", "kind", "step"] "Steps of actions: planned, sent, suppressed and so on.";
     OUTBOX_PENDING = Gauge "gatewatch_outbox_pending" ["target"] "Actions waiting for their target.";
     OUTBOX_PARKED = Gauge "gatewatch_outbox_parked" ["target"] "Actions that were given up on and wait for a person.";
+    OUTBOX_AWAITING = Gauge "gatewatch_outbox_awaiting" ["target"] "Actions that wait for a person to agree.";
+    CONTAINED = Gauge "gatewatch_contained" [] "Addresses, networks and principals that are kept out now, at any target.";
+    HELD = Gauge "gatewatch_contained_held" [] "Those that should be kept out and are not, because a guard rail or the kill switch says no.";
+    DRIFTED = Counter "gatewatch_drifted_total" ["target"] "Entries of a target's list that were changed behind our back and are repaired.";
     SUPPRESSED = Counter "gatewatch_actions_suppressed_total" ["kind", "reason"] "Actions that were not sent, by reason: no target, budget, never-block, unproven and so on.";
     TARGET_BREAKER = Gauge "gatewatch_target_breaker" ["target"] "Circuit breaker: 0 closed, 1 half open, 2 open.";
     DELIVERY = Histogram "gatewatch_delivery_seconds" ["target"] "How long a target took to answer.";

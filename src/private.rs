@@ -4,16 +4,26 @@
 //! left open is closed.
 //! Never: changes the mode of anything that is not Gatewatch's own.
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 /// What Gatewatch keeps in a data folder.
-const OURS: [&str; 9] =
-    ["follow", "keys", "lake", "replayed", "spool", "state.db", "state.db-wal", "state.db-shm", ".gatewatch-demo"];
+const OURS: [&str; 10] = [
+    "follow",
+    "keys",
+    "lake",
+    "lock",
+    "replayed",
+    "spool",
+    "state.db",
+    "state.db-wal",
+    "state.db-shm",
+    ".gatewatch-demo",
+];
 const STATE: &str = "state.db";
 
 /// Makes the data folder, or closes what is open of an existing one. `all` says that everything the process writes lies
@@ -30,6 +40,20 @@ pub fn data_folder(folder: &Path, all: bool) -> anyhow::Result<()> {
         made.map(drop).with_context(|| state.display().to_string())?;
     }
     Ok(())
+}
+
+/// Held for as long as the service runs: two of them would read each other's records and write over each other's positions.
+pub fn lock(folder: &Path) -> anyhow::Result<File> {
+    let path = folder.join("lock");
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = opened.with_context(|| path.display().to_string())?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => {
+            bail!("{}: another service has this data_dir open; expected one service for each data_dir", path.display())
+        }
+        Err(fs::TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
+    }
 }
 
 fn close(folder: &Path) -> io::Result<()> {
@@ -76,6 +100,16 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).expect("there").mode() & 0o777
+    }
+
+    #[test]
+    fn a_data_folder_belongs_to_one_service() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let held = lock(folder.path()).expect("free");
+        let error = lock(folder.path()).expect_err("held").to_string();
+        assert!(error.contains("another service has this data_dir open"), "{error}");
+        drop(held);
+        lock(folder.path()).expect("free again");
     }
 
     #[test]

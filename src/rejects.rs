@@ -374,10 +374,10 @@ pub fn lake_at(uri: &str, options: HashMap<String, String>) -> LakeConfig {
 }
 
 /// Columns of an answer, whatever of the text types and widths the query engine chose.
-struct Columns<'a>(&'a RecordBatch);
+pub(crate) struct Columns<'a>(&'a RecordBatch);
 
 impl<'a> Columns<'a> {
-    fn of(batch: &'a RecordBatch) -> Columns<'a> {
+    pub(crate) fn of(batch: &'a RecordBatch) -> Columns<'a> {
         Columns(batch)
     }
 
@@ -387,18 +387,18 @@ impl<'a> Columns<'a> {
         Ok(column.slice(row, 1))
     }
 
-    fn text(&self, name: &str, row: usize) -> anyhow::Result<String> {
+    pub(crate) fn text(&self, name: &str, row: usize) -> anyhow::Result<String> {
         let cell = arrow::compute::cast(&self.cell(name, row)?, &DataType::Utf8)?;
         Ok(cell.as_string::<i32>().value(0).to_owned())
     }
 
     /// A whole number, or the microseconds of a time.
-    fn optional_number(&self, name: &str, row: usize) -> anyhow::Result<Option<i64>> {
+    pub(crate) fn optional_number(&self, name: &str, row: usize) -> anyhow::Result<Option<i64>> {
         let cell = arrow::compute::cast(&self.cell(name, row)?, &DataType::Int64)?;
         Ok((!cell.is_null(0)).then(|| cell.as_primitive::<Int64Type>().value(0)))
     }
 
-    fn number(&self, name: &str, row: usize) -> anyhow::Result<i64> {
+    pub(crate) fn number(&self, name: &str, row: usize) -> anyhow::Result<i64> {
         self.optional_number(name, row)?.with_context(|| format!("{name} is null in the answer"))
     }
 

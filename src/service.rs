@@ -18,11 +18,13 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::app::{self, Job, Keep};
+use crate::audit::Audit;
+use crate::bystanders::LakeBystanders;
 use crate::clock;
 use crate::config::{self, Config, Listen, SourceSection};
 use crate::geo::GeoFiles;
 use crate::ingest::file::{self, FileSource};
-use crate::ingest::follow::{FollowConfig, FollowSource};
+use crate::ingest::follow::{FollowConfig, FollowSource, find};
 use crate::ingest::health::Health;
 use crate::ingest::kafka::{KafkaConfig, KafkaSource};
 use crate::ingest::merged::{Merged, Named};
@@ -30,14 +32,15 @@ use crate::ingest::retried::Retried;
 use crate::ingest::{IngestError, Positions, ReadLimits, Source};
 use crate::lake::{self, LakeConfig};
 use crate::observe::Phase;
-use crate::observe::warn::{Kind, Warning};
+use crate::observe::warn::{Kind, NO_TARGETS, Warning};
 use crate::pipeline::{Drifted, LedgerConfig, Totals};
 use crate::pushed::{self, Inlets, Pushed};
+use crate::respond::actions::common::Ready;
 use crate::respond::guard::Guard;
-use crate::respond::{Outbox, Secret, SecretRef, Target};
+use crate::respond::{Outbox, Secret, SecretRef};
 use crate::store::Store;
 use crate::survey::Survey;
-use crate::{keys, private, rules};
+use crate::{keys, private, rules, trail};
 use watching::Watching;
 
 /// How long deliveries may go on after the last record was committed.
@@ -66,6 +69,7 @@ pub fn check(config: &Config) -> anyhow::Result<Parts> {
     config.respond.check()?;
     Guard::new(&config.respond.guard, &proxies(config))?;
     keys::check(&config.keys, &config.data_dir)?;
+    config.observe.api_token()?;
     lake::check_storage(&app::lake_uri(config), &app::lake_options(config)).context("lake")?;
     let sources = source_configs(config)?;
     let mut kafka = HashMap::new();
@@ -84,7 +88,7 @@ pub fn check(config: &Config) -> anyhow::Result<Parts> {
     }
     let geo = GeoFiles::open(&config.enrich.mmdb, clock::system()).context("enrich.mmdb")?;
     let targets = targets(config)?;
-    let done_by_targets = targets.iter().flat_map(|target| target.kinds().iter().map(|kind| kind.name())).collect();
+    let done_by_targets = targets.iter().flat_map(|ready| ready.common.kinds.iter().map(|kind| kind.name())).collect();
     Ok(Parts { rules, sources, targets: targets.len(), done_by_targets, geo, kafka, pushed })
 }
 
@@ -112,7 +116,8 @@ fn first_looks(section: &SourceSection, data_dir: &Path) -> anyhow::Result<Vec<(
     for path in paths {
         match file::head(&path) {
             Ok(head) => heads.extend(head.map(|head| (path, head))),
-            Err(error) if follow.is_some() => tracing::warn!("{error}"),
+            // `unread` says so.
+            Err(_) if follow.is_some() => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -149,6 +154,24 @@ pub fn lake_is_within(config: &Config) -> bool {
     uri.contains("://") || Path::new(&uri).starts_with(&config.data_dir)
 }
 
+/// What of the followed files cannot be read as things are now.
+pub fn unread(config: &Config) -> anyhow::Result<Vec<String>> {
+    let mut unread = Vec::new();
+    for section in &config.sources {
+        let Some(follow) = section.follow(&config.data_dir)? else { continue };
+        let (found, refused) = follow.patterns.find();
+        let told = |path: &Path, why: &str| format!("sources: {}: {}: {why}", section.name, path.display());
+        unread.extend(refused.iter().map(|refused| told(&refused.path, &refused.why)));
+        let closed = found.iter().filter_map(|found| Some((&found.path, find::open(&found.path).err()?)));
+        unread.extend(closed.map(|(path, error)| told(path, &find::in_words(&error))));
+        if found.is_empty() {
+            let patterns = follow.patterns.texts().join(", ");
+            unread.push(format!("sources: {}: no file matches {patterns} yet; is the path right?", section.name));
+        }
+    }
+    Ok(unread)
+}
+
 /// What the configuration allows and yet should be changed.
 pub fn warnings(config: &Config, parts: &Parts) -> Vec<String> {
     let keys = keys::beside_the_lake(&config.keys, &config.data_dir, &app::lake_uri(config));
@@ -163,8 +186,19 @@ pub fn warnings(config: &Config, parts: &Parts) -> Vec<String> {
 pub fn concerns(config: &Config, parts: &Parts) -> Vec<Warning> {
     let mut concerns = Vec::new();
     let mut asked: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    if parts.targets == 0 {
+        let asks = parts.rules.iter().filter(|rule| !rule.respond.is_empty()).count();
+        concerns.push(Warning {
+            kind: Kind::NoTarget,
+            about: NO_TARGETS.to_owned(),
+            count: asks as u64,
+            message: format!("there is no target: what {asks} detectors ask for is recorded, and done by nobody"),
+            cure: "name targets (respond.targets), if somebody or something shall hear of it".to_owned(),
+        });
+    }
     for rule in &parts.rules {
-        for kind in rule.respond.iter().filter(|kind| !parts.done_by_targets.contains(kind.as_str())) {
+        let undone = |kind: &&String| parts.targets > 0 && !parts.done_by_targets.contains(kind.as_str());
+        for kind in rule.respond.iter().filter(undone) {
             asked.entry(kind).or_default().push(&rule.id);
         }
     }
@@ -223,7 +257,7 @@ fn normaliser_config(section: &SourceSection, redaction: &schemas::Policy) -> an
     })
 }
 
-fn targets(config: &Config) -> anyhow::Result<Vec<Arc<dyn Target>>> {
+fn targets(config: &Config) -> anyhow::Result<Vec<Ready>> {
     let resolve = |secret: &SecretRef| config::resolve(secret).map(Secret::new).map_err(|e| format!("{e:#}"));
     Ok(config.respond.targets.build(&resolve)?)
 }
@@ -232,13 +266,18 @@ fn targets(config: &Config) -> anyhow::Result<Vec<Arc<dyn Target>>> {
 pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
     let listener = watching::bind(config)?;
     private::data_folder(&config.data_dir, lake_is_within(config))?;
+    let _alone = private::lock(&config.data_dir)?;
     warnings(config, &parts).iter().for_each(|warning| tracing::warn!("{warning}"));
     let runtime = app::runtime()?;
     let stop = Arc::new(AtomicBool::new(false));
-    let (outbox, health) = (outbox(config, runtime.handle())?, Health::default());
+    let store = store(config, runtime.handle())?;
+    let (outbox, health) = (outbox(config, store.clone())?, Health::default());
     let watching = Watching::start(config, &parts, &outbox, &health, listener, runtime.handle())?;
+    // Before anything acts: what is done has its place in the chain.
+    let audit = runtime.block_on(trail::begin(config, store)).context("the audit's table")?;
     stop_on_signals(runtime.handle(), stop.clone(), watching.farewell(outbox.clone()))?;
     let (end, ended) = watch::channel(false);
+    let signing = runtime.spawn(trail::keep_signed(audit.clone(), ended.clone()));
     let delivering = runtime.spawn(outbox.clone().run(ended));
 
     let inlets = Arc::new(parts.pushed.ready(config, runtime.handle())?);
@@ -249,7 +288,7 @@ pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
         geo: parts.geo,
         keys: keys::from_config(&config.keys, &config.data_dir)?,
         rules: parts.rules,
-        keep: Some(keep(config)),
+        keep: Some(keep(config, audit.clone())),
         outbox: Some(outbox.clone()),
         outlets: Vec::new(),
         stop,
@@ -263,10 +302,13 @@ pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
     // Nobody listening means delivery has ended already.
     let _ended = end.send(true).is_err();
     runtime.block_on(delivering)?;
+    runtime.block_on(signing)?;
     let written = runtime.block_on(app::write_steps(&lake_config(config), &config.instance, &outbox));
+    let told = runtime.block_on(stopped(config, &audit, result.as_ref().ok(), left));
     watching.end(runtime.handle());
     let done = result?;
     written?;
+    told?;
     tell_drift(&done.drifted);
     for (source, survey) in &done.totals.surveys {
         if let Some(doubt) = survey.latency_doubt() {
@@ -329,12 +371,29 @@ fn is_finite(section: &SourceSection) -> bool {
     section.files.is_some() && !section.follow
 }
 
-fn outbox(config: &Config, runtime: &Handle) -> anyhow::Result<Arc<Outbox>> {
+fn store(config: &Config, runtime: &Handle) -> anyhow::Result<Store> {
     let path = config.data_dir.join("state.db");
-    let store = runtime.block_on(Store::open(&path)).with_context(|| format!("{}", path.display()))?;
+    runtime.block_on(Store::open(&path)).with_context(|| format!("{}", path.display()))
+}
+
+/// The last entry of the audit, and all of it in the lake.
+async fn stopped(config: &Config, audit: &Audit, done: Option<&app::Done>, left: u64) -> anyhow::Result<()> {
+    let detail = match done.map(|done| &done.totals) {
+        Some(totals) => serde_json::json!({
+            "records": totals.records, "events": totals.events, "rejects": totals.rejects,
+            "alerts": totals.alerts_opened, "waiting_actions": left,
+        }),
+        None => serde_json::json!({ "failed": true, "waiting_actions": left }),
+    };
+    trail::end(audit, detail).await?;
+    app::write_audit(&lake_config(config), &config.instance, audit).await
+}
+
+fn outbox(config: &Config, store: Store) -> anyhow::Result<Arc<Outbox>> {
     let seed = clock::now_us().unsigned_abs();
     let outbox = Outbox::new(store, config.respond.clone(), targets(config)?, &proxies(config), clock::system(), seed)?;
-    Ok(Arc::new(outbox.aloud()))
+    let bystanders = LakeBystanders { uri: app::lake_uri(config), options: app::lake_options(config) };
+    Ok(Arc::new(outbox.aloud().asking(Arc::new(bystanders))))
 }
 
 /// Those of all sources.
@@ -349,14 +408,14 @@ pub fn lake_config(config: &Config) -> LakeConfig {
     lake
 }
 
-fn keep(config: &Config) -> Keep {
+fn keep(config: &Config, audit: Arc<Audit>) -> Keep {
     let ledger = LedgerConfig {
         every: config.lake.checkpoint_every.duration(),
         rows: config.lake.checkpoint_rows,
         maintain_every: config.lake.maintain_every.duration(),
         maintenance: app::maintenance(&config.lake),
     };
-    Keep { lake: lake_config(config), instance: config.instance.clone(), ledger }
+    Keep { lake: lake_config(config), instance: config.instance.clone(), ledger, audit: Some(audit) }
 }
 
 /// Every source of the configuration, each of which fails alone.
@@ -405,7 +464,8 @@ fn open_one(
     Ok(Box::new(FileSource::new(files, name, limits, positions.clone(), clock)?))
 }
 
-/// The first signal stops in good order, a second one at once.
+/// The first signal stops in good order, a second one at once. SIGHUP, with which others read their configuration again,
+/// changes nothing and says so.
 fn stop_on_signals(
     runtime: &Handle,
     stop: Arc<AtomicBool>,
@@ -415,6 +475,14 @@ fn stop_on_signals(
     let _guard = runtime.enter();
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
+    let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+    runtime.spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::warn!(
+                "SIGHUP changes nothing: the configuration is read at the start only; restart for a new one"
+            );
+        }
+    });
     runtime.spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}

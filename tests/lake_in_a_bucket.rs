@@ -136,7 +136,7 @@ async fn what_is_wrong_with_the_bucket_is_said() {
     let ran = run(&["run", "--config", program::path(&missing)]);
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     let said = &ran.stderr;
-    assert!(said.contains("look for a table in s3://no-such-bucket/lake/events/"), "{said}");
+    assert!(said.contains("look for a table in s3://no-such-bucket/lake/"), "{said}");
     assert!(said.contains("NoSuchBucket"), "{said}");
     assert!(!ran.stderr.contains("not-a-real-secret"), "{}", ran.stderr);
 

@@ -5,7 +5,7 @@ mod common;
 
 use std::fmt::Write;
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -350,6 +350,42 @@ fn a_target_that_does_not_answer_and_parked_actions_are_warnings() {
     service.stop();
 }
 
+#[test]
+fn what_waits_for_a_person_and_the_kill_switch_are_warnings() {
+    let folder = folder();
+    let log = file(&folder, "attack.log", burst("203.0.113.66"));
+    let sources = files_source("edge", "combined", &log) + &nobodys_topic("other");
+    let list = file(&folder, "deny.conf", "");
+    let more = format!(
+        "respond:\n  dry_run: false\n  policy: [{{ do: [block], approve: true }}]\n  targets:\n    nginx: [{{ name: edge, \
+         file: {}, test: [], reload: {{ command: [\"true\"] }} }}]\n",
+        list.display()
+    );
+    let config = config(&folder, &sources, &more);
+    let mut service = Service::start(&config);
+    let address = service.address();
+    service.line_with(&["warning=\"awaiting\"", "about=\"edge\"", "1 actions wait for a person to agree"], 60);
+    let samples = Samples::parse(&get(address, "/metrics").body);
+    assert_eq!(samples.count("gatewatch_outbox_awaiting", &[("target", "edge")]), 1);
+    let halted = program::run(&[
+        "actions",
+        "halt",
+        "--reason",
+        "wrong people",
+        "--as",
+        "a.example",
+        "--config",
+        program::path(&config),
+    ]);
+    assert_eq!(halted.code, 0, "{}", halted.stderr);
+    service.line_with(&["warning=\"halted\"", "pulled by a.example: wrong people"], 60);
+    let resumed = program::run(&["actions", "resume", "--config", program::path(&config)]);
+    assert_eq!(resumed.code, 0, "{}", resumed.stderr);
+    service.line_with(&["is over: nobody is contained"], 60);
+    assert_eq!(std::fs::read_to_string(&list).expect("the list"), "", "nobody agreed");
+    service.stop();
+}
+
 /// A gzip file whose second half is torn, and how many of its lines can be read.
 fn torn(folder: &TempDir) -> PathBuf {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -534,4 +570,24 @@ fn spans_go_to_a_collector_and_hold_no_content() {
     }
     assert!(!holds("203.0.113.66") && !holds("/login"), "content in a span");
     assert!(!ran.stderr.contains("batch{"), "spans are no lines of the log: {}", ran.stderr);
+}
+
+#[test]
+fn connections_that_say_nothing_do_not_keep_others_out_and_a_reload_is_no_end() {
+    let folder = folder();
+    let log = file(&folder, "a.log", combined("198.51.100.7", 5, "/v1/items", 200));
+    let source = format!("  - {{ name: edge, kind: combined, files: [{}], follow: true }}\n", log.display());
+    let config = config(&folder, &source, "");
+    let mut service = Service::start(&config);
+    let address = service.address();
+    let silent: Vec<TcpStream> = (0..64).map(|_| TcpStream::connect(address).expect("it listens")).collect();
+    assert_eq!(get(address, "/healthz").status, 200);
+    drop(silent);
+
+    service.signal("HUP");
+    service.line_with(&["SIGHUP changes nothing", "restart"], 60);
+    let mut second = Service::start(&config);
+    second.line_with(&["another service has this data_dir open"], 60);
+    assert_eq!(get(address, "/healthz").status, 200);
+    service.stop();
 }

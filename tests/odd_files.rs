@@ -5,12 +5,16 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use common::HOLES;
+use common::http::{Answer, get, until};
 use common::program::{number, path, run};
+use common::service::Service;
 
 /// Requests of somebody who looks for holes; the first line is the same in every log.
 fn probes(count: usize, from: usize) -> String {
@@ -113,4 +117,68 @@ fn a_fifo_or_a_socket_is_refused_and_never_waited_for() {
             assert!(ran.code == 2 && ran.stderr.contains(word), "{} {}", ran.code, ran.stderr);
         }
     }
+}
+
+#[test]
+fn a_name_that_is_not_utf_8_and_a_file_that_cannot_be_read_leave_the_others_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (logs, data) = (folder.path().join("logs"), folder.path().join("data"));
+    fs::create_dir_all(logs.join(OsStr::from_bytes(b"\xff"))).unwrap();
+    write(&logs, "plain.log", probes(3, 0).as_bytes());
+    fs::write(logs.join(OsStr::from_bytes(b"caf\xe9.log")), probes(4, 100)).unwrap();
+    // It leads to itself: nobody may read it, not even root.
+    std::os::unix::fs::symlink(logs.join("loop.log"), logs.join("loop.log")).unwrap();
+    let config = folder.path().join("gatewatch.yaml");
+    let text = format!(
+        "data_dir: {}\nsources: [{{ name: web, kind: combined, files: [\"{}/*.log\"], follow: true }}]\nlake: {{ checkpoint_every: 300ms }}\n",
+        path(&data),
+        path(&logs)
+    );
+    fs::write(&config, text).unwrap();
+    let checked = run(&["check", "--config", path(&config)]);
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
+    assert!(checked.stderr.contains("loop.log: "), "{}", checked.stderr);
+
+    let mut service = Service::start(&config);
+    let address = service.address();
+    let source = |answer: &Answer| answer.json()["sources"][0].clone();
+    let status =
+        until(address, "/status", |answer| source(answer)["events"] == 7 && source(answer)["state"] == "failing");
+    let error = source(&status)["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("loop.log cannot be read: "), "{error}");
+    assert!(get(address, "/metrics").body.contains("gatewatch_source_up{source=\"web\"} 0"));
+    fs::remove_file(logs.join("loop.log")).unwrap();
+    until(address, "/status", |answer| source(answer)["state"] == "up");
+    fs::OpenOptions::new()
+        .append(true)
+        .open(logs.join(OsStr::from_bytes(b"caf\xe9.log")))
+        .and_then(|mut log| log.write_all(probes(2, 200).as_bytes()))
+        .unwrap();
+    until(address, "/status", |answer| source(answer)["events"] == 9);
+    service.stop();
+    let mut again = Service::start(&config);
+    again.wait_for("caught up", 60);
+    again.stop();
+    assert_eq!(number(&data, "select count(*) from events"), 9, "known again after a restart");
+}
+
+#[test]
+fn what_was_not_read_when_a_file_went_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = write(folder.path(), "access.log", probes(3, 0).as_bytes());
+    let config = folder.path().join("gatewatch.yaml");
+    let text = format!(
+        "data_dir: {}\nsources: [{{ name: web, kind: combined, files: [\"{log}\"], follow: true }}]\n",
+        path(&folder.path().join("data"))
+    );
+    fs::write(&config, text).unwrap();
+    let mut service = Service::start(&config);
+    service.wait_for("caught up", 60);
+    service.stop();
+    fs::rename(&log, folder.path().join("access.log.1")).unwrap();
+    fs::write(&log, probes(2, 100)).unwrap();
+    let mut service = Service::start(&config);
+    let line = service.line_with(&["was renamed, deleted or cut while nothing followed it"], 60);
+    assert!(line.contains("access.log") && line.contains("byte="), "{line}");
+    service.stop();
 }

@@ -46,7 +46,7 @@ impl Rig {
 
     fn config(&self) -> String {
         format!(
-            "dry_run: false\ndelivery: {{ backoff_first: 1ms, backoff_max: 5ms, {} }}\ntargets:\n  webhook:\n    \
+            "dry_run: false\nincidents: {{ quiet: 0s }}\ndelivery: {{ backoff_first: 1ms, backoff_max: 5ms, {} }}\ntargets:\n  webhook:\n    \
              - {{ name: soar, url: \"{}\", secrets: [{{ env: SOAR }}], kinds: [case, notify] }}\n",
             self.extra,
             self.receiver.url()
@@ -69,6 +69,11 @@ impl Rig {
     }
 }
 
+/// The address of an attacker of its own; alerts about one attacker are one incident.
+fn apart(n: usize) -> String {
+    format!("2001:db8:{n:x}::7")
+}
+
 fn an_alert() -> Alert {
     opening("al-1", "203.0.113.7", wall_us())
 }
@@ -81,8 +86,8 @@ async fn an_alert_is_delivered_and_every_step_is_on_record() {
     assert_eq!(tell(&outbox, &[open.clone(), closing(&open)], &["case"], wall_us()).await, 2);
     assert_eq!(outbox.drain(PLENTY).await.expect("drains"), 0);
 
-    assert_eq!(rig.effect_types(), ["alert.open", "alert.closed"]);
-    assert_eq!(rig.receiver.effects()[0].body["data"], serde_json::to_value(&open).expect("serialises"));
+    assert_eq!(rig.effect_types(), ["incident.open", "incident.closed"]);
+    assert_eq!(rig.receiver.effects()[0].body["alert"], serde_json::to_value(&open).expect("serialises"));
     let steps = steps(&outbox).await;
     let first = &steps[0].action_id;
     let of_first: Vec<&str> = steps.iter().filter(|s| s.action_id == *first).map(|s| s.step.as_str()).collect();
@@ -136,7 +141,7 @@ async fn passing_failures_are_retried_under_the_same_id_with_the_same_bytes() {
     assert!(seen[..8].iter().all(|one| one.id == seen[0].id), "eight attempts of the opening, then the closing");
     // The strict receiver holds another body under the same id for a violation.
     rig.clean();
-    assert_eq!(rig.effect_types(), ["alert.open", "alert.closed"]);
+    assert_eq!(rig.effect_types(), ["incident.open", "incident.closed"]);
     let retries = steps(&outbox).await.into_iter().filter(|step| step.step == "retry").collect::<Vec<_>>();
     assert_eq!(retries.len(), 7);
     assert!(retries[0].detail.starts_with("attempt 1: the receiver answered 500"), "{}", retries[0].detail);
@@ -171,7 +176,7 @@ async fn a_final_refusal_is_parked_at_once_and_can_be_released() {
         assert_eq!(parked.len(), 1);
         assert_eq!(outbox.targets()[0].breaker, Position::Closed, "a refusal is an answer");
 
-        outbox.release(&parked[0]).await.expect("released");
+        outbox.release(&parked[0], "a.example").await.expect("released");
         assert_eq!(outbox.drain(PLENTY).await.expect("drains"), 0);
         assert_eq!(step_names(&outbox).await[4..], ["released", "sent", "delivered"]);
         assert_eq!(rig.receiver.effects().len(), 1);
@@ -187,7 +192,7 @@ async fn attempts_end_and_the_next_of_the_alert_goes_on() {
     let open = an_alert();
     tell(&outbox, &[open.clone(), closing(&open)], &["case"], wall_us()).await;
     assert_eq!(outbox.drain(PLENTY).await.expect("drains"), 0);
-    assert_eq!(rig.effect_types(), ["alert.closed"]);
+    assert_eq!(rig.effect_types(), ["incident.closed"]);
     let parked = outbox.parked(None, 10).await.expect("the parked actions");
     assert_eq!((parked.len(), parked[0].attempts), (1, 3));
     let counts = outbox.counts().await.expect("counts");
@@ -219,7 +224,7 @@ async fn the_breaker_opens_lets_one_try_and_closes() {
     rig.receiver.otherwise(Reply::status(503));
     let outbox = rig.outbox().await;
     let start_us = now.load(Ordering::SeqCst);
-    let alerts: Vec<Alert> = (0..10).map(|n| opening(&format!("al-{n}"), "203.0.113.7", start_us)).collect();
+    let alerts: Vec<Alert> = (0..10usize).map(|n| opening(&format!("al-{n}"), &apart(n), start_us)).collect();
     tell(&outbox, &alerts, &["case"], start_us).await;
     // The clock stands still, so nothing else becomes due within this time.
     assert_eq!(outbox.drain(Duration::from_millis(500)).await.expect("drains"), 10);
@@ -250,7 +255,7 @@ async fn a_dead_target_does_not_hold_up_another() {
     let outbox = outbox(&path, &dead, &[("SOAR", SECRET)], wall_clock()).await;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let running = tokio::spawn(Arc::clone(&outbox).run(stopped));
-    let alerts: Vec<Alert> = (0..20).map(|n| opening(&format!("al-{n}"), "203.0.113.7", wall_us())).collect();
+    let alerts: Vec<Alert> = (0..20usize).map(|n| opening(&format!("al-{n}"), &apart(n), wall_us())).collect();
     tell(&outbox, &alerts, &["notify"], wall_us()).await;
     rig.receiver.wait_for_requests(20).await;
     stop.send(true).expect("it listens");
@@ -287,7 +292,7 @@ async fn a_restart_takes_up_what_waited_and_repeats_what_was_uncertain() {
     assert_eq!(tell(&second, &[open.clone(), closing(&open)], &["case"], wall_us()).await, 0);
     assert_eq!(second.drain(PLENTY).await.expect("drains"), 0);
     assert_eq!(rig.receiver.seen().len(), 3);
-    assert_eq!(rig.effect_types(), ["alert.open", "alert.closed"]);
+    assert_eq!(rig.effect_types(), ["incident.open", "incident.closed"]);
     assert!(steps(&second).await.iter().any(|step| step.step == "sent" && step.detail == "attempt 2"));
     rig.clean();
 }
@@ -300,8 +305,8 @@ async fn child_that_tells_until_it_is_killed() {
     let Some(path) = std::env::var_os(CHILD) else { return };
     let config = "targets: { webhook: [{ name: soar, url: \"http://127.0.0.1:9/\", secrets: [{ env: SOAR }] }] }";
     let outbox = outbox(Path::new(&path), config, &[("SOAR", SECRET)], wall_clock()).await;
-    for n in 0.. {
-        tell(&outbox, &[opening(&format!("al-{n}"), "203.0.113.7", wall_us())], &["case"], wall_us()).await;
+    for n in 0usize.. {
+        tell(&outbox, &[opening(&format!("al-{n}"), &apart(n), wall_us())], &["case"], wall_us()).await;
         println!("\nTOLD {n}");
     }
 }
@@ -389,7 +394,7 @@ async fn dry_run_is_the_default_and_sends_nothing() {
 async fn a_full_outbox_says_so() {
     let rig = Rig::new("pending_max: 2").await;
     let outbox = rig.outbox().await;
-    let alerts: Vec<Alert> = (0..3).map(|n| opening(&format!("al-{n}"), "203.0.113.7", wall_us())).collect();
+    let alerts: Vec<Alert> = (0..3usize).map(|n| opening(&format!("al-{n}"), &apart(n), wall_us())).collect();
     tell(&outbox, &alerts, &["case"], wall_us()).await;
     let last = steps(&outbox).await.pop().expect("steps");
     assert_eq!((last.step.as_str(), last.detail.as_str()), ("suppressed", "2 actions are waiting already"));
@@ -411,8 +416,8 @@ async fn two_loops_share_the_work() {
     let outbox = rig.outbox().await;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let running = tokio::spawn(Arc::clone(&outbox).run(stopped));
-    for n in 0..50 {
-        let open = opening(&format!("al-{n}"), "203.0.113.7", wall_us());
+    for n in 0..50usize {
+        let open = opening(&format!("al-{n}"), &apart(n), wall_us());
         tell(&outbox, &[open.clone(), closing(&open)], &["case"], wall_us()).await;
     }
     assert_eq!(outbox.drain(PLENTY).await.expect("drains"), 0);
@@ -427,8 +432,8 @@ async fn forgetting_keeps_what_still_matters() {
     let rig = Rig::new("attempts_max: 1").await;
     rig.receiver.script([Reply::accept(), Reply::status(400)]);
     let outbox = rig.outbox().await;
-    for id in ["al-done", "al-parked", "al-new"] {
-        tell(&outbox, &[opening(id, "203.0.113.7", wall_us())], &["case"], wall_us()).await;
+    for (n, id) in ["al-done", "al-parked", "al-new"].into_iter().enumerate() {
+        tell(&outbox, &[opening(id, &apart(n), wall_us())], &["case"], wall_us()).await;
         assert_eq!(outbox.drain(PLENTY).await.expect("drains"), 0);
     }
     let before = steps(&outbox).await;
@@ -439,9 +444,9 @@ async fn forgetting_keeps_what_still_matters() {
     let expected = [("al-parked", "parked"), ("al-new", "planned"), ("al-new", "sent"), ("al-new", "delivered")];
     assert_eq!(left, expected.map(|(alert, step)| (alert.to_owned(), step.to_owned())));
     assert_eq!(outbox.parked(None, 10).await.expect("parked").len(), 1);
-    // What is forgotten is new again; what is not, is known.
-    let again = ["al-done", "al-parked", "al-new"].map(|id| opening(id, "203.0.113.7", wall_us()));
-    assert_eq!(tell(&outbox, &again, &["case"], wall_us()).await, 1);
+    // Their incidents are open, so their alerts are known.
+    let again = ["al-done", "al-parked", "al-new"].map(|id| opening(id, &apart(9), wall_us()));
+    assert_eq!(tell(&outbox, &again, &["case"], wall_us()).await, 0);
 }
 
 /// Promise 2 at random: alerts told again and again, a receiver that fails in every passing way, deliveries cut off,
@@ -453,7 +458,7 @@ async fn whatever_happens_each_telling_has_its_effect_once() {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let rig = Rig::new("attempts_max: 1000, breaker_failures: 1000, timeout: 50ms").await;
         rig.receiver.script((0..80).map(|_| passing_failure(&mut rng)));
-        let opens: Vec<Alert> = (0..8).map(|n| opening(&format!("al-{n}"), "203.0.113.7", wall_us())).collect();
+        let opens: Vec<Alert> = (0..8usize).map(|n| opening(&format!("al-{n}"), &apart(n), wall_us())).collect();
         let mut outbox = rig.outbox().await;
         for _ in 0..10 {
             let open = &opens[rng.random_range(0..opens.len())];
@@ -470,9 +475,11 @@ async fn whatever_happens_each_telling_has_its_effect_once() {
         rig.clean();
         for open in &opens {
             let effects = rig.receiver.effects();
-            let mine = effects.iter().filter(|effect| effect.body["data"]["id"] == open.id.as_str());
+            let mine = effects
+                .iter()
+                .filter(|effect| effect.body["incident"]["subject"]["value"] == open.entity.value.as_str());
             let types: Vec<&str> = mine.map(|effect| effect.body["type"].as_str().expect("a type")).collect();
-            assert_eq!(types, ["alert.open", "alert.closed"], "seed {seed}, {}", open.id);
+            assert_eq!(types, ["incident.open", "incident.closed"], "seed {seed}, {}", open.id);
         }
     }
 }

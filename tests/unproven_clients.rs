@@ -1,9 +1,11 @@
 //! From records to actions: an address that nobody to be trusted vouches for is judged and told of, and never blocked.
 
+mod common;
+
+use common::alerts::{outbox, tell};
+use common::receiver::SECRET;
+use common::{wall_clock, wall_us};
 use detectors::{Engine, EngineLimits};
-use gatewatch::respond::RespondConfig;
-use gatewatch::respond::guard::{Circumstances, Guard, Verdict};
-use gatewatch::respond::plan::plan;
 use schemas::alert::State;
 use schemas::{Alert, Keys, Lane, Normaliser, RawBatch, SourceConfig};
 
@@ -34,12 +36,24 @@ fn opened(source: &SourceConfig) -> Vec<Alert> {
     alerts
 }
 
-fn verdicts(alert: &Alert) -> Vec<Verdict> {
-    let config = RespondConfig { dry_run: false, ..RespondConfig::default() };
-    let asked = ["block".to_owned(), "notify".to_owned()];
-    let around = Circumstances { now_us: 0, alert_opened_us: Some(0), blocked_until_us: None, blocks_last_hour: 0 };
-    let guard = Guard::new(&config.guard, &[]).expect("a guard");
-    plan(alert, &asked, &config, &[], 0).iter().map(|action| guard.judge(action, &around)).collect()
+/// What becomes of a block and of a message because of this alert, through a whole outbox whose targets take both.
+fn steps(alert: &Alert) -> Vec<String> {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = "dry_run: true\nguard: { alert_age_max: 3650d }\ntargets:\n  webhook: [{ name: soar, url: 'http://127.0.0.1:9/', secrets: [{ env: SOAR }] }]\n  \
+                  crowdsec: [{ name: waf, url: 'http://127.0.0.1:9/', machine_id: m, password: { env: SOAR } }]\n";
+    runtime.block_on(async {
+        let path = folder.path().join("state.db");
+        let outbox = outbox(&path, config, &[("SOAR", SECRET)], wall_clock()).await;
+        tell(&outbox, std::slice::from_ref(alert), &["block", "notify"], wall_us()).await;
+        outbox.pass(true).await.expect("a pass");
+        let steps = common::alerts::steps(&outbox).await;
+        steps
+            .iter()
+            .filter(|step| step.step != "planned")
+            .map(|step| format!("{}: {}: {}", step.kind, step.step, step.detail))
+            .collect()
+    })
 }
 
 #[test]
@@ -48,12 +62,13 @@ fn an_unproven_client_is_told_of_and_never_blocked() {
     let alert = alerts.iter().find(|alert| alert.detector == "path-probing").expect("found all the same");
     assert_eq!((&*alert.entity.kind, &*alert.entity.value), ("client_ip", "203.0.113.66"));
     assert_eq!(alert.evidence["client_ip_source"], "unproven");
-    let verdicts = verdicts(alert);
-    assert!(
-        matches!(&verdicts[0], Verdict::Suppress(_, why) if why.starts_with("client address unproven")),
-        "{verdicts:?}"
+    assert_eq!(
+        steps(alert),
+        [
+            "notify: dry_run: would be sent",
+            "block: suppressed: client address unproven: nobody to be trusted says that it made these requests"
+        ]
     );
-    assert_eq!(verdicts[1], Verdict::Send);
 }
 
 #[test]
@@ -63,5 +78,5 @@ fn who_says_that_one_proxy_writes_the_list_gets_blocks() {
     let alert = alerts.iter().find(|alert| alert.detector == "path-probing").expect("found");
     assert_eq!((&*alert.entity.kind, &*alert.entity.value), ("client_ip", "203.0.113.66"));
     assert_eq!(alert.evidence.get("client_ip_source"), None);
-    assert_eq!(verdicts(alert)[0], Verdict::Send);
+    assert_eq!(steps(alert), ["notify: dry_run: would be sent", "block: dry_run: would be sent"]);
 }

@@ -84,6 +84,8 @@ pub(crate) struct Order {
     pub folded_to: Option<i64>,
     /// Latest event time of any lane, also of lanes that are closed.
     pub newest: Option<i64>,
+    /// So many batches were left when small ones were joined last.
+    left: usize,
 }
 
 impl Order {
@@ -194,14 +196,15 @@ impl Order {
         Some(parts)
     }
 
-    /// Joins small batches that wait one after the other, so that many of them do not cost more than their rows.
+    /// Joins small batches that wait one after the other, so that many of them do not cost more than their rows. It begins
+    /// when they have doubled, so that each row is joined a few times only, however many lanes there are.
     pub fn join_small(
         &mut self,
         compute: impl Fn(&RecordBatch) -> Result<Columns, EngineError>,
     ) -> Result<(), EngineError> {
         const SMALL: usize = 1024;
         const PARTS_MAX: usize = 64;
-        if self.held.len() <= PARTS_MAX {
+        if self.held.len() <= PARTS_MAX.max(2 * self.left) {
             return Ok(());
         }
         let held = std::mem::take(&mut self.held);
@@ -215,6 +218,7 @@ impl Order {
             }
             self.held.extend(joined(small, &compute)?);
         }
+        self.left = self.held.len();
         Ok(())
     }
 
@@ -229,6 +233,7 @@ impl Order {
                 self.held.push(held);
             }
         }
+        self.left = self.left.min(self.held.len());
         Ok(())
     }
 }
@@ -246,10 +251,13 @@ fn by_lane(held: Vec<Held>) -> BTreeMap<Lane, Vec<Held>> {
 
 /// The waiting rows of several batches of one lane as one batch.
 fn joined(
-    parts: Vec<Held>,
+    mut parts: Vec<Held>,
     compute: impl Fn(&RecordBatch) -> Result<Columns, EngineError>,
 ) -> Result<Option<Held>, EngineError> {
-    let Some(first) = parts.first() else { return Ok(None) };
+    if parts.len() <= 1 {
+        return Ok(parts.pop());
+    }
+    let first = &parts[0];
     let lane = first.lane.clone();
     let events = joined_events(&parts.iter().collect::<Vec<_>>())?;
     let waiting = Waiting::Range(0, events.num_rows());

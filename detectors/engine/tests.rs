@@ -423,6 +423,28 @@ fn many_small_batches_wait_as_few() {
 }
 
 #[test]
+fn many_lanes_are_joined_when_there_is_something_to_join() {
+    const LANES: i32 = 200;
+    let mut engine = engine(&[]);
+    (0..=LANES).for_each(|n| engine.open(&lane(n), 0));
+    let round = |engine: &mut Engine, second: i32| {
+        (0..LANES).for_each(|n| _ = push(engine, &lane(n), &[event(f64::from(second), json!({}))]));
+    };
+    round(&mut engine, 1);
+    let computed = std::cell::Cell::new(0);
+    let plan = &engine.plan;
+    let compute = |events: &RecordBatch| {
+        computed.set(computed.get() + 1);
+        Ok(plan.compute(events)?.0)
+    };
+    engine.order.join_small(compute).unwrap();
+    assert_eq!((computed.get(), engine.order.held.len()), (0, 200), "each lane has one batch");
+    (2..40).for_each(|second| round(&mut engine, second));
+    assert!(engine.order.held.len() <= 2 * LANES as usize + 1, "{}", engine.order.held.len());
+    assert_eq!(engine.stats().held, 39 * LANES as usize);
+}
+
+#[test]
 fn an_unproven_address_is_an_entity_of_its_own() {
     let rules = [three_in_ten_seconds()];
     let unproven = || json!({ "client_ip_source": "unproven" });

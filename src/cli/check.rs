@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         if config.respond.dry_run { "dry run" } else { "live" },
     );
     output::stdout(text.as_bytes())?;
-    for doubt in service::doubts(&config, &parts)? {
+    for doubt in service::unread(&config)?.into_iter().chain(service::doubts(&config, &parts)?) {
         output::stderr_line(&format!("warning: {doubt}"));
     }
     Ok(())

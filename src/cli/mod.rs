@@ -4,11 +4,17 @@
 //! says what was wrong and what was expected. A reader that goes away (`| head`) is not an error.
 //! Never: does the work itself; it parses arguments, calls `app` and prints.
 
+mod actions;
+mod alerts;
+mod audit;
 mod baseline;
 mod check;
 mod demo;
+mod desk;
 mod detectors;
 mod explain;
+mod incidents;
+mod never_block;
 mod output;
 mod query;
 mod recognise;
@@ -18,9 +24,11 @@ mod run;
 mod shared;
 mod shell;
 mod status;
+mod suppressions;
 mod token;
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -58,8 +66,10 @@ const AFTER_HELP: &str = "Examples:
   gatewatch demo                                         own traffic with planted attacks, end to end
   gatewatch replay access.log --source combined          detect on a file and keep it as tables
   gatewatch query 'select endpoint, count(*) from events group by 1 order by 2 desc limit 10'
-  gatewatch run --config gatewatch.yaml                  the service: Kafka in, alerts out
+  gatewatch run --config gatewatch.yaml                  the service: Kafka, log files, syslog and HTTP in, alerts out
   gatewatch status                                       how the running service is
+  gatewatch incidents list --status open                 what is going on
+  gatewatch actions halt --lift --reason TEXT            too much is blocked: let everybody go
 
 Exit status: 0 done, 1 failed, 2 wrong usage, missing file, wrong configuration, detector or question.";
 
@@ -69,10 +79,22 @@ enum Verb {
     Replay(replay::Args),
     Run(run::Args),
     Status(status::Args),
+    #[command(subcommand)]
+    Incidents(incidents::Verb),
+    #[command(subcommand)]
+    Alerts(alerts::Verb),
+    #[command(subcommand)]
+    Actions(actions::Verb),
+    #[command(subcommand)]
+    Suppressions(suppressions::Verb),
+    #[command(subcommand)]
+    NeverBlock(never_block::Verb),
     Explain(explain::Args),
     Query(query::Args),
     #[command(subcommand)]
     Rejects(rejects::Verb),
+    #[command(subcommand)]
+    Audit(audit::Verb),
     Token(token::Args),
     #[command(subcommand)]
     Detectors(detectors::Verb),
@@ -143,9 +165,15 @@ fn dispatch(verb: Verb) -> Result<(), Failure> {
         Verb::Replay(args) => replay::run(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::Incidents(verb) => incidents::run(&verb),
+        Verb::Alerts(verb) => alerts::run(&verb),
+        Verb::Actions(verb) => actions::run(&verb),
+        Verb::Suppressions(verb) => suppressions::run(&verb),
+        Verb::NeverBlock(verb) => never_block::run(&verb),
         Verb::Explain(args) => explain::run(&args),
         Verb::Query(args) => query::run(&args),
         Verb::Rejects(verb) => rejects::run(&verb),
+        Verb::Audit(verb) => audit::run(&verb),
         Verb::Token(args) => token::run(&args),
         Verb::Detectors(verb) => detectors::run(&verb),
         Verb::Baseline(args) => baseline::command(&args),
@@ -192,7 +220,14 @@ fn words(error: &anyhow::Error) -> String {
         }
         _ => cause.to_string(),
     };
-    error.chain().map(one).collect::<Vec<_>>().join(": ")
+    let mut words: Vec<String> = Vec::new();
+    for cause in error.chain().map(one) {
+        // Many an error repeats what it comes from.
+        if !words.last().is_some_and(|before| before.contains(&cause)) {
+            words.push(cause);
+        }
+    }
+    words.join(": ")
 }
 
 /// Where tables are when nothing else was said.
@@ -200,11 +235,26 @@ fn default_data_dir() -> PathBuf {
     config::environment("GATEWATCH_DATA_DIR").unwrap_or_else(|| "gatewatch-data".to_owned()).into()
 }
 
+/// The user as the system knows it, and by which name.
+fn who() -> String {
+    let uid = std::fs::metadata("/proc/self").map_or_else(|_| "unknown".to_owned(), |meta| meta.uid().to_string());
+    let name = config::environment("USER").or_else(|| config::environment("LOGNAME"));
+    let through = config::environment("SUDO_USER").map_or_else(String::new, |user| format!(", by sudo from {user}"));
+    format!("{} (uid {uid}{through})", name.unwrap_or_else(|| "unnamed".to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Command;
 
     use super::*;
+
+    #[test]
+    fn an_error_says_everything_once() {
+        let inner = crate::lake::LakeError::Config("no room".to_owned());
+        let error = anyhow::Error::from(crate::pipeline::PipelineError::Lake(inner)).context("run");
+        assert_eq!(words(&error), "run: lake: lake configuration: no room");
+    }
 
     /// Every verb, with those below it.
     fn verbs() -> Vec<Command> {
@@ -245,7 +295,9 @@ mod tests {
         for verb in Cli::command().get_subcommands() {
             let name = verb.get_name();
             let shown = !verb.is_hide_set();
-            assert_eq!(whole.contains(&format!("gatewatch\\-{name}(1)")), shown, "{name}: {whole}");
+            // A manual page writes `-` as `\-`.
+            let named = format!("gatewatch\\-{}(1)", name.replace('-', "\\-"));
+            assert_eq!(whole.contains(&named), shown, "{name}: {whole}");
             assert_eq!(page(&format!("gatewatch-{name}.1")).contains(".SH SYNOPSIS"), shown, "{name}");
         }
         assert!(page("gatewatch-rejects-list.1").contains("rejects"), "verbs below a verb have pages, too");

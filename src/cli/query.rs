@@ -1,6 +1,5 @@
 //! `gatewatch query`: SQL over the lake.
 
-use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,10 +7,12 @@ use anyhow::anyhow;
 
 use super::{Failure, shell, usage};
 use crate::app;
+use crate::clock::Stopwatch;
 use crate::config::Config;
 use crate::query::{self, Format, QueryError, QueryLimits, QueryOutput};
+use crate::trail::{self, Place};
 
-/// Ask the tables in SQL: events, alerts, alerts_latest, actions, rejects, rejects_open.
+/// Ask the tables in SQL: events, alerts, alerts_latest, actions, rejects, rejects_open, audit.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gatewatch query 'select detector, entity_value, state, opened from alerts_latest order by opened'
@@ -60,11 +61,17 @@ fn ask(args: &Args) -> Result<QueryOutput, Failure> {
         memory_bytes: (args.memory_mb as usize) << 20,
         timeout: std::time::Duration::from_secs(args.timeout),
     };
-    let (uri, options) = lake(args)?;
+    let place = place(args)?;
+    let (uri, options) = (place.lake.uri.clone(), place.lake.options.clone());
     let runtime = app::runtime()?;
     let answer = runtime.block_on(async {
+        let took = Stopwatch::start();
         let session = query::session(&uri, &options, limits).await?;
-        query::run(&session, &args.sql, limits).await
+        let answer = query::run(&session, &args.sql, limits).await;
+        // Before anything is shown: what was asked is written down.
+        let rows = answer.as_ref().ok().map(QueryOutput::rows);
+        place.note(trail::question(&super::who(), &args.sql, rows, took.elapsed())).await;
+        answer
     });
     answer.map_err(|error| match error {
         QueryError::NoLake { .. } => usage(anyhow!("{error}: {}", how_to_fill(args))),
@@ -73,13 +80,12 @@ fn ask(args: &Args) -> Result<QueryOutput, Failure> {
     })
 }
 
-/// The lake that is asked, and how it is reached.
-fn lake(args: &Args) -> Result<(String, HashMap<String, String>), Failure> {
-    if let Some(path) = &args.config {
-        let config = Config::load(path).map_err(usage)?;
-        return Ok((app::lake_uri(&config), app::lake_options(&config)));
+/// The lake that is asked, how it is reached, and where it is written down.
+fn place(args: &Args) -> Result<Place, Failure> {
+    match &args.config {
+        Some(path) => Ok(Place::of_config(&Config::load(path).map_err(usage)?)),
+        None => Ok(Place::of_data_dir(&data_dir(args))),
     }
-    Ok((app::lake_dir(&data_dir(args)).display().to_string(), HashMap::new()))
 }
 
 fn data_dir(args: &Args) -> PathBuf {

@@ -2,19 +2,20 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use anyhow::anyhow;
 use schemas::{Keys, Lane, SourceConfig};
+use serde_json::json;
 
 use super::output::{self, counted};
 use super::{Failure, shell, usage};
+use crate::audit::{Fact, What};
 use crate::config::{self, Config, KeysSection, Span};
 use crate::lake::LakeConfig;
 use crate::query::{self, Format, QueryError, QueryLimits};
 use crate::rejects::{self, Counts, Filter, Replay, Report};
-use crate::{app, clock, keys, private, service};
+use crate::{app, clock, keys, private, service, trail};
 
 /// Positions named per line.
 const NEWEST: usize = 3;
@@ -152,6 +153,13 @@ impl PlaceArgs {
 }
 
 impl Place {
+    fn trail(&self) -> trail::Place {
+        match &self.config {
+            Some(config) => trail::Place::of_config(config),
+            None => trail::Place::of_data_dir(&self.data_dir),
+        }
+    }
+
     fn keys(&self) -> Result<Keys, Failure> {
         keys::existing(&self.section, &self.data_dir).map_err(usage)
     }
@@ -199,7 +207,7 @@ fn list_sql(filter: &Filter) -> String {
 }
 
 /// A time, a day, or a length of time before now.
-fn since(text: &str) -> anyhow::Result<i64> {
+pub fn since(text: &str) -> anyhow::Result<i64> {
     if let Ok(span) = text.parse::<Span>() {
         return Ok(clock::now_us() - span.us);
     }
@@ -218,7 +226,7 @@ fn open(args: &OpenArgs) -> Result<(), Failure> {
     let place = args.place.place()?;
     let keys = place.keys()?;
     let runtime = app::runtime()?;
-    let who = who();
+    let who = super::who();
     for (lane, offset) in positions {
         let at = format!("{lane}/{offset}");
         let opened = runtime.block_on(rejects::open(&place.lake, &keys, &lane, offset));
@@ -229,6 +237,8 @@ fn open(args: &OpenArgs) -> Result<(), Failure> {
         for reject in opened {
             // Before the bytes are out: what was seen is said.
             tracing::info!(who, position = at, code = reject.code, key = reject.key, "a sealed reject is opened");
+            let detail = json!({ "code": reject.code, "key": reject.key, "bytes": reject.bytes.len() });
+            runtime.block_on(place.trail().note(Fact::new(What::RejectsOpened, &who, &at, detail)));
             let mut out = io::stdout().lock();
             out.write_all(&reject.bytes)?;
             if !reject.bytes.ends_with(b"\n") {
@@ -248,14 +258,6 @@ fn position(text: &str) -> anyhow::Result<(Lane, i64)> {
         Some((Lane::new(source, partition.parse().ok()?), offset.parse().ok()?))
     };
     parse().ok_or_else(|| anyhow!("{text:?} is no position; expected SOURCE/PARTITION/OFFSET, for example edge/0/4711"))
-}
-
-/// The user as the system knows it, and by which name.
-fn who() -> String {
-    let uid = std::fs::metadata("/proc/self").map_or_else(|_| "unknown".to_owned(), |meta| meta.uid().to_string());
-    let name = config::environment("USER").or_else(|| config::environment("LOGNAME"));
-    let through = config::environment("SUDO_USER").map_or_else(String::new, |user| format!(", by sudo from {user}"));
-    format!("{} (uid {uid}{through})", name.unwrap_or_else(|| "unnamed".to_owned()))
 }
 
 fn replay(args: &ReplayArgs) -> Result<(), Failure> {

@@ -10,7 +10,9 @@ use crate::observe::trace::{self, Traces};
 use crate::service;
 use crate::telemetry::Collector;
 
-/// Run the service: records from Kafka or files, everything on, until SIGTERM or Ctrl-C.
+/// Run the service until SIGTERM or Ctrl-C: records from Kafka, files as they are written, syslog, HTTP and OpenTelemetry.
+///
+/// The configuration is read at the start only.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gatewatch check --config gatewatch.yaml

@@ -1,6 +1,6 @@
 //! `gatewatch status`: how the running service is, as one screen.
 
-mod screen;
+pub(super) mod screen;
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use crate::observe::Status;
   gatewatch status --url http://192.0.2.10:9477 --json
   gatewatch status --watch
 
-Exit status 1 also when nothing answers there.")]
+Exit status 1 also when nothing answers there, and when the service is not healthy (as /healthz).")]
 pub struct Args {
     /// The configuration of the service, which says where it listens (observe.listen).
     #[arg(long, value_name = "FILE", conflicts_with = "url")]
@@ -121,7 +121,11 @@ fn show(args: &Args, answer: &str, before: &str) -> Result<(), Failure> {
         true => format!("{}\n", serde_json::to_string_pretty(&status)?),
         false => screen::render(&status),
     };
-    Ok(output::stdout(format!("{before}{text}").as_bytes())?)
+    output::stdout(format!("{before}{text}").as_bytes())?;
+    match status.unhealthy {
+        Some(why) if !args.watch => Err(anyhow!("the service is not healthy: {why}").into()),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -4,10 +4,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use super::environment;
+use super::{environment, resolve};
+use crate::ingest::http::Token;
+use crate::respond::SecretRef;
 
 /// How the service is watched itself.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -17,7 +19,19 @@ pub struct ObserveSection {
     listen: Option<Listen>,
     /// A collector of traces.
     pub otlp: Option<OtlpSection>,
+    /// What people and programs may change over HTTP; without it they may not.
+    api: Option<ApiSection>,
 }
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApiSection {
+    /// What callers show as `Authorization: Bearer`.
+    token: SecretRef,
+}
+
+/// Characters of the token of the API; a shorter one is refused, it could be guessed.
+const TOKEN_CHARS_MIN: usize = 16;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,6 +79,16 @@ impl ObserveSection {
         }
     }
 
+    /// The token of the API, fetched; none: there is no API.
+    pub fn api_token(&self) -> anyhow::Result<Option<Token>> {
+        let Some(api) = &self.api else { return Ok(None) };
+        let token = resolve(&api.token).context("observe.api.token")?;
+        if token.chars().count() < TOKEN_CHARS_MIN {
+            bail!("observe.api.token: is short; expected at least {TOKEN_CHARS_MIN} characters, better 32 random ones");
+        }
+        Ok(Some(Token::new(&token)))
+    }
+
     pub(super) fn check(&self) -> anyhow::Result<()> {
         self.listen()?;
         let Some(otlp) = &self.otlp else { return Ok(()) };
@@ -102,6 +126,8 @@ mod tests {
             ("{ otlp: { endpoint: \"https://collector.example.com\" } }", "expected an http address"),
             ("{ otlp: { endpoint: collector } }", "observe.otlp.endpoint"),
             ("{ port: 1 }", "unknown field `port`"),
+            ("{ api: {} }", "missing field `token`"),
+            ("{ api: { token: not-a-real-token } }", "not the secret itself"),
         ] {
             let error = section(yaml).expect_err(yaml);
             assert!(error.contains(words), "{yaml}: {error}");

@@ -44,7 +44,7 @@ pub struct Connection {
     pub wire: Wire,
     pub peer: SocketAddr,
     /// Given back when the connection is closed.
-    _permit: OwnedSemaphorePermit,
+    pub permit: OwnedSemaphorePermit,
 }
 
 /// Binds the address; the error says which and why not.
@@ -61,7 +61,11 @@ pub fn refused(address: SocketAddr, error: &io::Error) -> IngestError {
         io::ErrorKind::PermissionDenied => "; ports below 1024 need the capability CAP_NET_BIND_SERVICE",
         _ => "",
     };
-    IngestError::Listen { address: address.to_string(), message: format!("cannot listen: {error}{advice}") }
+    let (address, message) = (address.to_string(), format!("cannot listen: {error}{advice}"));
+    match error.kind() {
+        io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => IngestError::InUse { address, message },
+        _ => IngestError::Listen { address, message },
+    }
 }
 
 /// Accepts until nobody takes the connections any more; the address is free again when the task is done.
@@ -99,7 +103,7 @@ async fn accept_all(listener: TcpListener, accepting: Accepting, ready: mpsc::Se
         let Some(tls) = accepting.tls.clone() else {
             let wire = Wire::Plain(stream);
             // Nobody takes it: the listener is being closed.
-            let _closed = ready.send(Connection { wire, peer, _permit: permit }).await.is_err();
+            let _closed = ready.send(Connection { wire, peer, permit }).await.is_err();
             continue;
         };
         let (ready, name) = (ready.clone(), accepting.name.clone());
@@ -107,7 +111,7 @@ async fn accept_all(listener: TcpListener, accepting: Accepting, ready: mpsc::Se
             match tokio::time::timeout(HANDSHAKE_TIME_MAX, tls.accept(stream)).await {
                 Ok(Ok(stream)) => {
                     let wire = Wire::Tls(Box::new(stream));
-                    let _closed = ready.send(Connection { wire, peer, _permit: permit }).await.is_err();
+                    let _closed = ready.send(Connection { wire, peer, permit }).await.is_err();
                 }
                 Ok(Err(error)) => {
                     count(&name, "tls");

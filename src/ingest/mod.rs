@@ -123,4 +123,9 @@ pub enum IngestError {
     Kafka { brokers: String, message: String },
     #[error("{address}: {message}")]
     Listen { address: String, message: String },
+    /// The address is another program's now, or none of this machine's yet.
+    #[error("{address}: {message}")]
+    InUse { address: String, message: String },
+    #[error("{source_name}: {message}; this is a bug")]
+    Bug { source_name: String, message: String },
 }

@@ -10,7 +10,9 @@
 //! Never: gives up on a source whose records go on coming. Files that are read once are given up on where nothing else
 //! is read, so that such a run ends.
 
+use std::any::Any;
 use std::collections::{BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use metrics::{counter, gauge};
@@ -66,8 +68,9 @@ struct Failure {
 
 impl Retried {
     /// Opens it for the first time. A file that cannot be read may be readable later; any other error is one of the settings.
+    /// An address that is in use may be free later, too.
     pub fn first(name: &str, once: bool, mut open: Open, health: Health, clock: Clock) -> Result<Retried, IngestError> {
-        let opened = open();
+        let opened = caught(name, &mut open);
         let mut retried = Retried {
             name: name.to_owned(),
             open,
@@ -90,7 +93,7 @@ impl Retried {
                 retried.set_up(true);
                 retried.health.change(name, |_| {});
             }
-            Err(error @ IngestError::File { .. }) => retried.failed(&error),
+            Err(error) if may_pass(&error) => retried.failed(&error),
             Err(error) => return Err(error),
         }
         Ok(retried)
@@ -172,7 +175,7 @@ impl Retried {
         if ahead_us > 0 && ahead_us <= WAIT_MAX_US {
             return;
         }
-        match (self.open)() {
+        match caught(&self.name, &mut self.open) {
             Ok(source) => {
                 failure.reopened_us = Some(now_us);
                 self.source = Some(source);
@@ -258,11 +261,30 @@ impl Retried {
     /// Hands the wish of the pipeline on; a source that cannot follow it has failed.
     fn act(&mut self, act: impl FnOnce(&mut dyn Source) -> Result<(), IngestError>) {
         let Some(source) = &mut self.source else { return };
-        if let Err(error) = act(source.as_mut()) {
+        if let Err(error) = caught(&self.name, || act(source.as_mut())) {
             self.drop_source();
             self.failed(&error);
         }
     }
+}
+
+/// Whether what keeps a source from being opened may be over later.
+fn may_pass(error: &IngestError) -> bool {
+    matches!(error, IngestError::File { .. } | IngestError::InUse { .. } | IngestError::Bug { .. })
+}
+
+/// A bug in one source is its failure, not that of the others.
+fn caught<T>(name: &str, call: impl FnOnce() -> Result<T, IngestError>) -> Result<T, IngestError> {
+    // After a panic the source is let go of, whatever state it is in.
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        Err(IngestError::Bug { source_name: name.to_owned(), message: text_of_panic(panic.as_ref()) })
+    })
+}
+
+/// What a panic said.
+pub fn text_of_panic(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 impl Source for Retried {
@@ -285,7 +307,7 @@ impl Source for Retried {
             std::thread::park_timeout(timeout);
             return Ok(None);
         };
-        let said = source.next(timeout);
+        let said = caught(&self.name, || source.next(timeout));
         let finished = source.finished();
         match said {
             Ok(Some(signal)) => {
@@ -302,7 +324,8 @@ impl Source for Retried {
                 Ok(None)
             }
             Err(error) => {
-                if !source.goes_on_after(&error) {
+                let is_broken = matches!(error, IngestError::Bug { .. });
+                if is_broken || !source.goes_on_after(&error) {
                     self.drop_source();
                 }
                 self.failed(&error);

@@ -2,10 +2,10 @@
 //!
 //! Promises: a made key is random, has a random id, and is readable by its owner alone from the moment it exists. Of
 //! several processes that make one at the same time one wins, and all of them read the winner's.
-//! Never: writes over a key, or prints one.
+//! Never: writes over a key, unless told to; prints one.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -59,21 +59,37 @@ pub fn read_or_make(path: &Path, letter: char) -> anyhow::Result<Material> {
     }
 }
 
-/// Makes the key, unless another process was faster. Whole or not at all: the name appears when the content is on disk.
+/// Makes the key, unless another process was faster.
 fn make(path: &Path, letter: char) -> anyhow::Result<()> {
+    let text = format!("{letter}{}:{}\n", digits(&random::<4>()?), digits(&random::<KEY_BYTES>()?));
+    put_once(path, text.as_bytes())
+}
+
+/// Puts a file there unless there is one, which stays. Whole or not at all: the name appears when the content is on disk.
+pub fn put_once(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    put(path, content, 0o600, |unfinished| match fs::hard_link(unfinished, path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        done => done,
+    })
+}
+
+/// Puts a file there in the place of the one that was, whole or not at all.
+pub fn replace(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
+    put(path, content, mode, |unfinished| fs::rename(unfinished, path))
+}
+
+fn put(path: &Path, content: &[u8], mode: u32, place: impl FnOnce(&Path) -> io::Result<()>) -> anyhow::Result<()> {
     let folder = path.parent().context("a key path has a folder")?;
     DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(|| folder.display().to_string())?;
     let unfinished = path.with_extension(format!("new-{}", digits(&random::<8>()?)));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-    let text = format!("{letter}{}:{}\n", digits(&random::<4>()?), digits(&random::<KEY_BYTES>()?));
-    let made = file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| {
-        match fs::hard_link(&unfinished, path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            done => done,
-        }
-    });
-    fs::remove_file(&unfinished)?;
-    made?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&unfinished)?;
+    let placed = file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| place(&unfinished));
+    match fs::remove_file(&unfinished) {
+        // It was renamed.
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        removed => removed?,
+    }
+    placed?;
     File::open(folder)?.sync_all()?;
     tracing::debug!(file = %path.display(), "made a key");
     Ok(())
@@ -87,7 +103,7 @@ pub fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
     Ok(bytes)
 }
 
-fn digits(bytes: &[u8]) -> String {
+pub fn digits(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

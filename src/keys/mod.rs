@@ -1,4 +1,4 @@
-//! The keys of tokens and seals: from the configuration by reference, or made once and kept in a folder of keys.
+//! The keys of tokens, seals and signatures: from the configuration by reference, or made once and kept in a folder of keys.
 //!
 //! Promises: a made key is random, readable by its owner alone, and the same on the next run, so tokens stay equal. A
 //! key that is too short, or a key file that others can read, is refused.
@@ -6,6 +6,7 @@
 
 mod file;
 mod material;
+pub mod signing;
 
 use std::path::{Path, PathBuf};
 
@@ -42,6 +43,16 @@ pub fn spool(section: &KeysSection, data_dir: &Path) -> anyhow::Result<SpoolKey>
     let wrong = || format!("{}: expected a made key, of 32 bytes", path.display());
     let bytes = key.bytes.as_slice().try_into().with_context(wrong)?;
     Ok(SpoolKey { id: key.id.with_context(wrong)?, bytes })
+}
+
+/// The key of the links with which people agree to actions; made when there is none.
+pub fn approve(section: &KeysSection, data_dir: &Path) -> anyhow::Result<Vec<u8>> {
+    Ok(file::read_or_make(&approve_file(&folder(section, data_dir)), 'a')?.bytes)
+}
+
+/// The same, where it was made already.
+pub fn existing_approve(section: &KeysSection, data_dir: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    Ok(file::read(&approve_file(&folder(section, data_dir)))?.map(|key| key.bytes))
 }
 
 /// The keys of a data folder: from the environment, else the folder's own, made when it has none yet.
@@ -89,6 +100,8 @@ pub fn check(section: &KeysSection, data_dir: &Path) -> anyhow::Result<()> {
         with_made_seal(keys, &key)?;
     }
     file::read(&spool_file(&folder))?;
+    signing::SigningKey::read(&folder)?;
+    file::read(&approve_file(&folder))?;
     Ok(())
 }
 
@@ -123,7 +136,8 @@ fn absolute(path: &Path) -> PathBuf {
     path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
 }
 
-fn folder(section: &KeysSection, data_dir: &Path) -> PathBuf {
+/// Where made keys are.
+pub fn folder(section: &KeysSection, data_dir: &Path) -> PathBuf {
     section.dir.clone().unwrap_or_else(|| data_dir.join("keys"))
 }
 
@@ -137,6 +151,10 @@ fn seal_file(folder: &Path) -> PathBuf {
 
 fn spool_file(folder: &Path) -> PathBuf {
     folder.join("spool.key")
+}
+
+fn approve_file(folder: &Path) -> PathBuf {
+    folder.join("approve.key")
 }
 
 fn keys_of(key: &Material) -> Keys {

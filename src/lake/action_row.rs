@@ -16,10 +16,15 @@ pub struct ActionRow {
     pub entity_value: String,
     pub target: String,
     pub kind: String,
-    /// planned, sent, delivered, failed, retry, parked, expired, reverted, dry_run or suppressed.
+    /// planned, sent, delivered, failed, retry, parked, expired, reverted, dry_run, suppressed, awaiting,
+    /// approved, released, drifted or cancelled.
     pub step: String,
     pub dry_run: bool,
     pub expires_us: Option<i64>,
     pub detail: String,
     pub answer: Option<String>,
+    /// apply or revert.
+    pub op: String,
+    /// The incident that it belongs to; empty for actions of before there were any.
+    pub incident_id: String,
 }

@@ -1,6 +1,8 @@
-//! Appending rows to a table exactly once, and the log of actions, which is written beside the pipeline.
+//! Appending rows to a table exactly once, and the tables of actions and of the audit, which are written beside the pipeline.
 //!
 //! Promises: rows that carry a number are stored once per number, also by two writers of the same name.
+
+use std::marker::PhantomData;
 
 use arrow::array::RecordBatch;
 use deltalake::kernel::Action;
@@ -8,6 +10,7 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
 use super::action_row::ActionRow;
+use super::audit_row::AuditRow;
 use super::encode::{self, DataFile};
 use super::error::{During, LakeError};
 use super::layout::Table;
@@ -74,22 +77,58 @@ async fn append_after(
     Ok(())
 }
 
-/// The `actions` table, opened by one instance. Its own handle, so that responding never waits for a checkpoint.
-pub struct ActionLog {
+/// A row that has a number of its own in its table.
+pub trait Numbered {
+    const TABLE: Table;
+
+    fn number(&self) -> i64;
+    fn batch(rows: &[&Self]) -> Result<RecordBatch, LakeError>;
+}
+
+impl Numbered for ActionRow {
+    const TABLE: Table = Table::Actions;
+
+    fn number(&self) -> i64 {
+        self.seq
+    }
+
+    fn batch(rows: &[&ActionRow]) -> Result<RecordBatch, LakeError> {
+        rows::actions(rows)
+    }
+}
+
+impl Numbered for AuditRow {
+    const TABLE: Table = Table::Audit;
+
+    fn number(&self) -> i64 {
+        self.n
+    }
+
+    fn batch(rows: &[&AuditRow]) -> Result<RecordBatch, LakeError> {
+        rows::audit(rows)
+    }
+}
+
+/// A table of numbered rows, opened by one instance. Its own handle, so that who writes it never waits for a checkpoint.
+pub struct RowLog<R> {
     config: LakeConfig,
     log: TableLog,
     app_id: String,
     marker: Option<i64>,
+    rows: PhantomData<fn(R)>,
 }
 
-impl ActionLog {
-    pub async fn open(config: &LakeConfig, instance: &str) -> Result<ActionLog, LakeError> {
+pub type ActionLog = RowLog<ActionRow>;
+pub type AuditLog = RowLog<AuditRow>;
+
+impl<R: Numbered> RowLog<R> {
+    pub async fn open(config: &LakeConfig, instance: &str) -> Result<RowLog<R>, LakeError> {
         check_instance(instance)?;
         let root = root_url(&config.uri)?;
-        let mut log = TableLog::open(place(config, &root, Table::Actions)).await?;
-        let app_id = format!("gatewatch/actions/{instance}");
+        let mut log = TableLog::open(place(config, &root, R::TABLE)).await?;
+        let app_id = format!("gatewatch/{}/{instance}", R::TABLE.name());
         let marker = log.marker(&app_id).await?;
-        Ok(ActionLog { config: config.clone(), log, app_id, marker })
+        Ok(RowLog { config: config.clone(), log, app_id, marker, rows: PhantomData })
     }
 
     /// The highest row number stored.
@@ -98,20 +137,20 @@ impl ActionLog {
     }
 
     /// Appends the rows numbered above the marker and moves it to `through`. Returns how many rows were new.
-    pub async fn append(&mut self, rows: &[ActionRow], through: i64) -> Result<usize, LakeError> {
-        if let Some(row) = rows.iter().find(|row| row.seq > through) {
-            let message = format!("row {} is above the marker {through} it is stored under", row.seq);
-            return Err(LakeError::rows(Table::Actions.name(), message));
+    pub async fn append(&mut self, rows: &[R], through: i64) -> Result<usize, LakeError> {
+        if let Some(row) = rows.iter().find(|row| row.number() > through) {
+            let message = format!("row {} is above the marker {through} it is stored under", row.number());
+            return Err(LakeError::rows(R::TABLE.name(), message));
         }
         for _ in 0..ATTEMPTS_MAX {
             self.log.refresh().await?;
             self.marker = self.log.marker(&self.app_id).await?;
-            let new = |row: &&ActionRow| self.marker.is_none_or(|marker| row.seq > marker);
-            let fresh: Vec<&ActionRow> = rows.iter().filter(new).collect();
+            let new = |row: &&R| self.marker.is_none_or(|marker| row.number() > marker);
+            let fresh: Vec<&R> = rows.iter().filter(new).collect();
             if fresh.is_empty() {
                 return Ok(0);
             }
-            let batch = rows::actions(&fresh)?;
+            let batch = R::batch(&fresh)?;
             match append_after(&mut self.log, &self.config, &self.app_id, self.marker, through, &batch).await {
                 Ok(()) => {
                     self.marker = Some(through);
@@ -122,6 +161,6 @@ impl ActionLog {
                 Err(error) => return Err(error),
             }
         }
-        Err(LakeError::Busy { table: Table::Actions.name(), attempts: ATTEMPTS_MAX })
+        Err(LakeError::Busy { table: R::TABLE.name(), attempts: ATTEMPTS_MAX })
     }
 }

@@ -1,4 +1,4 @@
-//! The four tables: their columns, how they are cut into days, which columns carry statistics.
+//! The five tables: their columns, how they are cut into days, which columns carry statistics.
 //!
 //! Promises: `events` has exactly the columns of `schemas::event::FIELDS`; every table also has `day`, the UTC date of
 //! its time column, by which it is partitioned. Dictionaries are plain text in the table.
@@ -18,7 +18,7 @@ pub const DAY: &str = "day";
 const ROW_GROUP_ROWS: usize = 131_072;
 
 /// Text columns in which hardly a value repeats.
-const UNIQUE: [&str; 4] = ["request_id", "trace_id", "action_id", "evidence"];
+const UNIQUE: [&str; 6] = ["request_id", "trace_id", "action_id", "evidence", "previous", "hash"];
 
 /// One table of the lake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,10 +27,11 @@ pub enum Table {
     Alerts,
     Actions,
     Rejects,
+    Audit,
 }
 
 impl Table {
-    pub const ALL: [Table; 4] = [Table::Events, Table::Alerts, Table::Actions, Table::Rejects];
+    pub const ALL: [Table; 5] = [Table::Events, Table::Alerts, Table::Actions, Table::Rejects, Table::Audit];
 
     /// The name in SQL, and the folder under the root of the lake.
     pub fn name(self) -> &'static str {
@@ -39,13 +40,14 @@ impl Table {
             Table::Alerts => "alerts",
             Table::Actions => "actions",
             Table::Rejects => "rejects",
+            Table::Audit => "audit",
         }
     }
 
     /// The column whose UTC date is the `day`.
     pub fn time_column(self) -> &'static str {
         match self {
-            Table::Events | Table::Actions => "time",
+            Table::Events | Table::Actions | Table::Audit => "time",
             Table::Alerts => "opened",
             Table::Rejects => "observed_time",
         }
@@ -57,11 +59,13 @@ impl Table {
         static ALERTS: LazyLock<SchemaRef> = LazyLock::new(alerts);
         static ACTIONS: LazyLock<SchemaRef> = LazyLock::new(actions);
         static REJECTS: LazyLock<SchemaRef> = LazyLock::new(rejects);
+        static AUDIT: LazyLock<SchemaRef> = LazyLock::new(audit);
         match self {
             Table::Events => EVENTS.clone(),
             Table::Alerts => ALERTS.clone(),
             Table::Actions => ACTIONS.clone(),
             Table::Rejects => REJECTS.clone(),
+            Table::Audit => AUDIT.clone(),
         }
     }
 
@@ -72,6 +76,7 @@ impl Table {
             Table::Alerts => &["opened", "updated", "detector"],
             Table::Actions => &["time", "seq"],
             Table::Rejects => &["observed_time", "source", "partition", "offset"],
+            Table::Audit => &["time", "instance", "n"],
         }
     }
 
@@ -168,6 +173,22 @@ fn actions() -> SchemaRef {
         Field::new("expires", time(), true),
         Field::new("detail", DataType::Utf8, false),
         Field::new("answer", DataType::Utf8, true),
+        Field::new("op", DataType::Utf8, true),
+        Field::new("incident_id", DataType::Utf8, true),
+    ]))
+}
+
+fn audit() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("instance", DataType::Utf8, false),
+        Field::new("n", DataType::Int64, false),
+        Field::new("time", time(), false),
+        Field::new("actor", DataType::Utf8, false),
+        Field::new("what", DataType::Utf8, false),
+        Field::new("about", DataType::Utf8, false),
+        Field::new("detail", DataType::Utf8, false),
+        Field::new("previous", DataType::Utf8, false),
+        Field::new("hash", DataType::Utf8, false),
     ]))
 }
 

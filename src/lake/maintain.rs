@@ -30,6 +30,7 @@ pub struct RetainDays {
     pub alerts: Option<u64>,
     pub actions: Option<u64>,
     pub rejects: Option<u64>,
+    pub audit: Option<u64>,
 }
 
 impl RetainDays {
@@ -39,6 +40,7 @@ impl RetainDays {
             Table::Alerts => self.alerts,
             Table::Actions => self.actions,
             Table::Rejects => self.rejects,
+            Table::Audit => self.audit,
         }
     }
 }

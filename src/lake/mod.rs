@@ -1,4 +1,4 @@
-//! The lake: the Delta tables `events`, `alerts`, `actions` and `rejects`, and the checkpoints of this copy.
+//! The lake: the Delta tables `events`, `alerts`, `actions`, `rejects` and `audit`, and the checkpoints of this copy.
 //!
 //! One checkpoint is one commit to `events`. It adds the event rows since the last checkpoint, moves the marker of every
 //! lane (`gatewatch/<source>/<partition>`: the next offset), and numbers the checkpoint of this instance. The state file
@@ -11,6 +11,7 @@
 
 mod action_row;
 mod append;
+mod audit_row;
 mod encode;
 mod error;
 mod layout;
@@ -37,7 +38,8 @@ use schemas::{Alert, Lane, Reject};
 use url::Url;
 
 pub use action_row::ActionRow;
-pub use append::ActionLog;
+pub use append::{ActionLog, AuditLog};
+pub use audit_row::AuditRow;
 pub use error::LakeError;
 pub use layout::{DAY, Table};
 pub use maintain::{MaintainReport, Maintenance, RetainDays, TableReport, maintain};
@@ -127,6 +129,7 @@ pub struct Lake {
     alerts: TableLog,
     rejects: TableLog,
     actions: ActionLog,
+    audit: AuditLog,
     /// Number of the last committed checkpoint, 0 before the first.
     checkpoint: i64,
     /// Where each lane stood when this writer last looked or committed; none: never committed.
@@ -159,6 +162,7 @@ impl Lake {
             alerts: open(Table::Alerts).await?,
             rejects: open(Table::Rejects).await?,
             actions: ActionLog::open(config, instance).await?,
+            audit: AuditLog::open(config, instance).await?,
             config: config.clone(),
             instance: instance.to_string(),
             checkpoint: 0,
@@ -218,6 +222,16 @@ impl Lake {
     /// The highest number of an action row stored by this instance.
     pub fn actions_marker(&self) -> Option<i64> {
         self.actions.marker()
+    }
+
+    /// Appends entries of the audit once: those numbered above the marker, which then becomes `through`.
+    pub async fn append_audit(&mut self, rows: &[AuditRow], through: i64) -> Result<usize, LakeError> {
+        self.audit.append(rows, through).await
+    }
+
+    /// The highest number of an audit entry stored by this instance.
+    pub fn audit_marker(&self) -> Option<i64> {
+        self.audit.marker()
     }
 
     /// Compacts, expires and vacuums. The same as the free function `maintain`, which may run beside this writer.

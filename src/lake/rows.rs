@@ -1,4 +1,4 @@
-//! Alerts, rejects and actions as rows of their tables.
+//! Alerts, rejects, actions and the audit as rows of their tables.
 //!
 //! Promises: one telling, one reject or one step is one row; nothing is lost on the way except what `Table::schema` has
 //! no column for. An alert whose times are not RFC 3339 is an error, never a row with a wrong time.
@@ -16,6 +16,7 @@ use schemas::alert::{Severity, State};
 use schemas::{Alert, Reject};
 
 use super::action_row::ActionRow;
+use super::audit_row::AuditRow;
 use super::error::LakeError;
 use super::layout::Table;
 
@@ -87,8 +88,27 @@ pub(crate) fn actions(rows: &[&ActionRow]) -> Result<RecordBatch, LakeError> {
         timestamps(rows.iter().map(|r| r.expires_us)),
         text(|r| &r.detail),
         Arc::new(StringArray::from_iter(rows.iter().map(|r| r.answer.as_deref()))),
+        text(|r| &r.op),
+        text(|r| &r.incident_id),
     ];
     batch(Table::Actions, columns)
+}
+
+/// Rows of `audit`.
+pub(crate) fn audit(rows: &[&AuditRow]) -> Result<RecordBatch, LakeError> {
+    let text = |read: fn(&AuditRow) -> &str| texts(rows.iter().map(|row| read(row)));
+    let columns: Vec<ArrayRef> = vec![
+        text(|r| &r.instance),
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.n))),
+        timestamps(rows.iter().map(|r| Some(r.time_us))),
+        text(|r| &r.actor),
+        text(|r| &r.what),
+        text(|r| &r.about),
+        text(|r| &r.detail),
+        text(|r| &r.previous),
+        text(|r| &r.hash),
+    ];
+    batch(Table::Audit, columns)
 }
 
 fn batch(table: Table, columns: Vec<ArrayRef>) -> Result<RecordBatch, LakeError> {

@@ -23,8 +23,6 @@ pub struct SourceFacts {
     pub lateness_us: i64,
     /// Nothing for so long is a warning; 0 is none.
     pub silent_us: i64,
-    /// It is read to its end.
-    pub finite: bool,
 }
 
 /// What the service is made of.
@@ -56,6 +54,8 @@ pub struct Activity {
     pub before: bool,
 }
 
+type Age = Box<dyn Fn() -> Duration + Send + Sync>;
+
 pub struct Board {
     pub facts: Facts,
     pub started_us: i64,
@@ -63,7 +63,10 @@ pub struct Board {
     pub health: Health,
     pub warnings: Warnings,
     phase: Mutex<Phase>,
-    beat: Mutex<Option<Stopwatch>>,
+    /// How long the service runs, whatever is done to the clock.
+    age: Age,
+    /// When the step loop last went round.
+    beat: Mutex<Option<Duration>>,
     activity: Mutex<BTreeMap<String, Activity>>,
 }
 
@@ -74,6 +77,11 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Board {
     pub fn new(facts: Facts, health: Health, clock: Clock) -> Board {
+        let since = Stopwatch::start();
+        Board::with_age(facts, health, clock, Box::new(move || since.elapsed()))
+    }
+
+    fn with_age(facts: Facts, health: Health, clock: Clock, age: Age) -> Board {
         Board {
             facts,
             started_us: clock(),
@@ -81,6 +89,7 @@ impl Board {
             health,
             warnings: Warnings::default(),
             phase: Mutex::new(Phase::Starting),
+            age,
             beat: Mutex::new(None),
             activity: Mutex::default(),
         }
@@ -100,7 +109,7 @@ impl Board {
 
     /// The step loop goes round; true when it does for the first time.
     pub fn beat(&self) -> bool {
-        let first = locked(&self.beat).replace(Stopwatch::start()).is_none();
+        let first = locked(&self.beat).replace((self.age)()).is_none();
         let mut phase = locked(&self.phase);
         if *phase == Phase::Starting {
             *phase = Phase::Running;
@@ -110,8 +119,13 @@ impl Board {
 
     /// For how long the step loop has not moved, when that is too long. Before it starts and when it is done nobody waits.
     pub fn stalled(&self) -> Option<Duration> {
-        let since = (*locked(&self.beat))?.elapsed();
+        let since = (self.age)().saturating_sub((*locked(&self.beat))?);
         (self.phase() == Phase::Running && since > STALLED_AFTER).then_some(since)
+    }
+
+    /// Why the service is not healthy, if it is not.
+    pub fn unhealthy(&self) -> Option<String> {
+        self.stalled().map(|since| format!("the step loop has not moved for {} s", since.as_secs()))
     }
 
     pub fn note_activity(&self, source: &str, change: impl FnOnce(&mut Activity)) {
@@ -124,5 +138,31 @@ impl Board {
 
     pub fn activity(&self, source: &str) -> Activity {
         locked(&self.activity).get(source).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+pub mod testing {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    /// A board of a service with one source, and the seconds that it runs: a test sets them.
+    pub fn board() -> (Board, Arc<AtomicU64>) {
+        let source = SourceFacts { name: "edge".into(), kind: "combined".into(), lateness_us: 0, silent_us: 0 };
+        let facts = Facts {
+            instance: "one".into(),
+            sources: vec![source],
+            detectors: Vec::new(),
+            needs: BTreeMap::new(),
+            checkpoint_every: Duration::from_secs(5),
+            dry_run: true,
+        };
+        let seconds = Arc::new(AtomicU64::new(0));
+        let (age, clock) = (seconds.clone(), seconds.clone());
+        let age = Box::new(move || Duration::from_secs(age.load(Ordering::Relaxed)));
+        let clock = Arc::new(move || (clock.load(Ordering::Relaxed) * 1_000_000) as i64);
+        (Board::with_age(facts, Health::default(), clock, age), seconds)
     }
 }

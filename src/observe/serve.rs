@@ -1,30 +1,31 @@
-//! The HTTP routes: `/metrics`, `/healthz`, `/readyz`, `/status`.
+//! The HTTP routes: `/metrics`, `/healthz`, `/readyz`, `/status`; those of `api` and `approval` are under the same roof.
 //!
 //! Promises: answers from memory and the outbox's own counts, in a moment. Any other path or method gets a fixed answer, so
-//! nothing that a client writes comes back. Connections are few at a time.
-//! Never: changes anything.
+//! nothing that a client writes comes back. Connections are few at a time, and one that says nothing is closed.
+//! Never: changes anything; `api` and `approval` do, for who may.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use anyhow::anyhow;
 use axum::extract::State;
+use axum::extract::connect_info::Connected;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::serve::IncomingStream;
+use axum::{Json, Router, middleware};
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 
+use super::api::Access;
 use super::board::{Board, Phase};
 use super::recorder::Recorder;
 use super::status::{self, Status};
 use crate::respond::Outbox;
+use crate::timed::{self, Timed, TimedPeer};
 
 /// Connections at a time; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 64;
@@ -35,6 +36,8 @@ pub struct Shown {
     pub board: Arc<Board>,
     pub recorder: Recorder,
     pub outbox: Arc<Outbox>,
+    /// Who may do something over HTTP.
+    pub access: Access,
 }
 
 /// Takes the address, or says whose key to change.
@@ -57,7 +60,8 @@ pub async fn serve(listener: TcpListener, shown: Shown, mut stop: watch::Receive
         // A dropped sender means the same as a spoken word.
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    axum::serve(listener, routes(shown)).with_graceful_shutdown(stopped).await
+    let routes = routes(shown).into_make_service_with_connect_info::<TimedPeer>();
+    axum::serve(listener, routes).with_graceful_shutdown(stopped).await
 }
 
 fn routes(shown: Shown) -> Router {
@@ -68,6 +72,8 @@ fn routes(shown: Shown) -> Router {
         .route("/status", get(status))
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_allowed)
+        .merge(super::approval::routes())
+        .layer(middleware::from_fn(timed::limit))
         .with_state(shown)
 }
 
@@ -76,15 +82,18 @@ async fn metrics(State(shown): State<Shown>) -> Response {
     (kind, shown.recorder.render()).into_response()
 }
 
-/// Does the step loop move?
 async fn healthz(State(shown): State<Shown>) -> Response {
-    let phase = shown.board.phase();
-    match shown.board.stalled() {
-        None => (StatusCode::OK, Json(json!({ "healthy": true, "phase": phase }))).into_response(),
-        Some(since) => {
-            let reason = format!("the step loop has not moved for {} s", since.as_secs());
-            let body = json!({ "healthy": false, "phase": phase, "reason": reason });
-            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+    let (code, body) = health_of(&shown.board);
+    (code, Json(body)).into_response()
+}
+
+/// Does the step loop move?
+fn health_of(board: &Board) -> (StatusCode, serde_json::Value) {
+    let phase = board.phase();
+    match board.unhealthy() {
+        None => (StatusCode::OK, json!({ "healthy": true, "phase": phase })),
+        Some(reason) => {
+            (StatusCode::SERVICE_UNAVAILABLE, json!({ "healthy": false, "phase": phase, "reason": reason }))
         }
     }
 }
@@ -115,26 +124,20 @@ async fn not_allowed() -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, allow, Json(json!({ "error": "expected GET or HEAD" }))).into_response()
 }
 
-/// A listener that accepts a connection only when there is a place for it.
+/// A listener that accepts a connection only when there is a place for it. Silent ones give theirs back in time.
 struct Few {
     listener: tokio::net::TcpListener,
     places: Arc<Semaphore>,
 }
 
-/// A connection and its place.
-struct Placed {
-    stream: TcpStream,
-    _place: OwnedSemaphorePermit,
-}
-
 impl axum::serve::Listener for Few {
-    type Io = Placed;
+    type Io = Timed<TcpStream>;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Placed, SocketAddr) {
+    async fn accept(&mut self) -> (Timed<TcpStream>, SocketAddr) {
         let place = Arc::clone(&self.places).acquire_owned().await.expect("the semaphore is never closed");
         let (stream, address) = axum::serve::Listener::accept(&mut self.listener).await;
-        (Placed { stream, _place: place }, address)
+        (Timed::new(stream, place), address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -142,22 +145,35 @@ impl axum::serve::Listener for Few {
     }
 }
 
-impl AsyncRead for Placed {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+impl Connected<IncomingStream<'_, Few>> for TimedPeer {
+    fn connect_info(stream: IncomingStream<'_, Few>) -> TimedPeer {
+        TimedPeer::of(stream.io())
     }
 }
 
-impl AsyncWrite for Placed {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
+    use super::*;
+    use crate::observe::board::testing::board;
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    #[test]
+    fn a_loop_that_hangs_is_unhealthy() {
+        let (board, seconds) = board();
+        seconds.store(1000, Ordering::Relaxed);
+        assert_eq!(health_of(&board).0, 200, "it starts");
+        board.beat();
+        seconds.store(1060, Ordering::Relaxed);
+        assert_eq!(health_of(&board).0, 200);
+        seconds.store(1061, Ordering::Relaxed);
+        let (code, body) = health_of(&board);
+        assert_eq!((code.as_u16(), &body["healthy"]), (503, &json!(false)));
+        assert_eq!(body["reason"], "the step loop has not moved for 61 s");
+        board.beat();
+        assert_eq!(health_of(&board).0, 200, "it goes on");
+        seconds.store(2000, Ordering::Relaxed);
+        board.set_phase(Phase::Stopping);
+        assert_eq!(health_of(&board).0, 200, "it ends");
     }
 }

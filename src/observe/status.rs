@@ -19,6 +19,8 @@ pub struct Status {
     pub version: String,
     pub instance: String,
     pub phase: Phase,
+    /// Why `/healthz` says no; null while it says yes.
+    pub unhealthy: Option<String>,
     pub now: String,
     pub started: String,
     pub uptime_seconds: i64,
@@ -126,6 +128,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             instance: board.facts.instance.clone(),
             phase: board.phase(),
+            unhealthy: board.unhealthy(),
             now: time(now_us),
             started: time(board.started_us),
             uptime_seconds: (now_us - board.started_us) / 1_000_000,

@@ -41,10 +41,14 @@ pub enum Kind {
     Breaker,
     /// Actions were given up on.
     Parked,
+    /// Actions wait for a person to agree.
+    Awaiting,
+    /// The kill switch is pulled.
+    Halted,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 13] = [
         Kind::Rejects,
         Kind::Late,
         Kind::Damaged,
@@ -56,6 +60,8 @@ impl Kind {
         Kind::Checkpoint,
         Kind::Breaker,
         Kind::Parked,
+        Kind::Awaiting,
+        Kind::Halted,
     ];
 
     pub fn name(self) -> &'static str {
@@ -71,9 +77,14 @@ impl Kind {
             Kind::Checkpoint => "checkpoint",
             Kind::Breaker => "breaker",
             Kind::Parked => "parked",
+            Kind::Awaiting => "awaiting",
+            Kind::Halted => "halted",
         }
     }
 }
+
+/// What the warning is about while there is no target at all.
+pub const NO_TARGETS: &str = "respond.targets";
 
 /// One warning: about what, how many, what it is, and what cures it.
 #[derive(Clone, Debug, PartialEq, Eq)]

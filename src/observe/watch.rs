@@ -14,7 +14,7 @@ use tokio::sync::watch as channel;
 use super::board::{Board, Phase};
 use super::notify::Manager;
 use super::recorder::{Recorder, Samples};
-use super::warn::{Kind, Warning};
+use super::warn::{Kind, NO_TARGETS, Warning};
 use crate::clock::Stopwatch;
 use crate::metric;
 use crate::respond::Outbox;
@@ -42,8 +42,8 @@ pub async fn watch(
         outbox,
         counted: None,
         parked: BTreeMap::new(),
-        uncommitted_since_us: None,
-        last: None,
+        awaiting: BTreeMap::new(),
+        uncommitted: Uncommitted::default(),
     };
     let mut since_alive = Stopwatch::start();
     loop {
@@ -68,10 +68,46 @@ struct Watch {
     counted: Option<Stopwatch>,
     /// Parked actions by target, as last counted.
     parked: BTreeMap<String, u64>,
-    /// Since when there are rows that the last checkpoint does not cover.
-    uncommitted_since_us: Option<i64>,
+    awaiting: BTreeMap<String, u64>,
+    uncommitted: Uncommitted,
+}
+
+/// Rows that no checkpoint covers.
+#[derive(Default)]
+struct Uncommitted {
+    /// Since when there are some that the last checkpoint does not cover.
+    since_us: Option<i64>,
     /// The checkpoint of then.
     last: Option<f64>,
+}
+
+impl Uncommitted {
+    /// Warns when it is too long.
+    fn judge(&mut self, board: &Board, rows: u64, last: Option<f64>) {
+        let now_us = board.now_us();
+        if rows == 0 || last != self.last {
+            (self.last, self.since_us) = (last, None);
+        }
+        let since_us = match rows {
+            0 => now_us,
+            _ => *self.since_us.get_or_insert(now_us),
+        };
+        let patience = OVERDUE_MIN.max(board.facts.checkpoint_every * OVERDUE_INTERVALS);
+        let seconds = (now_us - since_us) / 1_000_000;
+        if u64::try_from(seconds).unwrap_or(0) < patience.as_secs() {
+            return board.warnings.end(Kind::Checkpoint, "lake", now_us, false);
+        }
+        let warning = Warning {
+            kind: Kind::Checkpoint,
+            about: "lake".to_owned(),
+            count: rows,
+            message: format!("{rows} rows have not been committed for {seconds} s"),
+            cure: "can the lake be reached and written, is there room on its disk, and is it fast enough? nothing is lost: what \
+                   is not committed is read again after a restart"
+                .to_owned(),
+        };
+        board.warnings.hold(warning, now_us, false);
+    }
 }
 
 impl Watch {
@@ -81,7 +117,8 @@ impl Watch {
         if self.board.phase() == Phase::Running {
             self.judge_sources(now_us);
         }
-        self.judge_checkpoint(&samples, now_us);
+        let uncommitted = samples.count(metric::UNCOMMITTED_ROWS, &[]);
+        self.uncommitted.judge(&self.board, uncommitted, samples.value(metric::CHECKPOINT_LAST, &[]));
         self.count_suppressed(&samples, now_us);
         self.judge_targets(now_us).await;
     }
@@ -105,12 +142,14 @@ impl Watch {
             }
             let activity = self.board.activity(name);
             let quiet_us = now_us.saturating_sub(activity.last_us.unwrap_or(self.board.started_us));
-            let had_records = activity.before || activity.last_us.is_some();
-            let judged = facts.silent_us > 0 && had_records && !is.ended && is.error.is_none();
+            let judged = facts.silent_us > 0 && !is.ended && is.error.is_none();
             if judged && quiet_us >= facts.silent_us {
                 let seconds = quiet_us / 1_000_000;
-                let message =
-                    format!("nothing came from this source for {seconds} s, although there were records before");
+                let before = match activity.before || activity.last_us.is_some() {
+                    true => "although there were records before",
+                    false => "and nothing ever did",
+                };
+                let message = format!("nothing came from this source for {seconds} s, {before}");
                 let cure = "does the gateway still log, and does it get here? silent_after of the source says what is too long";
                 self.hold(Kind::Silent, name, seconds.unsigned_abs(), message, cure, now_us, false);
             } else {
@@ -119,32 +158,15 @@ impl Watch {
         }
     }
 
-    fn judge_checkpoint(&mut self, samples: &Samples, now_us: i64) {
-        let uncommitted = samples.count(metric::UNCOMMITTED_ROWS, &[]);
-        let last = samples.value(metric::CHECKPOINT_LAST, &[]);
-        if uncommitted == 0 || last != self.last {
-            (self.last, self.uncommitted_since_us) = (last, None);
-        }
-        let since_us = match uncommitted {
-            0 => now_us,
-            _ => *self.uncommitted_since_us.get_or_insert(now_us),
-        };
-        let patience = OVERDUE_MIN.max(self.board.facts.checkpoint_every * OVERDUE_INTERVALS);
-        let seconds = (now_us - since_us) / 1_000_000;
-        if u64::try_from(seconds).unwrap_or(0) >= patience.as_secs() {
-            let message = format!("{uncommitted} rows have not been committed for {seconds} s");
-            let cure = "can the lake be reached and written, and is it fast enough? nothing is lost: what is not committed is \
-                        read again after a restart";
-            self.hold(Kind::Checkpoint, "lake", uncommitted, message, cure, now_us, false);
-        } else {
-            self.board.warnings.end(Kind::Checkpoint, "lake", now_us, false);
-        }
-    }
-
     /// The warning that nobody does what detectors ask for is of the configuration; its count grows.
     fn count_suppressed(&self, samples: &Samples, now_us: i64) {
         for held in self.board.warnings.in_force().into_iter().filter(|held| held.warning == Kind::NoTarget) {
-            let count = samples.count(metric::SUPPRESSED, &[("kind", &held.about), ("reason", "no_target")]);
+            let by_kind = samples.counts_by(metric::SUPPRESSED, &[("reason", "no_target")], "kind");
+            // Of all kinds, where there is no target at all.
+            let count = by_kind.get(&held.about).copied().unwrap_or_else(|| match held.about == NO_TARGETS {
+                true => by_kind.values().sum(),
+                false => 0,
+            });
             self.hold(Kind::NoTarget, &held.about, count, held.message, &held.cure, now_us, false);
         }
     }
@@ -154,10 +176,14 @@ impl Watch {
             self.counted = Some(Stopwatch::start());
             // The outbox says itself when it cannot be read.
             if let Ok(counts) = self.outbox.counts().await {
-                self.parked =
-                    counts.into_iter().filter(|c| c.state == "parked").map(|c| (c.target, c.actions)).collect();
+                let of = |state: &str| {
+                    let mine = counts.iter().filter(|count| count.state == state);
+                    mine.map(|count| (count.target.clone(), count.actions)).collect()
+                };
+                (self.parked, self.awaiting) = (of("parked"), of("awaiting"));
             }
         }
+        self.judge_halt(now_us);
         for target in self.outbox.targets() {
             let name = target.target.as_str();
             let level = match target.breaker {
@@ -180,9 +206,57 @@ impl Watch {
                 self.board.warnings.end(Kind::Parked, name, now_us, false);
             } else {
                 let message = format!("{parked} actions were given up on and wait for a person");
-                let cure = "the actions table says why (step failed): mend the cause at the target";
+                let cure = "the actions table says why (step failed): mend the cause at the target, then gatewatch actions \
+                            retry --all --target NAME";
                 self.hold(Kind::Parked, name, parked, message, cure, now_us, false);
             }
+            let awaiting = self.awaiting.get(name).copied().unwrap_or(0);
+            gauge!(metric::OUTBOX_AWAITING, "target" => name.to_owned()).set(awaiting as f64);
+            if awaiting == 0 {
+                self.board.warnings.end(Kind::Awaiting, name, now_us, false);
+            } else {
+                let message = format!("{awaiting} actions wait for a person to agree");
+                let cure = "gatewatch actions list --state awaiting says what and why; then approve or revert each";
+                self.hold(Kind::Awaiting, name, awaiting, message, cure, now_us, false);
+            }
         }
+    }
+
+    fn judge_halt(&self, now_us: i64) {
+        match self.outbox.halt() {
+            None => self.board.warnings.end(Kind::Halted, "respond", now_us, false),
+            Some(halt) => {
+                let message =
+                    format!("nobody is contained: the kill switch was pulled by {}: {}", halt.actor, halt.reason);
+                self.hold(Kind::Halted, "respond", 1, message, "gatewatch actions resume", now_us, false);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::observe::board::testing::board;
+
+    #[test]
+    fn a_checkpoint_that_does_not_land_is_warned_of_until_one_does() {
+        let (board, seconds) = board();
+        let mut uncommitted = Uncommitted::default();
+        let mut warned = |at: u64, rows: u64, last: f64| {
+            seconds.store(at, Ordering::Relaxed);
+            uncommitted.judge(&board, rows, Some(last));
+            board.warnings.in_force().into_iter().map(|held| held.message).next()
+        };
+        assert_eq!(warned(100, 5, 90.0), None);
+        assert_eq!(warned(159, 8, 90.0), None);
+        assert_eq!(warned(160, 8, 90.0).as_deref(), Some("8 rows have not been committed for 60 s"));
+        assert_eq!(warned(170, 9, 90.0).as_deref(), Some("9 rows have not been committed for 70 s"));
+        assert_eq!(warned(171, 9, 171.0), None, "one landed, and others wait for the next one");
+        assert_eq!(warned(230, 9, 171.0), None);
+        assert_eq!(warned(231, 9, 171.0).as_deref(), Some("9 rows have not been committed for 60 s"));
+        assert_eq!(warned(232, 0, 171.0), None, "nothing waits");
     }
 }

@@ -3,11 +3,14 @@
 //!
 //! A commit runs beside detection; the next one waits for it. The snapshot is taken when the commit begins, so it and
 //! the positions belong together.
-//! Never: reorders checkpoints, forgets a failed one (the failure stops the pipeline; the restart repeats from the last
-//! commit).
+//! A checkpoint that fails, and may succeed later (a full disk, storage that cannot be reached), is tried again for some
+//! minutes; detection goes on meanwhile, as far as what waits stays bounded.
+//! Never: reorders checkpoints, forgets a failed one (a failure that lasts, or cannot pass, stops the pipeline; the restart
+//! repeats from the last commit).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
@@ -18,10 +21,16 @@ use tracing::Instrument;
 
 use super::PipelineError;
 use super::reader::ReadBatch;
+use crate::audit::{self, Audit, Chained};
 use crate::clock::{Clock, Stopwatch};
-use crate::lake::{ActionRow, Checkpoint, Lake, Maintenance, TableReport};
+use crate::lake::{ActionRow, AuditRow, Checkpoint, Committed, Lake, LakeError, Maintenance, TableReport};
 use crate::respond::{Outbox, Step};
 use crate::{limits, metric};
+
+/// A failing checkpoint is tried again for so long, after waits that double from the first to the longest.
+const RETRY_FOR: Duration = Duration::from_secs(300);
+const RETRY_WAIT_FIRST: Duration = Duration::from_secs(1);
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(15);
 
 /// When to commit and what to do besides.
 pub struct LedgerConfig {
@@ -39,11 +48,14 @@ pub struct Ledger {
     config: LedgerConfig,
     clock: Clock,
     outbox: Option<Arc<Outbox>>,
+    audit: Option<Arc<Audit>>,
     /// Away while a commit is under way.
     lake: Option<Lake>,
     under_way: Option<UnderWay>,
     /// Event rows of the commit under way.
     rows_under_way: usize,
+    /// The commit under way failed and is tried again: nobody should wait for it who need not.
+    retrying: Arc<AtomicBool>,
     pending: Pending,
     /// What each lane has to know to go on where its records were noted last.
     lane_states: BTreeMap<Lane, Arc<[u8]>>,
@@ -69,14 +81,22 @@ impl Ledger {
             config,
             clock,
             outbox,
+            audit: None,
             lake: Some(lake),
             under_way: None,
             rows_under_way: 0,
+            retrying: Arc::default(),
             pending: Pending::default(),
             lane_states: BTreeMap::new(),
             since_commit: Stopwatch::start(),
             since_maintenance: Stopwatch::start(),
         }
+    }
+
+    /// Copies the entries of this audit into the lake, too.
+    pub fn with_audit(mut self, audit: Option<Arc<Audit>>) -> Ledger {
+        self.audit = audit;
+        self
     }
 
     /// The states of lanes that the last checkpoint held; those of lanes that do not move stay in the next ones.
@@ -113,9 +133,9 @@ impl Ledger {
     pub fn due(&self) -> bool {
         let side = self.pending.alerts.len() + self.pending.rejects.len();
         let large = side >= limits::CHECKPOINT_SIDE_ROWS_MAX || self.pending.bytes >= limits::CHECKPOINT_BYTES_MAX;
-        large
-            || self.pending.rows >= self.config.rows
-            || (self.something_pending() && self.since_commit.elapsed() >= self.config.every)
+        let many = self.pending.rows >= self.config.rows;
+        let old = self.something_pending() && self.since_commit.elapsed() >= self.config.every;
+        large || ((many || old) && !self.retrying.load(Ordering::Relaxed))
     }
 
     fn something_pending(&self) -> bool {
@@ -138,10 +158,13 @@ impl Ledger {
         };
         let maintain = self.maintenance_due();
         let mut lake = self.lake.take().expect("settle brought the lake back");
-        let outbox = self.outbox.clone();
+        let (outbox, audit) = (self.outbox.clone(), self.audit.clone());
         let now_us = (self.clock)();
+        let retrying = self.retrying.clone();
         let task = self.runtime.spawn(async move {
-            let result = land(&mut lake, checkpoint, outbox.as_deref(), maintain, now_us).await;
+            let (outbox, audit) = (outbox.as_deref(), audit.as_deref());
+            let result = land(&mut lake, checkpoint, &retrying, outbox, audit, maintain, now_us).await;
+            retrying.store(false, Ordering::Relaxed);
             (lake, result)
         });
         self.under_way = Some((task, positions));
@@ -202,7 +225,14 @@ impl Ledger {
     pub fn adopt(&mut self, lane: &Lane) -> Result<Option<i64>, PipelineError> {
         self.settle()?;
         let lake = self.lake.as_mut().expect("settle brought the lake back");
-        let positions = self.runtime.block_on(lake.refresh_positions(std::slice::from_ref(lane)))?;
+        let mut patience = Patience::new("looking where a lane continues");
+        let positions = loop {
+            match self.runtime.block_on(lake.refresh_positions(std::slice::from_ref(lane))) {
+                Err(error) => self.runtime.block_on(patience.bear(error, &self.retrying))?,
+                Ok(positions) => break positions,
+            }
+        };
+        self.retrying.store(false, Ordering::Relaxed);
         Ok(positions.into_iter().find_map(|(_, position)| position))
     }
 }
@@ -211,20 +241,40 @@ impl Ledger {
 async fn land(
     lake: &mut Lake,
     checkpoint: Checkpoint,
+    retrying: &AtomicBool,
     outbox: Option<&Outbox>,
+    audit: Option<&Audit>,
     maintain: Option<Maintenance>,
     now_us: i64,
 ) -> Result<(), PipelineError> {
     let took = Stopwatch::start();
     let span = tracing::info_span!(target: crate::telemetry::SPANS, "checkpoint", rows = tracing::field::Empty);
-    let committed = lake.commit(&checkpoint).instrument(span.clone()).await?;
+    let committed = commit(lake, &checkpoint, retrying).instrument(span.clone()).await?;
     span.record("rows", committed.rows);
     metrics::histogram!(metric::CHECKPOINT_SECONDS).record(took.elapsed().as_secs_f64());
     tracing::debug!(number = committed.checkpoint, rows = committed.rows, bytes = committed.bytes, "checkpoint");
     if let Some(outbox) = outbox {
-        write_steps(lake, outbox).await?;
+        match write_steps(lake, outbox).await {
+            Err(PipelineError::Lake(error)) if error.is_retryable() => {
+                tracing::warn!(%error, "the steps of actions wait for the next checkpoint");
+            }
+            done => done?,
+        }
+    }
+    if let Some(audit) = audit {
+        match write_audit(lake, audit).await {
+            Err(PipelineError::Lake(error)) if error.is_retryable() => {
+                tracing::warn!(%error, "the audit's entries wait for the next checkpoint");
+            }
+            done => done?,
+        }
     }
     if let Some(policy) = maintain {
+        if let Some(audit) = audit
+            && let Err(error) = audit.forget(lake.audit_marker().unwrap_or(0)).await
+        {
+            tracing::warn!(%error, "old entries of the audit stay in the state store; it is tried again later");
+        }
         if let Some(outbox) = outbox {
             let before_us = now_us - limits::OUTBOX_KEPT_US;
             if let Err(error) = outbox.forget(before_us, lake.actions_marker().unwrap_or(0)).await {
@@ -239,6 +289,43 @@ async fn land(
         }
     }
     Ok(())
+}
+
+/// The lake takes the same checkpoint again, and never twice.
+async fn commit(lake: &mut Lake, checkpoint: &Checkpoint, retrying: &AtomicBool) -> Result<Committed, LakeError> {
+    let mut patience = Patience::new("a checkpoint");
+    loop {
+        match lake.commit(checkpoint).await {
+            Err(error) => patience.bear(error, retrying).await?,
+            done => return done,
+        }
+    }
+}
+
+/// How long something that may pass is tried again. Being fenced is final.
+struct Patience {
+    what: &'static str,
+    since: Stopwatch,
+    wait: Duration,
+}
+
+impl Patience {
+    fn new(what: &'static str) -> Patience {
+        Patience { what, since: Stopwatch::start(), wait: RETRY_WAIT_FIRST }
+    }
+
+    /// Waits before the next attempt, or gives the error back.
+    async fn bear(&mut self, error: LakeError, retrying: &AtomicBool) -> Result<(), LakeError> {
+        if !error.is_retryable() || self.since.elapsed() >= RETRY_FOR {
+            return Err(error);
+        }
+        retrying.store(true, Ordering::Relaxed);
+        let seconds = self.since.elapsed().as_secs();
+        tracing::warn!(seconds, "{} fails and is tried again; nothing is lost: {error}", self.what);
+        tokio::time::sleep(self.wait).await;
+        self.wait = (2 * self.wait).min(RETRY_WAIT_MAX);
+        Ok(())
+    }
 }
 
 fn tell_upkeep(done: &TableReport) {
@@ -275,5 +362,33 @@ fn action_row(step: Step) -> ActionRow {
         expires_us: step.expires_us,
         detail: step.detail,
         answer,
+        op: step.op,
+        incident_id: step.incident_id,
     }
+}
+
+/// Copies the entries of the audit into the lake, each once, as `write_steps` does. What is due for a head is signed first.
+pub async fn write_audit(lake: &mut Lake, audit: &Audit) -> Result<(), PipelineError> {
+    audit.sign(true).await?;
+    loop {
+        let entries = audit.entries_after(lake.audit_marker().unwrap_or(0), limits::AUDIT_ENTRIES_MAX).await?;
+        let Some(through) = entries.last().map(|chained| chained.entry.n) else { return Ok(()) };
+        let rows: Result<Vec<AuditRow>, _> = entries.iter().map(audit_row).collect();
+        lake.append_audit(&rows.map_err(audit::AuditError::from)?, through).await?;
+    }
+}
+
+fn audit_row(chained: &Chained) -> Result<AuditRow, audit::CanonicalError> {
+    let entry = &chained.entry;
+    Ok(AuditRow {
+        instance: entry.instance.clone(),
+        n: entry.n,
+        time_us: entry.time_us,
+        actor: entry.actor.clone(),
+        what: entry.what.clone(),
+        about: entry.about.clone(),
+        detail: audit::canonical(&serde_json::Value::Object(entry.detail.clone()))?,
+        previous: audit::hex(&chained.previous),
+        hash: audit::hex(&chained.hash),
+    })
 }

@@ -25,12 +25,14 @@ use detectors::{Engine, EngineError};
 use schemas::alert::State;
 use schemas::{Alert, Lane};
 
-pub use ledger::{Ledger, LedgerConfig, write_steps};
+pub use ledger::{Ledger, LedgerConfig, write_audit, write_steps};
 pub use reader::{Controls, Drifted, Read, ReadBatch, Reader};
 pub use watcher::{Nobody, Taken, Watcher};
 
+use crate::audit::AuditError;
 use crate::clock::Stopwatch;
 use crate::ingest::IngestError;
+use crate::ingest::retried::text_of_panic;
 use crate::lake::LakeError;
 use crate::limits;
 use crate::store::StoreError;
@@ -51,10 +53,12 @@ pub enum PipelineError {
     Lake(#[from] LakeError),
     #[error("state store: {0}")]
     Store(#[from] StoreError),
+    #[error("audit: {0}")]
+    Audit(#[from] AuditError),
     #[error("telling alerts: {0:#}")]
     Outlet(anyhow::Error),
-    #[error("the reading thread stopped without a word; this is a bug")]
-    ReaderGone,
+    #[error("the reading thread stopped: {0}; this is a bug")]
+    ReaderGone(String),
 }
 
 /// What one run did, for people and for `--summary`.
@@ -154,7 +158,7 @@ impl Pipeline<'_> {
             drop(stop);
             // Unblocks a reader that waits for room in the queue.
             drop(reads);
-            let drifted = reading.join().map_err(|_| PipelineError::ReaderGone)?;
+            let drifted = reading.join().map_err(|panic| PipelineError::ReaderGone(text_of_panic(panic.as_ref())))?;
             result.map(|()| drifted)
         })
     }
@@ -165,7 +169,9 @@ impl Pipeline<'_> {
             match reads.recv_timeout(PATIENCE) {
                 Ok(read) => finished = self.step(read, controls)?,
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(PipelineError::ReaderGone),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(PipelineError::ReaderGone("without a word".to_owned()));
+                }
             }
             self.stop_waiting_for_restored();
             let alerts = self.engine.advance()?;

@@ -288,3 +288,50 @@ fn a_kill_between_commits_changes_no_endpoint() {
     killed.run(vec![opened(), visits(23..90), visits(90..130), ended()], false).expect("runs");
     assert_eq!(endpoints(&killed), expected);
 }
+
+#[test]
+fn a_checkpoint_that_fails_for_a_moment_is_tried_again_and_lands_once() {
+    let kept = Kept::new();
+    let lake = std::path::PathBuf::from(&kept.config.uri);
+    let fail = move || {
+        let (events, away) = (lake.join("events"), lake.join("away"));
+        std::fs::rename(&events, &away).expect("the table was made");
+        std::fs::write(&events, "no folder").expect("written");
+        // Each attempt stores its state first; the second one shows that the first one failed.
+        std::thread::spawn(move || {
+            let mut seen = std::collections::BTreeSet::new();
+            for _ in 0..60_000 {
+                let states = states_of(&lake);
+                seen.extend(states);
+                if seen.len() > 1 {
+                    break;
+                }
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
+            std::fs::remove_file(&events).expect("there");
+            std::fs::rename(&away, &events).expect("there");
+        });
+    };
+    let steps = vec![opened(), records(0..9), Step::Do(Box::new(fail)), ended()];
+    let totals = kept.run(steps, false).expect("it goes on");
+    assert_eq!((totals.events, totals.rejects), (6, 3));
+    assert_eq!(kept.stored(), ["6,6", "3,3"]);
+}
+
+/// The state files of a lake, by what tells two writings of the same one apart.
+fn states_of(lake: &std::path::Path) -> Vec<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let mut folders = vec![lake.join("_state")];
+    let mut states = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(meta) if meta.is_dir() => folders.push(entry.path()),
+                // What is being put is written aside.
+                Ok(meta) if !entry.file_name().to_string_lossy().contains('#') => states.push(meta.ino()),
+                _ => {}
+            }
+        }
+    }
+    states
+}

@@ -68,6 +68,8 @@ fn action(seq: i64) -> ActionRow {
         expires_us: None,
         detail: String::new(),
         answer: None,
+        op: "apply".to_owned(),
+        incident_id: "in-1".to_owned(),
     }
 }
 
@@ -165,7 +167,7 @@ async fn mistakes_are_answered_with_help() {
     assert_eq!(both, "there is no column `zzz`; `DESCRIBE actions` and `DESCRIBE alerts` list the columns");
     assert_eq!(
         refusal(&uri, "SELECT * FROM event").await,
-        "there is no table `event`; there are: actions, alerts, alerts_latest, events, rejects, rejects_open"
+        "there is no table `event`; there are: actions, alerts, alerts_latest, audit, events, rejects, rejects_open"
     );
     assert!(refusal(&uri, "SELEC 1").await.starts_with("SQL: "));
     let keyword = refusal(&uri, "SELECT source, offset FROM events").await;

@@ -11,6 +11,9 @@ use serde::{Deserialize, Deserializer};
 
 use super::action::Kind;
 use super::actions::TargetsConfig;
+use super::actions::common::Common;
+use super::link::LinksConfig;
+use super::policy;
 
 /// A response configuration that cannot be used, and what was expected instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,11 +35,19 @@ impl ConfigError {
 pub struct RespondConfig {
     /// Record every action, send none. A target may say otherwise for itself.
     pub dry_run: bool,
-    /// Which tellings of an alert go out. Blocks follow `open` only.
+    /// Which changes of an incident go out as messages.
     pub tell: Vec<Telling>,
+    pub incidents: IncidentsConfig,
+    /// What is done about which incident; the first entry that holds decides.
+    pub policy: Vec<policy::Entry>,
+    /// How often what is in force is held against what is wanted.
+    #[serde(deserialize_with = "span")]
+    pub reconcile_every: Duration,
     pub guard: GuardConfig,
     pub delivery: DeliveryConfig,
     pub targets: TargetsConfig,
+    /// Links with which people agree to an action; without it there are none.
+    pub links: Option<LinksConfig>,
 }
 
 impl Default for RespondConfig {
@@ -44,9 +55,13 @@ impl Default for RespondConfig {
         RespondConfig {
             dry_run: true,
             tell: vec![Telling::Open, Telling::Closed],
+            incidents: IncidentsConfig::default(),
+            policy: Vec::new(),
+            reconcile_every: Duration::from_secs(60),
             guard: GuardConfig::default(),
             delivery: DeliveryConfig::default(),
             targets: TargetsConfig::default(),
+            links: None,
         }
     }
 }
@@ -59,19 +74,78 @@ pub enum Telling {
     Closed,
 }
 
-/// The guard rails of blocking.
+/// How alerts become incidents.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IncidentsConfig {
+    /// An alert joins an incident of the same attacker that was last told of within this time (of the events).
+    #[serde(deserialize_with = "span")]
+    pub join_within: Duration,
+    /// An incident closes when none of its alerts has been open for so long.
+    #[serde(deserialize_with = "span")]
+    pub quiet: Duration,
+    /// After this time a risk score is worth half.
+    #[serde(deserialize_with = "span")]
+    pub half_life: Duration,
+}
+
+impl Default for IncidentsConfig {
+    fn default() -> IncidentsConfig {
+        IncidentsConfig {
+            join_within: Duration::from_secs(3600),
+            quiet: Duration::from_secs(300),
+            half_life: Duration::from_secs(6 * 3600),
+        }
+    }
+}
+
+/// What happens to a block that would hit others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shared {
+    /// It waits for a person.
+    Ask,
+    Refuse,
+    /// It is sent all the same.
+    Block,
+}
+
+/// Who may be behind an address that is blocked without asking.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PreflightConfig {
+    /// Principals that made good requests from there in the day before.
+    pub principals_max: u64,
+    pub tenants_max: u64,
+    pub shared: Shared,
+}
+
+impl Default for PreflightConfig {
+    fn default() -> PreflightConfig {
+        PreflightConfig { principals_max: 3, tenants_max: 1, shared: Shared::Ask }
+    }
+}
+
+/// The guard rails of containment.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GuardConfig {
     /// Addresses and networks that are never blocked. Private, loopback and other special ranges and the trusted proxies
     /// of every source are always in.
     pub never_block: Vec<String>,
-    /// Blocks beyond this many within an hour are suppressed.
+    /// Principals that are neither revoked nor throttled.
+    pub never_principals: Vec<String>,
+    /// Offenders beyond this many within an hour wait until there is room.
     pub blocks_per_hour: u32,
+    /// So many more, for critical incidents alone.
+    pub critical_reserve: u32,
+    /// The prefix at which IPv6 clients are blocked: a customer has at least a /64.
+    pub ipv6_prefix: u8,
+    pub preflight: PreflightConfig,
     /// How long a block lasts.
     #[serde(deserialize_with = "span")]
     pub ttl: Duration,
-    /// An alert that opened longer ago than this no longer blocks: the address may be somebody else's by now.
+    /// What was last told longer ago than this is neither blocked nor told: the address may be somebody else's by now.
     #[serde(deserialize_with = "span")]
     pub alert_age_max: Duration,
 }
@@ -83,7 +157,11 @@ impl Default for GuardConfig {
     fn default() -> GuardConfig {
         GuardConfig {
             never_block: Vec::new(),
+            never_principals: Vec::new(),
             blocks_per_hour: 20,
+            critical_reserve: 5,
+            ipv6_prefix: 64,
+            preflight: PreflightConfig::default(),
             ttl: Duration::from_secs(4 * 3600),
             alert_age_max: Duration::from_secs(24 * 3600),
         }
@@ -137,7 +215,19 @@ impl RespondConfig {
     /// Everything that can be checked without the world; the first problem found.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.guard.check()?;
+        policy::check(&self.policy)?;
+        let day = Duration::from_secs(24 * 3600);
+        if self.incidents.quiet > day || self.incidents.join_within > day * 30 {
+            return Err(ConfigError::new("incidents", "`quiet` is at most 1d and `join_within` at most 30d"));
+        }
+        if self.incidents.half_life.is_zero() {
+            return Err(ConfigError::new("incidents.half_life", "above 0"));
+        }
+        if self.reconcile_every < Duration::from_millis(100) || self.reconcile_every > day {
+            return Err(ConfigError::new("reconcile_every", "between 100ms and 1d"));
+        }
         self.delivery.check()?;
+        self.links.as_ref().map_or(Ok(()), LinksConfig::check)?;
         self.targets.check()
     }
 }
@@ -146,6 +236,9 @@ impl GuardConfig {
     fn check(&self) -> Result<(), ConfigError> {
         if self.ttl < Duration::from_secs(1) || self.ttl > TTL_MAX {
             return Err(ConfigError::new("guard.ttl", "a block lasts between 1s and 7d"));
+        }
+        if !(32..=128).contains(&self.ipv6_prefix) {
+            return Err(ConfigError::new("guard.ipv6_prefix", "between 32 and 128"));
         }
         Ok(())
     }
@@ -249,24 +342,26 @@ pub enum Address {
     Hidden(SecretRef),
 }
 
-/// Names and kinds that every kind of target has, checked the same way.
-pub(super) fn check_target(at: &str, name: &str, kinds: &[Kind], able: &[Kind]) -> Result<(), ConfigError> {
+/// What every kind of target has, checked the same way.
+pub(super) fn check_target(at: &str, common: &Common, able: &[Kind]) -> Result<(), ConfigError> {
     let shaped = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+    let name = common.name.as_str();
     if name.is_empty() || name.len() > 64 || !name.chars().all(shaped) || name == super::plan::NO_TARGET {
         let expected = "1 to 64 of a-z, 0-9, `-` and `_`, and not `none`";
         return Err(ConfigError::new(format!("{at}.name"), format!("`{name}` is no name: {expected}")));
     }
-    if kinds.is_empty() {
+    if common.kinds.is_empty() {
         return Err(ConfigError::new(format!("{at}.kinds"), "a target takes at least one kind of action"));
     }
-    match kinds.iter().find(|kind| !able.contains(kind)) {
-        Some(kind) => {
-            let known: Vec<&str> = able.iter().map(|kind| kind.name()).collect();
-            let problem = format!("`{}` is not something this target does; it does: {}", kind.name(), known.join(", "));
-            Err(ConfigError::new(format!("{at}.kinds"), problem))
-        }
-        None => Ok(()),
+    if let Some(kind) = common.kinds.iter().find(|kind| !able.contains(kind)) {
+        let known: Vec<&str> = able.iter().map(|kind| kind.name()).collect();
+        let problem = format!("`{}` is not something this target does; it does: {}", kind.name(), known.join(", "));
+        return Err(ConfigError::new(format!("{at}.kinds"), problem));
     }
+    if common.per_minute == Some(0) {
+        return Err(ConfigError::new(format!("{at}.per_minute"), "at least 1"));
+    }
+    common.when.check(&format!("{at}.when"))
 }
 
 /// A length of time as people write it: a whole number and one of ms, s, m, h, d.
@@ -290,6 +385,11 @@ fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error
         let expected = "expected a whole number with a unit: 250ms, 10s, 5m, 4h, 7d";
         serde::de::Error::custom(format!("`{text}` is no length of time; {expected}"))
     })
+}
+
+/// The same where the key may be left out.
+pub(super) fn span_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    span(deserializer).map(Some)
 }
 
 #[cfg(test)]

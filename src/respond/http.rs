@@ -6,10 +6,12 @@
 
 use std::time::Duration;
 
+use chrono::{Datelike, NaiveDateTime};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, StatusCode, Url, redirect};
 
 use super::config::ConfigError;
+use super::target::Delivery;
 
 /// What is read of an answer; the rest is left unread and the connection dropped.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -79,6 +81,27 @@ impl Answer {
     }
 }
 
+/// What an answer means where the target has no more to say: a 2xx is a delivery, and only a refusal that repeating cannot
+/// change is final.
+pub fn judge(answer: &Answer, who: &str) -> Delivery {
+    let text = answer.text();
+    if answer.status.is_success() {
+        return Delivery::delivered(text, None);
+    }
+    let reason = format!("{who} answered {}", answer.status);
+    if is_final(answer.status) {
+        return Delivery::Failed { reason, answer: text };
+    }
+    Delivery::Retry { after: answer.retry_after, reason, answer: text }
+}
+
+/// Redirects are final because they are not followed. A conflict, a full queue or a time-out passes.
+fn is_final(status: StatusCode) -> bool {
+    let passing =
+        [StatusCode::REQUEST_TIMEOUT, StatusCode::CONFLICT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
+    (status.is_client_error() && !passing.contains(&status)) || status.is_redirection()
+}
+
 /// Send and read, or say in words what failed.
 pub async fn send(request: reqwest::RequestBuilder, now_us: i64) -> Result<Answer, String> {
     let mut response = request.send().await.map_err(describe)?;
@@ -102,8 +125,30 @@ fn retry_after(headers: &HeaderMap, now_us: i64) -> Option<Duration> {
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = chrono::DateTime::parse_from_rfc2822(text).ok()?;
-    u64::try_from(date.timestamp_micros().saturating_sub(now_us)).ok().map(Duration::from_micros)
+    u64::try_from(http_date_us(text, now_us)?.saturating_sub(now_us)).ok().map(Duration::from_micros)
+}
+
+/// A date in any of the three forms that HTTP knows (RFC 9110, section 5.6.7): IMF-fixdate, RFC 850 with a year of two
+/// digits, and that of `asctime`.
+fn http_date_us(text: &str, now_us: i64) -> Option<i64> {
+    if let Ok(date) = chrono::DateTime::parse_from_rfc2822(text) {
+        return Some(date.timestamp_micros());
+    }
+    let asctime = NaiveDateTime::parse_from_str(text, "%a %b %e %H:%M:%S %Y");
+    if let Ok(date) = asctime {
+        return Some(date.and_utc().timestamp_micros());
+    }
+    // The weekday is left out: with two digits of a year it says nothing that can be relied on.
+    let (_, rest) = text.split_once(", ")?;
+    let (day_month, rest) = rest.rsplit_once('-')?;
+    let (year, time) = rest.split_once(' ')?;
+    let year: i32 = year.parse().ok().filter(|_| year.len() == 2)?;
+    let this_year = chrono::DateTime::from_timestamp_micros(now_us)?.year();
+    // More than 50 years ahead is the past of that century.
+    let mut year = this_year - this_year.rem_euclid(100) + year;
+    year -= if year > this_year + 50 { 100 } else { 0 };
+    let date = NaiveDateTime::parse_from_str(&format!("{day_month}-{year} {time}"), "%d-%b-%Y %H:%M:%S GMT").ok()?;
+    Some(date.and_utc().timestamp_micros())
 }
 
 /// The error with its causes, without the address.
@@ -145,7 +190,32 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_in_both_forms() {
+    fn which_answers_end_an_action() {
+        let outcome = |code: u16| {
+            let status = StatusCode::from_u16(code).expect("a status");
+            let answer = Answer { status, retry_after: Some(Duration::from_secs(9)), body: b"x".to_vec() };
+            match judge(&answer, "the receiver") {
+                Delivery::Delivered { .. } => "delivered",
+                Delivery::Retry { after, .. } => {
+                    assert_eq!(after, Some(Duration::from_secs(9)));
+                    "retry"
+                }
+                Delivery::Failed { .. } => "failed",
+            }
+        };
+        for (codes, expected) in [
+            (&[200, 201, 202, 204][..], "delivered"),
+            (&[301, 302, 307, 400, 401, 403, 404, 405, 410, 413, 415, 422], "failed"),
+            (&[408, 409, 425, 429, 500, 502, 503, 504], "retry"),
+        ] {
+            for code in codes {
+                assert_eq!(outcome(*code), expected, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn retry_after_in_all_its_forms() {
         let parse = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(RETRY_AFTER, value.parse().expect("a header value"));
@@ -154,7 +224,10 @@ mod tests {
         };
         assert_eq!(parse("120"), Some(Duration::from_secs(120)));
         assert_eq!(parse("Mon, 02 Mar 2026 10:00:30 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(parse("Monday, 02-Mar-26 10:00:30 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(parse("Mon Mar  2 10:00:30 2026"), Some(Duration::from_secs(30)));
         assert_eq!(parse("Mon, 02 Mar 2026 09:00:00 GMT"), None);
+        assert_eq!(parse("Wednesday, 02-Mar-94 10:00:30 GMT"), None, "1994, not 2094");
         assert_eq!(parse("soon"), None);
         assert_eq!(parse("-5"), None);
     }

@@ -2,54 +2,95 @@
 //!
 //! Promises: `tell` is one durable transaction, and telling the same again changes nothing. After a crash at any point
 //! every action is where it was; what was being sent is sent again under the same id. The number of waiting actions is
-//! bounded: what comes beyond is recorded as suppressed.
+//! bounded: what comes beyond is recorded as suppressed, but for pages and containment.
 //! Never: reads a clock of its own; never loses or invents an action.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use schemas::Alert;
+use schemas::alert::State as AlertState;
+use schemas::incident::{Event, Status};
+use serde_json::json;
 use tokio::sync::{Notify, Semaphore};
 
-use super::action::{Action, Kind, State, Step, StepKind};
+use super::action::{Action, Kind, Op, State, Step, StepKind};
+use super::actions::common::{Common, Ready};
 use super::backoff;
 use super::breaker::{Breaker, Position};
-use super::config::{ConfigError, DeliveryConfig, RespondConfig};
-use super::guard::{Circumstances, Guard, Reason, Verdict};
-use super::plan::{self, NO_TARGET, Route};
-use super::queue::{Change, Count, Entry, NewStep, Queue, Tx};
-use super::target::{Attempt, Delivery, Target};
+use super::config::{ConfigError, DeliveryConfig, RespondConfig, Telling};
+use super::guard::{Behind, Circumstances, Guard, Reason, Verdict};
+use super::halt::Changes;
+use super::incident::{Change, Row, book};
+use super::message;
+use super::pace::Pace;
+use super::plan::{self, Around, NO_TARGET};
+use super::policy;
+use super::queue::{Count, Entry, NewStep, Queue, Tx};
+use super::scope::Scope;
+use super::target::Target;
+use super::wanted::{self, Stand};
+use crate::audit::{self, Fact, What};
 use crate::store::{Store, StoreError};
 
 /// Microseconds since 1970, UTC.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
-const HOUR_US: i64 = 3_600_000_000;
+/// Who else is behind an address, by what the lake knows of the day before.
+pub trait Bystanders: Send + Sync {
+    fn behind<'a>(&'a self, scope: &'a Scope, now_us: i64) -> BoxFuture<'a, Result<Behind, String>>;
+}
+
+/// When it was looked who is behind an address, and what was found.
+pub(super) type Looked = (i64, Result<Behind, String>);
+
+pub(super) const HOUR_US: i64 = 3_600_000_000;
+/// How far back offences count.
+const OFFENCES_US: i64 = 30 * 24 * HOUR_US;
 
 pub struct Outbox {
     pub(super) queue: Queue,
+    pub(super) store: Store,
     pub(super) delivery: DeliveryConfig,
     pub(super) lanes: Vec<Arc<Lane>>,
     pub(super) clock: Clock,
-    config: RespondConfig,
-    guard: Guard,
-    routes: Vec<Route>,
+    pub(super) config: RespondConfig,
+    pub(super) guard: Guard,
+    pub(super) changes: Changes,
+    pub(super) bystanders: Option<Arc<dyn Bystanders>>,
+    /// Who is behind what, as it was asked lately: by scope, with when.
+    pub(super) behind: Mutex<HashMap<String, Looked>>,
+    /// Something is wanted that was not, or no longer.
+    pub(super) wake: Notify,
+    routes: Vec<Common>,
+    rules: book::Rules,
     rng: Mutex<ChaCha8Rng>,
     aloud: bool,
 }
 
 /// A target with what is known of it while we run.
 pub(super) struct Lane {
+    pub common: Common,
     pub target: Arc<dyn Target>,
     pub breaker: Mutex<Breaker>,
+    pub pace: Mutex<Pace>,
     /// The actions that are being attempted, by row.
     pub in_flight: Mutex<HashSet<i64>>,
     pub permits: Arc<Semaphore>,
     /// Something changed: an action came, or a place became free.
     pub wake: Notify,
+    /// When what is in force there is read next.
+    pub read_next_us: Mutex<i64>,
+}
+
+impl Lane {
+    pub fn name(&self) -> &str {
+        &self.common.name
+    }
 }
 
 /// A target as operators see it.
@@ -61,58 +102,72 @@ pub struct TargetStatus {
     pub dry_run: bool,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum RevertError {
-    #[error("no action has the id {0}")]
-    Unknown(String),
-    #[error("action {id} is {state}, and only what was delivered can be reverted")]
-    State { id: String, state: String },
-    #[error("target {0} is not configured any more")]
-    Target(String),
-    #[error("target {target} did not revert: {reason}")]
-    Refused { target: String, reason: String },
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 impl Outbox {
     /// `trusted_proxies` are those of all sources; `seed` is for the jitter of the waits.
     pub fn new(
         store: Store,
         config: RespondConfig,
-        targets: Vec<Arc<dyn Target>>,
+        targets: Vec<Ready>,
         trusted_proxies: &[String],
         clock: Clock,
         seed: u64,
     ) -> Result<Outbox, ConfigError> {
         config.check()?;
         let guard = Guard::new(&config.guard, trusted_proxies)?;
-        let route = |target: &Arc<dyn Target>| Route {
-            target: target.name().to_owned(),
-            kinds: target.kinds().to_vec(),
-            dry_run: target.dry_run(),
-        };
-        let routes = targets.iter().map(route).collect();
+        let routes = targets.iter().map(|ready| ready.common.clone()).collect();
         let delivery = config.delivery.clone();
         let (open_us, asked_us_max) = (micros(delivery.breaker_open), micros(delivery.retry_after_max));
-        let lane = |target: Arc<dyn Target>| {
+        let lane = |Ready { common, target }: Ready| {
             let concurrency = target.concurrency_max().unwrap_or(usize::MAX).min(delivery.concurrency);
             Arc::new(Lane {
+                pace: Mutex::new(Pace::new(common.per_minute)),
+                common,
                 target,
                 breaker: Mutex::new(Breaker::new(delivery.breaker_failures, open_us, asked_us_max)),
                 in_flight: Mutex::new(HashSet::new()),
                 permits: Arc::new(Semaphore::new(concurrency)),
                 wake: Notify::new(),
+                read_next_us: Mutex::new(i64::MIN),
             })
         };
         let lanes = targets.into_iter().map(lane).collect();
-        let rng = Mutex::new(ChaCha8Rng::seed_from_u64(seed));
-        Ok(Outbox { queue: Queue::new(store), delivery, lanes, clock, config, guard, routes, rng, aloud: false })
+        let rules = book::Rules {
+            join_within: config.incidents.join_within,
+            half_life: config.incidents.half_life,
+            tell_updates: config.tell.contains(&Telling::Updated),
+        };
+        Ok(Outbox {
+            queue: Queue::new(store.clone()),
+            changes: Changes::new(store.clone()),
+            store,
+            delivery,
+            lanes,
+            clock,
+            config,
+            guard,
+            bystanders: None,
+            behind: Mutex::default(),
+            wake: Notify::new(),
+            routes,
+            rules,
+            rng: Mutex::new(ChaCha8Rng::seed_from_u64(seed)),
+            aloud: false,
+        })
     }
 
     /// Logs what becomes of each action, for people who look after the service.
     pub fn aloud(self) -> Outbox {
         Outbox { aloud: true, ..self }
+    }
+
+    /// Looks who else is behind an address before it is blocked.
+    pub fn asking(self, bystanders: Arc<dyn Bystanders>) -> Outbox {
+        Outbox { bystanders: Some(bystanders), ..self }
+    }
+
+    /// The state store, for what people do with incidents and the kill switch.
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// One line per step that says what became of an action; attempts and their errors are for `debug`.
@@ -147,61 +202,181 @@ impl Outbox {
                 StepKind::Parked => line!(error, "action parked, it waits for a person"),
                 StepKind::Failed => line!(warn, "action failed"),
                 StepKind::Retry => line!(debug, "action not delivered yet"),
+                StepKind::Awaiting => line!(warn, "action waits for a person to agree"),
+                StepKind::Approved => line!(info, "action approved"),
+                StepKind::Cancelled => line!(info, "action cancelled"),
+                StepKind::Drifted => line!(warn, "no longer in force at the target, and not by us"),
                 StepKind::Planned | StepKind::Sent => {}
             }
         }
     }
 
-    /// Take in tellings with what their rules ask for, and make the actions durable. The number of actions that are new.
+    /// Take in tellings with what their rules ask for, and make what follows durable. The number of actions that are new.
     pub async fn tell(&self, alerts: &[(&Alert, &[String])], now_us: i64) -> Result<usize, StoreError> {
-        let mut planned = Vec::new();
-        for (alert, kinds) in alerts {
-            let opened_us = plan::opened_us(alert);
-            let actions = plan::plan(alert, kinds, &self.config, &self.routes, now_us);
-            planned.extend(actions.into_iter().map(|action| (action, opened_us)));
-        }
-        if planned.is_empty() {
+        if alerts.is_empty() {
             return Ok(0);
         }
         let mut tx = self.queue.begin().await?;
-        let mut pending = Queue::pending(&mut tx).await?;
-        let mut new = Vec::new();
-        for (action, opened_us) in &planned {
-            if Queue::knows(&mut tx, &action.id).await? {
-                continue;
+        let mut taken = TakenIn { pending: Queue::pending(&mut tx).await?, new: Vec::new() };
+        for (alert, names) in alerts {
+            let asked: Vec<Kind> = names.iter().filter_map(|name| Kind::parse(name)).collect();
+            match book::take(&mut tx, alert, &self.rules, now_us).await? {
+                book::Taken::Known => {}
+                book::Taken::Suppressed(_) => asked.iter().for_each(|kind| count_suppressed(*kind, Reason::Suppressed)),
+                book::Taken::Changed(change) => {
+                    audit::pend(&mut tx, now_us, &told(&change)).await?;
+                    self.follow(&mut tx, *change, &asked, now_us, &mut taken).await?;
+                }
             }
-            let verdict = self.judge(&mut tx, action, *opened_us, pending).await?;
-            pending += u64::from(verdict == Verdict::Send);
-            new.push((action, take_in(&mut tx, action, verdict).await?));
         }
         Queue::commit(tx).await?;
+        self.wake.notify_one();
         self.lanes.iter().for_each(|lane| lane.wake.notify_one());
-        new.iter().for_each(|(action, steps)| self.say(action, steps));
-        Ok(new.len())
+        taken.new.iter().for_each(|(action, steps)| self.say(action, steps));
+        Ok(taken.new.len())
     }
 
-    async fn judge(
+    /// What follows from a change: messages, and who is wanted out.
+    async fn follow(
         &self,
         tx: &mut Tx,
-        action: &Action,
-        alert_opened_us: Option<i64>,
-        pending: u64,
-    ) -> Result<Verdict, StoreError> {
-        if action.target == NO_TARGET {
-            let words = format!("no target takes `{}`", action.kind.name());
-            return Ok(Verdict::Suppress(Reason::NoTarget, words));
+        mut change: Change,
+        asked: &[Kind],
+        now_us: i64,
+        taken: &mut TakenIn,
+    ) -> Result<(), StoreError> {
+        let around = self.around(now_us);
+        let offences = self.offences(tx, &change, now_us).await?;
+        let case = plan::case(&change, offences, now_us);
+        let decision = policy::decide(&self.config.policy, &case, asked, self.config.guard.ttl);
+        let mut grown = false;
+        for kind in &decision.messages {
+            if !change.row.kinds.contains(kind) {
+                change.row.kinds.push(*kind);
+                grown = true;
+            }
         }
-        let now_us = action.created_us;
-        let mut around = Circumstances { now_us, alert_opened_us, blocked_until_us: None, blocks_last_hour: 0 };
-        if action.kind == Kind::Block {
-            around.blocked_until_us = Queue::blocked_until(&mut **tx, action).await?;
-            around.blocks_last_hour = Queue::blocks_since(tx, now_us.saturating_sub(HOUR_US), action.dry_run).await?;
+        // Somebody is to hear of it who has not yet.
+        if grown && change.event.is_none() && change.row.status != Status::Closed {
+            change.event = Some(Event::Updated);
+            change.row.revision += 1;
         }
-        let verdict = self.guard.judge(action, &around);
-        if verdict == Verdict::Send && pending >= u64::from(self.delivery.pending_max) {
-            return Ok(Verdict::Suppress(Reason::QueueFull, format!("{pending} actions are waiting already")));
+        if grown {
+            book::write(tx, &change.row).await?;
         }
-        Ok(verdict)
+        self.send_messages(tx, &change, offences, now_us, taken).await?;
+        for wanted in plan::containment(&change, &decision, &around) {
+            if around.routes.iter().any(|route| route.kinds.contains(&wanted.kind)) {
+                if wanted::want(tx, &wanted).await? {
+                    audit::pend(tx, now_us, &planned(&wanted)).await?;
+                }
+            } else {
+                let dry_run = wanted.dry_run || around.dry_run;
+                let action = wanted::action(&wanted, NO_TARGET, 0, Op::Apply, dry_run, now_us);
+                self.take_in(tx, action, taken).await?;
+            }
+        }
+        let Some(alert) = &change.alert else { return Ok(()) };
+        if alert.state == AlertState::Closed {
+            wanted::end_of_alert(tx, &alert.id, &change.row.id).await?;
+        }
+        if change.row.quiet_us.is_some_and(|since| now_us.saturating_sub(since) >= micros(self.config.incidents.quiet))
+        {
+            self.close(tx, change.row, now_us, taken).await?;
+        }
+        Ok(())
+    }
+
+    /// Closes an incident that has been quiet for long enough, or that a person has judged.
+    pub(super) async fn close(
+        &self,
+        tx: &mut Tx,
+        mut row: Row,
+        now_us: i64,
+        taken: &mut TakenIn,
+    ) -> Result<(), StoreError> {
+        if row.status == Status::Closed {
+            return Ok(());
+        }
+        (row.status, row.changed_us) = (Status::Closed, now_us);
+        row.revision += 1;
+        book::write(tx, &row).await?;
+        wanted::stand_of_incident(tx, &row.id, Stand::Ending).await?;
+        let change = Change { row, event: Some(Event::Closed), alert: None };
+        self.send_messages(tx, &change, 0, now_us, taken).await
+    }
+
+    async fn send_messages(
+        &self,
+        tx: &mut Tx,
+        change: &Change,
+        offences: u32,
+        now_us: i64,
+        taken: &mut TakenIn,
+    ) -> Result<(), StoreError> {
+        if let Some(event) = change.event {
+            audit::pend(tx, now_us, &changed(&change.row, event)).await?;
+        }
+        let told = match change.event {
+            Some(Event::Open) => self.config.tell.contains(&Telling::Open),
+            // What changed matters even where not each update of an alert is told.
+            Some(Event::Updated) => !self.config.tell.is_empty(),
+            Some(Event::Closed) => self.config.tell.contains(&Telling::Closed),
+            None => false,
+        };
+        if !told {
+            return Ok(());
+        }
+        let case = plan::case(change, offences, now_us);
+        for action in plan::messages(change, &change.row.kinds, &case, &self.around(now_us)) {
+            self.take_in(tx, action, taken).await?;
+        }
+        Ok(())
+    }
+
+    async fn offences(&self, tx: &mut Tx, change: &Change, now_us: i64) -> Result<u32, StoreError> {
+        let Some(alert) = &change.alert else { return Ok(0) };
+        let Some(entity) = plan::entity_for(alert, Kind::Block, self.config.guard.ipv6_prefix) else { return Ok(0) };
+        let queue = wanted::queue_of(Kind::Block, &entity.kind, &entity.value);
+        wanted::offences(tx, &queue, now_us.saturating_sub(OFFENCES_US)).await
+    }
+
+    fn around(&self, now_us: i64) -> Around<'_> {
+        Around {
+            routes: &self.routes,
+            dry_run: self.config.dry_run,
+            ipv6_prefix: self.config.guard.ipv6_prefix,
+            now_us,
+        }
+    }
+
+    /// Judges a message and makes it durable, unless it is known.
+    async fn take_in(&self, tx: &mut Tx, action: Action, taken: &mut TakenIn) -> Result<(), StoreError> {
+        if Queue::knows(tx, &action.id).await? {
+            return Ok(());
+        }
+        let verdict = if action.target == NO_TARGET {
+            Verdict::Suppress(Reason::NoTarget, format!("no target takes `{}`", action.kind.name()))
+        } else {
+            let live = self.changes.live();
+            let around = Circumstances {
+                now_us: action.created_us,
+                severity: schemas::alert::Severity::Info,
+                offenders_last_hour: 0,
+                never: &live.never,
+            };
+            match self.guard.judge(&action, &around) {
+                // Pages are never refused for want of room.
+                Verdict::Send if action.urgency() > 1 && taken.pending >= u64::from(self.delivery.pending_max) => {
+                    Verdict::Suppress(Reason::QueueFull, format!("{} actions are waiting already", taken.pending))
+                }
+                verdict => verdict,
+            }
+        };
+        taken.pending += u64::from(verdict == Verdict::Send);
+        let steps = insert(tx, &action, verdict).await?;
+        taken.new.push((action, steps));
+        Ok(())
     }
 
     /// The history of all actions after a step number, in order.
@@ -231,50 +406,36 @@ impl Outbox {
 
     pub fn targets(&self) -> Vec<TargetStatus> {
         let status = |lane: &Arc<Lane>| TargetStatus {
-            target: lane.target.name().to_owned(),
+            target: lane.name().to_owned(),
             breaker: locked(&lane.breaker).position(),
             in_flight: locked(&lane.in_flight).len(),
-            dry_run: lane.target.dry_run().unwrap_or(self.config.dry_run),
+            dry_run: self.is_dry(lane),
         };
         self.lanes.iter().map(status).collect()
     }
 
     /// Put a parked action back into the queue.
-    pub async fn release(&self, entry: &Entry) -> Result<(), StoreError> {
-        self.queue.release(entry, (self.clock)()).await?;
+    pub async fn release(&self, entry: &Entry, actor: &str) -> Result<(), StoreError> {
+        self.queue.release(entry, (self.clock)(), actor).await?;
         self.lanes.iter().for_each(|lane| lane.wake.notify_one());
         Ok(())
     }
 
-    /// Undo a delivered action at its target, once, now. `reason` goes into the record.
-    pub async fn revert(&self, action_id: &str, reason: &str) -> Result<(), RevertError> {
-        let found = self.queue.entry(action_id).await?;
-        let (entry, state) = found.ok_or_else(|| RevertError::Unknown(action_id.to_owned()))?;
-        if state != State::Delivered.name() {
-            return Err(RevertError::State { id: action_id.to_owned(), state });
-        }
-        let target = &entry.action.target;
-        let lane = self.lanes.iter().find(|lane| lane.target.name() == target);
-        let lane = lane.ok_or_else(|| RevertError::Target(target.clone()))?;
-        let now_us = (self.clock)();
-        let attempt = Attempt { number: 1, now_us };
-        let call = lane.target.revert(entry.remote_ref.as_deref().unwrap_or_default(), attempt);
-        let outcome = tokio::time::timeout(self.delivery.timeout, call).await;
-        let (problem, answer) = match outcome {
-            Ok(Delivery::Delivered { answer, .. }) => (None, answer),
-            Ok(Delivery::Retry { reason, answer, .. } | Delivery::Failed { reason, answer }) => (Some(reason), answer),
-            Err(_) => (Some(format!("no answer within {:?}", self.delivery.timeout)), String::new()),
-        };
-        let (to, step) = match &problem {
-            None => (State::Reverted, NewStep::new(StepKind::Reverted, reason)),
-            Some(problem) => (State::Delivered, NewStep::new(StepKind::Failed, format!("revert: {problem}"))),
-        };
-        let change = Change { from: State::Delivered, to, next_attempt_us: entry.next_attempt_us, remote_ref: None };
-        let steps = [step.answered(answer)];
-        if self.queue.settle(&entry, (self.clock)(), &change, &steps).await? {
-            self.say(&entry.action, &steps);
-        }
-        problem.map_or(Ok(()), |reason| Err(RevertError::Refused { target: target.clone(), reason }))
+    /// A person agrees to an action that waited for that; false when it does not wait.
+    pub async fn approve(&self, action_id: &str, actor: &str) -> Result<bool, StoreError> {
+        let done = super::incident::desk::approve(&self.store, action_id, actor, (self.clock)()).await?;
+        self.lanes.iter().for_each(|lane| lane.wake.notify_one());
+        Ok(done)
+    }
+
+    /// The kill switch, while it is pulled.
+    pub fn halt(&self) -> Option<super::halt::Halt> {
+        self.changes.live().halt.clone()
+    }
+
+    /// Whether nothing is sent to this target.
+    pub(super) fn is_dry(&self, lane: &Lane) -> bool {
+        lane.common.dry_run.unwrap_or(self.config.dry_run)
     }
 
     pub(super) fn longest_wait_us(&self) -> i64 {
@@ -291,14 +452,55 @@ impl Outbox {
     }
 }
 
+/// The entry of the audit about a telling.
+fn told(change: &Change) -> Fact {
+    let alert = change.alert.as_ref();
+    let detail = json!({
+        "incident": change.row.id, "state": alert.map(|alert| book::state_name(alert.state)),
+        "revision": alert.map(|alert| alert.revision), "detector": alert.map(|alert| alert.detector.as_str()),
+        "severity": alert.map(|alert| message::severity_name(alert.severity)),
+        "entity_kind": alert.map(|alert| alert.entity.kind.as_str()),
+        "entity_value": alert.map(|alert| alert.entity.value.as_str()),
+        "opened": alert.map(|alert| alert.opened.as_str()), "updated": alert.map(|alert| alert.updated.as_str()),
+    });
+    Fact::new(What::AlertUpdate, audit::SELF, alert.map_or("", |alert| alert.id.as_str()), detail)
+}
+
+/// The entry of the audit about somebody who is wanted out.
+fn planned(wanted: &wanted::Wanted) -> Fact {
+    let detail = json!({
+        "kind": wanted.kind.name(), "entity_kind": wanted.entity_kind, "entity_value": wanted.entity_value,
+        "alert": wanted.alert_id, "detector": wanted.detector, "seconds": wanted.ttl_us / 1_000_000,
+        "approve": wanted.approve, "dry_run": wanted.dry_run,
+    });
+    Fact::new(What::Plan, audit::SELF, &wanted.incident_id, detail)
+}
+
+/// The entry of the audit about a message that is due.
+fn changed(row: &Row, event: Event) -> Fact {
+    let detail = json!({
+        "event": event.name(), "revision": row.revision, "severity": message::severity_name(row.severity),
+        "status": row.status.name(), "title": row.title, "alerts": row.alerts, "alerts_open": row.alerts_open,
+        "subject_kind": row.subject.kind, "subject_value": row.subject.value,
+    });
+    Fact::new(What::Incident, audit::SELF, &row.id, detail)
+}
+
+/// What a telling has brought so far.
+pub(super) struct TakenIn {
+    pub pending: u64,
+    pub new: Vec<(Action, Vec<NewStep>)>,
+}
+
 /// Makes the action durable with what was decided; the steps, for the log.
-async fn take_in(tx: &mut Tx, action: &Action, verdict: Verdict) -> Result<Vec<NewStep>, StoreError> {
+pub(super) async fn insert(tx: &mut Tx, action: &Action, verdict: Verdict) -> Result<Vec<NewStep>, StoreError> {
     let planned = NewStep::new(StepKind::Planned, "");
     let (state, steps) = match verdict {
         Verdict::Send => (State::Pending, vec![planned]),
         Verdict::DryRun => (State::DryRun, vec![planned, NewStep::new(StepKind::DryRun, "would be sent")]),
+        Verdict::Ask(words) => (State::Awaiting, vec![planned, NewStep::new(StepKind::Awaiting, words)]),
         Verdict::Suppress(reason, words) => {
-            count_suppressed(action, reason);
+            count_suppressed(action.kind, reason);
             (State::Suppressed, vec![planned, NewStep::new(StepKind::Suppressed, words)])
         }
     };
@@ -315,8 +517,8 @@ pub(super) fn count_step(action: &Action, step: StepKind) {
         .increment(1);
 }
 
-pub(super) fn count_suppressed(action: &Action, reason: Reason) {
-    metrics::counter!(crate::metric::SUPPRESSED, "kind" => action.kind.name(), "reason" => reason.name()).increment(1);
+pub(super) fn count_suppressed(kind: Kind, reason: Reason) {
+    metrics::counter!(crate::metric::SUPPRESSED, "kind" => kind.name(), "reason" => reason.name()).increment(1);
 }
 
 /// The data behind these locks is whole after every statement, so a panic elsewhere does not spoil it.

@@ -1,17 +1,22 @@
-//! From a telling of an alert to the actions it asks for.
+//! From a change of an incident to what is to be done: messages, and who is to be kept out.
 //!
-//! Promises: pure. The same telling gives the same actions with the same ids and the same bytes, so that telling it again
-//! after a replay changes nothing. What a rule asks for and nobody takes is still planned, at target `none`, and visible.
+//! Promises: pure. The same change gives the same actions with the same ids and the same bytes, so that telling it again
+//! after a replay changes nothing. What is asked for and nobody takes is still planned, at target `none`, and visible.
 //! Never: decides whether an action may be sent (`guard.rs`) or sends it.
 
-use std::net::IpAddr;
+use std::time::Duration;
 
-use aws_lc_rs::digest;
-use schemas::alert::{Alert, State};
-use serde::Serialize;
+use schemas::Message;
+use schemas::alert::{Alert, Entity, State};
+use schemas::incident::{Event, Status};
 
-use super::action::{Action, Kind};
-use super::config::{RespondConfig, Telling};
+use super::action::{Action, Kind, Op, hex_id};
+use super::actions::common::Common;
+use super::incident::{Change, keys, micros_of, rfc3339};
+use super::policy::Decision;
+use super::scope::{ADDRESS, NETWORK, Scope};
+use super::wanted::{Stand, Wanted};
+use super::when::Case;
 
 /// The kind of entity of an action about an address that nobody vouches for: no guard takes it for an address to block.
 pub const UNPROVEN_CLIENT: &str = "client_ip_unproven";
@@ -22,139 +27,194 @@ pub const NO_TARGET: &str = "none";
 /// The longest body. Receivers of signed webhooks commonly refuse more than some tens of kilobytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// What planning needs to know of a target.
-#[derive(Clone, Debug)]
-pub struct Route {
-    pub target: String,
-    pub kinds: Vec<Kind>,
-    /// The target's own word on dry run, over the configuration's.
-    pub dry_run: Option<bool>,
+/// The share of an alert's events that a client or principal must have made to be contained for it.
+const AUTHOR_SHARE: f64 = 0.9;
+
+/// What planning needs to know besides.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    pub routes: &'a [Common],
+    /// Of the configuration; a target may say otherwise for itself.
+    pub dry_run: bool,
+    /// The prefix at which IPv6 clients are blocked.
+    pub ipv6_prefix: u8,
+    pub now_us: i64,
 }
 
-/// The message that every target gets, in its body or as the source of it.
-#[derive(Serialize)]
-struct Message<'a> {
-    #[serde(rename = "type")]
-    type_name: &'static str,
-    timestamp: &'a str,
-    kind: Kind,
-    data: &'a Alert,
+/// What conditions look at.
+pub fn case(change: &Change, offences: u32, now_us: i64) -> Case<'_> {
+    let row = &change.row;
+    Case {
+        severity: row.severity,
+        detectors: &row.detectors,
+        entities: &row.entities,
+        tenants: &row.tenants,
+        owasp: &row.owasp,
+        score: row.score,
+        offences,
+        now_us,
+    }
 }
 
-/// The actions of one telling, in the order of the rule's list and the configured targets. Unknown kinds ask for nothing;
-/// the rule's own check refuses them long before.
-pub fn plan(alert: &Alert, kinds: &[String], config: &RespondConfig, routes: &[Route], now_us: i64) -> Vec<Action> {
-    if !config.tell.contains(&telling_of(alert.state)) {
-        return Vec::new();
-    }
-    let mut wanted: Vec<Kind> = Vec::new();
-    for kind in kinds.iter().filter_map(|name| Kind::parse(name)) {
-        if !wanted.contains(&kind) && (kind != Kind::Block || alert.state == State::Open) {
-            wanted.push(kind);
-        }
-    }
+/// The messages of a change, in the order of the kinds and the configured targets.
+pub fn messages(change: &Change, kinds: &[Kind], case: &Case, around: &Around) -> Vec<Action> {
+    let Some(event) = change.event else { return Vec::new() };
     let mut actions = Vec::new();
-    for kind in wanted {
-        let takers: Vec<&Route> = routes.iter().filter(|route| route.kinds.contains(&kind)).collect();
-        if takers.is_empty() {
-            let dry_run = alert.dry_run || config.dry_run;
-            actions.push(action(alert, kind, NO_TARGET, dry_run, config, now_us));
+    for kind in kinds.iter().filter(|kind| !kind.contains()) {
+        let (takers, told) = takers(around.routes, *kind, case);
+        if !takers {
+            actions.push(message_action(change, event, *kind, NO_TARGET, around.dry_run, around));
         }
-        for route in takers {
-            let dry_run = alert.dry_run || route.dry_run.unwrap_or(config.dry_run);
-            actions.push(action(alert, kind, &route.target, dry_run, config, now_us));
+        for route in told {
+            let dry_run = route.dry_run.unwrap_or(around.dry_run);
+            actions.push(message_action(change, event, *kind, &route.name, dry_run, around));
         }
     }
     actions
 }
 
-fn action(alert: &Alert, kind: Kind, target: &str, dry_run: bool, config: &RespondConfig, now_us: i64) -> Action {
-    let ttl_us = i64::try_from(config.guard.ttl.as_micros()).unwrap_or(i64::MAX);
+/// Whether any target takes this kind, and those whose `when` holds.
+pub fn takers<'a>(routes: &'a [Common], kind: Kind, case: &Case) -> (bool, Vec<&'a Common>) {
+    let takers: Vec<&Common> = routes.iter().filter(|route| route.kinds.contains(&kind)).collect();
+    (!takers.is_empty(), takers.into_iter().filter(|route| route.when.holds(case)).collect())
+}
+
+fn message_action(change: &Change, event: Event, kind: Kind, target: &str, dry_run: bool, around: &Around) -> Action {
+    let row = &change.row;
+    let revision = row.revision.to_string();
     Action {
-        id: action_id(alert, kind, target),
-        alert_id: alert.id.clone(),
-        detector: alert.detector.clone(),
-        entity_kind: entity_kind(alert),
-        entity_value: alert.entity.value.clone(),
+        id: hex_id(&["message", &row.id, &revision, kind.name(), target]),
+        op: Op::Apply,
+        undoes: None,
+        incident_id: row.id.clone(),
+        alert_id: change.alert.as_ref().map(|alert| alert.id.clone()).unwrap_or_default(),
+        detector: change.alert.as_ref().map(|alert| alert.detector.clone()).unwrap_or_default(),
+        entity_kind: row.subject.kind.clone(),
+        entity_value: row.subject.value.clone(),
         target: target.to_owned(),
         kind,
-        queue: queue_of(alert, kind),
-        body: body(alert, kind),
-        dry_run,
-        created_us: now_us,
-        expires_us: (kind == Kind::Block).then(|| now_us.saturating_add(ttl_us)),
+        queue: format!("incident:{}", row.id),
+        body: body(change, event, kind),
+        dry_run: row.dry_run || dry_run,
+        created_us: around.now_us,
+        about_us: row.updated_us,
+        expires_us: None,
+        renews: false,
     }
 }
 
-fn entity_kind(alert: &Alert) -> String {
-    let unproven = alert.evidence["client_ip_source"] == "unproven" && alert.entity.kind == "client_ip";
-    if unproven { UNPROVEN_CLIENT.to_owned() } else { alert.entity.kind.clone() }
-}
-
-/// A hash of what makes the action this one: which telling of which alert, what is done, where.
-fn action_id(alert: &Alert, kind: Kind, target: &str) -> String {
-    let mut hash = digest::Context::new(&digest::SHA256);
-    let revision = alert.revision.to_string();
-    // A telling is open or closed once in an alert's life; updates are told apart by their revision.
-    let revision = if alert.state == State::Updated { revision.as_str() } else { "" };
-    for part in [alert.id.as_str(), target, kind.name(), type_name(alert.state), revision] {
-        // With its length before it, no two lists of parts spell the same bytes.
-        hash.update(&(part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
+/// Who is to be kept out because of this change, narrowest first where the decision leaves that open.
+pub fn containment(change: &Change, decision: &Decision, around: &Around) -> Vec<Wanted> {
+    let Some(alert) = &change.alert else { return Vec::new() };
+    if alert.state == State::Closed || change.row.status == Status::Closed {
+        return Vec::new();
     }
-    hash.finish().as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn queue_of(alert: &Alert, kind: Kind) -> String {
-    if kind != Kind::Block {
-        return format!("alert:{}", alert.id);
+    let mut wanted: Vec<(Kind, Entity)> = Vec::new();
+    for kind in &decision.contain {
+        match entity_for(alert, *kind, around.ipv6_prefix) {
+            Some(entity) => wanted.push((*kind, entity)),
+            // Nobody in particular: told as such, and refused by the guard.
+            None => wanted.push((*kind, alert.entity.clone())),
+        }
     }
-    let plain = |address: IpAddr| address.to_canonical().to_string();
-    let value = &alert.entity.value;
-    format!("block:{}", value.parse().map_or_else(|_| value.clone(), plain))
+    if decision.narrowest {
+        let able = |kind: &Kind| around.routes.iter().any(|route| route.kinds.contains(kind));
+        let ways = [Kind::Revoke, Kind::Throttle, Kind::Block];
+        let narrowest = ways
+            .iter()
+            .filter(|kind| able(kind))
+            .find_map(|kind| entity_for(alert, *kind, around.ipv6_prefix).map(|entity| (*kind, entity)));
+        wanted.push(narrowest.unwrap_or_else(|| (Kind::Block, alert.entity.clone())));
+    }
+    let make = |(kind, entity): (Kind, Entity)| Wanted {
+        kind,
+        entity_kind: entity.kind,
+        entity_value: entity.value,
+        incident_id: change.row.id.clone(),
+        alert_id: alert.id.clone(),
+        detector: alert.detector.clone(),
+        stand: Stand::Active,
+        since_us: around.now_us,
+        // Of this alert: that of the incident may be another attacker's of the same network.
+        attack_us: micros_of(&alert.updated).unwrap_or(change.row.updated_us),
+        ttl_us: micros(decision.ttl),
+        approve: decision.approve,
+        held: None,
+        body: body(change, change.event.unwrap_or(Event::Updated), kind),
+        dry_run: change.row.dry_run,
+        severity: change.row.severity,
+    };
+    wanted.into_iter().map(make).collect()
 }
 
-fn body(alert: &Alert, kind: Kind) -> Vec<u8> {
-    let bytes = message(alert, kind);
+/// Whom to keep out in this way because of an alert: who it is about, or who made nearly all of it.
+pub fn entity_for(alert: &Alert, kind: Kind, ipv6_prefix: u8) -> Option<Entity> {
+    let parts = keys::parts(alert);
+    match kind {
+        Kind::Block => {
+            if let Some(unproven) = parts.iter().find(|part| part.kind == UNPROVEN_CLIENT) {
+                return Some(unproven.clone());
+            }
+            let named = parts.iter().find(|part| part.kind == ADDRESS).map(|part| part.value.as_str());
+            let author = || keys::authors(alert, "client_ips", AUTHOR_SHARE).first().copied();
+            let value = named.or_else(author)?;
+            Some(widened(value, ipv6_prefix))
+        }
+        Kind::Revoke | Kind::Throttle => {
+            let named = parts.iter().find(|part| part.kind == "principal").map(|part| part.value.as_str());
+            let author = || keys::authors(alert, "principals", AUTHOR_SHARE).first().copied();
+            let value = named.or_else(author)?;
+            Some(Entity { kind: "principal".to_owned(), value: value.to_owned() })
+        }
+        Kind::Notify | Kind::Case | Kind::Page => None,
+    }
+}
+
+/// An IPv6 client has at least a /64, and changes its address within it at will.
+fn widened(address: &str, ipv6_prefix: u8) -> Entity {
+    let entity = |kind: &str, value: String| Entity { kind: kind.to_owned(), value };
+    let scope = Scope::of_entity(ADDRESS, address);
+    match scope.filter(|scope| !scope.is_v4() && ipv6_prefix < 128) {
+        Some(scope) => match Scope::around(scope.net().addr(), ipv6_prefix) {
+            Some(network) => entity(NETWORK, network.to_string()),
+            None => entity(ADDRESS, address.to_owned()),
+        },
+        None => entity(ADDRESS, address.to_owned()),
+    }
+}
+
+fn body(change: &Change, event: Event, kind: Kind) -> Vec<u8> {
+    let message = Message {
+        event,
+        timestamp: rfc3339(change.row.updated_us),
+        kind: kind.name().to_owned(),
+        incident: change.row.show(),
+        alert: change.alert.clone(),
+    };
+    let bytes = written(&message);
     if bytes.len() <= BODY_BYTES_MAX {
         return bytes;
     }
     // Evidence is the one part of an alert that can be large, and the lake's alerts table has it whole.
     let note = format!("{} bytes, too long for a message; see the alerts table", bytes.len());
-    let short = Alert { evidence: serde_json::json!({ "omitted": note }), ..alert.clone() };
-    message(&short, kind)
+    let short = |alert: Alert| Alert { evidence: serde_json::json!({ "omitted": note }), ..alert };
+    written(&Message { alert: message.alert.clone().map(short), ..message })
 }
 
-fn message(alert: &Alert, kind: Kind) -> Vec<u8> {
-    let message = Message { type_name: type_name(alert.state), timestamp: &alert.updated, kind, data: alert };
-    serde_json::to_vec(&message).expect("an alert is plain data with string keys")
+fn written(message: &Message) -> Vec<u8> {
+    serde_json::to_vec(message).expect("an incident is plain data with string keys")
 }
 
-fn type_name(state: State) -> &'static str {
-    match state {
-        State::Open => "alert.open",
-        State::Updated => "alert.updated",
-        State::Closed => "alert.closed",
-    }
-}
-
-fn telling_of(state: State) -> Telling {
-    match state {
-        State::Open => Telling::Open,
-        State::Updated => Telling::Updated,
-        State::Closed => Telling::Closed,
-    }
-}
-
-/// When the alert opened, in microseconds; `None` when its time cannot be read.
-pub fn opened_us(alert: &Alert) -> Option<i64> {
-    chrono::DateTime::parse_from_rfc3339(&alert.opened).ok().map(|time| time.timestamp_micros())
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use schemas::alert::{Entity, Severity, Window};
+    use crate::respond::incident::Row;
+    use crate::respond::policy;
+    use schemas::alert::{Severity, Window};
 
     pub(crate) fn alert(address: &str) -> Alert {
         Alert {
@@ -183,9 +243,13 @@ pub(crate) mod tests {
         }
     }
 
-    fn routes() -> Vec<Route> {
-        let route =
-            |target: &str, kinds: &[Kind], dry_run| Route { target: target.to_owned(), kinds: kinds.to_vec(), dry_run };
+    fn routes() -> Vec<Common> {
+        let route = |name: &str, kinds: &[Kind], dry_run| Common {
+            name: name.to_owned(),
+            kinds: kinds.to_vec(),
+            dry_run,
+            ..Common::default()
+        };
         vec![
             route("soar", &[Kind::Case, Kind::Notify], None),
             route("pager", &[Kind::Page], Some(true)),
@@ -193,12 +257,38 @@ pub(crate) mod tests {
         ]
     }
 
-    fn live() -> RespondConfig {
-        RespondConfig { dry_run: false, ..RespondConfig::default() }
+    fn change(alert: &Alert) -> Change {
+        let row = Row {
+            id: "in-1".to_owned(),
+            revision: 0,
+            status: Status::Open,
+            title: alert.title.clone(),
+            severity: alert.severity,
+            score: 60.0,
+            score_us: 0,
+            subject: alert.entity.clone(),
+            opened_us: 0,
+            updated_us: 5,
+            changed_us: 0,
+            quiet_us: None,
+            alerts: 1,
+            alerts_open: 1,
+            entities: vec![alert.entity.clone()],
+            detectors: vec![alert.detector.clone()],
+            tenants: Vec::new(),
+            owasp: Vec::new(),
+            attack: Vec::new(),
+            kinds: Vec::new(),
+            assignee: None,
+            verdict: None,
+            dry_run: alert.dry_run,
+        };
+        Change { row, event: Some(Event::Open), alert: Some(alert.clone()) }
     }
 
-    fn words(list: &[&str]) -> Vec<String> {
-        list.iter().map(|word| (*word).to_owned()).collect()
+    fn told(change: &Change, kinds: &[Kind], routes: &[Common], dry_run: bool) -> Vec<Action> {
+        let around = Around { routes, dry_run, ipv6_prefix: 64, now_us: 7 };
+        messages(change, kinds, &case(change, 0, 7), &around)
     }
 
     fn shape(actions: &[Action]) -> Vec<(&str, &str, bool)> {
@@ -206,85 +296,94 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_opening_alert_goes_to_whoever_takes_what_the_rule_asks_for() {
-        let kinds = words(&["block", "case", "page", "case", "dance"]);
-        let actions = plan(&alert("203.0.113.7"), &kinds, &live(), &routes(), 7);
-        assert_eq!(shape(&actions), [("waf", "block", false), ("soar", "case", false), ("pager", "page", true)]);
-        assert_eq!(actions[0].expires_us, Some(7 + 14_400_000_000));
-        assert_eq!(actions[0].queue, "block:203.0.113.7");
-        assert_eq!(actions[1].expires_us, None);
-        assert_eq!(actions[1].queue, "alert:al-1");
+    fn a_message_goes_to_whoever_takes_it_and_otherwise_to_nobody() {
+        let change = change(&alert("203.0.113.7"));
+        let actions = told(&change, &[Kind::Case, Kind::Page, Kind::Block], &routes(), false);
+        assert_eq!(shape(&actions), [("soar", "case", false), ("pager", "page", true)]);
+        assert_eq!((actions[0].expires_us, actions[0].queue.as_str()), (None, "incident:in-1"));
+        assert_eq!(shape(&told(&change, &[Kind::Case], &[], false)), [(NO_TARGET, "case", false)]);
+        assert_eq!(shape(&told(&change, &[Kind::Case], &routes(), true)), [("soar", "case", true)]);
     }
 
     #[test]
-    fn what_nobody_takes_is_planned_for_nobody() {
-        let actions = plan(&alert("203.0.113.7"), &words(&["block"]), &live(), &[], 7);
-        assert_eq!(shape(&actions), [(NO_TARGET, "block", false)]);
-    }
-
-    #[test]
-    fn dry_run_of_the_configuration_and_of_the_alert() {
-        let careful = plan(&alert("203.0.113.7"), &words(&["case"]), &RespondConfig::default(), &routes(), 7);
-        assert_eq!(shape(&careful), [("soar", "case", true)]);
-        let trying = Alert { dry_run: true, ..alert("203.0.113.7") };
-        assert_eq!(shape(&plan(&trying, &words(&["case"]), &live(), &routes(), 7)), [("soar", "case", true)]);
-    }
-
-    #[test]
-    fn updates_stay_here_and_a_closing_alert_blocks_nobody() {
-        let kinds = words(&["block", "notify"]);
-        let updated = Alert { state: State::Updated, revision: 3, ..alert("203.0.113.7") };
-        assert!(plan(&updated, &kinds, &live(), &routes(), 7).is_empty());
-        let closed = Alert { state: State::Closed, revision: 4, ..alert("203.0.113.7") };
-        assert_eq!(shape(&plan(&closed, &kinds, &live(), &routes(), 7)), [("soar", "notify", false)]);
-        let chatty = RespondConfig { tell: vec![Telling::Updated], ..live() };
-        assert_eq!(shape(&plan(&updated, &kinds, &chatty, &routes(), 7)), [("soar", "notify", false)]);
+    fn a_target_hears_of_what_its_when_is_about() {
+        let mut routes = routes();
+        routes[0].when = serde_saphyr::from_str("severity: critical").expect("a condition");
+        let change = change(&alert("203.0.113.7"));
+        assert!(told(&change, &[Kind::Case], &routes, false).is_empty(), "taken, and not for this one");
+        let worse = Change { row: Row { severity: Severity::Critical, ..change.row.clone() }, ..change };
+        assert_eq!(shape(&told(&worse, &[Kind::Case], &routes, false)), [("soar", "case", false)]);
     }
 
     #[test]
     fn ids_are_stable_and_tell_apart_what_differs() {
-        let kinds = words(&["case", "notify"]);
-        let ids = |alert: &Alert, now| -> Vec<String> {
-            plan(alert, &kinds, &live(), &routes(), now).into_iter().map(|action| action.id).collect()
+        let ids = |change: &Change| -> Vec<String> {
+            let actions = told(change, &[Kind::Case, Kind::Notify], &routes(), false);
+            actions.into_iter().map(|action| action.id).collect()
         };
-        let open = alert("203.0.113.7");
-        assert_eq!(ids(&open, 7), ids(&open, 999), "the time of planning is not part of the id");
+        let first = change(&alert("203.0.113.7"));
         // Pinned: an id that changed between versions would repeat every action after an upgrade.
-        assert_eq!(ids(&open, 7)[0], "a039430b4e7163c24079e6144139889b");
-        let closed = Alert { state: State::Closed, ..open.clone() };
-        let other = Alert { id: "al-2".to_owned(), ..open.clone() };
-        let mut all = [ids(&open, 7), ids(&closed, 7), ids(&other, 7)].concat();
+        assert_eq!(ids(&first)[0], "66def2e353bfd280957d00351704cdeb");
+        let second = Change { row: Row { revision: 1, ..first.row.clone() }, ..first.clone() };
+        let other = Change { row: Row { id: "in-2".to_owned(), ..first.row.clone() }, ..first.clone() };
+        let mut all = [ids(&first), ids(&second), ids(&other)].concat();
         all.sort();
         all.dedup();
         assert_eq!(all.len(), 6);
     }
 
     #[test]
-    fn the_body_is_the_published_alert_in_an_envelope() {
-        let alert = alert("203.0.113.7");
-        let actions = plan(&alert, &words(&["case"]), &live(), &routes(), 7);
-        let body: serde_json::Value = serde_json::from_slice(&actions[0].body).expect("JSON");
-        let expected = serde_json::json!({
-            "type": "alert.open",
-            "timestamp": "2026-03-02T10:00:05.000000Z",
-            "kind": "case",
-            "data": serde_json::to_value(&alert).expect("serialises"),
-        });
-        assert_eq!(body, expected);
-    }
-
-    #[test]
     fn a_body_stays_below_its_bound() {
         let long = Alert { evidence: serde_json::json!({ "paths": "x".repeat(200_000) }), ..alert("203.0.113.7") };
-        let actions = plan(&long, &words(&["case"]), &live(), &routes(), 7);
+        let actions = told(&change(&long), &[Kind::Case], &routes(), false);
         assert!(actions[0].body.len() < BODY_BYTES_MAX);
         let body: serde_json::Value = serde_json::from_slice(&actions[0].body).expect("JSON");
-        assert!(body["data"]["evidence"]["omitted"].as_str().expect("a note").contains("see the alerts table"));
+        assert!(body["alert"]["evidence"]["omitted"].as_str().expect("a note").contains("see the alerts table"));
+    }
+
+    /// (kind, kind of entity, entity) of what is wanted because of this alert.
+    fn wanted(alert: &Alert, policy: &str, routes: &[Common]) -> Vec<(&'static str, String, String)> {
+        let policy: Vec<policy::Entry> = serde_saphyr::from_str(policy).expect("a policy");
+        let change = change(alert);
+        let decision = policy::decide(&policy, &case(&change, 0, 7), &[], Duration::from_secs(60));
+        let around = Around { routes, dry_run: false, ipv6_prefix: 64, now_us: 7 };
+        let wanted = containment(&change, &decision, &around);
+        wanted.into_iter().map(|w| (w.kind.name(), w.entity_kind, w.entity_value)).collect()
+    }
+
+    fn owned<const N: usize>(list: [(&'static str, &str, &str); N]) -> Vec<(&'static str, String, String)> {
+        list.map(|(kind, what, value)| (kind, what.to_owned(), value.to_owned())).to_vec()
     }
 
     #[test]
-    fn one_address_has_one_queue_in_every_spelling() {
-        let queue = |entity: &str| plan(&alert(entity), &words(&["block"]), &live(), &routes(), 7)[0].queue.clone();
-        assert_eq!(queue("::ffff:203.0.113.7"), queue("203.0.113.7"));
+    fn an_address_is_blocked_and_of_ipv6_its_network() {
+        let block = "[{ do: [block] }]";
+        assert_eq!(wanted(&alert("203.0.113.7"), block, &routes()), owned([("block", "client_ip", "203.0.113.7")]));
+        assert_eq!(wanted(&alert("2001:db8::7"), block, &routes()), owned([("block", "network", "2001:db8::/64")]));
+        let mut unproven = alert("203.0.113.7");
+        unproven.evidence["client_ip_source"] = "unproven".into();
+        assert_eq!(wanted(&unproven, block, &routes()), owned([("block", UNPROVEN_CLIENT, "203.0.113.7")]));
+        let closed = Alert { state: State::Closed, ..alert("203.0.113.7") };
+        assert!(wanted(&closed, block, &routes()).is_empty());
+    }
+
+    #[test]
+    fn the_narrowest_scope_that_somebody_can_act_on() {
+        let contain = "[{ do: [contain] }]";
+        let mut pair = alert("");
+        pair.entity = Entity { kind: "client_ip+principal".to_owned(), value: "203.0.113.7+anna".to_owned() };
+        pair.evidence = serde_json::json!({ "entity": { "client_ip": "203.0.113.7", "principal": "anna" } });
+        assert_eq!(wanted(&pair, contain, &routes()), owned([("block", "client_ip", "203.0.113.7")]));
+        let mut gateway = routes();
+        gateway.push(Common { name: "kong".to_owned(), kinds: vec![Kind::Revoke], ..Common::default() });
+        assert_eq!(wanted(&pair, contain, &gateway), owned([("revoke", "principal", "anna")]));
+        // Who made nearly all of it is who is meant.
+        let mut endpoint = alert("");
+        endpoint.entity = Entity { kind: "endpoint".to_owned(), value: "GET /v1/orders/{id}".to_owned() };
+        endpoint.evidence =
+            serde_json::json!({ "counted": 100, "client_ips": [{ "value": "203.0.113.7", "count": 95 }] });
+        assert_eq!(wanted(&endpoint, contain, &gateway), owned([("block", "client_ip", "203.0.113.7")]));
+        endpoint.evidence["counted"] = 200.into();
+        assert_eq!(wanted(&endpoint, contain, &gateway), owned([("block", "endpoint", "GET /v1/orders/{id}")]));
     }
 }

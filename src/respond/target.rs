@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use super::action::{Action, Kind};
+use super::action::Action;
 
 /// One attempt: the how-manieth (from 1), and when. From the second on, an earlier one may have had its effect.
 #[derive(Clone, Copy, Debug)]
@@ -17,10 +17,20 @@ pub struct Attempt {
     pub now_us: i64,
 }
 
+/// One action to carry out, with what was learned before.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    pub action: &'a Action,
+    pub attempt: Attempt,
+    /// What this target called an earlier effect: of the action that is to be undone (`Op::Revert`); else of the newest
+    /// delivered action of the same queue, such as the ticket that a message is about.
+    pub remote_ref: Option<&'a str>,
+}
+
 /// What became of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// The target has it. `remote_ref` is the target's own name for the effect, kept for reverting it.
+    /// The target has it. `remote_ref` is the target's own name for the effect, kept for reverting or updating it.
     Delivered { answer: String, remote_ref: Option<String> },
     /// Not this time; perhaps it had its effect, perhaps not. `after` is what the target asked for.
     Retry { after: Option<Duration>, reason: String, answer: String },
@@ -28,21 +38,64 @@ pub enum Delivery {
     Failed { reason: String, answer: String },
 }
 
+impl Delivery {
+    pub fn delivered(answer: impl Into<String>, remote_ref: Option<String>) -> Delivery {
+        Delivery::Delivered { answer: answer.into(), remote_ref }
+    }
+
+    pub fn retry(reason: impl Into<String>) -> Delivery {
+        Delivery::Retry { after: None, reason: reason.into(), answer: String::new() }
+    }
+
+    pub fn failed(reason: impl Into<String>) -> Delivery {
+        Delivery::Failed { reason: reason.into(), answer: String::new() }
+    }
+}
+
+/// One entry of a target's list that is, or may be, ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InForce {
+    /// An address in its plain form, a network as `203.0.113.0/24`, or the name of a principal.
+    pub entity: String,
+    /// When it ends there by itself, where the target says so.
+    pub until_us: Option<i64>,
+    pub remote_ref: Option<String>,
+}
+
 pub trait Target: Send + Sync {
-    fn name(&self) -> &str;
-
-    fn kinds(&self) -> &[Kind];
-
-    /// The target's own word on dry run, over the configuration's.
-    fn dry_run(&self) -> Option<bool>;
-
     /// How many deliveries may be under way at once, where the target bears fewer than are configured.
     fn concurrency_max(&self) -> Option<usize> {
         None
     }
 
-    fn deliver<'a>(&'a self, action: &'a Action, attempt: Attempt) -> BoxFuture<'a, Delivery>;
+    /// How many actions one call carries out; above one where a list changes as a whole.
+    fn orders_max(&self) -> usize {
+        1
+    }
 
-    /// Undo a delivered action, named by what `deliver` returned. Undoing what is gone already is a success.
-    fn revert<'a>(&'a self, remote_ref: &'a str, attempt: Attempt) -> BoxFuture<'a, Delivery>;
+    /// Whether what was applied ends there by itself at `expires_us`; where it does not, the outbox reverts it then.
+    fn ends_by_itself(&self) -> bool {
+        false
+    }
+
+    /// Does or undoes one action (`Action::op`). Undoing what is gone already is a success.
+    fn carry_out<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Delivery>;
+
+    /// Several at once, at most `orders_max`: one outcome each, in order.
+    fn carry_out_all<'a>(&'a self, orders: &'a [Order<'a>]) -> BoxFuture<'a, Vec<Delivery>> {
+        Box::pin(async move {
+            let mut outcomes = Vec::with_capacity(orders.len());
+            for order in orders {
+                outcomes.push(self.carry_out(*order).await);
+            }
+            outcomes
+        })
+    }
+
+    /// What is in force there now; `None` where the target cannot say. Entries that are certainly somebody else's are left
+    /// out.
+    fn read_back(&self, now_us: i64) -> BoxFuture<'_, Result<Option<Vec<InForce>>, String>> {
+        let _ = now_us;
+        Box::pin(std::future::ready(Ok(None)))
+    }
 }

@@ -1,8 +1,8 @@
 //! Delivery: one loop per target takes what is due, attempts it and settles the result.
 //!
-//! Promises: within a queue one action after the other, and a few queues side by side; an attempt is on record before it
-//! is made; every attempt ends within the time-out; a failing target costs nobody else anything. Stopping waits for
-//! attempts under way and starts no new ones.
+//! Promises: within a queue one action after the other, and a few queues side by side, the most urgent first; an attempt is on
+//! record before it is made; every attempt ends within the time-out, and one that contains somebody when the kill switch is
+//! pulled; a failing target costs nobody else anything. Stopping waits for attempts under way and starts no new ones.
 //! Never: gives up before the configured attempts, or keeps on after them.
 
 use std::sync::Arc;
@@ -14,12 +14,11 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use super::action::{Kind, State, StepKind, scrub};
+use super::action::{Op, State, StepKind, scrub};
 use super::breaker::{Pass, Position};
-use super::guard::{Reason, already_blocked};
 use super::outbox::{Lane, Outbox, count_step, count_suppressed, locked, micros};
 use super::queue::{Change, Entry, NewStep};
-use super::target::{Attempt, Delivery};
+use super::target::{Attempt, Delivery, Order};
 use crate::clock::Stopwatch;
 use crate::store::StoreError;
 
@@ -39,30 +38,33 @@ impl Outbox {
         self.warn_of_orphans().await;
         let (stop, stopped) = watch::channel(false);
         let lanes = join_all(self.lanes.iter().map(|lane| self.work(lane, stopped.clone(), false)));
+        let control = self.control(stopped.clone());
         let ask = async {
             // A dropped sender means the same as a spoken word: nobody wants this to go on.
             let _ = shutdown.wait_for(|stop| *stop).await;
             let _ = stop.send(true);
         };
-        tokio::join!(lanes, ask);
+        tokio::join!(lanes, control, ask);
     }
 
     /// Deliver until nothing waits any more or the time is up; the number of actions that still wait. Waits for retries.
     pub async fn drain(self: &Arc<Self>, deadline: Duration) -> Result<u64, StoreError> {
+        self.changes.refresh((self.clock)()).await?;
+        self.pass(true).await?;
         let (_stop, stopped) = watch::channel(false);
         let lanes = join_all(self.lanes.iter().map(|lane| self.work(lane, stopped.clone(), true)));
         // An attempt that the deadline cuts off is uncertain, like one that a crash cuts off: it is made again.
         let _ = tokio::time::timeout(deadline, lanes).await;
         let mut left = 0;
         for lane in &self.lanes {
-            left += self.queue.waiting(lane.target.name()).await?;
+            left += self.queue.waiting(lane.name()).await?;
         }
         Ok(left)
     }
 
     /// Actions that wait for a target which is not configured any more stay where they are; that needs a person's word.
     async fn warn_of_orphans(&self) {
-        let known = |name: &str| self.lanes.iter().any(|lane| lane.target.name() == name);
+        let known = |name: &str| self.lanes.iter().any(|lane| lane.name() == name);
         for count in self.queue.counts().await.unwrap_or_default() {
             if count.state == State::Pending.name() && !known(&count.target) {
                 let (target, actions) = (count.target, count.actions);
@@ -86,7 +88,7 @@ impl Outbox {
                     if until_empty { next.min(LOOK_EVERY_DRAINING) } else { next }
                 }
                 Err(error) => {
-                    tracing::error!(target = lane.target.name(), %error, "the outbox cannot be read");
+                    tracing::error!(target = lane.name(), %error, "the outbox cannot be read");
                     STORE_PAUSE
                 }
             };
@@ -94,7 +96,7 @@ impl Outbox {
                 _ = stop.changed() => {}
                 Some(ended) = running.join_next() => {
                     if let Err(error) = ended {
-                        tracing::error!(target = lane.target.name(), %error, "an attempt broke off");
+                        tracing::error!(target = lane.name(), %error, "an attempt broke off");
                     }
                 }
                 () = lane.wake.notified() => {}
@@ -105,25 +107,34 @@ impl Outbox {
     }
 
     async fn is_empty(&self, lane: &Lane) -> bool {
-        matches!(self.queue.waiting(lane.target.name()).await, Ok(0))
+        matches!(self.queue.waiting(lane.name()).await, Ok(0))
     }
 
     /// What can start now, and when to look again.
     async fn look(&self, lane: &Arc<Lane>) -> Result<(Vec<Claim>, Duration), StoreError> {
         let now_us = (self.clock)();
         self.end_blocks(lane, now_us).await?;
-        let (name, waiting) = (lane.target.name(), self.queue.waiting(lane.target.name()).await?);
+        let (name, waiting) = (lane.name(), self.queue.waiting(lane.name()).await?);
         metrics::gauge!(crate::metric::OUTBOX_PENDING, "target" => name.to_owned()).set(waiting as f64);
-        let mut next_us = self.queue.next_end(lane.target.name()).await?.unwrap_or(i64::MAX);
+        let mut next_us = self.queue.next_end(lane.name(), now_us).await?.unwrap_or(i64::MAX);
         let busy = locked(&lane.in_flight).len();
-        let heads = self.queue.heads(lane.target.name(), busy + self.delivery.concurrency + 1).await?;
-        let mut claims = Vec::new();
+        let (at_once, halted) = (lane.target.orders_max(), self.changes.live().halt.is_some());
+        let limit = busy + self.delivery.concurrency.saturating_mul(at_once) + 1;
+        let heads = self.queue.heads(lane.name(), now_us, halted, limit).await?;
+        let mut claims: Vec<Claim> = Vec::new();
         for entry in heads {
             // Further ahead than any wait is: the clock was set back since.
             let ahead_us = entry.next_attempt_us.saturating_sub(now_us);
             if ahead_us > 0 && ahead_us <= self.longest_wait_us() {
                 next_us = next_us.min(entry.next_attempt_us);
                 break;
+            }
+            // A list that changes as a whole takes many at once.
+            if at_once > 1
+                && let Some(claim) = claims.last_mut().filter(|claim| claim.entries.len() < at_once)
+            {
+                claim.join(entry);
+                continue;
             }
             match Claim::take(lane, entry, now_us) {
                 Taken::Yes(claim) => claims.push(*claim),
@@ -140,9 +151,13 @@ impl Outbox {
         Ok((claims, sleep.clamp(LOOK_AT_MOST_EVERY, LOOK_EVERY)))
     }
 
-    /// Record the end of blocks whose time is over; the targets end them by themselves.
+    /// What has come to its end: recorded where the target ends it by itself, undone there where it does not.
     async fn end_blocks(&self, lane: &Lane, now_us: i64) -> Result<(), StoreError> {
-        for entry in self.queue.ended_blocks(lane.target.name(), now_us, ENDED_BLOCKS_MAX).await? {
+        let ended = self.queue.ended_blocks(lane.name(), now_us, ENDED_BLOCKS_MAX).await?;
+        if !lane.target.ends_by_itself() {
+            return self.undo_ended(lane, &ended, now_us).await;
+        }
+        for entry in ended {
             let change = Change { from: State::Delivered, to: State::Expired, next_attempt_us: 0, remote_ref: None };
             self.settle(&entry, now_us, change, &[NewStep::new(StepKind::Expired, "its time is over")]).await?;
         }
@@ -151,65 +166,116 @@ impl Outbox {
 
     async fn attempt(self: Arc<Self>, mut claim: Claim) {
         if let Err(error) = self.try_attempt(&mut claim).await {
-            let (target, action) = (claim.lane.target.name(), &claim.entry.action.id);
-            // The row is as it was, so the action is taken up again; the pause keeps that from spinning.
-            tracing::error!(target, action, %error, "an action could not be recorded");
+            let (target, actions) = (claim.lane.name(), claim.entries.len());
+            // The rows are as they were, so the actions are taken up again; the pause keeps that from spinning.
+            tracing::error!(target, actions, %error, "actions could not be recorded");
             tokio::time::sleep(STORE_PAUSE).await;
         }
     }
 
     async fn try_attempt(&self, claim: &mut Claim) -> Result<(), StoreError> {
         let now_us = (self.clock)();
-        if let Some((change, steps)) = self.stand_down(&claim.entry, now_us).await? {
-            return self.settle(&claim.entry, now_us, change, &steps).await;
+        let mut ready = Vec::with_capacity(claim.entries.len());
+        for entry in &claim.entries {
+            if let Some((change, steps)) = self.stand_down(&claim.lane, entry, now_us) {
+                self.settle(entry, now_us, change, &steps).await?;
+                continue;
+            }
+            let mut entry = entry.clone();
+            let number = entry.attempts.saturating_add(1);
+            let sent = NewStep::new(StepKind::Sent, format!("attempt {number}"));
+            if self.queue.begin_attempt(&mut entry, now_us, sent).await? {
+                count_step(&entry.action, StepKind::Sent);
+                let thread = self.queue.thread(&entry).await?;
+                ready.push((entry, thread));
+            }
         }
-        let number = claim.entry.attempts.saturating_add(1);
-        let sent = NewStep::new(StepKind::Sent, format!("attempt {number}"));
-        if !self.queue.begin_attempt(&mut claim.entry, now_us, sent).await? {
+        if ready.is_empty() {
             return Ok(());
         }
-        let entry = &claim.entry;
-        count_step(&entry.action, StepKind::Sent);
-        let (target, kind, took) = (claim.lane.target.name(), entry.action.kind.name(), Stopwatch::start());
-        let span =
-            tracing::info_span!(target: crate::telemetry::SPANS, "delivery", to = target, kind, attempt = number);
-        let call = claim.lane.target.deliver(&entry.action, Attempt { number, now_us }).instrument(span);
-        let outcome = tokio::time::timeout(self.delivery.timeout, call).await.unwrap_or_else(|_| Delivery::Retry {
-            after: None,
-            reason: format!("no answer within {:?}", self.delivery.timeout),
-            answer: String::new(),
-        });
+        let orders: Vec<Order> = ready
+            .iter()
+            .map(|(entry, thread)| Order {
+                action: &entry.action,
+                attempt: Attempt { number: entry.attempts, now_us },
+                remote_ref: thread.as_deref(),
+            })
+            .collect();
+        let (target, kind, took) = (claim.lane.name(), ready[0].0.action.kind.name(), Stopwatch::start());
+        let (number, several) = (ready[0].0.attempts, orders.len());
+        let span = tracing::info_span!(
+            target: crate::telemetry::SPANS, "delivery", to = target, kind, attempt = number, actions = several
+        );
+        let outcomes = self.call(&claim.lane, &orders).instrument(span).await;
         metrics::histogram!(crate::metric::DELIVERY, "target" => target.to_owned())
             .record(took.elapsed().as_secs_f64());
         let done_us = (self.clock)();
-        claim.report(&outcome, done_us);
-        let (change, steps) = self.conclude(number, outcome, done_us);
-        self.settle(entry, done_us, change, &steps).await
+        // One call is one word about the target: the worst.
+        let passing = outcomes.iter().find(|outcome| matches!(outcome, Delivery::Retry { .. }));
+        claim.report(passing.or(outcomes.first()).expect("as many outcomes as orders"), done_us);
+        for ((entry, _), outcome) in ready.iter().zip(outcomes) {
+            let (change, steps) = self.conclude(entry.attempts, outcome, done_us);
+            let renewed = entry.action.kind.contains()
+                && entry.action.op == Op::Apply
+                && change.to == State::Delivered
+                && !claim.lane.target.ends_by_itself();
+            self.settle(entry, done_us, change, &steps).await?;
+            if renewed {
+                self.queue.supersede(entry, done_us).await?;
+            }
+            if entry.action.kind.contains() {
+                self.wake.notify_one();
+            }
+        }
+        Ok(())
+    }
+
+    /// One call to the target, cut off by the time-out and, where it contains somebody, by the kill switch.
+    async fn call(&self, lane: &Lane, orders: &[Order<'_>]) -> Vec<Delivery> {
+        let again = |reason: String| orders.iter().map(|_| Delivery::retry(reason.clone())).collect::<Vec<_>>();
+        let stoppable = orders.iter().all(|order| order.action.kind.contains() && order.action.op == Op::Apply);
+        let mut live = self.changes.subscribe();
+        let halted = async {
+            // Never ends where messages are sent; the sender lives as long as we do.
+            if !stoppable || live.wait_for(|live| live.halt.is_some()).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            outcomes = tokio::time::timeout(self.delivery.timeout, lane.target.carry_out_all(orders)) => match outcomes {
+                Ok(outcomes) if outcomes.len() == orders.len() => outcomes,
+                Ok(_) => again("the target's answer does not cover all that was asked".to_owned()),
+                Err(_) => again(format!("no answer within {:?}", self.delivery.timeout)),
+            },
+            () = halted => again("broken off by the kill switch".to_owned()),
+        }
     }
 
     /// Reasons, found only now, not to send it after all.
-    async fn stand_down(&self, entry: &Entry, now_us: i64) -> Result<Option<(Change, Vec<NewStep>)>, StoreError> {
+    fn stand_down(&self, lane: &Lane, entry: &Entry, now_us: i64) -> Option<(Change, Vec<NewStep>)> {
         let action = &entry.action;
         if action.expires_us.is_some_and(|expires| expires <= now_us) {
             let step = NewStep::new(StepKind::Expired, "its time was over before it could be delivered");
-            return Ok(Some((waiting_to(State::Expired), vec![step])));
+            return Some((waiting_to(State::Expired), vec![step]));
         }
         // A crash in the last attempt gets one more; a message that crashes us each time does not go on for ever.
         if entry.attempts > self.delivery.attempts_max {
             let why = format!("{} attempts ended without a result", entry.attempts);
-            return Ok(Some(park(why, String::new())));
+            return Some(park(why, String::new()));
         }
-        // After the first attempt the block may be our own.
-        if action.kind != Kind::Block || entry.attempts > 0 {
-            return Ok(None);
+        // What undoes is always right, and after an attempt the effect may be there: the control loop sees to that.
+        if action.op == Op::Revert || (action.kind.contains() && entry.attempts > 0) {
+            return None;
         }
-        let until_us = self.queue.blocked_until_now(action).await?;
-        let reason = already_blocked(action, until_us, now_us);
-        if reason.is_some() {
-            count_suppressed(action, Reason::AlreadyBlocked);
+        if self.is_dry(lane) {
+            let step = NewStep::new(StepKind::DryRun, "the target was switched to dry run before it was sent");
+            return Some((waiting_to(State::DryRun), vec![step]));
         }
-        let suppressed = |reason| (waiting_to(State::Suppressed), vec![NewStep::new(StepKind::Suppressed, reason)]);
-        Ok(reason.map(suppressed))
+        let still = self.guard.may_still(action, &self.changes.live().never, now_us);
+        still.err().map(|(reason, words)| {
+            count_suppressed(action.kind, reason);
+            (waiting_to(State::Suppressed), vec![NewStep::new(StepKind::Suppressed, words)])
+        })
     }
 
     /// What an attempt's outcome means for the action.
@@ -253,7 +319,7 @@ fn park(why: String, answer: String) -> (Change, Vec<NewStep>) {
 /// The right to attempt one action, held for the length of the attempt. Dropping it gives everything back.
 struct Claim {
     lane: Arc<Lane>,
-    entry: Entry,
+    entries: Vec<Entry>,
     reported: AtomicBool,
     _permit: OwnedSemaphorePermit,
 }
@@ -280,8 +346,24 @@ impl Claim {
             Pass::Wait => return Taken::Full,
             Pass::NotBefore(us) => return Taken::NotBefore(us),
         }
+        if let Err(us) = locked(&lane.pace).take(now_us) {
+            locked(&lane.breaker).abandoned();
+            return Taken::NotBefore(us);
+        }
         in_flight.insert(entry.n);
-        Taken::Yes(Box::new(Claim { lane: Arc::clone(lane), entry, reported: AtomicBool::new(false), _permit: permit }))
+        Taken::Yes(Box::new(Claim {
+            lane: Arc::clone(lane),
+            entries: vec![entry],
+            reported: AtomicBool::new(false),
+            _permit: permit,
+        }))
+    }
+
+    /// One more action of the same call, unless it is under way.
+    fn join(&mut self, entry: Entry) {
+        if locked(&self.lane.in_flight).insert(entry.n) {
+            self.entries.push(entry);
+        }
     }
 
     /// Tell the breaker what the target answered, if it did.
@@ -301,7 +383,7 @@ impl Claim {
         };
         let after = breaker.position();
         drop(breaker);
-        let target = self.lane.target.name();
+        let target = self.lane.name();
         if after != before {
             tracing::warn!(target, from = before.name(), to = after.name(), reason, "the breaker moved");
         }
@@ -319,7 +401,11 @@ impl Drop for Claim {
         if !self.reported.load(Ordering::Relaxed) {
             locked(&self.lane.breaker).abandoned();
         }
-        locked(&self.lane.in_flight).remove(&self.entry.n);
+        let mut in_flight = locked(&self.lane.in_flight);
+        self.entries.iter().for_each(|entry| {
+            in_flight.remove(&entry.n);
+        });
+        drop(in_flight);
         self.lane.wake.notify_one();
     }
 }

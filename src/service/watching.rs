@@ -13,15 +13,17 @@ use tokio::runtime::Handle;
 use tokio::sync::watch::{self, Sender};
 use tokio::task::JoinHandle;
 
-use super::{DRAIN_DEADLINE, Parts, concerns, is_finite};
-use crate::clock;
+use super::{DRAIN_DEADLINE, Parts, concerns};
 use crate::config::{Config, Listen};
 use crate::ingest::health::Health;
 use crate::metric;
+use crate::observe::api::Access;
 use crate::observe::recorder::{self, Recorder};
 use crate::observe::serve::{self, Shown};
 use crate::observe::{self, Board, Facts, Manager, Phase, SourceFacts, Tally};
 use crate::respond::Outbox;
+use crate::respond::link::Links;
+use crate::{clock, keys};
 
 /// Requests under way may take so long when the service stops.
 const SERVE_DEADLINE: Duration = Duration::from_secs(2);
@@ -67,7 +69,12 @@ impl Watching {
         if let Some(listener) = listener {
             let address = listener.local_addr().context("observe.listen")?;
             tracing::info!("metrics and status: http://{address}");
-            let shown = Shown { board: board.clone(), recorder: recorder.clone(), outbox: outbox.clone() };
+            let shown = Shown {
+                board: board.clone(),
+                recorder: recorder.clone(),
+                outbox: outbox.clone(),
+                access: access(config)?,
+            };
             let serving = serve::serve(listener, shown, stopped.clone());
             tasks.push(runtime.spawn(async move {
                 if let Err(error) = serving.await {
@@ -118,13 +125,21 @@ impl Watching {
     }
 }
 
+/// Who may do something over HTTP.
+fn access(config: &Config) -> anyhow::Result<Access> {
+    let links = match &config.respond.links {
+        Some(links) => Some(Links::new(links, &keys::approve(&config.keys, &config.data_dir)?)),
+        None => None,
+    };
+    Ok(Access { token: config.observe.api_token()?, links })
+}
+
 fn facts(config: &Config, parts: &Parts) -> Facts {
     let source = |section: &crate::config::SourceSection| SourceFacts {
         name: section.name.clone(),
         kind: section.kind.clone(),
         lateness_us: section.lateness.us,
         silent_us: section.silent_after.us,
-        finite: is_finite(section),
     };
     let mut needs: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for rule in &parts.rules {

@@ -1,4 +1,4 @@
-//! The state store: the small mutable state of the service (so far the outbox), in one embedded SQLite file.
+//! The state store: the small mutable state of the service (the outbox, the audit chain), in one embedded SQLite file.
 //!
 //! Promises: a committed transaction survives `kill -9` and power loss (write-ahead log, synchronous=FULL); opening brings
 //! an older file up to date, one transaction per step, and refuses a newer one. One connection serves the process, so
@@ -12,7 +12,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{Row, Sqlite, Transaction};
 
 /// In order; the position in this table (from 1) is the file's `user_version`. Released entries are never edited.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_outbox.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_outbox.sql"),
+    include_str!("migrations/0002_response.sql"),
+    include_str!("migrations/0003_audit.sql"),
+];
 
 /// How long a write waits for another process before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -19,11 +19,25 @@ impl Answer {
 
 /// One request over one connection.
 pub fn request(address: SocketAddr, method: &str, path: &str) -> Answer {
+    send(address, method, path, &[], b"")
+}
+
+/// With these headers and a body.
+pub fn send(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("sent");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("answered");
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
+    if !body.is_empty() || method == "POST" {
+        head += &format!("Content-Length: {}\r\n", body.len());
+    }
+    stream.write_all(format!("{head}\r\n").as_bytes()).expect("sent");
+    // A body that is refused may be cut off; the answer is what counts.
+    let _cut_off = stream.write_all(body).is_err();
+    let mut bytes = Vec::new();
+    let read = stream.read_to_end(&mut bytes);
+    let text = String::from_utf8(bytes).expect("text");
+    assert!(read.is_ok() || text.contains("\r\n\r\n"), "{method} {path}: {read:?}");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
     // Answers here are whole or in chunks; of chunks only the first line of each is not content.
@@ -53,15 +67,20 @@ pub fn get(address: SocketAddr, path: &str) -> Answer {
 }
 
 /// Asks until the answer is as wanted; panics with the last one after half a minute.
-#[allow(clippy::disallowed_methods, reason = "a deadline for another program")]
 pub fn until(address: SocketAddr, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
+    until_answer(|| get(address, path), wanted)
+}
+
+/// The same for any question.
+#[allow(clippy::disallowed_methods, reason = "a deadline for another program")]
+pub fn until_answer(ask: impl Fn() -> Answer, wanted: impl Fn(&Answer) -> bool) -> Answer {
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
     loop {
-        let answer = get(address, path);
+        let answer = ask();
         if wanted(&answer) {
             return answer;
         }
-        assert!(std::time::Instant::now() < deadline, "{path} stays {}: {}", answer.status, answer.body);
+        assert!(std::time::Instant::now() < deadline, "it stays {}: {}", answer.status, answer.body);
         // The only way to wait for what another program will answer.
         std::thread::sleep(Duration::from_millis(20));
     }

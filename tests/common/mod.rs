@@ -6,11 +6,16 @@
 // Each test program uses its own part of this.
 #![allow(dead_code)]
 
+pub mod alertmanager;
 pub mod alerts;
 pub mod crowdsec;
+pub mod edges;
+pub mod haproxy;
 pub mod http;
 pub mod kafka;
+pub mod moto;
 pub mod nginx;
+pub mod orders;
 pub mod process;
 pub mod program;
 pub mod proxy;
@@ -19,6 +24,9 @@ pub mod python;
 pub mod receiver;
 pub mod s3;
 pub mod service;
+pub mod smtp;
+pub mod targets;
+pub mod wall;
 
 use std::sync::{Arc, Once};
 

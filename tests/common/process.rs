@@ -67,6 +67,16 @@ impl Running {
         self.child.id()
     }
 
+    /// Ask it to end, and wait until it did.
+    pub fn terminate(&mut self) {
+        let ended = self.child.try_wait().is_ok_and(|status| status.is_some());
+        if let Some(pid) = rustix::process::Pid::from_raw(self.child.id() as i32).filter(|_| !ended) {
+            // Both fail only where it is gone already.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::Term);
+            let _ = self.child.wait();
+        }
+    }
+
     pub fn kill(&mut self) {
         // Both fail only where it is gone already.
         let _ = self.child.kill();

@@ -1,8 +1,8 @@
 //! A strict receiver of signed webhooks: what a careful customer's endpoint would do, and a fault injector.
 //!
 //! Promises: an effect is applied at most once per `webhook-id`; everything that a careful receiver would object to is
-//! kept as a violation: a wrong signature or time, a body that is not the published alert, the same id with another
-//! body, an opening told after its closing. What it answers is told per request.
+//! kept as a violation: a wrong signature or time, a body that is not the published message, the same id with
+//! another body, a message about an incident told after a newer one. What it answers is told per request.
 //! Never: accepts on trust; a test asserts `violations()` to be empty at its end.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -327,11 +327,10 @@ fn check_envelope(shared: &Shared, request: &Request, now_us: i64, problems: &mu
 }
 
 fn check_body(body: &Value, problems: &mut Vec<String>) {
-    expect_keys(body, &["type", "timestamp", "kind", "data"], "body", problems);
-    let state = match body["type"].as_str() {
-        Some("alert.open") => "open",
-        Some("alert.updated") => "updated",
-        Some("alert.closed") => "closed",
+    expect_keys(body, &["type", "timestamp", "kind", "incident", "alert"], "body", problems);
+    let closed = match body["type"].as_str() {
+        Some("incident.open" | "incident.updated") => false,
+        Some("incident.closed") => true,
         _ => {
             problems.push(format!("type {}", body["type"]));
             return;
@@ -340,11 +339,55 @@ fn check_body(body: &Value, problems: &mut Vec<String>) {
     if !matches!(body["kind"].as_str(), Some("notify" | "case" | "page")) {
         problems.push(format!("kind {}", body["kind"]));
     }
-    let alert = &body["data"];
-    if alert["state"] != state || body["timestamp"] != alert["updated"] {
-        problems.push("type or timestamp differ from the alert's".to_owned());
+    let incident = &body["incident"];
+    if (incident["status"] == "closed") != closed || body["timestamp"] != incident["updated"] {
+        problems.push("type or timestamp differ from the incident's".to_owned());
     }
-    check_alert(alert, problems);
+    check_incident(incident, problems);
+    if !body["alert"].is_null() {
+        check_alert(&body["alert"], problems);
+    }
+}
+
+/// The published incident, field by field, from its description and not from the type that writes it.
+fn check_incident(incident: &Value, problems: &mut Vec<String>) {
+    let all = [
+        "id",
+        "revision",
+        "status",
+        "title",
+        "severity",
+        "score",
+        "subject",
+        "opened",
+        "updated",
+        "entities",
+        "detectors",
+        "alerts",
+        "alerts_open",
+        "owasp",
+        "attack",
+        "assignee",
+        "verdict",
+    ];
+    expect_keys(incident, &all, "incident", problems);
+    let mut expect = |name: &str, holds: bool| {
+        if !holds {
+            problems.push(format!("incident.{name} is {}", incident[name]));
+        }
+    };
+    let text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+    expect("id", incident["id"].as_str().is_some_and(|id| id.starts_with("in-")));
+    expect("title", text(&incident["title"]));
+    expect("revision", incident["revision"].is_u64());
+    expect("score", incident["score"].as_f64().is_some_and(|score| score > 0.0));
+    expect("status", matches!(incident["status"].as_str(), Some("open" | "acknowledged" | "closed")));
+    expect("subject", text(&incident["subject"]["kind"]) && text(&incident["subject"]["value"]));
+    expect("alerts", incident["alerts"].as_u64().is_some_and(|alerts| alerts > 0));
+    expect("alerts_open", incident["alerts_open"].is_u64());
+    for name in ["entities", "detectors"] {
+        expect(name, incident[name].as_array().is_some_and(|list| !list.is_empty()));
+    }
 }
 
 /// The published alert, field by field, from its description and not from the type that writes it.
@@ -393,11 +436,13 @@ fn expect_keys(value: &Value, expected: &[&str], what: &str, problems: &mut Vec<
     }
 }
 
-/// Of one alert and kind, the opening may not come after the closing.
+/// Of one incident and kind, what is told comes in order.
 fn check_order(state: &State, body: &Value, problems: &mut Vec<String>) {
-    let same = |other: &Value| other["data"]["id"] == body["data"]["id"] && other["kind"] == body["kind"];
-    let closed = state.effects.iter().any(|effect| effect.body["type"] == "alert.closed" && same(&effect.body));
-    if body["type"] == "alert.open" && closed {
-        problems.push("an opening after its closing".to_owned());
+    let same = |other: &Value| other["incident"]["id"] == body["incident"]["id"] && other["kind"] == body["kind"];
+    let revision = |body: &Value| body["incident"]["revision"].as_u64();
+    let newest =
+        state.effects.iter().filter(|effect| same(&effect.body)).filter_map(|effect| revision(&effect.body)).max();
+    if newest >= revision(body) && newest.is_some() {
+        problems.push("a message about an incident after a newer one".to_owned());
     }
 }

@@ -20,6 +20,9 @@ pub fn render(status: &Status) -> String {
     let up = span(*uptime_seconds * 1_000);
     // Writing to a String cannot fail.
     let _ = writeln!(text, "gatewatch {version}, instance {instance}: {phase}, up {up}");
+    if let Some(why) = &status.unhealthy {
+        let _ = writeln!(text, "\nNOT HEALTHY: {}", one_line(why));
+    }
     warnings(&mut text, status);
     sources(&mut text, status);
     detection(&mut text, status);
@@ -167,7 +170,7 @@ fn listed(counts: &BTreeMap<String, u64>) -> String {
 }
 
 /// The first column to the left, numbers to the right, words to the left.
-fn table(text: &mut String, head: &[&str], rows: &[Vec<String>]) {
+pub fn table(text: &mut String, head: &[&str], rows: &[Vec<String>]) {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([head[column].len()]).max().unwrap_or(0)
@@ -199,7 +202,7 @@ fn ago(status: &Status, time: Option<&str>) -> String {
 }
 
 /// A length of time with one or two units.
-fn span(ms: i64) -> String {
+pub fn span(ms: i64) -> String {
     let seconds = ms / 1_000;
     match seconds {
         0..60 => format!("{seconds} s"),

@@ -99,6 +99,11 @@ impl Cutter {
         (self.base + start as u64, &self.buffer[start.saturating_sub(TAIL_BYTES as usize)..start])
     }
 
+    /// The last bytes that were added, at most those that are looked at before a position.
+    pub fn last(&self) -> &[u8] {
+        &self.buffer[self.buffer.len().saturating_sub(TAIL_BYTES as usize)..]
+    }
+
     /// Whether a line has begun that has no end yet.
     pub fn is_within(&self) -> bool {
         self.start < self.buffer.len() || self.long.is_some() || self.parts.is_open()

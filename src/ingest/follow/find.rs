@@ -3,6 +3,7 @@
 //! Never: opens anything that is no plain file; waits for a FIFO.
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -24,6 +25,21 @@ pub struct Found {
     pub size: u64,
     /// When it was last written, in nanoseconds.
     pub written: i64,
+}
+
+/// A path that a pattern leads to and that cannot be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub path: PathBuf,
+    pub why: String,
+    /// It may well be a log file or hold some; somebody has to let us read it.
+    pub is_error: bool,
+}
+
+impl Refused {
+    fn unreadable(path: &Path, error: &io::Error) -> Refused {
+        Refused { path: path.to_owned(), why: in_words(error), is_error: true }
+    }
 }
 
 /// As a shell matches: `*` stays within a folder, and a dot at the beginning is written out.
@@ -64,28 +80,30 @@ impl Patterns {
 
     /// Whether a file of this path would be followed.
     pub fn match_path(&self, path: &Path) -> bool {
-        let matches = |text: &String| Pattern::new(text).is_ok_and(|p| p.matches_path_with(path, LIKE_A_SHELL));
+        let name = path.to_string_lossy();
+        let matches = |text: &String| Pattern::new(text).is_ok_and(|p| p.matches_with(&name, LIKE_A_SHELL));
         self.0.iter().any(matches)
     }
 
-    /// The files there are now, older ones first, and what cannot be followed.
-    pub fn find(&self) -> (Vec<Found>, Vec<(PathBuf, String)>) {
+    /// The files there are now, older ones first, and what cannot be followed or looked into.
+    pub fn find(&self) -> (Vec<Found>, Vec<Refused>) {
         let (mut found, mut refused): (Vec<Found>, Vec<_>) = (Vec::new(), Vec::new());
         let mut seen = BTreeSet::new();
         for (pattern, text) in self.0.iter().enumerate() {
-            let Ok(paths) = glob::glob_with(text, LIKE_A_SHELL) else { continue };
-            for path in paths.filter_map(Result::ok) {
+            let walked = walk(text);
+            refused.extend(walked.refused);
+            for path in walked.matched {
                 let meta = match fs::metadata(&path) {
                     Ok(meta) => meta,
                     // Gone between two looks, or a link to nothing.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) if is_nothing(&error) => continue,
                     Err(error) => {
-                        refused.push((path, error.to_string()));
+                        refused.push(Refused::unreadable(&path, &error));
                         continue;
                     }
                 };
                 if let Some(why) = not_a_file(&meta.file_type()) {
-                    refused.push((path, why.to_owned()));
+                    refused.push(Refused { path, why: why.to_owned(), is_error: false });
                     continue;
                 }
                 if seen.insert(FileId::of(&meta)) {
@@ -101,30 +119,102 @@ impl Patterns {
 
     /// The folders in which files and folders of the patterns are or may appear.
     pub fn folders(&self) -> BTreeSet<PathBuf> {
-        let mut folders = BTreeSet::new();
-        for text in &self.0 {
-            let path = Path::new(text);
-            let parts: Vec<Component> = path.components().collect();
-            let is_wild = |part: &Component| part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
-            let wild = parts.iter().position(is_wild).unwrap_or(parts.len() - 1).min(parts.len() - 1);
-            let base: PathBuf = parts[..wild].iter().collect();
-            match base.ancestors().find(|folder| folder.is_dir()) {
-                Some(folder) if folder == base => {}
-                Some(folder) => {
-                    folders.insert(folder.to_owned());
-                    continue;
-                }
-                None => continue,
-            }
-            folders.insert(base);
-            for depth in wild + 1..parts.len() {
-                let level: PathBuf = parts[..depth].iter().collect();
-                let Some(level) = level.to_str() else { continue };
-                let Ok(paths) = glob::glob_with(level, LIKE_A_SHELL) else { continue };
-                folders.extend(paths.filter_map(Result::ok).filter(|path| path.is_dir()));
-            }
+        self.0.iter().flat_map(|text| walk(text).folders).collect()
+    }
+}
+
+/// What one pattern leads to.
+#[derive(Default)]
+struct Walked {
+    matched: Vec<PathBuf>,
+    /// In which the pattern was looked for: from the first one with a wildcard in it on, or the nearest one that is there.
+    folders: Vec<PathBuf>,
+    /// What may not be looked into.
+    refused: Vec<Refused>,
+}
+
+/// Goes down the folders part by part of the pattern. Names need not be UTF-8: what is not counts as one odd character.
+fn walk(pattern: &str) -> Walked {
+    let parts: Vec<Component> = Path::new(pattern).components().collect();
+    let last = parts.len() - 1;
+    let wild = parts.iter().position(|part| is_wild(part.as_os_str())).unwrap_or(last).min(last);
+    let base: PathBuf = parts[..wild].iter().collect();
+    let mut walked = Walked::default();
+    if !base.is_dir() {
+        walked.folders.extend(base.ancestors().find(|folder| folder.is_dir()).map(Path::to_owned));
+    }
+    let mut level = vec![base];
+    for part in &parts[wild..] {
+        let name = part.as_os_str();
+        if name == "**" {
+            level = level.into_iter().flat_map(|folder| all_below(folder, &mut walked.refused)).collect();
         }
-        folders
+        walked.folders.extend(level.iter().filter(|folder| folder.is_dir()).cloned());
+        if name == "**" {
+            continue;
+        }
+        if !is_wild(name) {
+            level.iter_mut().for_each(|folder| folder.push(name));
+            continue;
+        }
+        let Ok(matches) = Pattern::new(&name.to_string_lossy()) else { return walked };
+        let mut next = Vec::new();
+        for folder in &level {
+            let names = names_in(folder, &mut walked.refused);
+            let fitting = names.into_iter().filter(|name| matches.matches_with(&name.to_string_lossy(), LIKE_A_SHELL));
+            next.extend(fitting.map(|name| folder.join(name)));
+        }
+        level = next;
+    }
+    walked.matched = level;
+    walked
+}
+
+fn is_wild(part: &OsStr) -> bool {
+    part.to_string_lossy().contains(['*', '?', '['])
+}
+
+/// The folder and all that lie below it, but for hidden ones and those to which only links lead.
+fn all_below(folder: PathBuf, refused: &mut Vec<Refused>) -> Vec<PathBuf> {
+    let mut all = vec![folder];
+    let mut next = 0;
+    while let Some(folder) = all.get(next).cloned() {
+        next += 1;
+        let is_shown = |name: &OsString| !name.as_encoded_bytes().starts_with(b".");
+        let below = names_in(&folder, refused).into_iter().filter(is_shown).map(|name| folder.join(name));
+        all.extend(below.filter(|path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir())));
+    }
+    all
+}
+
+/// Sorted. Of what is no folder: none.
+fn names_in(folder: &Path, refused: &mut Vec<Refused>) -> Vec<OsString> {
+    let read =
+        fs::read_dir(folder).and_then(|entries| entries.map(|e| Ok(e?.file_name())).collect::<Result<Vec<_>, _>>());
+    let mut names = match read {
+        Ok(names) => names,
+        Err(error) => {
+            if !is_nothing(&error) {
+                refused.push(Refused::unreadable(folder, &error));
+            }
+            return Vec::new();
+        }
+    };
+    names.sort();
+    names
+}
+
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Why a file or folder cannot be read, and what helps.
+pub fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "permission denied: this user may not read it; add the user to the group that may".to_owned()
+        }
+        _ => error.to_string(),
     }
 }
 
@@ -155,6 +245,8 @@ pub fn open(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     #[test]
@@ -174,10 +266,37 @@ mod tests {
         let mut names: Vec<_> = found.iter().map(|f| f.path.file_name().expect("named").to_owned()).collect();
         names.sort();
         assert_eq!(names, ["a.log", "b.log"]);
-        let mut refused: Vec<_> = refused.into_iter().map(|(_, why)| why).collect();
+        let mut refused: Vec<_> = refused.into_iter().map(|refused| refused.why).collect();
         refused.sort();
         assert!(refused[0].starts_with("this is a directory") && refused[1].starts_with("this is a socket"));
         assert!(patterns.match_path(&at("new.log")) && !patterns.match_path(&at("new.txt")));
+    }
+
+    #[test]
+    fn names_need_not_be_utf_8() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let odd = |name: &[u8]| folder.path().join(OsStr::from_bytes(name));
+        fs::create_dir_all(odd(b"\xff/sub")).expect("made");
+        for name in [&b"\xff/sub/caf\xe9.log"[..], b"\xff/plain.log", b"caf\xe9.log", b".hid\xe9.log", b"\xff/.hid.log"]
+        {
+            fs::write(odd(name), name).expect("written");
+        }
+        let found = |pattern: &str| {
+            let patterns = Patterns::new(&[folder.path().join(pattern)]).expect("a pattern");
+            assert!(patterns.folders().contains(folder.path()));
+            let (found, refused) = patterns.find();
+            assert_eq!(refused, []);
+            let mut paths: Vec<_> = found.into_iter().map(|found| found.path).collect();
+            assert!(paths.iter().all(|path| patterns.match_path(path)));
+            paths.sort();
+            paths
+        };
+        assert_eq!(found("*.log"), [odd(b"caf\xe9.log")]);
+        assert_eq!(found("caf?.log"), [odd(b"caf\xe9.log")]);
+        assert_eq!(found(".*.log"), [odd(b".hid\xe9.log")]);
+        assert_eq!(found("*/*.log"), [odd(b"\xff/plain.log")]);
+        let all = [&b"caf\xe9.log"[..], b"\xff/plain.log", b"\xff/sub/caf\xe9.log"].map(odd);
+        assert_eq!(found("**/*.log"), all);
     }
 
     #[test]

@@ -17,7 +17,9 @@ use crate::ingest::unpack::{is_packed, unpack};
 pub const HEAD_BYTES: usize = 1024;
 /// Bytes before a position that are looked at.
 pub const TAIL_BYTES: u64 = 256;
-/// Read at a time while first bytes are looked for.
+/// Of two plain files with the same first bytes so much is compared, before the end of the shorter one.
+const COMPARED_BYTES: u64 = 1 << 20;
+/// Read at a time while first bytes are looked for and contents are compared.
 const STEP_BYTES: usize = 64 << 10;
 
 /// Where a file lies on disk. Numbers come back once a file is deleted, so they alone say nothing.
@@ -111,6 +113,16 @@ impl Mark {
     }
 }
 
+/// What a content is to another one with the same first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Against {
+    /// It holds nothing that the other one does not.
+    Within,
+    /// It holds all of the other one, and more. The lines before this byte are in both.
+    Beyond(u64),
+    Other,
+}
+
 pub fn hash(bytes: &[u8]) -> String {
     digest(&SHA256, bytes).as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -153,8 +165,42 @@ impl Content {
         unpack(At { file: self.file.clone(), at: 0 })
     }
 
+    /// Compares with another one that is being read.
+    pub fn against(&self, other: &Content) -> io::Result<Against> {
+        let both_plain = !self.packed && !other.packed;
+        let from = if both_plain { self.size().min(other.size()).saturating_sub(COMPARED_BYTES) } else { 0 };
+        let (Some(mut own), Some(mut others)) = (self.reader(from), other.reader(from)) else {
+            return Ok(Against::Other);
+        };
+        let (mut left, mut right) = (vec![0; STEP_BYTES], vec![0; STEP_BYTES]);
+        let (mut at, mut line) = (from, 0);
+        loop {
+            // Ours first: what the other one gains meanwhile is no matter.
+            let (ours, theirs) = (fill(&mut own, &mut left), fill(&mut others, &mut right));
+            let both = ours.min(theirs);
+            if left[..both] != right[..both] {
+                return Ok(Against::Other);
+            }
+            if let Some(index) = memchr::memrchr(b'\n', &left[..both]) {
+                line = at + index as u64 + 1;
+            }
+            at += both as u64;
+            if both < STEP_BYTES {
+                return Ok(if ours == both { Against::Within } else { Against::Beyond(line) });
+            }
+        }
+    }
+
+    /// Reads from a plain byte on, or a packed file from its beginning; none when it cannot be unpacked at all.
+    fn reader(&self, from: u64) -> Option<Box<dyn Read + Send>> {
+        match self.packed {
+            true => self.unpacked().ok(),
+            false => Some(Box::new(At { file: self.file.clone(), at: from })),
+        }
+    }
+
     /// At most `most` bytes from `at` on. Of a packed file that is damaged or not yet whole, those before its end.
-    fn some(&self, at: u64, most: usize) -> io::Result<Vec<u8>> {
+    pub fn some(&self, at: u64, most: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; most];
         let mut filled = 0;
         if !self.packed {
@@ -169,12 +215,7 @@ impl Content {
         }
         let Ok(mut reader) = self.unpacked() else { return Ok(Vec::new()) };
         if io::copy(&mut reader.by_ref().take(at), &mut io::sink()).is_ok_and(|skipped| skipped == at) {
-            while filled < most {
-                match reader.read(&mut bytes[filled..]) {
-                    Ok(more) if more > 0 => filled += more,
-                    _ => break,
-                }
-            }
+            filled = fill(&mut reader, &mut bytes);
         }
         bytes.truncate(filled);
         Ok(bytes)
@@ -197,6 +238,19 @@ impl Content {
             at += bytes as u64;
         }
     }
+}
+
+/// Fills the buffer as far as there is something; what is damaged ends there.
+fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> usize {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(more) if more > 0 => filled += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            _ => break,
+        }
+    }
+    filled
 }
 
 /// Reads a file from a place of its own, whoever else reads it.
@@ -250,6 +304,24 @@ mod tests {
         assert!(head.begins(&cut).expect("read"));
         assert!(!Head::of(&content(b"line\n")).expect("read").begins(&cut).expect("read"));
         assert!(Head::of(&content(&[0; 50])).expect("read").is_empty());
+    }
+
+    #[test]
+    fn contents_are_compared_as_far_as_both_go() {
+        let text: Vec<u8> = (0..200_000).flat_map(|n: u32| format!("line {n:06}\n").into_bytes()).collect();
+        let longer = [&text[..], b"part of a line"].concat();
+        let mut other = text.clone();
+        other[text.len() - 500] = b'x';
+        let pack = |bytes: &[u8], packed: bool| content(&if packed { gzip(bytes) } else { bytes.to_vec() });
+        for (a, b) in [(false, false), (true, false), (false, true), (true, true)] {
+            let said = |own: &[u8], others: &[u8]| pack(own, a).against(&pack(others, b)).expect("read");
+            assert_eq!(said(&text, &text), Against::Within);
+            assert_eq!(said(&text[..777], &text), Against::Within);
+            assert_eq!(said(&text, &longer), Against::Within);
+            assert_eq!(said(&longer, &text), Against::Beyond(text.len() as u64));
+            assert_eq!(said(&text, &longer[..1205]), Against::Beyond(1200), "the line that is cut is not in both");
+            assert_eq!(said(&other, &text), Against::Other);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! committed position what stands before it.
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::PathBuf;
 
 use schemas::{Lane, RawBatch};
@@ -25,6 +26,8 @@ pub struct Followed {
     pub pattern: usize,
     pub head: Head,
     pub begin: i64,
+    /// The lane whose content it begins with: what was learned there holds here.
+    pub after: Option<i32>,
     /// How far it was handed out,
     pub handed: Mark,
     /// and committed, and what lies between.
@@ -60,6 +63,7 @@ impl Followed {
             pattern: found.pattern,
             head,
             begin: 0,
+            after: None,
             handed: Mark::default(),
             committed: Mark::default(),
             unsettled: VecDeque::new(),
@@ -89,6 +93,7 @@ impl Followed {
             pattern: 0,
             head: entry.head,
             begin: entry.begin,
+            after: None,
             handed,
             committed: entry.committed,
             unsettled: VecDeque::new(),
@@ -104,6 +109,21 @@ impl Followed {
             lost_us: Some(now_us),
             damage: None,
         }
+    }
+
+    /// What lies before this byte is not read.
+    pub fn begin_at(&mut self, content: &Content, byte: u64) -> io::Result<()> {
+        self.begin = i64::try_from(byte).unwrap_or(i64::MAX);
+        self.handed = Mark { next: self.begin, ..Mark::at(content, byte)? };
+        self.committed = self.handed.clone();
+        Ok(())
+    }
+
+    /// Everything that is there was handed out, but for a line without its end. `hot`: it is still to be read.
+    pub fn is_at_end(&self, hot: bool) -> bool {
+        let Some(tail) = &self.tail else { return self.done.is_some() };
+        let has_more = tail.content.packed || tail.has_moved() || (hot && tail.cutter.is_within());
+        !has_more
     }
 
     pub fn entry(&self) -> Entry {

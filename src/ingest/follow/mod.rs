@@ -44,6 +44,8 @@ const OPEN_MAX: usize = 4096;
 const QUIET_US: i64 = 60_000_000;
 /// A file to which nothing was written for so long is closed until it is written to again.
 const REST_US: i64 = 300_000_000;
+/// Where no file matches for so long, something may be wrong with the pattern.
+const NOTHING_US: i64 = 300_000_000;
 /// Everything is looked at so often, whatever the watches say.
 const SWEEP_US: i64 = 10_000_000;
 const BLIND_SWEEP_US: i64 = 1_000_000;
@@ -74,6 +76,8 @@ pub struct FollowSource {
     copies: BTreeMap<FileId, Copy>,
     /// When files that are not decided yet were first seen as they are: length and time.
     undecided: BTreeMap<FileId, (u64, i64)>,
+    /// Lanes that have to be read to their end before an undecided file can be decided.
+    awaited: BTreeSet<i32>,
     by_path: BTreeMap<PathBuf, i32>,
     next_number: i32,
     signals: VecDeque<Signal>,
@@ -88,7 +92,14 @@ pub struct FollowSource {
     first_start: bool,
     /// What was told once and not again.
     told: BTreeSet<(PathBuf, String)>,
-    nothing_told: bool,
+    /// Files and folders that the last look could not read, and why.
+    unreadable: BTreeMap<PathBuf, String>,
+    /// Since when no file matches.
+    nothing_since_us: Option<i64>,
+    /// So many files may be open; those that wait until others are closed.
+    open_max: usize,
+    waiting: usize,
+    waiting_told: bool,
 }
 
 impl FollowSource {
@@ -109,6 +120,7 @@ impl FollowSource {
             places: BTreeMap::new(),
             copies: BTreeMap::new(),
             undecided: BTreeMap::new(),
+            awaited: BTreeSet::new(),
             by_path: BTreeMap::new(),
             next_number: 0,
             signals: VecDeque::new(),
@@ -120,7 +132,11 @@ impl FollowSource {
             unsaved: false,
             first_start: registry.is_none(),
             told: BTreeSet::new(),
-            nothing_told: false,
+            unreadable: BTreeMap::new(),
+            nothing_since_us: None,
+            open_max: OPEN_MAX,
+            waiting: 0,
+            waiting_told: false,
             clock,
             config,
         };
@@ -206,7 +222,9 @@ impl FollowSource {
                 self.watch.forget(&path);
             }
         }
-        let every_us = if self.watch.is_blind() { BLIND_SWEEP_US } else { SWEEP_US };
+        // Where files wait until others are closed, some may be at their end by now.
+        let often = self.watch.is_blind() || self.waiting > 0;
+        let every_us = if often { BLIND_SWEEP_US } else { SWEEP_US };
         let sweep = self.scanned_us.is_none_or(|scanned_us| now_us - scanned_us >= every_us);
         self.scan_wanted |= news.changed || news.unknown || sweep;
         if news.unknown || sweep {
@@ -251,8 +269,7 @@ impl FollowSource {
         }
         let signal = records.map(|records| Signal::Records { lane: lane.lane.clone(), records });
         if let Some(tail) = &lane.tail {
-            let labels = [("source", self.name.to_string()), ("partition", number.to_string())];
-            metrics::gauge!(metric::LAG_BYTES, &labels).set(tail.left() as f64);
+            show_lag(&self.name, number, tail.left());
         }
         match pause {
             Ok(Pause::More) => {}
@@ -265,6 +282,7 @@ impl FollowSource {
             Ok(Pause::End) => {
                 self.hot.remove(&number);
                 lane.end_us.get_or_insert(now_us);
+                self.scan_wanted |= self.awaited.remove(&number);
             }
             Ok(Pause::Replaced) => self.replaced(number, now_us),
             Ok(Pause::Damaged(error)) => {
@@ -277,6 +295,7 @@ impl FollowSource {
                 self.hot.remove(&number);
                 lane.end_us.get_or_insert(now_us);
                 let path = lane.path.clone();
+                self.unreadable.insert(path.clone(), find::in_words(&error));
                 self.tell_once(path, format!("cannot be read: {error}; it is tried again"));
             }
         }
@@ -372,28 +391,28 @@ impl FollowSource {
             tail.cutter.finish(&mut lane.filling);
         }
         let records = lane.take_records();
-        if lane.home
-            && let Some(tail) = &lane.tail
-        {
-            lane.done = tail.content.metadata().ok().map(|meta| scan::size_and_time(&meta));
-        }
+        let at_end = lane.tail.as_ref().and_then(|tail| tail.content.metadata().ok());
+        // Also of a file that is gone: it was read to its end.
+        lane.done = Some(at_end.map_or((lane.handed.end, 0), |meta| scan::size_and_time(&meta)));
         (lane.tail, lane.open, lane.end_us) = (None, false, None);
         self.unsaved = true;
         self.hot.remove(&number);
+        self.scan_wanted |= self.awaited.remove(&number);
         let lane = lane.lane.clone();
         self.signals.extend(records.map(|records| Signal::Records { lane: lane.clone(), records }));
         self.signals.push_back(Signal::Ended { lane });
     }
 
-    /// Closes the file until it is written to again.
-    fn rest(&mut self, number: i32) {
-        let Some(lane) = self.lanes.get_mut(&number) else { return };
+    /// Closes the file until it is written to again; false when it may have more to say.
+    fn rest(&mut self, number: i32) -> bool {
+        let Some(lane) = self.lanes.get_mut(&number) else { return false };
         if lane.tail.as_ref().is_some_and(|tail| tail.cutter.is_within() || tail.has_moved()) {
-            return;
+            return false;
         }
         lane.done = lane.tail.as_ref().and_then(|tail| tail.content.metadata().ok()).map(|m| scan::size_and_time(&m));
         (lane.tail, lane.open, lane.end_us) = (None, false, None);
         self.signals.push_back(Signal::Ended { lane: lane.lane.clone() });
+        true
     }
 
     fn tell_once(&mut self, path: PathBuf, why: String) {
@@ -410,6 +429,21 @@ impl FollowSource {
             }
         }
     }
+}
+
+fn show_lag(source: &str, number: i32, bytes: u64) {
+    let labels = [("source", source.to_owned()), ("partition", number.to_string())];
+    metrics::gauge!(metric::LAG_BYTES, &labels).set(bytes as f64);
+}
+
+/// The first of those that cannot be read, and how many there are.
+fn in_one_line(unreadable: &BTreeMap<PathBuf, String>) -> Option<String> {
+    let (path, why) = unreadable.first_key_value()?;
+    let path = path.display();
+    Some(match unreadable.len() {
+        1 => format!("{path} cannot be read: {why}"),
+        many => format!("{many} files cannot be read, among them {path}: {why}"),
+    })
 }
 
 impl Source for FollowSource {
@@ -450,6 +484,16 @@ impl Source for FollowSource {
         self.set_paused(lanes, false);
         self.hot.extend(lanes.iter().map(|lane| lane.partition));
         Ok(())
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let nothing = || {
+            let since_us = self.nothing_since_us.filter(|since_us| (self.clock)() - since_us >= NOTHING_US)?;
+            let minutes = ((self.clock)() - since_us) / 60_000_000;
+            let patterns = self.config.patterns.texts().join(", ");
+            Some(format!("no file matches {patterns} since {minutes} min: is the path right?"))
+        };
+        in_one_line(&self.unreadable).or_else(nothing)
     }
 
     fn committed(&mut self, positions: &[(Lane, i64)]) -> Result<(), IngestError> {

@@ -5,17 +5,23 @@
 //! copied or packed) is looked at again.
 //! Never: reads records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
 use super::find::{self, Found};
-use super::identity::{Content, FileId, Fit, Head};
+use super::identity::{Against, Content, FileId, Fit, HEAD_BYTES, Head, hash};
 use super::lane::Followed;
 
 /// What a file turned out to be.
 pub enum Place {
-    /// The content of this lane.
+    /// The content of this lane, which is read nowhere else.
     Of(i32, Content),
+    /// It holds nothing that this lane does not, which is read elsewhere.
+    Copy(i32),
+    /// It holds all that this lane does, which is read elsewhere, and more, from this byte on.
+    Beyond(i32, u64, Content, Head),
+    /// The file of this lane is not its content any more.
+    Cut(i32),
     New(Content, Head),
     /// Nothing in it yet, or not enough of it to tell.
     Undecided,
@@ -36,40 +42,95 @@ pub fn is_still(lane: &Followed, content: &Content) -> io::Result<bool> {
     })
 }
 
+/// The lanes by their first bytes, so that a file is compared with those alone that begin as it does.
+#[derive(Default)]
+pub struct Heads(BTreeMap<(u64, u64), HashMap<String, Vec<i32>>>);
+
+impl Heads {
+    pub fn of(lanes: &BTreeMap<i32, Followed>) -> Heads {
+        let mut heads = Heads::default();
+        lanes.iter().for_each(|(number, lane)| heads.add(*number, &lane.head));
+        heads
+    }
+
+    pub fn add(&mut self, number: i32, head: &Head) {
+        if !head.is_empty() {
+            let alike = self.0.entry((head.at, head.length)).or_default();
+            alike.entry(head.hash.clone()).or_default().push(number);
+        }
+    }
+
+    /// The lanes whose first bytes are those of the content, the newest first: of two with the same beginning it is the
+    /// likelier one.
+    fn begin(&self, content: &Content, head: &Head) -> io::Result<Vec<i32>> {
+        let bytes = content.some(head.at, HEAD_BYTES)?;
+        let mut numbers = Vec::new();
+        for ((at, length), alike) in &self.0 {
+            if *at == head.at && *length <= bytes.len() as u64 {
+                numbers.extend(alike.get(&hash(&bytes[..*length as usize])).into_iter().flatten().copied());
+            }
+        }
+        numbers.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(numbers)
+    }
+}
+
 /// Decides what a file is that lies where no lane's file lies. `settled`: it has not changed for a while, so that what is
 /// missing will not come any more.
-pub fn place(lanes: &BTreeMap<i32, Followed>, found: &Found, settled: bool) -> io::Result<Place> {
+pub fn place(lanes: &BTreeMap<i32, Followed>, heads: &Heads, found: &Found, settled: bool) -> io::Result<Place> {
     let content = Content::new(find::open(&found.real)?)?;
     let head = Head::of(&content)?;
     if head.is_empty() {
         // Nothing but NULs, or packed data of which nothing can be unpacked (yet).
         return Ok(if settled && content.packed { Place::New(content, head) } else { Place::Undecided });
     }
-    // The newest first: of two with the same beginning it is the likelier one.
-    for (number, lane) in lanes.iter().rev() {
-        if lane.former == Some(found.id) || lane.head.is_empty() || !could_hold(lane, &head) {
+    let mut beyond = None;
+    for number in heads.begin(&content, &head)? {
+        let Some(lane) = lanes.get(&number).filter(|lane| lane.former != Some(found.id)) else { continue };
+        if !lane.home {
+            if holds(lane, &content, settled)? {
+                return Ok(Place::Of(number, content));
+            }
             continue;
         }
-        if lane.head.begins(&content)? && holds(lane, &content, settled)? {
-            return Ok(Place::Of(*number, content));
+        let Some(home) = home_of(lane)? else { return Ok(Place::Undecided) };
+        let against = content.against(&home)?;
+        if !is_still(lane, &home)? {
+            return Ok(Place::Cut(number));
+        }
+        match against {
+            Against::Within => return Ok(Place::Copy(number)),
+            Against::Beyond(line) => beyond = beyond.max(Some((line, number))),
+            Against::Other => {}
         }
     }
     if content.packed && !head.is_whole() && !settled {
         return Ok(Place::Undecided);
     }
-    Ok(Place::New(content, head))
+    Ok(match beyond {
+        Some((line, number)) if line > 0 => Place::Beyond(number, line, content, head),
+        _ => Place::New(content, head),
+    })
 }
 
-/// Saves reading: whole beginnings are compared by their hashes.
-fn could_hold(lane: &Followed, head: &Head) -> bool {
-    !(lane.head.is_whole() && head.is_whole()) || lane.head == *head
+/// What is read as the lane; none when another file lies there.
+fn home_of(lane: &Followed) -> io::Result<Option<Content>> {
+    if let Some(tail) = &lane.tail {
+        return Ok(Some(tail.content.clone()));
+    }
+    match find::open(&lane.real).and_then(Content::new) {
+        Ok(content) => Ok(Some(content).filter(|c| c.metadata().is_ok_and(|meta| FileId::of(&meta) == lane.id))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether a content with the same beginning is that of the lane.
 fn holds(lane: &Followed, content: &Content, settled: bool) -> io::Result<bool> {
     if lane.handed.end == 0 {
         // After a kill the lake may know of a lane what the registry does not.
-        return Ok(lane.head.is_whole() || lane.handed.next > lane.begin);
+        let is_there = content.packed || content.size() >= lane.handed.next.max(0).unsigned_abs();
+        return Ok(is_there && (lane.head.is_whole() || lane.handed.next > lane.begin));
     }
     Ok(match lane.handed.fits(content)? {
         Fit::Same => true,
@@ -84,6 +145,8 @@ fn holds(lane: &Followed, content: &Content, settled: bool) -> io::Result<bool> 
 pub struct Copy {
     pub number: i32,
     pub found: Found,
+    pub since_us: i64,
+    pub told: bool,
 }
 
 impl Copy {

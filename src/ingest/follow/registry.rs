@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::identity::{FileId, Head, Mark};
 use crate::ingest::IngestError;
@@ -21,7 +21,8 @@ const VERSION: u32 = 1;
 pub struct Entry {
     pub number: i32,
     pub id: FileId,
-    /// Where the file was last seen.
+    /// Where the file was last seen. A name that is not UTF-8 is kept as well as text can.
+    #[serde(serialize_with = "as_text")]
     pub path: PathBuf,
     pub head: Head,
     /// The position at which reading began.
@@ -81,6 +82,10 @@ pub fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&aside, path)?;
     File::open(folder)?.sync_all()
+}
+
+fn as_text<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&path.to_string_lossy())
 }
 
 fn failed(path: &Path, message: &str) -> IngestError {

@@ -3,17 +3,17 @@
 //! Promises: every lane that has something to read is open before a record is read of any that was found with it. A lane
 //! is in the registry before its first record is handed out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
 use super::find::{self, Found};
-use super::identity::{Content, Head};
+use super::identity::{Content, FileId, Head};
 use super::lane::Followed;
-use super::place::{Copy, Place, is_still, place};
+use super::place::{Copy, Heads, Place, is_still, place};
 use super::tail::Tail;
-use super::{FollowSource, OPEN_MAX, QUIET_US};
+use super::{FollowSource, QUIET_US, show_lag};
 use crate::ingest::{IngestError, Signal};
 use crate::metric;
 
@@ -30,34 +30,44 @@ impl FollowSource {
         self.scan_wanted = false;
         self.watch.set(&self.folders());
         let (found, refused) = self.config.patterns.find();
-        for (path, why) in refused {
-            self.tell_once(path, why);
+        self.unreadable.clear();
+        self.waiting = 0;
+        for refused in refused {
+            if refused.is_error {
+                self.unreadable.insert(refused.path.clone(), refused.why.clone());
+            }
+            self.tell_once(refused.path, refused.why);
         }
-        if found.is_empty() && !std::mem::replace(&mut self.nothing_told, true) {
-            let patterns = self.config.patterns.texts().join(", ");
-            tracing::warn!(source = &*self.name, patterns, "no file matches yet: they are waited for");
-        }
+        self.note_whether_something_is_there(!found.is_empty(), now_us);
         let mut strangers = Vec::new();
         let mut seen = BTreeSet::new();
         self.by_path.clear();
+        // After a start nothing is placed yet; the newest lane of a place counts.
+        let unplaced = self.lanes.iter().filter(|(_, lane)| !lane.home && lane.former.is_none());
+        let unplaced: HashMap<FileId, i32> = unplaced.map(|(number, lane)| (lane.id, *number)).collect();
         for (index, file) in found.iter().enumerate() {
-            match self.at_home(file, index + 1 == found.len(), now_us) {
+            let known = self.places.get(&file.id).or_else(|| unplaced.get(&file.id)).copied();
+            match known.and_then(|known| self.at_home(known, file, index + 1 == found.len(), now_us)) {
                 Some(number) => _ = seen.insert(number),
                 None => strangers.push(file),
             }
         }
-        for file in strangers {
-            if let Err(error) = self.receive(file, now_us) {
-                let why = match error.kind() {
+        self.note_what_is_gone(&found, &seen, now_us);
+        if !strangers.is_empty() {
+            let mut heads = Heads::of(&self.lanes);
+            for file in strangers {
+                match self.receive(file, &mut heads, now_us) {
                     // Gone again; the next look shows.
-                    io::ErrorKind::NotFound => continue,
-                    io::ErrorKind::PermissionDenied => "permission denied: this user may not read it".to_owned(),
-                    _ => error.to_string(),
-                };
-                self.tell_once(file.path.clone(), format!("{why}; it is tried again"));
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => self.cannot_read(file, &error),
+                    Ok(()) => {}
+                }
             }
         }
-        self.note_what_is_gone(&found, &seen, now_us);
+        if self.scanned_us.is_none() {
+            self.tell_what_went_unread();
+        }
+        self.tell_who_waits();
         metrics::gauge!(metric::PARTITIONS, "source" => self.name.to_string())
             .set(self.lanes.values().filter(|lane| lane.tail.is_some()).count() as f64);
         // Links lead to folders that were not watched: what happened there meanwhile is seen by looking again.
@@ -65,9 +75,56 @@ impl FollowSource {
             self.scan_wanted = true;
             self.hot.extend(self.lanes.keys());
         }
-        self.first_start = false;
+        // That it was not there at the first start is known from now on.
+        self.unsaved |= std::mem::replace(&mut self.first_start, false);
         self.scanned_us = Some(now_us);
         Ok(())
+    }
+
+    fn cannot_read(&mut self, found: &Found, error: &io::Error) {
+        let why = find::in_words(error);
+        self.unreadable.insert(found.path.clone(), why.clone());
+        self.tell_once(found.path.clone(), format!("{why}; it is tried again"));
+    }
+
+    fn note_whether_something_is_there(&mut self, there: bool, now_us: i64) {
+        if there {
+            self.nothing_since_us = None;
+        } else if self.nothing_since_us.is_none() {
+            self.nothing_since_us = Some(now_us);
+            let patterns = self.config.patterns.texts().join(", ");
+            tracing::warn!(source = &*self.name, patterns, "no file matches yet: they are waited for");
+        }
+    }
+
+    /// After a start: files that are gone, and of which it is not known that they were read to their end. Told once.
+    fn tell_what_went_unread(&mut self) {
+        for lane in self.lanes.values_mut().filter(|lane| !lane.home && lane.done.is_none()) {
+            lane.done = Some((lane.handed.end, 0));
+            self.unsaved = true;
+            tracing::warn!(
+                source = &*self.name,
+                file = %lane.path.display(),
+                byte = lane.handed.end,
+                "was renamed, deleted or cut while nothing followed it: what was written to it behind this byte is not read; \
+                 name the place that rotated files go to as well, for example access.log.1"
+            );
+        }
+    }
+
+    /// Files beyond those that may be open at once.
+    fn tell_who_waits(&mut self) {
+        let waits = self.waiting > 0;
+        if waits && !std::mem::replace(&mut self.waiting_told, waits) {
+            metrics::counter!(metric::SOURCE_FAILURES, "source" => self.name.to_string()).increment(1);
+            tracing::warn!(
+                source = &*self.name,
+                files = self.waiting,
+                "{} files are open: these wait until others were read to their end",
+                self.open_max
+            );
+        }
+        self.waiting_told &= waits;
     }
 
     /// Those of the patterns, and those to which links lead.
@@ -79,13 +136,7 @@ impl FollowSource {
     }
 
     /// The lane whose file lies there, if it still does.
-    fn at_home(&mut self, found: &Found, newest: bool, now_us: i64) -> Option<i32> {
-        let known = self.places.get(&found.id).copied();
-        // After a start nothing is placed yet.
-        let known = known.or_else(|| {
-            let lies = |(_, lane): &(&i32, &Followed)| !lane.home && lane.former.is_none() && lane.id == found.id;
-            self.lanes.iter().rev().find(lies).map(|(number, _)| *number)
-        })?;
+    fn at_home(&mut self, known: i32, found: &Found, newest: bool, now_us: i64) -> Option<i32> {
         let lane = self.lanes.get_mut(&known)?;
         if lane.tail.is_none() && lane.done != Some((found.size, found.written)) {
             // Closed, or not looked at since the start: it may be another file by now.
@@ -108,7 +159,7 @@ impl FollowSource {
                     return None;
                 }
                 Err(error) => {
-                    self.tell_once(found.path.clone(), format!("{error}; it is tried again"));
+                    self.cannot_read(found, &error);
                     return Some(known);
                 }
             }
@@ -128,8 +179,18 @@ impl FollowSource {
     }
 
     /// A file that lies where no lane's file lies.
-    fn receive(&mut self, found: &Found, now_us: i64) -> io::Result<()> {
-        if self.copies.get(&found.id).is_some_and(|copy| copy.is_unchanged(found)) {
+    fn receive(&mut self, found: &Found, heads: &mut Heads, now_us: i64) -> io::Result<()> {
+        if let Some(copy) = self.copies.get_mut(&found.id).filter(|copy| copy.is_unchanged(found)) {
+            if now_us - copy.since_us >= QUIET_US && !std::mem::replace(&mut copy.told, true) {
+                let of = self.lanes.get(&copy.number).map(|lane| lane.path.display().to_string());
+                tracing::warn!(
+                    source = &*self.name,
+                    file = %found.path.display(),
+                    bytes = found.size,
+                    of,
+                    "holds nothing but what another file holds that is read already: these bytes are left out"
+                );
+            }
             return Ok(());
         }
         self.copies.remove(&found.id);
@@ -138,28 +199,66 @@ impl FollowSource {
         }
         let seen = self.undecided.get(&found.id).filter(|(size, _)| *size == found.size).map(|(_, us)| *us);
         let settled = seen.is_some_and(|us| now_us - us >= QUIET_US) || self.has_been_quiet(found, now_us);
-        match place(&self.lanes, found, settled)? {
-            Place::Undecided => {
-                self.undecided.insert(found.id, (found.size, seen.unwrap_or(now_us)));
-                return Ok(());
+        let decided = match place(&self.lanes, heads, found, settled)? {
+            Place::Undecided => false,
+            Place::Cut(number) => {
+                self.replaced(number, now_us);
+                false
+            }
+            Place::Copy(number) => {
+                tracing::info!(
+                    source = &*self.name,
+                    file = %found.path.display(),
+                    "is a copy of a file that is read already: it is left out"
+                );
+                self.copies.insert(found.id, Copy { number, found: found.clone(), since_us: now_us, told: false });
+                true
             }
             Place::Of(number, content) => {
-                let read_elsewhere = self.lanes.get(&number).is_some_and(|lane| lane.home);
-                if read_elsewhere {
-                    tracing::info!(
-                        source = &*self.name,
-                        file = %found.path.display(),
-                        "is a copy of a file that is read already: it is left out"
-                    );
-                    self.copies.insert(found.id, Copy { number, found: found.clone() });
-                } else {
-                    self.move_to(number, found, content);
-                }
+                self.move_to(number, found, content);
+                true
             }
-            Place::New(content, head) => self.admit(found, content, head, now_us),
+            Place::Beyond(number, line, content, head) => {
+                self.receive_longer(number, line, found, content, head, heads, now_us)?
+            }
+            Place::New(content, head) => {
+                heads.add(self.next_number, &head);
+                self.admit(found, content, head, None, now_us)?;
+                true
+            }
+        };
+        match decided {
+            true => _ = self.undecided.remove(&found.id),
+            false => _ = self.undecided.insert(found.id, (found.size, seen.unwrap_or(now_us))),
         }
-        self.undecided.remove(&found.id);
         Ok(())
+    }
+
+    /// A file that holds what a lane does that is read elsewhere, and more. False when that lane has to be read first.
+    #[allow(clippy::too_many_arguments, reason = "what was found of one file")]
+    fn receive_longer(
+        &mut self,
+        number: i32,
+        line: u64,
+        found: &Found,
+        content: Content,
+        head: Head,
+        heads: &mut Heads,
+        now_us: i64,
+    ) -> io::Result<bool> {
+        let Some(lane) = self.lanes.get(&number) else { return Ok(false) };
+        if !lane.is_at_end(self.hot.contains(&number)) {
+            self.awaited.insert(number);
+            return Ok(false);
+        }
+        if lane.lost_us.is_some() && lane.path == found.path {
+            // Whoever writes the file writes it anew each time, and puts it in the place of the one before.
+            self.move_to(number, found, content);
+        } else {
+            heads.add(self.next_number, &head);
+            self.admit(found, content, head, Some((number, line)), now_us)?;
+        }
+        Ok(true)
     }
 
     /// It was written long ago, by the clock of its file system.
@@ -167,18 +266,33 @@ impl FollowSource {
         now_us - found.written / 1000 >= QUIET_US
     }
 
-    /// A new lane.
-    fn admit(&mut self, found: &Found, content: Content, head: Head, now_us: i64) {
+    /// A new lane. `behind`: a lane that holds what stands before this byte.
+    fn admit(
+        &mut self,
+        found: &Found,
+        content: Content,
+        head: Head,
+        behind: Option<(i32, u64)>,
+        now_us: i64,
+    ) -> io::Result<()> {
         let number = self.next_number;
         let lane = self.lane(number);
         let mut followed = Followed::new(lane, found, head, self.filling(), now_us);
         if self.first_start && self.config.start_at_end {
             // The last byte is what was read: what follows it is new.
-            followed.begin = i64::try_from(found.size).unwrap_or(i64::MAX);
-            followed.handed.next = followed.begin;
-            if content.packed {
-                followed.done = Some((found.size, found.written));
+            match content.packed {
+                true => followed.done = Some((found.size, found.written)),
+                false => followed.begin_at(&content, found.size)?,
             }
+        } else if let Some((before, byte)) = behind {
+            followed.begin_at(&content, byte)?;
+            followed.after = Some(before);
+            tracing::info!(
+                source = &*self.name,
+                file = %found.path.display(),
+                byte,
+                "begins with all that another file holds: it is read from there on"
+            );
         }
         let done = followed.done.is_some();
         self.next_number += 1;
@@ -190,6 +304,7 @@ impl FollowSource {
         if !done {
             self.settle_at(number, found, content, now_us);
         }
+        Ok(())
     }
 
     /// The lane is read on in another file that holds its content.
@@ -223,9 +338,10 @@ impl FollowSource {
     /// Opens the lane in this file.
     fn settle_at(&mut self, number: i32, found: &Found, content: Content, now_us: i64) {
         let open = self.lanes.values().filter(|lane| lane.tail.is_some()).count();
-        if open >= OPEN_MAX {
-            let why = format!("{OPEN_MAX} files are open: this one and others wait until some are quiet");
-            return self.tell_once(found.path.clone(), why);
+        if open >= self.open_max && !self.make_room() {
+            self.waiting += 1;
+            let read = self.lanes.get(&number).map_or(0, |lane| lane.handed.end);
+            return show_lag(&self.name, number, content.size().saturating_sub(read));
         }
         let before = self.predecessor(number, found);
         let Some(lane) = self.lanes.get_mut(&number) else { return };
@@ -235,15 +351,29 @@ impl FollowSource {
         self.hot.insert(number);
         if !std::mem::replace(&mut lane.open, true) {
             let opened = lane.lane.clone();
-            if let Some(before) = before.filter(|_| lane.handed.next == 0) {
+            if let Some(before) = before.filter(|_| lane.handed.next == lane.begin) {
                 self.signals.push_back(Signal::Succeeds { lane: opened.clone(), before });
             }
             self.signals.push_back(Signal::Opened { lane: opened });
         }
     }
 
-    /// The lane in whose place this one came: the last one under its path, or else of its pattern.
+    /// Closes the file that was at its end for longest; false when none is.
+    fn make_room(&mut self) -> bool {
+        let at_end = |(number, lane): &(&i32, &Followed)| {
+            let between_lines = lane.tail.as_ref().is_some_and(|tail| !tail.cutter.is_within());
+            between_lines && lane.lost_us.is_none() && lane.is_at_end(self.hot.contains(number))
+        };
+        let oldest = self.lanes.iter().filter(at_end).min_by_key(|(_, lane)| lane.read_us).map(|(number, _)| *number);
+        oldest.is_some_and(|number| self.rest(number))
+    }
+
+    /// The lane in whose place this one came: that with which it begins, or the last one under its path, or else of its
+    /// pattern.
     fn predecessor(&self, number: i32, found: &Found) -> Option<schemas::Lane> {
+        if let Some(after) = self.lanes.get(&number).and_then(|lane| lane.after) {
+            return Some(self.lane(after));
+        }
         let before = || self.lanes.range(..number).rev().map(|(_, lane)| lane);
         let same_path = before().find(|lane| lane.path == found.path);
         same_path.or_else(|| before().find(|lane| lane.pattern == found.pattern)).map(|lane| lane.lane.clone())
@@ -260,7 +390,7 @@ impl FollowSource {
             }
             lane.lost_us.get_or_insert(now_us);
             if lane.tail.is_none() && lane.home {
-                (lane.home, lane.done) = (false, None);
+                lane.home = false;
                 self.places.remove(&lane.id);
                 orphans.push(*number);
             }

@@ -57,8 +57,12 @@ impl Tail {
 
     fn read_plain(&mut self, head: &Head) -> io::Result<Option<Pause>> {
         let (at, content) = (self.cutter.end(), &self.content);
+        let before = self.cutter.last().to_vec();
         let bytes = self.cutter.add(CHUNK_BYTES, |buffer| content.read_at(buffer, at))?;
-        if self.content.size() < self.cutter.end() || !head.begins(&self.content)? {
+        let is_still = content.size() >= self.cutter.end()
+            && head.begins(content)?
+            && content.some(at - before.len() as u64, before.len())? == before;
+        if !is_still {
             self.cutter.take_back(bytes);
             return Ok(Some(Pause::Replaced));
         }
@@ -92,9 +96,9 @@ impl Tail {
         self.cutter.add(CHUNK_BYTES, |buffer| reader.read(buffer))
     }
 
-    /// Bytes that are not read yet; unknown of a packed file.
+    /// Bytes that are no records yet: not read, or of a line without its end. Unknown of a packed file.
     pub fn left(&self) -> u64 {
-        if self.content.packed { 0 } else { self.content.size().saturating_sub(self.cutter.end()) }
+        if self.content.packed { 0 } else { self.content.size().saturating_sub(self.cutter.read().0) }
     }
 
     /// Whether the file has another length than what was read.

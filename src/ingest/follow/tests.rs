@@ -1,5 +1,7 @@
 //! Followed files: what is read of them through every rotation, and across starts.
 
+mod alike;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
@@ -314,4 +316,39 @@ fn a_packed_file_that_is_cut_gives_what_it_has() {
     let more = on.commit(&mut source);
     let rest: usize = more.iter().map(|told| if let Records(_, count, ..) = told { *count } else { 0 }).sum();
     assert_eq!((all + rest, more.last()), (5000, Some(&Ended(0))), "{more:?}");
+}
+
+#[test]
+fn what_cannot_be_read_is_a_trouble_until_it_can() {
+    let mut on = Fixture::new();
+    let mut source = on.start_with(&["sub/*.log"], false);
+    on.said(&mut source);
+    assert_eq!(source.trouble(), None, "files may come");
+    on.pass(NOTHING_US);
+    let trouble = source.trouble().expect("none came for long");
+    assert!(trouble.contains("no file matches") && trouble.contains("sub/*.log since 5 min"), "{trouble}");
+    fs::create_dir_all(on.at("sub")).expect("made");
+    on.write("sub/a.log", "one\n");
+    on.commit(&mut source);
+    assert_eq!(source.trouble(), None);
+    // What nobody may read: a link that leads to itself, for root may read the rest.
+    std::os::unix::fs::symlink(on.at("sub/loop.log"), on.at("sub/loop.log")).expect("linked");
+    on.write("sub/a.log", "two\n");
+    assert_eq!(on.commit(&mut source), [Records(0, 1, 3, 5)], "the others are read");
+    let trouble = source.trouble().expect("one cannot be read");
+    assert!(trouble.contains("loop.log cannot be read: "), "{trouble}");
+    fs::remove_file(on.at("sub/loop.log")).expect("removed");
+    on.commit(&mut source);
+    assert_eq!(source.trouble(), None);
+}
+
+#[test]
+fn what_comes_after_a_first_start_without_files_is_new() {
+    let mut on = Fixture::new();
+    let mut source = on.start_with(&["*.log"], true);
+    on.said(&mut source);
+    drop(source);
+    on.write("a.log", "one\ntwo\n");
+    let mut source = on.start_with(&["*.log"], true);
+    assert_eq!(on.commit(&mut source), [Opened(0), Records(0, 2, 6, 5)]);
 }

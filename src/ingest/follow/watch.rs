@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use notify::event::{EventKind, ModifyKind};
-use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher};
 
 /// Folders watched at once; those beyond are looked at by the sweep alone.
 const FOLDERS_MAX: usize = 8192;
@@ -35,7 +35,10 @@ pub struct Watch {
     wake: Receiver<()>,
     /// Keeps the channel open where there is no watcher.
     _waker: SyncSender<()>,
-    full_told: bool,
+    /// A folder is not watched.
+    blind: bool,
+    /// Why some are not, as it was told.
+    told: BTreeSet<String>,
 }
 
 impl Watch {
@@ -52,17 +55,26 @@ impl Watch {
         if let Err(error) = &watcher {
             tracing::warn!(source, %error, "files cannot be watched: they are looked at every second instead");
         }
-        Watch { watcher: watcher.ok(), folders: BTreeSet::new(), news, wake, _waker: waker, full_told: false }
+        Watch {
+            watcher: watcher.ok(),
+            folders: BTreeSet::new(),
+            news,
+            wake,
+            _waker: waker,
+            blind: false,
+            told: BTreeSet::new(),
+        }
     }
 
     /// Nothing will be told.
     pub fn is_blind(&self) -> bool {
-        self.watcher.is_none() || self.full_told
+        self.watcher.is_none() || self.blind
     }
 
     /// Watches these folders and no others; true when one is new, so that what happened in it before is looked for.
     pub fn set(&mut self, wanted: &BTreeSet<PathBuf>) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
+        self.blind = false;
         for gone in self.folders.difference(wanted).cloned().collect::<Vec<_>>() {
             // One that is deleted is not watched any more.
             let _gone = watcher.unwatch(&gone).is_err();
@@ -73,16 +85,22 @@ impl Watch {
             if self.folders.contains(folder) {
                 continue;
             }
-            let watched =
-                self.folders.len() < FOLDERS_MAX && watcher.watch(folder, RecursiveMode::NonRecursive).is_ok();
-            if watched {
+            let failed = match self.folders.len() < FOLDERS_MAX {
+                true => watcher.watch(folder, RecursiveMode::NonRecursive).err(),
+                false => Some(notify::Error::new(ErrorKind::MaxFilesWatch)),
+            };
+            let Some(error) = failed else {
                 self.folders.insert(folder.clone());
                 new = true;
-            } else if !std::mem::replace(&mut self.full_told, true) {
-                tracing::warn!(
-                    folder = %folder.display(),
-                    "the system gives no more watches (fs.inotify.max_user_watches): files are looked at every second instead"
-                );
+                continue;
+            };
+            if !folder.exists() {
+                // Gone again: the next look does not find it.
+                continue;
+            }
+            self.blind = true;
+            if self.told.len() < FOLDERS_MAX && self.told.insert(why(&error, folder)) {
+                tracing::warn!("{}: files are looked at every second instead", why(&error, folder));
             }
         }
         new
@@ -104,6 +122,15 @@ impl Watch {
     /// Waits for news; false when there were none.
     pub fn wait(&self, timeout: Duration) -> bool {
         self.wake.recv_timeout(timeout).is_ok()
+    }
+}
+
+/// Why a folder is not watched. What the system has too few of is told once, not for each folder.
+fn why(error: &notify::Error, folder: &Path) -> String {
+    match &error.kind {
+        ErrorKind::MaxFilesWatch => "the system gives no more watches (fs.inotify.max_user_watches)".to_owned(),
+        ErrorKind::Io(error) => format!("{}: cannot be watched: {error}", folder.display()),
+        _ => format!("{}: cannot be watched: {error}", folder.display()),
     }
 }
 

@@ -13,12 +13,15 @@ use flate2::read::MultiGzDecoder;
 use serde_json::value::RawValue;
 
 use super::answer::{Form, Refusal};
-use super::otlp;
+use super::{Held, otlp};
 use crate::ingest::ReadLimits;
 use crate::ingest::spool::Parcel;
 
 /// Largest window of zstd data, as a power of two: memory that one body may ask for (8 MiB).
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+/// Unpacked at a time.
+const UNPACKED_AT_ONCE: u64 = 256 << 10;
 
 /// How a body is packed, by its `Content-Encoding`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,26 +103,32 @@ pub(super) fn too_large(body_max: usize) -> Refusal {
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "size", message)
 }
 
-/// The body as it was before it was packed.
-pub(super) fn unpack(packing: Packing, body: Vec<u8>, body_max: usize) -> Result<Vec<u8>, Refusal> {
+/// The body as it was before it was packed; what it grows to is held, too.
+pub(super) fn unpack(packing: Packing, body: Vec<u8>, body_max: usize, held: &mut Held) -> Result<Vec<u8>, Refusal> {
     let name = match packing {
         Packing::Plain => return Ok(body),
         Packing::Gzip => "gzip",
         Packing::Zstd => "zstd",
     };
     let wrong = |error: io::Error| shape(format!("the body is no {name} data, or ends early: {error}"));
-    let mut plain = Vec::new();
-    // One byte more than may be shows that it is too large.
-    let most = body_max as u64 + 1;
-    match packing {
+    let mut reader: Box<dyn Read> = match packing {
         Packing::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(body.as_slice()).map_err(wrong)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(wrong)?;
-            decoder.take(most).read_to_end(&mut plain).map_err(wrong)?;
+            Box::new(decoder)
         }
-        _ => drop(MultiGzDecoder::new(body.as_slice()).take(most).read_to_end(&mut plain).map_err(wrong)?),
+        _ => Box::new(MultiGzDecoder::new(body.as_slice())),
+    };
+    let mut plain = Vec::new();
+    loop {
+        let had = plain.len();
+        reader.by_ref().take(UNPACKED_AT_ONCE).read_to_end(&mut plain).map_err(wrong)?;
+        match plain.len() - had {
+            0 => return Ok(plain),
+            _ if plain.len() > body_max => return Err(too_large(body_max)),
+            more => held.take(more)?,
+        }
     }
-    if plain.len() > body_max { Err(too_large(body_max)) } else { Ok(plain) }
 }
 
 /// Takes a body apart; `is_otlp` says that the source speaks OTLP.

@@ -47,7 +47,7 @@ impl Token {
     }
 
     /// Whether the value of the header `Authorization` shows it.
-    pub(super) fn is_shown_by(&self, authorization: &[u8]) -> bool {
+    pub fn is_shown_by(&self, authorization: &[u8]) -> bool {
         let Some((scheme, shown)) = authorization.split_at_checked(b"Bearer ".len()) else { return false };
         let shown = digest(&SHA256, shown.trim_ascii());
         // Digests have one length, and say nothing about how much of the token was right.

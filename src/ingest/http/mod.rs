@@ -26,7 +26,7 @@ use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use futures::StreamExt;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::config::{HttpConfig, Rate, Token};
 pub use self::server::{Attached, Hub};
@@ -38,7 +38,8 @@ use super::accept::count;
 use super::spool::{Spool, SpoolError};
 use super::{Clock, ReadLimits};
 
-/// Bodies of one source that are held in memory together; more wait for their turn, for as long as a body may take.
+/// Bytes of bodies of one source that are held in memory together, packed and unpacked; a body for which there is no room
+/// is refused (503, `full`). What did not arrive yet takes none.
 const BODIES_BYTES_MAX: usize = 64 << 20;
 /// Of a body that is refused so much is read and thrown away, so that the sender gets to read the answer.
 const DISCARDED_BYTES_MAX: usize = 1 << 20;
@@ -54,13 +55,15 @@ pub struct Route {
     spool: Spool,
     bucket: Option<Mutex<Bucket>>,
     /// Bytes of bodies that may still be held.
-    memory: Semaphore,
+    memory: Arc<Semaphore>,
 }
 
 impl Route {
     pub fn new(source: &str, config: HttpConfig, limits: ReadLimits, clock: Clock, spool: Spool) -> Route {
         let bucket = config.rate.map(|rate| Mutex::new(Bucket::new(rate, clock())));
-        let memory = Semaphore::new(BODIES_BYTES_MAX.max(config.body_max).min(Semaphore::MAX_PERMITS));
+        // At least one body, packed and unpacked.
+        let most = BODIES_BYTES_MAX.max(config.body_max.saturating_mul(2));
+        let memory = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Route { source: source.into(), config, limits, clock, spool, bucket, memory }
     }
 
@@ -99,7 +102,12 @@ impl Route {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "shape", "expected a POST"));
         }
         if let Some(token) = &self.config.token {
-            let shown = headers.get(AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
+            // Of two nobody can say which one a proxy before us looked at.
+            let mut values = headers.get_all(AUTHORIZATION).iter();
+            let shown = match (values.next(), values.next()) {
+                (Some(value), None) => value.as_bytes(),
+                _ => &[],
+            };
             if !token.is_shown_by(shown) {
                 let message = "expected the header `Authorization: Bearer TOKEN` with the token of this source";
                 return Err(Refusal::new(StatusCode::UNAUTHORIZED, "token", message));
@@ -121,44 +129,34 @@ impl Route {
         if !self.spool.has_room(length.unwrap_or(0) as u64) {
             return Err(not_taken(&SpoolError::Full));
         }
-        Ok(Asked { packing, content, form: body::form(content, self.config.is_otlp), length })
+        Ok(Asked { packing, content, form: body::form(content, self.config.is_otlp) })
     }
 
     /// Reads the body, and returns how many log entries of it are on disk.
     async fn take_in(&self, mut body: Body, asked: Asked) -> Result<usize, Refusal> {
-        let reading = async {
-            let _held = self.hold(asked).await;
-            let packed = read(&mut body, self.config.body_max).await?;
-            Ok((packed, _held))
-        };
+        let mut held = Held { memory: self.memory.clone(), permit: None };
+        let reading = read(&mut body, self.config.body_max, &mut held);
         let slow = || {
             let message = format!("the body did not arrive within {} s", self.config.body_timeout.as_secs());
             Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow", message)
         };
         let read = tokio::time::timeout(self.config.body_timeout, reading).await;
-        let (packed, _held) = read.map_err(|_| slow())??;
+        let packed = read.map_err(|_| slow())??;
         let (body_max, limits, is_otlp) = (self.config.body_max, self.limits.clone(), self.config.is_otlp);
         let observed_us = (self.clock)();
         // Unpacking and taking apart a large body would hold up the connections of this thread.
         let taken = tokio::task::spawn_blocking(move || {
-            let plain = body::unpack(asked.packing, packed, body_max)?;
-            body::take_apart(&plain, asked.content, is_otlp, observed_us, &limits)
+            let plain = body::unpack(asked.packing, packed, body_max, &mut held)?;
+            let taken = body::take_apart(&plain, asked.content, is_otlp, observed_us, &limits)?;
+            Ok::<_, Refusal>((taken, held))
         });
-        let taken = taken.await.map_err(|_| not_taken(&SpoolError::Stopping))??;
+        let (taken, _held) = taken.await.map_err(|_| not_taken(&SpoolError::Stopping))??;
         if taken.parcel.is_empty() {
             return Ok(0);
         }
         self.ask_rate(taken.entries, true)?;
         self.spool.append(taken.parcel).await.map_err(|error| not_taken(&error))?;
         Ok(taken.entries)
-    }
-
-    /// Waits until the body may be held: packed ones may become as large as any.
-    async fn hold(&self, asked: Asked) -> Option<SemaphorePermit<'_>> {
-        let plain = asked.length.filter(|_| asked.packing == Packing::Plain);
-        let bytes = u32::try_from(plain.unwrap_or(self.config.body_max)).unwrap_or(u32::MAX);
-        // The semaphore is never closed.
-        self.memory.acquire_many(bytes).await.ok()
     }
 
     fn ask_rate(&self, entries: usize, take: bool) -> Result<(), Refusal> {
@@ -180,7 +178,29 @@ struct Asked {
     packing: Packing,
     content: Content,
     form: Form,
-    length: Option<usize>,
+}
+
+/// Memory that a request holds, of what all of its source may hold together; given back when this is dropped.
+struct Held {
+    memory: Arc<Semaphore>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    /// More of it, or a refusal: whoever waited for memory while holding some could wait for ever.
+    fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let more = self.memory.clone().try_acquire_many_owned(bytes).map_err(|_| {
+            let message =
+                "as many bodies are on their way as may be held; nothing of this one was taken: send it again";
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "full", message).after(AFTER_FULL)
+        })?;
+        match &mut self.permit {
+            Some(permit) => permit.merge(more),
+            None => self.permit = Some(more),
+        }
+        Ok(())
+    }
 }
 
 fn not_taken(error: &SpoolError) -> Refusal {
@@ -202,7 +222,7 @@ fn text_of<'h>(headers: &'h HeaderMap, name: &HeaderName) -> &'h str {
     }
 }
 
-async fn read(body: &mut Body, body_max: usize) -> Result<Vec<u8>, Refusal> {
+async fn read(body: &mut Body, body_max: usize, held: &mut Held) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
     let mut chunks = std::mem::take(body).into_data_stream();
     while let Some(chunk) = chunks.next().await {
@@ -211,6 +231,7 @@ async fn read(body: &mut Body, body_max: usize) -> Result<Vec<u8>, Refusal> {
         if bytes.len() + chunk.len() > body_max {
             return Err(body::too_large(body_max));
         }
+        held.take(chunk.len())?;
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)

@@ -6,38 +6,28 @@
 //! Never: is called from an asynchronous task; attaching and detaching wait.
 
 use std::collections::{BTreeSet, HashMap};
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::connect_info::Connected;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use axum::serve::{IncomingStream, Listener};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Sleep;
 
 use super::answer::{Form, Refusal};
 use super::{AFTER_FULL, HttpConfig, Route};
-use crate::clock::Stopwatch;
 use crate::ingest::IngestError;
-use crate::ingest::accept::{self, Accepting, Connection};
+use crate::ingest::accept::{self, Accepting, Connection, Wire};
 use crate::ingest::network::Networks;
+use crate::timed::{self, NEXT_HEAD_TIME_MAX, Timed, TimedPeer};
 
-/// From connecting to the end of the first head.
-const FIRST_HEAD_TIME_MAX: Duration = Duration::from_secs(10);
-/// From an answer to the end of the next head; longer than senders keep an idle connection.
-const NEXT_HEAD_TIME_MAX: Duration = Duration::from_secs(90);
 /// What a request may take beyond the time of its body.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long requests under way may take when a listener is let go.
@@ -144,7 +134,7 @@ impl Inner {
         let done = self.runtime.spawn(async move {
             let (connections, accepted) = accept::accept(listener, accepting);
             let incoming = Incoming { address, connections };
-            let serve = axum::serve(incoming, app.into_make_service_with_connect_info::<Peer>());
+            let serve = axum::serve(incoming, app.into_make_service_with_connect_info::<TimedPeer>());
             let stopping = async move {
                 // The sender going away is a reason to stop, too.
                 let _gone = stopped.wait_for(|stop| *stop).await.is_err();
@@ -181,16 +171,15 @@ impl Routes {
 }
 
 async fn answer(State(routes): State<Arc<Routes>>, request: Request) -> Response<Body> {
-    let deadline = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.deadline.clone());
-    let set = |time| deadline.iter().for_each(|deadline| deadline.set(time));
+    let deadline = timed::deadline_of(&request);
     let response = match routes.find(request.uri().path()) {
         Ok(route) => {
-            set(route.config.body_timeout + ANSWER_TIME_MAX);
+            deadline.iter().for_each(|deadline| deadline.set(route.config.body_timeout + ANSWER_TIME_MAX));
             route.answer(request).await
         }
         Err(refusal) => refusal.answer(Form::Json),
     };
-    set(NEXT_HEAD_TIME_MAX);
+    deadline.iter().for_each(|deadline| deadline.set(NEXT_HEAD_TIME_MAX));
     response
 }
 
@@ -201,15 +190,12 @@ struct Incoming {
 }
 
 impl Listener for Incoming {
-    type Io = Timed;
+    type Io = Timed<Wire>;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Timed, SocketAddr) {
+    async fn accept(&mut self) -> (Timed<Wire>, SocketAddr) {
         match self.connections.recv().await {
-            Some(connection) => {
-                let peer = connection.peer;
-                (Timed::new(connection), peer)
-            }
+            Some(Connection { wire, peer, permit }) => (Timed::new(wire, permit), peer),
             // The accepting task ends after this; there is nothing more to come.
             None => std::future::pending().await,
         }
@@ -220,104 +206,8 @@ impl Listener for Incoming {
     }
 }
 
-/// What a request knows of its connection.
-#[derive(Clone)]
-struct Peer {
-    deadline: Arc<Deadline>,
-}
-
-impl Connected<IncomingStream<'_, Incoming>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Incoming>) -> Peer {
-        Peer { deadline: stream.io().deadline.clone() }
-    }
-}
-
-/// When a connection is closed unless something happens before.
-struct Deadline {
-    since: Stopwatch,
-    at_ms: AtomicU64,
-}
-
-impl Deadline {
-    fn set(&self, from_now: Duration) {
-        self.at_ms.store(millis(self.since.elapsed() + from_now), Ordering::Relaxed);
-    }
-
-    fn left(&self) -> Duration {
-        let at_ms = self.at_ms.load(Ordering::Relaxed);
-        Duration::from_millis(at_ms.saturating_sub(millis(self.since.elapsed())))
-    }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A connection that fails once its deadline is past.
-struct Timed {
-    connection: Connection,
-    deadline: Arc<Deadline>,
-    /// Wakes whoever waits at the deadline that it was made for.
-    alarm: Option<(u64, Pin<Box<Sleep>>)>,
-}
-
-impl Timed {
-    fn new(connection: Connection) -> Timed {
-        let deadline = Deadline { since: Stopwatch::start(), at_ms: AtomicU64::new(millis(FIRST_HEAD_TIME_MAX)) };
-        Timed { connection, deadline: Arc::new(deadline), alarm: None }
-    }
-
-    fn poll<T>(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        act: impl FnOnce(Pin<&mut accept::Wire>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        let this = self.get_mut();
-        if this.deadline.left().is_zero() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        match act(Pin::new(&mut this.connection.wire), context) {
-            Poll::Pending => this.wait(context),
-            ready => ready,
-        }
-    }
-
-    fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        loop {
-            let left = self.deadline.left();
-            if left.is_zero() {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            let at_ms = self.deadline.at_ms.load(Ordering::Relaxed);
-            let (armed_ms, alarm) = self.alarm.get_or_insert_with(|| (at_ms, Box::pin(tokio::time::sleep(left))));
-            if *armed_ms != at_ms {
-                (*armed_ms, *alarm) = (at_ms, Box::pin(tokio::time::sleep(left)));
-            }
-            if alarm.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-            // It rang; the deadline says whether it was moved meanwhile.
-            self.alarm = None;
-        }
-    }
-}
-
-impl AsyncRead for Timed {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.poll(context, |wire, context| wire.poll_read(context, into))
-    }
-}
-
-impl AsyncWrite for Timed {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll(context, |wire, context| wire.poll_write(context, bytes))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(context, |wire, context| wire.poll_flush(context))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(context, |wire, context| wire.poll_shutdown(context))
+impl Connected<IncomingStream<'_, Incoming>> for TimedPeer {
+    fn connect_info(stream: IncomingStream<'_, Incoming>) -> TimedPeer {
+        TimedPeer::of(stream.io())
     }
 }

@@ -152,16 +152,24 @@ fn a_record_over_the_limit_keeps_its_head_and_its_length() {
     assert_eq!(taken.parcel.kept(), [("{\"a\":\"xxxx".to_owned(), 208)]);
 }
 
+fn memory(bytes: usize) -> Held {
+    Held { memory: Arc::new(Semaphore::new(bytes)), permit: None }
+}
+
 #[test]
 fn packed_bodies_are_unpacked_up_to_the_limit() {
     let plain = b"a line\n".repeat(1000);
     let zstd = zstd::encode_all(plain.as_slice(), 1).expect("packed");
     for (packing, packed) in [(Packing::Gzip, gzip(&plain)), (Packing::Zstd, zstd), (Packing::Plain, plain.clone())] {
-        assert_eq!(unpack(packing, packed.clone(), 7000).expect("unpacked"), plain);
+        assert_eq!(unpack(packing, packed.clone(), 7000, &mut memory(7000)).expect("unpacked"), plain);
         if packing != Packing::Plain {
-            assert_eq!(unpack(packing, packed.clone(), 6999).expect_err("too large").status, 413);
-            assert_eq!(unpack(packing, packed[..packed.len() - 9].to_vec(), 7000).expect_err("cut").status, 400);
-            assert_eq!(unpack(packing, b"plain".to_vec(), 7000).expect_err("not packed").status, 400);
+            assert_eq!(unpack(packing, packed.clone(), 6999, &mut memory(7000)).expect_err("too large").status, 413);
+            let status = |packed: &[u8], bytes: usize| {
+                unpack(packing, packed.to_vec(), 7000, &mut memory(bytes)).expect_err("refused").status
+            };
+            assert_eq!(status(&packed[..packed.len() - 9], 7000), 400, "cut");
+            assert_eq!(status(b"plain", 7000), 400, "not packed");
+            assert_eq!(status(&packed, 6999), 503, "no memory is left for it");
         }
     }
     assert_eq!([Packing::of("GZIP"), Packing::of("br"), Packing::of("gzip, gzip")], [Some(Packing::Gzip), None, None]);
@@ -195,6 +203,12 @@ fn what_is_refused_says_why() {
         ("POST /logs/edge HTTP/1.1\r\n".to_owned(), "x", 401, "www-authenticate: Bearer"),
         (
             "POST /logs/edge HTTP/1.1\r\nAuthorization: Bearer wrong\r\n".to_owned(),
+            "x",
+            401,
+            "Authorization: Bearer TOKEN",
+        ),
+        (
+            format!("POST /logs/edge HTTP/1.1\r\n{bearer}Authorization: Bearer wrong\r\n"),
             "x",
             401,
             "Authorization: Bearer TOKEN",
@@ -258,6 +272,29 @@ fn a_slow_body_is_given_up_and_a_silent_connection_too() {
     stream.write_all(head.as_bytes()).expect("written");
     let (status, answer) = answer_of(stream);
     assert!(status == 408 && answer.contains("did not arrive within"), "{answer}");
+}
+
+#[test]
+fn what_does_not_arrive_takes_no_memory_from_others() {
+    let setup = Setup::new(HttpConfig {
+        body_max: 5 << 20,
+        body_timeout: Duration::from_secs(600),
+        connections_max: 64,
+        ..config()
+    });
+    let head = "POST /logs/edge HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer not-a-real-token\r\nTransfer-Encoding: chunked\r\n";
+    let silent: Vec<TcpStream> = (0..20)
+        .map(|_| {
+            let mut stream = TcpStream::connect(setup.address).expect("connects");
+            // The server asks for the body, so it waits for it.
+            stream.write_all(format!("{head}Expect: 100-continue\r\n\r\n").as_bytes()).expect("written");
+            stream.set_read_timeout(Some(Duration::from_secs(30))).expect("settable");
+            stream.read_exact(&mut [0; 12]).expect("100 Continue");
+            stream
+        })
+        .collect();
+    assert_eq!(setup.post("", &vec![b'x'; 1 << 19]).0, 200);
+    drop(silent);
 }
 
 #[test]

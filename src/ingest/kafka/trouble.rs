@@ -67,9 +67,10 @@ const TELL_AGAIN_US: i64 = 600_000_000;
 
 impl Outage {
     pub fn trouble(&mut self, brokers: &str, reason: &str, now_us: i64) {
-        let since_us = *self.since_us.get_or_insert(now_us);
+        let begins = self.since_us.is_none();
+        self.since_us.get_or_insert(now_us);
         reason.clone_into(&mut self.reason);
-        if since_us == now_us || now_us - self.told_us >= TELL_AGAIN_US {
+        if begins || now_us - self.told_us >= TELL_AGAIN_US {
             self.told_us = now_us;
             tracing::warn!(brokers, "Kafka: {reason}; trying again, nothing is lost");
         } else {

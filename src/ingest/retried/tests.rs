@@ -16,6 +16,7 @@ enum Say {
     CaughtUp(i32),
     Ended(i32),
     Fail,
+    Panic,
     Nothing,
 }
 
@@ -41,6 +42,7 @@ impl Source for Script {
             Some(Say::CaughtUp(partition)) => Signal::CaughtUp { lane: lane(partition) },
             Some(Say::Ended(partition)) => Signal::Ended { lane: lane(partition) },
             Some(Say::Fail) => return Err(failure()),
+            Some(Say::Panic) => panic!("nobody thought of {}", "this"),
             Some(Say::Nothing) | None => return Ok(None),
         }))
     }
@@ -217,4 +219,27 @@ fn settings_that_cannot_be_right_are_an_error_of_the_start() {
     let open = || Err(IngestError::Kafka { brokers: "a:9092".into(), message: "bogus may not be set here".into() });
     let first = Retried::first("edge", false, Box::new(open), Health::default(), clock().0);
     assert!(first.err().expect("refused").to_string().contains("bogus may not be set here"));
+}
+
+#[test]
+fn a_bug_of_one_source_is_its_failure() {
+    let scripts =
+        vec![Some(vec![Say::Opened(0), Say::Panic]), Some(vec![Say::Opened(0), Say::Record(0, 0), Say::CaughtUp(0)])];
+    let mut setup = setup(false, false, true, scripts);
+    assert_eq!(setup.says(), [Opened(0), Ended(0)]);
+    assert_eq!(setup.is().error.as_deref(), Some("edge: nobody thought of this; this is a bug"));
+    setup.pass(WAIT_FIRST_US);
+    assert_eq!(setup.says()[0], Opened(0), "it is opened again");
+    assert_eq!(setup.is().error, None);
+}
+
+#[test]
+fn an_address_in_use_is_tried_again_and_a_wrong_one_is_refused() {
+    let (clock, _) = clock();
+    let first = |error: fn() -> IngestError| {
+        let open = move || -> Result<Box<dyn Source>, IngestError> { Err(error()) };
+        Retried::first("edge", false, Box::new(open), Health::default(), clock.clone()).map(drop)
+    };
+    assert!(first(|| IngestError::InUse { address: "127.0.0.1:1".into(), message: "taken".into() }).is_ok());
+    assert!(first(|| IngestError::Listen { address: "127.0.0.1:1".into(), message: "no".into() }).is_err());
 }

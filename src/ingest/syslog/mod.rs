@@ -178,6 +178,12 @@ async fn answer(wire: &mut Wire) {
     }
 }
 
+/// Whether what follows the header is one JSON text.
+fn ends_in_json(message: &[u8]) -> bool {
+    let begin = message.iter().position(|byte| *byte == b'{');
+    begin.is_some_and(|begin| serde_json::from_slice::<serde::de::IgnoredAny>(&message[begin..]).is_ok())
+}
+
 impl Inlet {
     async fn read(&self, wire: &mut Wire) -> Ended {
         let mut framer = Framer::new(self.config.message_max);
@@ -209,7 +215,19 @@ impl Inlet {
         }
     }
 
+    /// A datagram and a message with a count may hold several lines: each is a record, unless they are the lines of one
+    /// JSON text.
     fn note(&self, parcel: &mut Parcel, observed_us: i64, kept: &[u8], length: u64) {
+        let is_whole = length == kept.len() as u64;
+        if !is_whole || !kept.contains(&b'\n') || ends_in_json(kept) {
+            return self.note_record(parcel, observed_us, kept, length);
+        }
+        for line in kept.split(|byte| *byte == b'\n').map(trim_end).filter(|line| !line.is_empty()) {
+            self.note_record(parcel, observed_us, line, line.len() as u64);
+        }
+    }
+
+    fn note_record(&self, parcel: &mut Parcel, observed_us: i64, kept: &[u8], length: u64) {
         let is_over = length > kept.len() as u64 || kept.len() > self.config.message_max;
         let most = if is_over { self.limits.kept_bytes.min(self.config.message_max) } else { kept.len() };
         parcel.push(observed_us, &kept[..kept.len().min(most)], length);

@@ -69,7 +69,8 @@ fn the_end_of_a_connection_is_answered_when_all_is_on_disk() {
     stream.write_all(b"<190>one\n12 <190>two\nlin<190>three, without an end").expect("written");
     stream.shutdown(Shutdown::Write).expect("ended");
     assert_eq!(stream.read(&mut [0; 1]).expect("ended well"), 0);
-    assert_eq!(next(&mut setup.source), Told::Records(0, 3, 8 + 12 + 26, 3));
+    // Of the counted one each line is a record.
+    assert_eq!(next(&mut setup.source), Told::Records(0, 4, 8 + 8 + 3 + 26, 4));
 }
 
 #[test]
@@ -132,11 +133,14 @@ fn datagrams_are_messages() {
     let mut setup = Setup::new(|_| {});
     let sender = StdUdp::bind("127.0.0.1:0").expect("a port");
     let mut position = 0;
-    for (datagram, length) in [(&b"<190>one\n"[..], 8), (b"<190>two\nlines\0", 14), (&[b'x'; 4000][..], 4000)] {
+    // Two lines in one are two records.
+    for (datagram, records, length) in
+        [(&b"<190>one\n"[..], 1, 8), (b"<190>two\nlines\0", 2, 13), (&[b'x'; 4000][..], 1, 4000)]
+    {
         sender.send_to(b"\n", setup.udp).expect("sent");
         sender.send_to(datagram, setup.udp).expect("sent");
-        position += 1;
-        assert_eq!(next(&mut setup.source), Told::Records(0, 1, length, position));
+        position += records;
+        assert_eq!(next(&mut setup.source), Told::Records(0, records, length, position as i64));
     }
 }
 
@@ -162,4 +166,14 @@ fn an_address_that_is_taken_is_named() {
         error.starts_with(&format!("{}: cannot listen: ", setup.tcp)) && error.contains("another program"),
         "{error}"
     );
+}
+
+#[test]
+fn each_line_of_a_message_is_a_record_and_json_stays_whole() {
+    let mut setup = Setup::new(|_| {});
+    let udp = StdUdp::bind("127.0.0.1:0").expect("a port");
+    udp.send_to(b"<190>one\r\ntwo\n\nthree\n", setup.udp).expect("sent");
+    assert_eq!(next(&mut setup.source), Told::Records(0, 3, 8 + 3 + 5, 3));
+    udp.send_to(b"<190>app: {\n \"status\": 200\n}\n", setup.udp).expect("sent");
+    assert_eq!(next(&mut setup.source), Told::Records(0, 1, 28, 4));
 }

@@ -182,5 +182,7 @@ fn action(seq: i64) -> ActionRow {
         expires_us: None,
         detail: "block for 1h".to_string(),
         answer: None,
+        op: "apply".to_owned(),
+        incident_id: "in-1".to_owned(),
     }
 }

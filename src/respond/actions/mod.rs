@@ -4,24 +4,45 @@
 //! Never: talks to a target while it is being built.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::config::{ConfigError, Resolve, SecretRef};
-use super::target::Target;
+use super::config::{ConfigError, Resolve, SecretRef, check_target};
+use common::{Make, Ready, TargetConfig};
 
+pub mod alertmanager;
+mod ask;
+pub mod aws_waf;
+mod case;
+#[cfg(test)]
+mod case_tests;
+pub mod cloudflare;
+pub mod common;
+#[cfg(test)]
+mod contract;
 pub mod crowdsec;
+pub mod email;
+mod entries;
+pub mod fastly;
+pub mod haproxy;
+mod hook;
+pub mod jira;
+pub mod keycloak;
+pub mod kong;
+mod list_file;
+pub mod modsecurity;
+pub mod nginx;
+pub mod opsgenie;
+pub mod pagerduty;
+pub mod servicenow;
+pub mod shuffle;
+pub mod slack;
+pub mod splunk_soar;
+pub mod teams;
+pub mod thehive;
+pub mod tines;
 pub mod webhook;
-
-/// What each kind of target's configuration can do.
-pub(super) trait TargetConfig {
-    fn name(&self) -> &str;
-    /// All that can be checked without secrets and without the world; `at` is the key it stands under.
-    fn check(&self, at: &str) -> Result<(), ConfigError>;
-    fn secrets(&self) -> Vec<&SecretRef>;
-    fn build(&self, at: &str, resolve: Resolve) -> Result<Arc<dyn Target>, ConfigError>;
-}
+pub mod xsoar;
 
 macro_rules! targets {
     ($($kind:ident),* $(,)?) => {
@@ -46,17 +67,40 @@ macro_rules! targets {
 }
 
 targets! {
+    alertmanager,
+    aws_waf,
+    cloudflare,
     crowdsec,
+    email,
+    fastly,
+    haproxy,
+    jira,
+    keycloak,
+    kong,
+    modsecurity,
+    nginx,
+    opsgenie,
+    pagerduty,
+    servicenow,
+    shuffle,
+    slack,
+    splunk_soar,
+    teams,
+    thehive,
+    tines,
     webhook,
+    xsoar,
 }
 
 impl TargetsConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
         let mut names = HashSet::new();
         for (at, config) in self.all() {
+            let common = config.common();
+            check_target(&at, &common, config.able())?;
             config.check(&at)?;
-            if !names.insert(config.name()) {
-                let problem = format!("`{}` names another target already", config.name());
+            if !names.insert(common.name.clone()) {
+                let problem = format!("`{}` names another target already", common.name);
                 return Err(ConfigError::new(format!("{at}.name"), problem));
             }
         }
@@ -68,8 +112,12 @@ impl TargetsConfig {
         self.all().into_iter().flat_map(|(_, config)| config.secrets()).collect()
     }
 
-    pub fn build(&self, resolve: Resolve) -> Result<Vec<Arc<dyn Target>>, ConfigError> {
+    pub fn build(&self, resolve: Resolve) -> Result<Vec<Ready>, ConfigError> {
         self.check()?;
-        self.all().into_iter().map(|(at, config)| config.build(&at, resolve)).collect()
+        let ready = |(at, config): (String, &dyn TargetConfig)| {
+            let target = config.build(&Make { at, resolve })?;
+            Ok(Ready { common: config.common(), target })
+        };
+        self.all().into_iter().map(ready).collect()
     }
 }

@@ -14,10 +14,14 @@ use tokio::sync::Mutex;
 
 use crate::respond::config::Secret;
 use crate::respond::http::{self, Answer};
-use crate::respond::target::Delivery;
+use crate::respond::scope::Scope;
+use crate::respond::target::{Delivery, InForce};
 
 /// The key under which our action id stands in an event of the alert.
 pub const ACTION_KEY: &str = "gatewatch_action";
+
+/// Whose decisions these are.
+pub const ORIGIN: &str = "gatewatch";
 
 /// A token is renewed this long before it ends.
 const TOKEN_MARGIN_US: i64 = 60_000_000;
@@ -56,6 +60,12 @@ impl CallError {
         }
     }
 
+    pub fn into_reason(self) -> String {
+        match self {
+            CallError::Passing { reason, .. } | CallError::Refused { reason, .. } => reason,
+        }
+    }
+
     pub fn into_delivery(self) -> Delivery {
         match self {
             CallError::Passing { after, reason, answer } => Delivery::Retry { after, reason, answer },
@@ -79,6 +89,30 @@ pub struct RemoteDecision {
     pub id: u64,
     /// What is left, in Go's notation: `59m59.6s`; below zero when it is over.
     pub duration: String,
+    #[serde(default)]
+    pub value: String,
+}
+
+/// Go's notation of a time span, in microseconds: `1h2m3.5s`, `13.9ms`.
+fn left_us(text: &str) -> Option<i64> {
+    let (sign, mut rest) = text.strip_prefix('-').map_or((1.0, text), |rest| (-1.0, rest));
+    let mut total = 0.0;
+    while !rest.is_empty() {
+        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let unit = rest[number..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |at| number + at);
+        let scale = match &rest[number..unit] {
+            "h" => 3.6e9,
+            "m" => 6e7,
+            "s" => 1e6,
+            "ms" => 1e3,
+            "µs" | "us" => 1.0,
+            "ns" => 1e-3,
+            _ => return None,
+        };
+        total += rest[..number].parse::<f64>().ok()? * scale;
+        rest = &rest[unit..];
+    }
+    Some((sign * total) as i64)
 }
 
 impl RemoteDecision {
@@ -149,14 +183,14 @@ impl Api {
     /// The alert that carries this action id, where an earlier attempt had its effect.
     pub async fn find(
         &self,
-        address: &str,
+        scope: &Scope,
         scenario: &str,
         action_id: &str,
         now_us: i64,
     ) -> Result<Option<RemoteAlert>, CallError> {
         let mut url = self.url(&["v1", "alerts"]);
         url.query_pairs_mut()
-            .append_pair("ip", address)
+            .append_pair(if scope.is_address() { "ip" } else { "range" }, &scope.to_string())
             .append_pair("scenario", scenario)
             .append_pair("limit", &FIND_MAX.to_string());
         let answer = self.call(Method::GET, url, None, now_us).await?;
@@ -165,6 +199,29 @@ impl Api {
         }
         let alerts: Option<Vec<RemoteAlert>> = parse("the search", &answer)?;
         Ok(alerts.into_iter().flatten().find(|alert| alert.carries(action_id)))
+    }
+
+    /// The decisions of ours that are in force.
+    pub async fn in_force(&self, now_us: i64) -> Result<Vec<InForce>, CallError> {
+        let mut url = self.url(&["v1", "alerts"]);
+        url.query_pairs_mut()
+            .append_pair("origin", ORIGIN)
+            .append_pair("has_active_decision", "true")
+            .append_pair("limit", "0");
+        let answer = self.call(Method::GET, url, None, now_us).await?;
+        if !answer.status.is_success() {
+            return Err(CallError::of_answer("the list", &answer));
+        }
+        let alerts: Option<Vec<RemoteAlert>> = parse("the list", &answer)?;
+        let mut found = Vec::new();
+        for alert in alerts.into_iter().flatten() {
+            for decision in alert.decisions.into_iter().flatten().filter(RemoteDecision::in_force) {
+                let entity = Scope::parse(&decision.value).map_or(decision.value, |scope| scope.to_string());
+                let until_us = left_us(&decision.duration).map(|left| now_us.saturating_add(left));
+                found.push(InForce { entity, until_us, remote_ref: Some(alert.id.to_string()) });
+            }
+        }
+        Ok(found)
     }
 
     pub async fn alert(&self, id: u64, now_us: i64) -> Result<Option<RemoteAlert>, CallError> {
@@ -271,7 +328,14 @@ mod tests {
         assert!(alerts[0].carries("abc") && !alerts[0].carries("ab") && !alerts[1].carries("abc"));
         let decision = &alerts[0].decisions.as_ref().expect("decisions")[0];
         assert!(decision.id == 7 && decision.in_force());
-        assert!(!RemoteDecision { id: 1, duration: "-13.9ms".to_owned() }.in_force());
+        let over = RemoteDecision { id: 1, duration: "-13.9ms".to_owned(), value: String::new() };
+        assert!(!over.in_force());
+        for (text, us) in
+            [("59m22.1s", 3_562_100_000), ("-13.9ms", -13_900), ("4h0m0s", 14_400_000_000), ("1h", 3_600_000_000)]
+        {
+            assert_eq!(left_us(text), Some(us), "{text}");
+        }
+        assert_eq!(left_us("soon"), None);
     }
 
     #[test]

@@ -11,111 +11,86 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use schemas::Alert;
-use serde::Deserialize;
+use schemas::Message;
 
 use self::api::{Api, CallError, RemoteAlert};
-use super::TargetConfig;
-use crate::respond::action::{Action, Kind};
-use crate::respond::config::{ConfigError, Resolve, SecretRef, check_target};
-use crate::respond::guard::address_of;
-use crate::respond::http::{self, Transport};
-use crate::respond::target::{Attempt, Delivery, Target};
+use super::common::{Common, Make, TargetConfig, check_url, http_target_config, secrets_of};
+use crate::respond::action::{Action, Kind, Op};
+use crate::respond::config::{Address, ConfigError, SecretRef};
+use crate::respond::message;
+use crate::respond::scope::Scope;
+use crate::respond::target::{Attempt, Delivery, InForce, Order, Target};
 
-/// `respond.targets.crowdsec`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    pub name: String,
-    /// Of the local API, such as `http://127.0.0.1:8080`.
-    pub url: String,
-    /// A machine made with `cscli machines add`.
-    pub machine_id: String,
-    pub password: SecretRef,
-    #[serde(default = "blocks")]
-    pub kinds: Vec<Kind>,
-    #[serde(default)]
-    pub dry_run: Option<bool>,
-    /// Allow http to another machine.
-    #[serde(default)]
-    pub insecure: bool,
-    /// Certificates in PEM to trust besides the system's.
-    #[serde(default)]
-    pub ca: Option<SecretRef>,
-    #[serde(default)]
-    pub proxy: Option<String>,
-}
-
-const ABLE: &[Kind] = &[Kind::Block];
-
-fn blocks() -> Vec<Kind> {
-    ABLE.to_vec()
+http_target_config! {
+    /// `respond.targets.crowdsec`
+    pub struct Config {
+        /// Of the local API, such as `http://127.0.0.1:8080`.
+        pub url: Address,
+        /// A machine made with `cscli machines add`.
+        pub machine_id: String,
+        pub password: SecretRef,
+    }
+    able: &[Kind::Block]; by default: Config::ABLE;
 }
 
 impl TargetConfig for Config {
-    fn name(&self) -> &str {
-        &self.name
+    fn common(&self) -> Common {
+        self.as_common()
+    }
+
+    fn able(&self) -> &'static [Kind] {
+        Config::ABLE
     }
 
     fn check(&self, at: &str) -> Result<(), ConfigError> {
-        check_target(at, &self.name, &self.kinds, ABLE)?;
         if self.machine_id.is_empty() {
             return Err(ConfigError::new(format!("{at}.machine_id"), "the name given to `cscli machines add`"));
         }
-        http::parse_url(&self.url, self.insecure, &format!("{at}.url")).map(|_| ())
+        check_url(at, "url", &self.url, &self.reach())
     }
 
     fn secrets(&self) -> Vec<&SecretRef> {
-        std::iter::once(&self.password).chain(&self.ca).collect()
+        std::iter::once(&self.password).chain(secrets_of(Some(&self.url), &self.ca)).collect()
     }
 
-    fn build(&self, at: &str, resolve: Resolve) -> Result<Arc<dyn Target>, ConfigError> {
-        let lookup = |key: &str, reference: &SecretRef| {
-            resolve(reference).map_err(|problem| ConfigError::new(format!("{at}.{key}"), problem))
-        };
-        let ca_pem = self.ca.as_ref().map(|reference| lookup("ca", reference)).transpose()?;
-        let ca_pem = ca_pem.map(|pem| pem.reveal().to_owned());
-        let client = Transport { ca_pem, proxy: self.proxy.clone() }.client(at)?;
-        let url = http::parse_url(&self.url, self.insecure, &format!("{at}.url"))?;
-        let api = Api::new(client, url, self.machine_id.clone(), lookup("password", &self.password)?);
-        let (name, kinds, dry_run) = (self.name.clone(), self.kinds.clone(), self.dry_run);
-        Ok(Arc::new(Crowdsec { name, kinds, dry_run, api }))
+    fn build(&self, make: &Make) -> Result<Arc<dyn Target>, ConfigError> {
+        let reach = self.reach();
+        let (url, client) = (make.url("url", &self.url, &reach)?, make.client(&reach)?);
+        let password = make.secret("password", &self.password)?;
+        Ok(Arc::new(Crowdsec { api: Api::new(client, url, self.machine_id.clone(), password) }))
     }
 }
 
 pub struct Crowdsec {
-    name: String,
-    kinds: Vec<Kind>,
-    dry_run: Option<bool>,
     api: Api,
 }
 
 impl Target for Crowdsec {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn kinds(&self) -> &[Kind] {
-        &self.kinds
-    }
-
-    fn dry_run(&self) -> Option<bool> {
-        self.dry_run
-    }
-
     /// Its database is a file by default: of two writes at once it may answer one with an error and keep half of it, a
     /// decision that no look finds.
     fn concurrency_max(&self) -> Option<usize> {
         Some(1)
     }
 
-    fn deliver<'a>(&'a self, action: &'a Action, attempt: Attempt) -> BoxFuture<'a, Delivery> {
-        async move { self.block(action, attempt).await.unwrap_or_else(CallError::into_delivery) }.boxed()
+    fn ends_by_itself(&self) -> bool {
+        true
     }
 
-    /// `remote_ref` is the id of our alert at LAPI; its decisions are deleted.
-    fn revert<'a>(&'a self, remote_ref: &'a str, attempt: Attempt) -> BoxFuture<'a, Delivery> {
-        async move { self.unblock(remote_ref, attempt).await.unwrap_or_else(CallError::into_delivery) }.boxed()
+    fn carry_out<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Delivery> {
+        let Order { action, attempt, remote_ref } = order;
+        async move {
+            let done = match action.op {
+                Op::Apply => self.block(action, attempt).await,
+                // `remote_ref` is the id of our alert at LAPI; its decisions are deleted.
+                Op::Revert => self.unblock(action, remote_ref, attempt).await,
+            };
+            done.unwrap_or_else(CallError::into_delivery)
+        }
+        .boxed()
+    }
+
+    fn read_back(&self, now_us: i64) -> BoxFuture<'_, Result<Option<Vec<InForce>>, String>> {
+        async move { self.api.in_force(now_us).await.map(Some).map_err(CallError::into_reason) }.boxed()
     }
 }
 
@@ -125,7 +100,7 @@ impl Crowdsec {
         // The first attempt cannot have been made before; each later one may follow a post whose answer got lost.
         let posted = match attempt.number {
             0 | 1 => None,
-            _ => self.api.find(&ban.address, &ban.scenario, &action.id, attempt.now_us).await?,
+            _ => self.api.find(&ban.scope, &ban.scenario, &action.id, attempt.now_us).await?,
         };
         let remote = match posted {
             Some(alert) => alert,
@@ -134,10 +109,22 @@ impl Crowdsec {
         Ok(confirm(&remote))
     }
 
-    async fn unblock(&self, remote_ref: &str, attempt: Attempt) -> Result<Delivery, CallError> {
-        let id: u64 =
-            remote_ref.parse().map_err(|_| CallError::refused("no LAPI alert id was kept for this action"))?;
-        let Some(alert) = self.api.alert(id, attempt.now_us).await? else {
+    async fn unblock(
+        &self,
+        action: &Action,
+        remote_ref: Option<&str>,
+        attempt: Attempt,
+    ) -> Result<Delivery, CallError> {
+        let alert = match remote_ref.and_then(|id| id.parse().ok()) {
+            Some(id) => self.api.alert(id, attempt.now_us).await?,
+            // Its answer got lost, so it has to be looked for.
+            None => {
+                let scope = Scope::of(action).ok_or_else(|| CallError::refused("the entity is no address"))?;
+                let undone = action.undoes.as_deref().unwrap_or(&action.id);
+                self.api.find(&scope, &scenario_of(action), undone, attempt.now_us).await?
+            }
+        };
+        let Some(alert) = alert else {
             return Ok(delivered("LAPI has no such alert any more".to_owned(), None));
         };
         let mut deleted = 0;
@@ -167,64 +154,63 @@ fn delivered(answer: String, remote_ref: Option<String>) -> Delivery {
     Delivery::Delivered { answer, remote_ref }
 }
 
+fn scenario_of(action: &Action) -> String {
+    format!("gatewatch/{}", action.detector)
+}
+
 /// What is asked of LAPI.
 struct Ban {
-    address: String,
+    scope: Scope,
     scenario: String,
-    alert: Alert,
+    message: Message,
     seconds: i64,
     now: String,
 }
 
-#[derive(Deserialize)]
-struct Message {
-    data: Alert,
-}
-
 impl Ban {
     fn of(action: &Action, now_us: i64) -> Result<Ban, CallError> {
-        let address = address_of(action).ok_or_else(|| CallError::refused("the entity is not one IP address"))?;
-        let message: Message = serde_json::from_slice(&action.body)
-            .map_err(|error| CallError::refused(&format!("the action's body is not an alert: {error}")))?;
+        let scope =
+            Scope::of(action).ok_or_else(|| CallError::refused("the entity is neither an IP address nor a network"))?;
+        let message = message::read(action).map_err(|problem| CallError::refused(&problem))?;
         let left_us = action.expires_us.unwrap_or(now_us).saturating_sub(now_us);
         if left_us < 1_000_000 {
             return Err(CallError::refused("the block ends before it can begin"));
         }
-        Ok(Ban {
-            address: address.to_string(),
-            scenario: format!("gatewatch/{}", action.detector),
-            alert: message.data,
-            seconds: left_us / 1_000_000,
-            now: rfc3339(now_us),
-        })
+        Ok(Ban { scope, scenario: scenario_of(action), message, seconds: left_us / 1_000_000, now: rfc3339(now_us) })
     }
 
     /// A ban ends at `stop_at` + duration, so `stop_at` is now and the duration is what is left.
     fn body(&self, action: &Action) -> serde_json::Value {
         let meta = |key: &str, value: &str| serde_json::json!({ "key": key, "value": value });
+        let incident = &self.message.incident;
+        let events = self.message.alert.as_ref().map_or(1, |alert| alert.events);
+        let (kind, value) = (if self.scope.is_address() { "Ip" } else { "Range" }, self.scope.to_string());
+        let mut source = serde_json::json!({ "scope": kind, "value": value });
+        source[if self.scope.is_address() { "ip" } else { "range" }] = value.as_str().into();
         serde_json::json!([{
             "scenario": self.scenario,
             "scenario_hash": "",
             "scenario_version": "",
-            "message": format!("{} ({})", self.alert.title, self.alert.id),
-            "events_count": self.alert.events.min(i32::MAX as u64),
-            "start_at": self.alert.opened.as_str().min(self.now.as_str()),
+            "message": format!("{} ({})", incident.title, incident.id),
+            "events_count": events.min(i32::MAX as u64),
+            "start_at": incident.opened.as_str().min(self.now.as_str()),
             "stop_at": self.now,
             "capacity": 0,
             "leakspeed": "0s",
             "simulated": false,
             "remediation": true,
-            "source": { "scope": "Ip", "value": self.address, "ip": self.address },
+            "source": source,
             "events": [{ "timestamp": self.now, "meta": [
                 meta(api::ACTION_KEY, &action.id),
-                meta("gatewatch_alert", &self.alert.id),
+                meta("gatewatch_incident", &incident.id),
+                meta("gatewatch_alert", &action.alert_id),
                 meta("gatewatch_detector", &action.detector),
             ]}],
             "decisions": [{
-                "origin": "gatewatch",
+                "origin": api::ORIGIN,
                 "type": "ban",
-                "scope": "Ip",
-                "value": self.address,
+                "scope": kind,
+                "value": value,
                 "duration": format!("{}s", self.seconds),
                 "scenario": self.scenario,
             }],
@@ -240,19 +226,14 @@ fn rfc3339(us: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::respond::config::RespondConfig;
-    use crate::respond::plan::{self, Route};
-
-    fn action(now_us: i64) -> Action {
-        let alert = plan::tests::alert("::ffff:203.0.113.7");
-        let route = Route { target: "waf".to_owned(), kinds: vec![Kind::Block], dry_run: None };
-        plan::plan(&alert, &["block".to_owned()], &RespondConfig::default(), &[route], now_us).remove(0)
-    }
+    use crate::respond::message::tests::action as planned;
+    use schemas::incident::Event;
 
     #[test]
     fn the_ban_lasts_until_the_actions_end_however_late_it_is_sent() {
         let planned_us = 1_772_445_610_000_000; // 2026-03-02T10:00:10Z
-        let action = action(planned_us);
+        let action = Action { expires_us: Some(planned_us + 14_400_000_000), ..planned(Event::Open, Kind::Block) };
+        let action = Action { entity_value: "::ffff:203.0.113.7".to_owned(), ..action };
         let late_us = planned_us + 890_000_000;
         let body = Ban::of(&action, late_us).ok().expect("a ban").body(&action);
         assert_eq!(body[0]["decisions"][0]["duration"], format!("{}s", 14_400 - 890));
@@ -262,5 +243,20 @@ mod tests {
         assert_eq!(body[0]["scenario"], "gatewatch/auth-burst-ip");
         assert_eq!(body[0]["events"][0]["meta"][0]["value"], action.id);
         assert!(Ban::of(&action, planned_us + 14_400_000_000).is_err());
+    }
+
+    #[test]
+    fn a_network_is_a_range() {
+        let action = Action {
+            entity_kind: "network".to_owned(),
+            entity_value: "2001:db8::/64".to_owned(),
+            ..planned(Event::Open, Kind::Block)
+        };
+        let body = Ban::of(&action, action.created_us).ok().expect("a ban").body(&action);
+        assert_eq!(
+            body[0]["source"],
+            serde_json::json!({ "scope": "Range", "value": "2001:db8::/64", "range": "2001:db8::/64" })
+        );
+        assert_eq!(body[0]["decisions"][0]["scope"], "Range");
     }
 }

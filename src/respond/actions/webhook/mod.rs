@@ -1,215 +1,242 @@
-//! The generic webhook: a signed POST by the Standard Webhooks scheme, for any SOAR, chat or on-call system.
+//! The generic webhook, for any SOAR, chat or on-call system: the JSON message, or a body made by a template; signed by the
+//! Standard Webhooks scheme, or with a credential in a header or in the address.
 //!
 //! Promises: `webhook-id` is the action id and the body's bytes are the same on each retry, so the receiver can tell a
-//! repetition; several secrets may sign during a rotation; a 2xx is a delivery and nothing else is.
+//! repetition; several secrets may sign during a rotation; a 2xx is a delivery and nothing else is. A template that cannot
+//! work is refused before anything starts.
 //! Never: follows a redirect, prints the address or a secret.
 
+mod header;
+mod sample;
 mod sign;
+mod template;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, StatusCode, Url};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Client, Url};
 use serde::Deserialize;
 
-use super::TargetConfig;
-use crate::respond::action::{Action, Kind};
-use crate::respond::config::{Address, ConfigError, Resolve, Secret, SecretRef, check_target};
-use crate::respond::http::{self, Answer, Transport};
-use crate::respond::target::{Attempt, Delivery, Target};
+use self::header::Header;
+use self::sign::Signer;
+use self::template::Template;
+use super::common::{Common, Make, TargetConfig, check_url, http_target_config, secrets_of};
+use crate::respond::action::{Action, Kind, Op};
+use crate::respond::config::{Address, ConfigError, Secret, SecretRef};
+use crate::respond::http;
+use crate::respond::target::{Delivery, Order, Target};
 
-pub use sign::Signer;
-
-/// `respond.targets.webhook`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    pub name: String,
-    /// Written out, or a reference where the address itself is the credential.
-    pub url: Address,
-    /// `whsec_` and base64 of 24 to 64 bytes. The first is current; all sign, so that a receiver may know either one.
-    pub secrets: Vec<SecretRef>,
-    #[serde(default = "messages")]
-    pub kinds: Vec<Kind>,
-    #[serde(default)]
-    pub dry_run: Option<bool>,
-    /// Allow http to another machine.
-    #[serde(default)]
-    pub insecure: bool,
-    /// Certificates in PEM to trust besides the system's.
-    #[serde(default)]
-    pub ca: Option<SecretRef>,
-    #[serde(default)]
-    pub proxy: Option<String>,
+/// How a webhook is called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    #[default]
+    Post,
+    Put,
+    Patch,
 }
 
-const ABLE: &[Kind] = &[Kind::Notify, Kind::Case, Kind::Page];
+impl From<Method> for reqwest::Method {
+    fn from(method: Method) -> reqwest::Method {
+        match method {
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+            Method::Patch => reqwest::Method::PATCH,
+        }
+    }
+}
 
-fn messages() -> Vec<Kind> {
-    ABLE.to_vec()
+http_target_config! {
+    /// `respond.targets.webhook`
+    pub struct Config {
+        /// Written out, or a reference where the address itself is the credential.
+        pub url: Address,
+        #[serde(default)]
+        pub method: Method,
+        /// `whsec_` and base64 of 24 to 64 bytes (HMAC), or `whsk_` and base64 of an ed25519 private key. The first is
+        /// current; all sign, so that a receiver may know either one.
+        #[serde(default)]
+        pub secrets: Vec<SecretRef>,
+        /// Beside those of the signature.
+        #[serde(default)]
+        pub headers: BTreeMap<String, Header>,
+        /// A template of the body; without it the JSON message is sent.
+        #[serde(default)]
+        pub body: Option<String>,
+        #[serde(default = "json")]
+        pub content_type: String,
+    }
+    able: &[Kind::Notify, Kind::Case, Kind::Page]; by default: Config::ABLE;
+}
+
+fn json() -> String {
+    "application/json".to_owned()
+}
+
+impl Config {
+    fn template(&self, at: &str) -> Result<Option<Template>, ConfigError> {
+        let at = format!("{at}.body");
+        self.body
+            .as_ref()
+            .map(|body| Template::new(body, &self.content_type))
+            .transpose()
+            .map_err(|problem| ConfigError::new(at, problem))
+    }
+
+    /// Somebody must be able to tell that it comes from us.
+    fn check_proof(&self, at: &str) -> Result<(), ConfigError> {
+        let proven = !self.secrets.is_empty()
+            || self.headers.values().any(Header::is_secret)
+            || matches!(self.url, Address::Hidden(_));
+        if proven {
+            return Ok(());
+        }
+        let problem = "a receiver must be able to tell who sends: name a secret that signs, or a header with a \
+                       credential, or give the address as {env: NAME} or {file: PATH} where it is the credential";
+        Err(ConfigError::new(format!("{at}.secrets"), problem))
+    }
 }
 
 impl TargetConfig for Config {
-    fn name(&self) -> &str {
-        &self.name
+    fn common(&self) -> Common {
+        self.as_common()
+    }
+
+    fn able(&self) -> &'static [Kind] {
+        Config::ABLE
     }
 
     fn check(&self, at: &str) -> Result<(), ConfigError> {
-        check_target(at, &self.name, &self.kinds, ABLE)?;
-        if self.secrets.is_empty() {
-            return Err(ConfigError::new(format!("{at}.secrets"), "a webhook is signed: name at least one secret"));
+        self.check_proof(at)?;
+        for (name, header) in &self.headers {
+            header.check(name).map_err(|problem| ConfigError::new(format!("{at}.headers.{name}"), problem))?;
         }
-        match &self.url {
-            Address::Plain(url) => http::parse_url(url, self.insecure, &format!("{at}.url")).map(|_| ()),
-            Address::Hidden(_) => Ok(()),
+        HeaderValue::from_str(&self.content_type)
+            .map_err(|_| ConfigError::new(format!("{at}.content_type"), "expected a media type such as text/plain"))?;
+        if let Some(template) = self.template(at)? {
+            template.check().map_err(|problem| ConfigError::new(format!("{at}.body"), problem))?;
         }
+        check_url(at, "url", &self.url, &self.reach())
     }
 
     fn secrets(&self) -> Vec<&SecretRef> {
-        let hidden = match &self.url {
-            Address::Hidden(reference) => Some(reference),
-            Address::Plain(_) => None,
-        };
-        self.secrets.iter().chain(hidden).chain(&self.ca).collect()
+        let in_headers = self.headers.values().filter_map(Header::reference);
+        self.secrets.iter().chain(in_headers).chain(secrets_of(Some(&self.url), &self.ca)).collect()
     }
 
-    fn build(&self, at: &str, resolve: Resolve) -> Result<Arc<dyn Target>, ConfigError> {
-        let lookup = |key: &str, reference: &SecretRef| {
-            resolve(reference).map_err(|problem| ConfigError::new(format!("{at}.{key}"), problem))
-        };
-        let url = match &self.url {
-            Address::Plain(url) => url.clone(),
-            Address::Hidden(reference) => lookup("url", reference)?.reveal().to_owned(),
-        };
-        let url = http::parse_url(&url, self.insecure, &format!("{at}.url"))?;
-        let secrets = self.secrets.iter().map(|reference| lookup("secrets", reference));
+    fn build(&self, make: &Make) -> Result<Arc<dyn Target>, ConfigError> {
+        let reach = self.reach();
+        let secrets = self.secrets.iter().map(|reference| make.secret("secrets", reference));
         let signer = Signer::new(&secrets.collect::<Result<Vec<Secret>, _>>()?)
-            .map_err(|problem| ConfigError::new(format!("{at}.secrets"), problem))?;
-        let ca_pem = self.ca.as_ref().map(|reference| lookup("ca", reference)).transpose()?;
-        let ca_pem = ca_pem.map(|pem| pem.reveal().to_owned());
-        let client = Transport { ca_pem, proxy: self.proxy.clone() }.client(at)?;
-        let (name, kinds, dry_run) = (self.name.clone(), self.kinds.clone(), self.dry_run);
-        Ok(Arc::new(Webhook { name, kinds, dry_run, url, signer, client }))
+            .map_err(|problem| ConfigError::new(format!("{}.secrets", make.at), problem))?;
+        let mut headers = HeaderMap::new();
+        for (name, header) in &self.headers {
+            let key = format!("headers.{name}");
+            let secret = header.reference().map(|reference| make.secret(&key, reference)).transpose()?;
+            let (name, value) = header
+                .build(name, secret.as_ref())
+                .map_err(|problem| ConfigError::new(format!("{}.{key}", make.at), problem))?;
+            headers.insert(name, value);
+        }
+        // Checked above: only a media type that fits in a header gets here.
+        let content_type = HeaderValue::from_str(&self.content_type)
+            .map_err(|_| ConfigError::new(format!("{}.content_type", make.at), "expected a media type"))?;
+        headers.insert(CONTENT_TYPE, content_type);
+        let (url, client) = (make.url("url", &self.url, &reach)?, make.client(&reach)?);
+        let template = self.template(&make.at)?;
+        Ok(Arc::new(Webhook { url, method: self.method.into(), signer, headers, template, client }))
     }
 }
 
 pub struct Webhook {
-    name: String,
-    kinds: Vec<Kind>,
-    dry_run: Option<bool>,
     url: Url,
+    method: reqwest::Method,
     signer: Signer,
+    headers: HeaderMap,
+    template: Option<Template>,
     client: Client,
 }
 
 impl Target for Webhook {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn kinds(&self) -> &[Kind] {
-        &self.kinds
-    }
-
-    fn dry_run(&self) -> Option<bool> {
-        self.dry_run
-    }
-
-    fn deliver<'a>(&'a self, action: &'a Action, attempt: Attempt) -> BoxFuture<'a, Delivery> {
-        self.post(action, attempt).boxed()
-    }
-
-    fn revert<'a>(&'a self, _remote_ref: &'a str, _attempt: Attempt) -> BoxFuture<'a, Delivery> {
-        let reason = "a message cannot be taken back".to_owned();
-        async move { Delivery::Failed { reason, answer: String::new() } }.boxed()
+    fn carry_out<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Delivery> {
+        self.send(order).boxed()
     }
 }
 
 impl Webhook {
-    async fn post(&self, action: &Action, attempt: Attempt) -> Delivery {
+    async fn send(&self, order: Order<'_>) -> Delivery {
+        let Order { action, attempt, .. } = order;
+        if action.op == Op::Revert {
+            return Delivery::failed("a message cannot be taken back");
+        }
+        let body = match self.body(action) {
+            Ok(body) => body,
+            Err(problem) => return Delivery::failed(problem),
+        };
         let timestamp = attempt.now_us.div_euclid(1_000_000);
-        let request = self
+        let mut request = self
             .client
-            .post(self.url.clone())
-            .header(CONTENT_TYPE, "application/json")
+            .request(self.method.clone(), self.url.clone())
+            .headers(self.headers.clone())
             .header("webhook-id", &action.id)
-            .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", self.signer.sign(&action.id, timestamp, &action.body))
-            .body(action.body.clone());
-        match http::send(request, attempt.now_us).await {
-            Ok(answer) => judge(&answer),
-            Err(reason) => Delivery::Retry { after: None, reason, answer: String::new() },
+            .header("webhook-timestamp", timestamp);
+        if let Some(signature) = self.signer.sign(&action.id, timestamp, &body) {
+            request = request.header("webhook-signature", signature);
+        }
+        match http::send(request.body(body), attempt.now_us).await {
+            Ok(answer) => http::judge(&answer, "the receiver"),
+            Err(reason) => Delivery::retry(reason),
         }
     }
-}
 
-/// What an answer means. Only a refusal that repeating cannot change is final.
-fn judge(answer: &Answer) -> Delivery {
-    let text = answer.text();
-    if answer.status.is_success() {
-        return Delivery::Delivered { answer: text, remote_ref: None };
+    fn body(&self, action: &Action) -> Result<Vec<u8>, String> {
+        match &self.template {
+            None => Ok(action.body.clone()),
+            Some(template) => template.render(action),
+        }
     }
-    let reason = format!("the receiver answered {}", answer.status);
-    if is_final(answer.status) {
-        return Delivery::Failed { reason, answer: text };
-    }
-    let after: Option<Duration> = answer.retry_after;
-    Delivery::Retry { after, reason, answer: text }
-}
-
-/// Redirects are final because they are not followed. A conflict, a full queue or a time-out passes.
-fn is_final(status: StatusCode) -> bool {
-    let passing =
-        [StatusCode::REQUEST_TIMEOUT, StatusCode::CONFLICT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
-    (status.is_client_error() && !passing.contains(&status)) || status.is_redirection()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::respond::actions::TargetsConfig;
+    use crate::respond::config::ConfigError;
+
+    fn check(rest: &str) -> Result<(), ConfigError> {
+        let text = format!("webhook: [{{ name: soar, url: 'https://soar.example.com', {rest} }}]");
+        let config: TargetsConfig = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        config.check()
+    }
 
     #[test]
-    fn which_answers_end_an_action() {
-        let outcome = |code: u16| {
-            let status = StatusCode::from_u16(code).expect("a status");
-            match judge(&Answer { status, retry_after: Some(Duration::from_secs(9)), body: b"x".to_vec() }) {
-                Delivery::Delivered { .. } => "delivered",
-                Delivery::Retry { after, .. } => {
-                    assert_eq!(after, Some(Duration::from_secs(9)));
-                    "retry"
-                }
-                Delivery::Failed { .. } => "failed",
-            }
-        };
-        for (codes, expected) in [
-            (&[200, 201, 202, 204][..], "delivered"),
-            (&[301, 302, 307, 400, 401, 403, 404, 405, 410, 413, 415, 422], "failed"),
-            (&[408, 409, 425, 429, 500, 502, 503, 504], "retry"),
+    fn what_cannot_work_is_refused_by_its_key() {
+        for (rest, at) in [
+            ("secrets: []", "secrets"),
+            ("headers: { X-Team: api }", "secrets"),
+            ("secrets: [{ env: X }], kinds: [block]", "kinds"),
+            ("secrets: [{ env: X }], per_minute: 0", "per_minute"),
+            ("secrets: [{ env: X }], headers: { 'a b': c }", "headers.a b"),
+            ("secrets: [{ env: X }], headers: { Authorization: 'Bearer abc' }", "headers.Authorization"),
+            ("secrets: [{ env: X }], headers: { Webhook-Id: '1' }", "headers.Webhook-Id"),
+            ("secrets: [{ env: X }], headers: { X-A: \"b\\nc\" }", "headers.X-A"),
+            ("secrets: [{ env: X }], content_type: \"a\\nb\"", "content_type"),
+            ("secrets: [{ env: X }], body: '{{ incident.nonsense }}'", "body"),
         ] {
-            for code in codes {
-                assert_eq!(outcome(*code), expected, "{code}");
-            }
+            assert_eq!(check(rest).expect_err(rest).at, format!("targets.webhook[0].{at}"), "{rest}");
         }
     }
 
     #[test]
-    fn a_webhook_without_a_secret_and_a_block_are_refused() {
-        let config = Config {
-            name: "soar".to_owned(),
-            url: Address::Plain("https://soar.example.com".to_owned()),
-            secrets: Vec::new(),
-            kinds: messages(),
-            dry_run: None,
-            insecure: false,
-            ca: None,
-            proxy: None,
-        };
-        assert_eq!(config.check("w").expect_err("refused").at, "w.secrets");
-        let secrets = vec![SecretRef::Env("X".to_owned())];
-        let config = Config { secrets, kinds: vec![Kind::Block], ..config };
-        assert_eq!(config.check("w").expect_err("refused").at, "w.kinds");
+    fn a_signature_a_secret_header_or_a_secret_address_is_enough() {
+        for rest in ["secrets: [{ env: X }]", "headers: { Authorization: { env: X, prefix: 'Bearer ' } }"] {
+            check(rest).expect(rest);
+        }
+        let hidden = "webhook: [{ name: soar, url: { env: X }, method: PUT, body: 'x', content_type: text/plain }]";
+        let config: TargetsConfig = serde_saphyr::from_str(hidden).expect("valid");
+        config.check().expect("the address is the credential");
+        assert!(serde_saphyr::from_str::<TargetsConfig>(&hidden.replace("PUT", "GET")).is_err());
     }
 }

@@ -1,0 +1,57 @@
+//! ModSecurity: a file of addresses for `@ipMatchFromFile`, and a reload of the server it runs in.
+//!
+//! Promises: those of `list_file`: replaced as a whole, tested before the reload, put back when the test fails; a thousand
+//! actions cost one reload.
+//! Never: changes a rule; what the rule does with a match is the operator's to write.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::common::{Common, Make, TargetConfig, target_config};
+use super::list_file::{Form, ListFile, ListWall, Reload, check_path};
+use crate::respond::action::Kind;
+use crate::respond::config::{ConfigError, SecretRef};
+use crate::respond::target::Target;
+
+target_config! {
+    /// `respond.targets.modsecurity`
+    pub struct Config {
+        /// Named by a rule's `@ipMatchFromFile`; nobody else writes to it.
+        pub file: PathBuf,
+        /// A program and its arguments that say by the exit status whether the server would take it.
+        #[serde(default)]
+        pub test: Vec<String>,
+        pub reload: Reload,
+    }
+    able: &[Kind::Block]; by default: Config::ABLE;
+}
+
+impl TargetConfig for Config {
+    fn common(&self) -> Common {
+        self.as_common()
+    }
+
+    fn able(&self) -> &'static [Kind] {
+        Config::ABLE
+    }
+
+    fn check(&self, at: &str) -> Result<(), ConfigError> {
+        check_path(at, "file", &self.file)?;
+        self.reload.check(at)
+    }
+
+    fn secrets(&self) -> Vec<&SecretRef> {
+        Vec::new()
+    }
+
+    fn build(&self, _make: &Make) -> Result<Arc<dyn Target>, ConfigError> {
+        Ok(Arc::new(ListWall {
+            file: ListFile { path: self.file.clone(), form: Form::Plain },
+            test: self.test.clone(),
+            reload: self.reload.clone(),
+            writing: Mutex::new(()),
+        }))
+    }
+}

@@ -1,0 +1,164 @@
+//! Opsgenie (and Jira Service Management, which speaks the same API): an incident is an alert.
+//!
+//! Promises: the incident's id is the alert's alias, so opening and each update are one alert there and repeating one opens
+//! nothing; closing closes it, and so does taking a page back.
+//! Never: waits for Opsgenie to work a request off; its 202 says that it was taken in.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use reqwest::{Client, RequestBuilder, Url};
+use schemas::Message;
+use schemas::alert::Severity;
+use schemas::incident::Event;
+use serde_json::{Map, Value, json};
+
+use super::common::{Common, Make, TargetConfig, check_url, http_target_config, secrets_of};
+use crate::respond::action::{Kind, Op, scrub};
+use crate::respond::config::{Address, ConfigError, Secret, SecretRef};
+use crate::respond::http;
+use crate::respond::message;
+use crate::respond::target::{Delivery, Order, Target};
+
+/// Opsgenie's limits. The description's, 15,000, is above what `message::text` makes; of the details, 8,000 together.
+const MESSAGE_CHARS_MAX: usize = 130;
+const ENTITY_CHARS_MAX: usize = 512;
+const TAGS_MAX: usize = 20;
+const TAG_CHARS_MAX: usize = 50;
+
+http_target_config! {
+    /// `respond.targets.opsgenie`
+    pub struct Config {
+        /// Of the API; the service region EU has `https://api.eu.opsgenie.com`.
+        #[serde(default = "region_us")]
+        pub url: Address,
+        /// Of an API integration that may create and close.
+        pub api_key: SecretRef,
+        /// Where people look an incident up; `{incident}` stands for its id.
+        #[serde(default)]
+        pub link: Option<String>,
+    }
+    able: &[Kind::Notify, Kind::Case, Kind::Page]; by default: &[Kind::Page];
+}
+
+fn region_us() -> Address {
+    Address::Plain("https://api.opsgenie.com".to_owned())
+}
+
+impl TargetConfig for Config {
+    fn common(&self) -> Common {
+        self.as_common()
+    }
+
+    fn able(&self) -> &'static [Kind] {
+        Config::ABLE
+    }
+
+    fn check(&self, at: &str) -> Result<(), ConfigError> {
+        message::check_link(at, self.link.as_deref())?;
+        check_url(at, "url", &self.url, &self.reach())
+    }
+
+    fn secrets(&self) -> Vec<&SecretRef> {
+        std::iter::once(&self.api_key).chain(secrets_of(Some(&self.url), &self.ca)).collect()
+    }
+
+    fn build(&self, make: &Make) -> Result<Arc<dyn Target>, ConfigError> {
+        let reach = self.reach();
+        let (url, client) = (make.url("url", &self.url, &reach)?, make.client(&reach)?);
+        let api_key = make.secret("api_key", &self.api_key)?;
+        Ok(Arc::new(Opsgenie { url, client, api_key, link: self.link.clone() }))
+    }
+}
+
+pub struct Opsgenie {
+    url: Url,
+    client: Client,
+    api_key: Secret,
+    link: Option<String>,
+}
+
+impl Target for Opsgenie {
+    fn carry_out<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Delivery> {
+        self.send(order).boxed()
+    }
+}
+
+impl Opsgenie {
+    async fn send(&self, order: Order<'_>) -> Delivery {
+        let message = match message::read(order.action) {
+            Ok(message) => message,
+            Err(problem) => return Delivery::failed(problem),
+        };
+        let over = order.action.op == Op::Revert || message.event == Event::Closed;
+        let request = if over { self.close(&message) } else { self.create(&message) };
+        let request = request.header("authorization", format!("GenieKey {}", self.api_key.reveal()));
+        let answer = match http::send(request, order.attempt.now_us).await {
+            Ok(answer) => answer,
+            Err(reason) => return Delivery::retry(reason),
+        };
+        match http::judge(&answer, "Opsgenie") {
+            Delivery::Delivered { answer, .. } => Delivery::delivered(answer, Some(message.incident.id)),
+            other => other,
+        }
+    }
+
+    /// A second one with the same alias counts up the first.
+    fn create(&self, message: &Message) -> RequestBuilder {
+        let incident = &message.incident;
+        let detail = |(label, value): (&str, String)| (label.to_owned(), Value::from(value));
+        let mut details: Map<String, Value> = message::facts(message).into_iter().map(detail).collect();
+        if let Some(pattern) = &self.link {
+            details.insert("Link".to_owned(), message::link(pattern, &incident.id).into());
+        }
+        let tags = incident.owasp.iter().chain(&incident.attack).take(TAGS_MAX);
+        let tags: Vec<String> = tags.map(|tag| message::shorten(&scrub(tag), TAG_CHARS_MAX)).collect();
+        let entity = format!("{} {}", incident.subject.kind, incident.subject.value);
+        let body = json!({
+            "message": message::headline(message, MESSAGE_CHARS_MAX),
+            "alias": incident.id,
+            "description": message::text(message),
+            "entity": message::shorten(&scrub(&entity), ENTITY_CHARS_MAX),
+            "source": "Gatewatch",
+            "priority": priority(incident.severity),
+            "tags": tags,
+            "details": details,
+        });
+        self.client.post(self.path(&["v2", "alerts"])).json(&body)
+    }
+
+    fn close(&self, message: &Message) -> RequestBuilder {
+        let mut url = self.path(&["v2", "alerts", &message.incident.id, "close"]);
+        url.query_pairs_mut().append_pair("identifierType", "alias");
+        let note = message::headline(message, MESSAGE_CHARS_MAX);
+        self.client.post(url).json(&json!({ "source": "Gatewatch", "note": note }))
+    }
+
+    fn path(&self, parts: &[&str]) -> Url {
+        let mut url = self.url.clone();
+        url.path_segments_mut().expect("http addresses have a path").pop_if_empty().extend(parts);
+        url
+    }
+}
+
+fn priority(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "P1",
+        Severity::High => "P2",
+        Severity::Medium => "P3",
+        Severity::Low => "P4",
+        Severity::Info => "P5",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_severity_has_a_priority() {
+        let all = [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
+        assert_eq!(all.map(priority), ["P5", "P4", "P3", "P2", "P1"]);
+    }
+}

@@ -1,0 +1,131 @@
+//! What the alerts of one attacker have in common: the keys by which alerts become one incident.
+//!
+//! Promises: pure. An alert about a client, a principal or a credential has that as a key; one about something else (an
+//! endpoint, the whole) has the client or principal that made most of it, and itself. An address that nobody vouches for is a key
+//! of a kind of its own, so that it never drags a real client into an incident.
+//! Never: takes a tenant or an autonomous system for one attacker.
+
+use schemas::Alert;
+use schemas::alert::Entity;
+use serde_json::Value;
+
+use crate::respond::plan::UNPROVEN_CLIENT;
+use crate::respond::scope::{ADDRESS, Scope};
+
+/// The share of an alert's events that makes a client or principal its author.
+const AUTHOR_SHARE: f64 = 0.5;
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    pub kind: String,
+    pub value: String,
+}
+
+impl Key {
+    fn new(kind: impl Into<String>, value: impl Into<String>) -> Key {
+        Key { kind: kind.into(), value: value.into() }
+    }
+}
+
+/// The parts of an alert's entity, by kind: a pair has two.
+pub fn parts(alert: &Alert) -> Vec<Entity> {
+    let entity = |kind: &str, value: &str| Entity { kind: kind.to_owned(), value: value.to_owned() };
+    let unproven = alert.evidence["client_ip_source"] == "unproven";
+    let named = |kind: &str| if kind == ADDRESS && unproven { UNPROVEN_CLIENT.to_owned() } else { kind.to_owned() };
+    let whole = alert.evidence["entity"].as_object().filter(|map| map.len() > 1).map(|map| {
+        let part = |(kind, value): (&String, &Value)| entity(&named(kind), value.as_str().unwrap_or_default());
+        map.iter().map(part).collect::<Vec<_>>()
+    });
+    whole.unwrap_or_else(|| vec![entity(&named(&alert.entity.kind), &alert.entity.value)])
+}
+
+/// The values that made more than that share of what was counted: (value, share).
+pub fn authors<'a>(alert: &'a Alert, list: &str, share: f64) -> Vec<&'a str> {
+    let counted = alert.evidence["counted"].as_f64().unwrap_or(0.0);
+    let values = alert.evidence[list].as_array().map(Vec::as_slice).unwrap_or_default();
+    let large = values.iter().filter(|value| counted > 0.0 && value["count"].as_f64().unwrap_or(0.0) / counted > share);
+    large.filter_map(|value| value["value"].as_str()).filter(|value| !value.is_empty()).collect()
+}
+
+/// The keys of an alert, in order, each once.
+pub fn keys(alert: &Alert) -> Vec<Key> {
+    let mut keys = Vec::new();
+    let mut about_somebody = false;
+    for part in parts(alert) {
+        match part.kind.as_str() {
+            ADDRESS => {
+                about_somebody = true;
+                keys.extend(address_keys(&part.value, &alert.detector));
+            }
+            "principal" | "credential" | UNPROVEN_CLIENT => {
+                about_somebody = true;
+                keys.push(Key::new(part.kind, part.value));
+            }
+            _ => {}
+        }
+    }
+    if !about_somebody {
+        keys.push(Key::new(alert.entity.kind.clone(), alert.entity.value.clone()));
+        for client in authors(alert, "client_ips", AUTHOR_SHARE) {
+            keys.extend(address_keys(client, &alert.detector));
+        }
+    }
+    if !keys.iter().any(|key| key.kind == "principal") {
+        let principals = authors(alert, "principals", AUTHOR_SHARE);
+        keys.extend(principals.into_iter().map(|principal| Key::new("principal", principal)));
+    }
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+/// An address, and its neighbourhood: an IPv6 customer has a /64; of IPv4 a /24 counts where the same detector tells of it.
+fn address_keys(address: &str, detector: &str) -> Vec<Key> {
+    let Some(scope) = Scope::of_entity(ADDRESS, address) else { return vec![Key::new(ADDRESS, address)] };
+    let around = |bits| Scope::around(scope.net().addr(), bits).map(|net| net.to_string()).unwrap_or_default();
+    let neighbours = if scope.is_v4() {
+        Key::new("network", format!("{} {detector}", around(24)))
+    } else {
+        Key::new("network", around(64))
+    };
+    vec![Key::new(ADDRESS, scope.to_string()), neighbours]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::respond::plan::tests::alert;
+    use serde_json::json;
+
+    fn of(alert: &Alert) -> Vec<String> {
+        keys(alert).into_iter().map(|key| format!("{}={}", key.kind, key.value)).collect()
+    }
+
+    #[test]
+    fn clients_share_their_address_and_their_neighbourhood() {
+        assert_eq!(of(&alert("203.0.113.7")), ["client_ip=203.0.113.7", "network=203.0.113.0/24 auth-burst-ip"]);
+        assert_eq!(of(&alert("2001:db8::1")), ["client_ip=2001:db8::1", "network=2001:db8::/64"]);
+    }
+
+    #[test]
+    fn a_pair_has_both_and_an_unproven_address_is_its_own_kind() {
+        let mut pair = alert("203.0.113.7+anna");
+        pair.entity.kind = "client_ip+principal".to_owned();
+        pair.evidence = json!({ "entity": { "client_ip": "203.0.113.7", "principal": "anna" } });
+        assert_eq!(of(&pair), ["client_ip=203.0.113.7", "network=203.0.113.0/24 auth-burst-ip", "principal=anna"]);
+        pair.evidence["client_ip_source"] = "unproven".into();
+        assert_eq!(of(&pair), ["client_ip_unproven=203.0.113.7", "principal=anna"]);
+    }
+
+    #[test]
+    fn what_one_client_made_of_an_endpoint_is_that_clients() {
+        let mut spike = alert("");
+        spike.entity = Entity { kind: "endpoint".to_owned(), value: "POST /login".to_owned() };
+        spike.evidence = json!({ "counted": 100, "client_ips": [{ "value": "203.0.113.7", "count": 80 }, { "value": "203.0.113.8", "count": 20 }],
+            "principals": [{ "value": "anna", "count": 40 }] });
+        assert_eq!(
+            of(&spike),
+            ["client_ip=203.0.113.7", "endpoint=POST /login", "network=203.0.113.0/24 auth-burst-ip"]
+        );
+    }
+}

@@ -1,0 +1,223 @@
+//! Desired state: who is to be kept out, at any moment, whatever is in force at the targets.
+//!
+//! Promises: one row per entity and kind of containment; it is made and ended in the transaction of the telling that asks
+//! for it. The control loop (`control.rs`) makes the targets agree with it.
+//! Never: sends anything.
+
+use schemas::alert::Severity;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::action::{Kind, Op};
+use super::incident::book::severity_of;
+use super::message::severity_name;
+use super::queue::Tx;
+use super::scope::Scope;
+use crate::store::StoreError;
+
+/// Whether something that is wanted is to be kept up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stand {
+    /// The attack goes on: renewed before it ends.
+    Active,
+    /// The attack ended: it lasts to its end.
+    Ending,
+    /// A person, the kill switch or a changed rail says no: undone.
+    Lift,
+}
+
+impl Stand {
+    pub const ALL: [Stand; 3] = [Stand::Active, Stand::Ending, Stand::Lift];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Stand::Active => "active",
+            Stand::Ending => "ending",
+            Stand::Lift => "lift",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub kind: Kind,
+    pub entity_kind: String,
+    pub entity_value: String,
+    pub incident_id: String,
+    pub alert_id: String,
+    pub detector: String,
+    pub stand: Stand,
+    pub since_us: i64,
+    /// The event time at which the attack was last told.
+    pub attack_us: i64,
+    pub ttl_us: i64,
+    pub approve: bool,
+    pub held: Option<String>,
+    pub body: Vec<u8>,
+    pub dry_run: bool,
+    pub severity: Severity,
+}
+
+impl Wanted {
+    /// The queue of everything done to this entity in this way, at each target.
+    pub fn queue(&self) -> String {
+        queue_of(self.kind, &self.entity_kind, &self.entity_value)
+    }
+}
+
+/// An address in whatever spelling has one queue.
+pub fn queue_of(kind: Kind, entity_kind: &str, entity_value: &str) -> String {
+    match Scope::of_entity(entity_kind, entity_value) {
+        Some(scope) => format!("{}:{scope}", kind.name()),
+        None => format!("{}:{entity_kind}:{entity_value}", kind.name()),
+    }
+}
+
+const COLUMNS: &str = "kind, entity_kind, entity_value, incident_id, alert_id, detector, state, since_us, attack_us, \
+                       ttl_us, approve, held, body, dry_run, severity";
+
+/// How often this entity was contained since then.
+pub async fn offences(tx: &mut Tx, entity: &str, since_us: i64) -> Result<u32, StoreError> {
+    let sql = "SELECT count(*) FROM offences WHERE entity = ? AND since_us >= ?";
+    let row = sqlx::query(sql).bind(entity).bind(since_us).fetch_one(&mut **tx).await?;
+    Ok(u32::try_from(row.try_get::<i64, _>(0)?).unwrap_or(u32::MAX))
+}
+
+/// Asks for it, or goes on asking. True when nobody asked before.
+pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
+    let sql = "SELECT state FROM wanted WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
+    let query = sqlx::query(sql).bind(wanted.kind.name()).bind(&wanted.entity_kind).bind(&wanted.entity_value);
+    let before: Option<String> = query.fetch_optional(&mut **tx).await?.map(|row| row.try_get(0)).transpose()?;
+    let sql = format!(
+        "INSERT INTO wanted ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (kind, entity_kind, entity_value) DO UPDATE SET incident_id = excluded.incident_id, \
+         alert_id = excluded.alert_id, detector = excluded.detector, \
+         state = CASE WHEN wanted.state = 'lift' AND wanted.incident_id = excluded.incident_id THEN 'lift' \
+         ELSE excluded.state END, \
+         attack_us = max(attack_us, excluded.attack_us), ttl_us = CASE wanted.state WHEN 'active' THEN wanted.ttl_us \
+         ELSE excluded.ttl_us END, since_us = CASE wanted.state WHEN 'active' THEN wanted.since_us ELSE excluded.since_us END, \
+         approve = excluded.approve, body = excluded.body, dry_run = excluded.dry_run, severity = excluded.severity"
+    );
+    sqlx::query(&sql)
+        .bind(wanted.kind.name())
+        .bind(&wanted.entity_kind)
+        .bind(&wanted.entity_value)
+        .bind(&wanted.incident_id)
+        .bind(&wanted.alert_id)
+        .bind(&wanted.detector)
+        .bind(wanted.stand.name())
+        .bind(wanted.since_us)
+        .bind(wanted.attack_us)
+        .bind(wanted.ttl_us)
+        .bind(wanted.approve)
+        .bind(&wanted.held)
+        .bind(wanted.body.as_slice())
+        .bind(wanted.dry_run)
+        .bind(severity_name(wanted.severity))
+        .execute(&mut **tx)
+        .await?;
+    let anew = !matches!(before.as_deref(), Some("active" | "lift"));
+    if anew && !wanted.dry_run {
+        let sql = "INSERT OR IGNORE INTO offences (entity, since_us) VALUES (?, ?)";
+        sqlx::query(sql).bind(wanted.queue()).bind(wanted.since_us).execute(&mut **tx).await?;
+    }
+    Ok(anew)
+}
+
+/// The attack that a now closed alert told of is over: what it asked for is no longer renewed, unless another open alert about
+/// the same incident is about the same entity.
+pub async fn end_of_alert(tx: &mut Tx, alert_id: &str, incident_id: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE wanted SET state = 'ending' WHERE incident_id = ?1 AND state = 'active' AND NOT EXISTS \
+               (SELECT 1 FROM incident_alerts AS a WHERE a.incident_id = ?1 AND a.alert_id <> ?2 AND a.state <> 'closed' \
+                AND (a.alert_id = wanted.alert_id OR (a.entity_kind = wanted.entity_kind AND \
+                a.entity_value = wanted.entity_value)))";
+    sqlx::query(sql).bind(incident_id).bind(alert_id).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Everything an incident asked for is no longer kept up, or is undone.
+pub async fn stand_of_incident(tx: &mut Tx, incident_id: &str, stand: Stand) -> Result<(), StoreError> {
+    let sql = "UPDATE wanted SET state = ? WHERE incident_id = ? AND state <> 'lift'";
+    sqlx::query(sql).bind(stand.name()).bind(incident_id).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Nobody wants it any more.
+pub async fn lift(tx: &mut Tx, kind: Kind, entity_kind: &str, entity_value: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE wanted SET state = 'lift' WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
+    sqlx::query(sql).bind(kind.name()).bind(entity_kind).bind(entity_value).execute(&mut **tx).await?;
+    Ok(())
+}
+
+pub async fn all(tx: &mut Tx, limit: u32) -> Result<Vec<Wanted>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM wanted ORDER BY CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 ELSE 2 END, \
+         since_us, entity_value LIMIT ?"
+    );
+    let rows = sqlx::query(&sql).bind(limit).fetch_all(&mut **tx).await?;
+    rows.iter().map(read).collect()
+}
+
+pub async fn hold(tx: &mut Tx, wanted: &Wanted, why: Option<&str>) -> Result<(), StoreError> {
+    let sql = "UPDATE wanted SET held = ? WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
+    let query = sqlx::query(sql).bind(why).bind(wanted.kind.name());
+    query.bind(&wanted.entity_kind).bind(&wanted.entity_value).execute(&mut **tx).await?;
+    Ok(())
+}
+
+pub async fn drop(tx: &mut Tx, wanted: &Wanted) -> Result<(), StoreError> {
+    let sql = "DELETE FROM wanted WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
+    let query = sqlx::query(sql).bind(wanted.kind.name());
+    query.bind(&wanted.entity_kind).bind(&wanted.entity_value).execute(&mut **tx).await?;
+    Ok(())
+}
+
+fn read(row: &SqliteRow) -> Result<Wanted, StoreError> {
+    fn wrong(what: &str, value: &str) -> sqlx::Error {
+        sqlx::Error::Decode(format!("wanted: unknown {what} `{value}`").into())
+    }
+    let (kind, stand): (String, String) = (row.try_get("kind")?, row.try_get("state")?);
+    let severity: String = row.try_get("severity")?;
+    Ok(Wanted {
+        kind: Kind::parse(&kind).ok_or_else(|| wrong("kind", &kind))?,
+        entity_kind: row.try_get("entity_kind")?,
+        entity_value: row.try_get("entity_value")?,
+        incident_id: row.try_get("incident_id")?,
+        alert_id: row.try_get("alert_id")?,
+        detector: row.try_get("detector")?,
+        stand: Stand::ALL.into_iter().find(|s| s.name() == stand).ok_or_else(|| wrong("state", &stand))?,
+        since_us: row.try_get("since_us")?,
+        attack_us: row.try_get("attack_us")?,
+        ttl_us: row.try_get("ttl_us")?,
+        approve: row.try_get("approve")?,
+        held: row.try_get("held")?,
+        body: row.try_get("body")?,
+        dry_run: row.try_get("dry_run")?,
+        severity: severity_of(&severity).ok_or_else(|| wrong("severity", &severity))?,
+    })
+}
+
+/// The action that puts it in force at a target until then, or undoes another.
+pub fn action(wanted: &Wanted, target: &str, nth: i64, op: Op, dry_run: bool, now_us: i64) -> super::action::Action {
+    let queue = wanted.queue();
+    let nth = nth.to_string();
+    super::action::Action {
+        id: super::action::hex_id(&[op.name(), &queue, target, &wanted.incident_id, &nth]),
+        op,
+        undoes: None,
+        incident_id: wanted.incident_id.clone(),
+        alert_id: wanted.alert_id.clone(),
+        detector: wanted.detector.clone(),
+        entity_kind: wanted.entity_kind.clone(),
+        entity_value: wanted.entity_value.clone(),
+        target: target.to_owned(),
+        kind: wanted.kind,
+        queue,
+        body: wanted.body.clone(),
+        dry_run,
+        created_us: now_us,
+        about_us: wanted.attack_us,
+        expires_us: Some(now_us.saturating_add(wanted.ttl_us)),
+        renews: false,
+    }
+}

@@ -1,0 +1,530 @@
+//! Blocks are desired state: renewed while the attack lasts, repaired when they drift, lifted when they end or a person says
+//! so; budgets, the kill switch, never-block and dry run hold at every moment, over restarts and faults.
+
+#![allow(clippy::disallowed_methods, reason = "the clock of a test goes where the test says")]
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use common::alerts::{closing, opening, step_names, steps, tell};
+use common::crowdsec::{Crowdsec, MACHINE, PASSWORD};
+use common::wall::{Fault, Wall};
+use common::{wall_clock, wall_us};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use gatewatch::respond::action::{Kind, Op};
+use gatewatch::respond::actions::common::Ready;
+use gatewatch::respond::config::RespondConfig;
+use gatewatch::respond::halt::{self, Halt, Never};
+use gatewatch::respond::incident::desk::{self, Deed, Which};
+use gatewatch::respond::scope::Scope;
+use gatewatch::respond::{Behind, Bystanders, Clock, Outbox};
+use gatewatch::store::Store;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use schemas::Alert;
+use schemas::alert::Severity;
+use schemas::incident::Verdict;
+
+const PLENTY: Duration = Duration::from_secs(30);
+const MINUTE_US: i64 = 60_000_000;
+const HOUR_US: i64 = 60 * MINUTE_US;
+
+/// A clock that a test can put forward.
+struct Hands(Arc<AtomicI64>);
+
+impl Hands {
+    fn new() -> Hands {
+        Hands(Arc::new(AtomicI64::new(0)))
+    }
+
+    fn now(&self) -> i64 {
+        wall_us() + self.0.load(Ordering::SeqCst)
+    }
+
+    fn advance(&self, us: i64) {
+        self.0.fetch_add(us, Ordering::SeqCst);
+    }
+
+    fn clock(&self) -> Clock {
+        let ahead = self.0.clone();
+        Arc::new(move || wall_us() + ahead.load(Ordering::SeqCst))
+    }
+}
+
+async fn over(folder: &Path, yaml: &str, targets: Vec<Ready>, clock: Clock) -> Arc<Outbox> {
+    let config: RespondConfig = serde_saphyr::from_str(yaml).expect("a valid configuration");
+    let store = Store::open(&folder.join("state.db")).await.expect("the store opens");
+    Arc::new(Outbox::new(store, config, targets, &[], clock, 1).expect("an outbox"))
+}
+
+const LIVE: &str = "{ dry_run: false, incidents: { quiet: 0s }, guard: { ttl: 1h }, reconcile_every: 1m, \
+                    delivery: { backoff_first: 1ms, backoff_max: 5ms } }";
+
+/// An address far from the others.
+fn apart(n: usize) -> String {
+    format!("203.0.{}.{}", n / 250, n % 250 + 1)
+}
+
+/// Everything that is due now, until nothing is.
+async fn settle(outbox: &Arc<Outbox>) {
+    outbox.drain(PLENTY).await.expect("drains");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_has_no_gap_while_the_attack_lasts_and_ends_after_it() {
+    let lapi = tokio::task::spawn_blocking(Crowdsec::start).await.expect("CrowdSec starts");
+    let folder = tempfile::tempdir().expect("a folder");
+    let yaml = format!(
+        "dry_run: false\nincidents: {{ quiet: 0s }}\nguard: {{ ttl: 2s }}\ntargets:\n  crowdsec:\n    - {{ name: waf, url: \"{}\", \
+         machine_id: {MACHINE}, password: {{ env: LAPI }} }}\n",
+        lapi.url()
+    );
+    let path = folder.path().join("state.db");
+    let outbox = common::alerts::outbox(&path, &yaml, &[("LAPI", PASSWORD)], wall_clock()).await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn(Arc::clone(&outbox).run(stopped));
+    let open = opening("al-1", "203.0.113.7", wall_us());
+    tell(&outbox, std::slice::from_ref(&open), &["block"], wall_us()).await;
+    let mut beat = tokio::time::interval(Duration::from_millis(50));
+    while lapi.decisions("203.0.113.7").await.is_empty() {
+        beat.tick().await;
+    }
+    let (began_us, mut last_seen_us, mut longest_us) = (wall_us(), wall_us(), 0);
+    while wall_us() < began_us + 8_000_000 {
+        beat.tick().await;
+        if !lapi.decisions("203.0.113.7").await.is_empty() {
+            longest_us = longest_us.max(wall_us() - last_seen_us);
+            last_seen_us = wall_us();
+        }
+    }
+    assert!(longest_us < 1_000_000, "not blocked for {longest_us} us");
+    let renewals = step_names(&outbox).await.iter().filter(|step| *step == "delivered").count();
+    assert!(renewals >= 4, "{renewals} deliveries in eight seconds of a block of two");
+    tell(&outbox, &[closing(&open)], &["block"], wall_us()).await;
+    let ended = tokio::time::timeout(Duration::from_secs(10), async {
+        while !lapi.decisions("203.0.113.7").await.is_empty() {
+            beat.tick().await;
+        }
+    });
+    ended.await.expect("the block ends when the attack has");
+    stop.send(true).expect("it listens");
+    running.await.expect("it stops");
+}
+
+#[tokio::test]
+async fn what_met_the_budget_is_blocked_as_room_comes() {
+    let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
+    let wall = Wall::new(true, hands.clock());
+    let outbox = over(folder.path(), LIVE, vec![wall.ready("waf", &[Kind::Block])], hands.clock()).await;
+    let alerts: Vec<Alert> =
+        (0..30).map(|n| opening(&format!("al-{n}"), &format!("2001:db8:{n:x}::1"), hands.now())).collect();
+    tell(&outbox, &alerts, &["block"], hands.now()).await;
+    settle(&outbox).await;
+    assert_eq!(wall.blocked().len(), 20);
+    let suppressed = |names: Vec<String>| names.iter().filter(|name| *name == "suppressed").count();
+    assert_eq!(suppressed(step_names(&outbox).await), 10);
+    // Looked at again and again, told once.
+    hands.advance(5 * MINUTE_US);
+    settle(&outbox).await;
+    assert_eq!((wall.blocked().len(), suppressed(step_names(&outbox).await)), (20, 10));
+    // A critical one has its reserve.
+    let worst = Alert { severity: Severity::Critical, ..opening("al-worst", "2001:db8:ffff::1", hands.now()) };
+    tell(&outbox, &[worst], &["block"], hands.now()).await;
+    settle(&outbox).await;
+    assert_eq!(wall.blocked().len(), 21);
+    for _ in 0..4 {
+        hands.advance(20 * MINUTE_US);
+        settle(&outbox).await;
+    }
+    assert_eq!(wall.blocked().len(), 31, "there is room, and all the attacks go on");
+}
+
+#[tokio::test]
+async fn an_entry_that_stays_until_it_is_taken_out_is_renewed_and_lifted() {
+    let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
+    let wall = Wall::new(false, hands.clock());
+    let outbox = over(folder.path(), LIVE, vec![wall.ready("file", &[Kind::Block])], hands.clock()).await;
+    let open = opening("al-1", "203.0.113.7", hands.now());
+    tell(&outbox, std::slice::from_ref(&open), &["block"], hands.now()).await;
+    for _ in 0..10 {
+        settle(&outbox).await;
+        assert_eq!(wall.blocked(), ["203.0.113.7"]);
+        hands.advance(20 * MINUTE_US);
+    }
+    assert!(wall.calls().iter().all(|(op, _)| *op == Op::Apply), "{:?}", wall.calls());
+    assert_eq!(outbox.blocks(10).await.expect("blocks").len(), 1, "renewed, not doubled");
+    tell(&outbox, &[closing(&open)], &["block"], hands.now()).await;
+    settle(&outbox).await;
+    assert_eq!(wall.blocked(), ["203.0.113.7"], "it lasts to its end");
+    hands.advance(HOUR_US);
+    settle(&outbox).await;
+    settle(&outbox).await;
+    assert!(wall.blocked().is_empty());
+    assert!(outbox.blocks(10).await.expect("blocks").is_empty());
+}
+
+#[tokio::test]
+async fn the_kill_switch_stops_what_is_retrying_and_lifts_what_is_in_force() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let wall = Wall::new(true, wall_clock());
+    let outbox = over(folder.path(), LIVE, vec![wall.ready("waf", &[Kind::Block])], wall_clock()).await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn(Arc::clone(&outbox).run(stopped));
+    tell(&outbox, &[opening("al-1", "203.0.113.7", wall_us())], &["block"], wall_us()).await;
+    until(|| wall.blocked() == ["203.0.113.7"]).await;
+    // One that retries all the time, and one that hangs.
+    wall.otherwise(Some(Fault::Lost));
+    wall.fault([Fault::Busy, Fault::Busy, Fault::Hangs]);
+    tell(&outbox, &[opening("al-2", "198.51.100.8", wall_us())], &["block"], wall_us()).await;
+    until(|| wall.calls().len() >= 4).await;
+
+    // As another process does it.
+    let store = Store::open(&folder.path().join("state.db")).await.expect("opens");
+    let halted =
+        Halt { actor: "a.example".to_owned(), reason: "wrong people".to_owned(), since_us: wall_us(), lift: false };
+    halt::pull(&store, &halted).await.expect("pulled");
+    until(|| outbox.targets()[0].in_flight == 0).await;
+    let calls = wall.calls().len();
+    tell(&outbox, &[opening("al-3", "192.0.2.33", wall_us())], &["block"], wall_us()).await;
+    // Two looks of the control loop later nothing more was sent.
+    tokio::time::timeout(Duration::from_secs(5), async {
+        while step_names(&outbox).await.iter().filter(|step| *step == "retry").count() < 3 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the attempt that hung was broken off");
+    outbox.pass(true).await.expect("a pass");
+    outbox.pass(true).await.expect("a pass");
+    assert_eq!(wall.calls().len(), calls, "{:?}", wall.calls());
+    assert_eq!(wall.blocked(), ["203.0.113.7"], "what is in force stays");
+
+    wall.otherwise(None);
+    halt::pull(&store, &Halt { lift: true, ..halted }).await.expect("pulled");
+    until(|| wall.blocked().is_empty()).await;
+    assert!(wall.calls()[calls..].iter().all(|(op, _)| *op == Op::Revert), "{:?}", &wall.calls()[calls..]);
+
+    assert!(halt::release(&store, "a.example", wall_us()).await.expect("released"));
+    until(|| wall.blocked().len() == 3).await;
+    stop.send(true).expect("it listens");
+    running.await.expect("it stops");
+}
+
+/// Waits for what another task brings about.
+async fn until(holds: impl Fn() -> bool) {
+    let reached = tokio::time::timeout(PLENTY, async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    });
+    reached.await.expect("it comes about");
+}
+
+#[tokio::test]
+async fn a_protected_address_is_let_go_and_not_blocked_again() {
+    let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
+    let wall = Wall::new(true, hands.clock());
+    let outbox = over(folder.path(), LIVE, vec![wall.ready("waf", &[Kind::Block])], hands.clock()).await;
+    // One is in force, of the other it is not known.
+    tell(&outbox, &[opening("al-1", "203.0.113.7", hands.now())], &["block"], hands.now()).await;
+    settle(&outbox).await;
+    wall.otherwise(Some(Fault::Lost));
+    tell(&outbox, &[opening("al-2", "203.0.113.99", hands.now())], &["block"], hands.now()).await;
+    outbox.drain(Duration::from_millis(50)).await.expect("drains");
+    wall.otherwise(None);
+    assert_eq!(wall.blocked(), ["203.0.113.7", "203.0.113.99"]);
+
+    let never = Never {
+        entity: String::new(),
+        owner: "a.example".to_owned(),
+        reason: "our partner".to_owned(),
+        created_us: hands.now(),
+        expires_us: None,
+    };
+    halt::protect(outbox.store(), Scope::parse("203.0.113.0/24").expect("a network"), &never).await.expect("protected");
+    settle(&outbox).await;
+    settle(&outbox).await;
+    assert!(wall.blocked().is_empty(), "{:?}", wall.blocked());
+    hands.advance(2 * HOUR_US);
+    settle(&outbox).await;
+    assert!(wall.blocked().is_empty());
+}
+
+#[tokio::test]
+async fn a_changed_configuration_converges() {
+    let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
+    let wall = Wall::new(false, hands.clock());
+    let ready = || vec![wall.ready("waf", &[Kind::Block])];
+    let outbox = over(folder.path(), LIVE, ready(), hands.clock()).await;
+    let alerts: Vec<Alert> =
+        (0..3).map(|n| opening(&format!("al-{n}"), &format!("2001:db8:{n:x}::1"), hands.now())).collect();
+    tell(&outbox, &alerts, &["block"], hands.now()).await;
+    settle(&outbox).await;
+    assert_eq!(wall.blocked(), ["2001:db8:1::/64", "2001:db8:2::/64", "2001:db8::/64"]);
+    drop(outbox);
+
+    let listed = LIVE.replace("guard: {", "guard: { never_block: ['2001:db8:2::5'],");
+    let outbox = over(folder.path(), &listed, ready(), hands.clock()).await;
+    settle(&outbox).await;
+    assert_eq!(wall.blocked(), ["2001:db8:1::/64", "2001:db8::/64"]);
+    drop(outbox);
+
+    let outbox = over(folder.path(), &LIVE.replace("dry_run: false", "dry_run: true"), ready(), hands.clock()).await;
+    settle(&outbox).await;
+    assert!(wall.blocked().is_empty());
+    drop(outbox);
+
+    let outbox = over(folder.path(), LIVE, ready(), hands.clock()).await;
+    hands.advance(HOUR_US);
+    settle(&outbox).await;
+    assert_eq!(wall.blocked().len(), 3, "the attacks go on");
+}
+
+#[tokio::test]
+async fn what_is_changed_behind_our_back_is_repaired() {
+    let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
+    let wall = Wall::new(false, hands.clock());
+    let outbox = over(folder.path(), LIVE, vec![wall.ready("waf", &[Kind::Block])], hands.clock()).await;
+    let (one, two) = (opening("al-1", "203.0.113.7", hands.now()), opening("al-2", "198.51.100.8", hands.now()));
+    tell(&outbox, &[one, two.clone()], &["block"], hands.now()).await;
+    settle(&outbox).await;
+    tell(&outbox, &[closing(&two)], &["block"], hands.now()).await;
+    // The attack of the second is over, its block is not.
+    wall.remove("203.0.113.7");
+    wall.remove("198.51.100.8");
+    outbox.reconcile().await.expect("read back");
+    settle(&outbox).await;
+    assert_eq!(wall.blocked(), ["198.51.100.8", "203.0.113.7"]);
+    assert_eq!(step_names(&outbox).await.iter().filter(|step| *step == "drifted").count(), 2);
+    hands.advance(HOUR_US + MINUTE_US);
+    settle(&outbox).await;
+    settle(&outbox).await;
+    assert_eq!(wall.blocked(), ["203.0.113.7"], "no longer than it would have");
+    // Somebody restores an old copy of the list, and adds an entry of their own.
+    wall.add("198.51.100.8");
+    wall.add("192.0.2.200");
+    outbox.reconcile().await.expect("read back");
+    settle(&outbox).await;
+    assert_eq!(wall.blocked(), ["192.0.2.200", "203.0.113.7"], "ours is lifted, theirs is not ours");
+}
+
+#[tokio::test]
+async fn a_first_start_on_a_year_of_attacks_pages_and_blocks_nobody() {
+    let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
+    let wall = Wall::new(true, hands.clock());
+    let targets = vec![wall.ready("waf", &[Kind::Block]), wall.ready("pager", &[Kind::Page, Kind::Notify])];
+    let outbox = over(folder.path(), LIVE, targets, hands.clock()).await;
+    for day in (2..=365).rev() {
+        let then_us = hands.now() - i64::from(day) * 24 * HOUR_US;
+        let open = opening(&format!("al-{day}"), &apart(day as usize), then_us);
+        let shut = Alert { updated: open.updated.clone(), ..closing(&open) };
+        let kinds = ["block", "page", "notify"];
+        tell(&outbox, if day % 2 == 0 { vec![open, shut] } else { vec![open] }.as_slice(), &kinds, hands.now()).await;
+    }
+    settle(&outbox).await;
+    assert_eq!(wall.calls(), [], "nothing was sent");
+    let steps = steps(&outbox).await;
+    let count = |step: &str, kind: &str| steps.iter().filter(|s| s.step == step && s.kind == kind).count();
+    assert!(count("suppressed", "page") >= 364, "{}", count("suppressed", "page"));
+    assert!(count("suppressed", "block") >= 100, "the attacks that never ended are on record");
+    let open = Which { limit: 1000, ..Which::default() };
+    assert_eq!(desk::incidents(outbox.store(), &open).await.expect("incidents").len(), 364);
+}
+
+struct Office;
+
+impl Bystanders for Office {
+    fn behind<'a>(&'a self, scope: &'a Scope, _now_us: i64) -> BoxFuture<'a, Result<Behind, String>> {
+        let crowd = scope.to_string() == "203.0.113.7";
+        let behind =
+            if crowd { Behind { principals: 200, tenants: 1, good_requests: 9_000 } } else { Behind::default() };
+        std::future::ready(Ok(behind)).boxed()
+    }
+}
+
+async fn with_office(folder: &Path, yaml: &str, targets: Vec<Ready>, clock: Clock) -> Arc<Outbox> {
+    let config: RespondConfig = serde_saphyr::from_str(yaml).expect("a valid configuration");
+    let store = Store::open(&folder.join("state.db")).await.expect("the store opens");
+    Arc::new(Outbox::new(store, config, targets, &[], clock, 1).expect("an outbox").asking(Arc::new(Office)))
+}
+
+#[tokio::test]
+async fn an_office_behind_one_address_is_not_cut_off() {
+    let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
+    let wall = Wall::new(true, hands.clock());
+    let outbox = with_office(folder.path(), LIVE, vec![wall.ready("waf", &[Kind::Block])], hands.clock()).await;
+    tell(
+        &outbox,
+        &[opening("al-1", "203.0.113.7", hands.now()), opening("al-2", "198.51.100.8", hands.now())],
+        &["block"],
+        hands.now(),
+    )
+    .await;
+    settle(&outbox).await;
+    assert_eq!(wall.blocked(), ["198.51.100.8"]);
+    let waits = steps(&outbox).await.into_iter().find(|step| step.step == "awaiting").expect("a person is asked");
+    assert!(waits.detail.contains("200 principals of 1 tenants made 9000 good requests"), "{}", waits.detail);
+    assert!(outbox.approve(&waits.action_id, "a.example").await.expect("approved"));
+    settle(&outbox).await;
+    assert_eq!(wall.blocked(), ["198.51.100.8", "203.0.113.7"]);
+}
+
+#[tokio::test]
+async fn where_a_gateway_can_the_attackers_own_account_is_taken_instead() {
+    let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
+    let (wall, gateway) = (Wall::new(true, hands.clock()), Wall::new(true, hands.clock()));
+    let targets = vec![wall.ready("waf", &[Kind::Block]), gateway.ready("kong", &[Kind::Revoke])];
+    let outbox = with_office(folder.path(), LIVE, targets, hands.clock()).await;
+    let mut open = opening("al-1", "203.0.113.7", hands.now());
+    open.evidence = serde_json::json!({ "counted": 60, "principals": [{ "value": "mallory", "count": 60 }] });
+    tell(&outbox, &[open], &["block"], hands.now()).await;
+    settle(&outbox).await;
+    settle(&outbox).await;
+    assert_eq!((wall.blocked(), gateway.blocked()), (vec![], vec!["mallory".to_owned()]));
+    let refused = steps(&outbox).await.into_iter().find(|step| step.step == "suppressed").expect("it says why");
+    assert!(refused.detail.ends_with("revoke of principal mallory instead"), "{}", refused.detail);
+}
+
+#[tokio::test]
+async fn alerts_of_one_attacker_are_one_incident_with_one_page() {
+    let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
+    let pager = Wall::new(true, hands.clock());
+    let yaml = LIVE.replace("quiet: 0s", "quiet: 5m");
+    let outbox = over(folder.path(), &yaml, vec![pager.ready("pager", &[Kind::Page])], hands.clock()).await;
+    let first = opening("al-1", "203.0.113.7", hands.now());
+    let sweep = Alert { detector: "endpoint-sweep".to_owned(), ..opening("al-2", "203.0.113.7", hands.now()) };
+    let again = opening("al-3", "203.0.113.7", hands.now());
+    let neighbour = opening("al-4", "203.0.113.8", hands.now());
+    let stranger = opening("al-5", "198.51.100.8", hands.now());
+    tell(&outbox, &[first.clone(), sweep.clone(), again.clone(), neighbour.clone(), stranger], &["page"], hands.now())
+        .await;
+    let which = Which { limit: 10, ..Which::default() };
+    let incidents = desk::incidents(outbox.store(), &which).await.expect("incidents");
+    assert_eq!(incidents.len(), 2);
+    let one = incidents.iter().find(|row| row.subject.value == "203.0.113.7").expect("the attacker's");
+    assert_eq!((one.alerts, one.alerts_open, one.detectors.len()), (4, 4, 2));
+    assert!((one.score - (60.0 + 60.0 + 15.0 + 15.0)).abs() < 0.1, "{}", one.score);
+    // One page for each incident, and a word that the first is worse than it looked.
+    assert_eq!(step_names(&outbox).await, ["planned", "planned", "planned"]);
+
+    for alert in [&first, &sweep, &again, &neighbour] {
+        tell(&outbox, &[closing(alert)], &["page"], hands.now()).await;
+    }
+    settle(&outbox).await;
+    let closed =
+        |rows: Vec<gatewatch::respond::incident::Row>| rows.iter().filter(|row| row.status.name() == "closed").count();
+    assert_eq!(closed(desk::incidents(outbox.store(), &which).await.expect("incidents")), 0, "it may go on");
+    hands.advance(5 * MINUTE_US);
+    settle(&outbox).await;
+    assert_eq!(closed(desk::incidents(outbox.store(), &which).await.expect("incidents")), 1);
+    assert_eq!(pager.calls().len(), 4, "opened, updated, the other opened, the first closed");
+    // Back within the hour: the same incident.
+    tell(&outbox, &[opening("al-6", "203.0.113.7", hands.now())], &["page"], hands.now()).await;
+    let incidents = desk::incidents(outbox.store(), &which).await.expect("incidents");
+    assert_eq!((incidents.len(), closed(incidents)), (2, 0));
+}
+
+#[tokio::test]
+async fn a_false_alarm_is_lifted_at_once_and_suppressed_ones_stay_quiet() {
+    let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
+    let wall = Wall::new(false, hands.clock());
+    let targets = vec![wall.ready("waf", &[Kind::Block]), wall.ready("chat", &[Kind::Notify])];
+    let outbox = over(folder.path(), LIVE, targets, hands.clock()).await;
+    let open = opening("al-1", "203.0.113.7", hands.now());
+    tell(&outbox, std::slice::from_ref(&open), &["block"], hands.now()).await;
+    settle(&outbox).await;
+    assert_eq!(wall.blocked(), ["203.0.113.7"]);
+    let store = outbox.store();
+    let id = desk::incidents(store, &Which { limit: 1, ..Which::default() }).await.expect("incidents")[0].id.clone();
+    desk::act(store, &id, &Deed::Close(Verdict::False, "our own scan".to_owned()), "a.example", hands.now())
+        .await
+        .expect("closed");
+    settle(&outbox).await;
+    settle(&outbox).await;
+    assert!(wall.blocked().is_empty());
+    // The same alert goes on being told; what a person has judged stays judged.
+    let louder = Alert { revision: 1, state: schemas::alert::State::Updated, ..open };
+    tell(&outbox, &[louder], &["block"], hands.now()).await;
+    settle(&outbox).await;
+    assert!(wall.blocked().is_empty());
+
+    let quiet = desk::Suppression {
+        n: 0,
+        detector: Some("auth-*".to_owned()),
+        entity_kind: "client_ip".to_owned(),
+        entity_value: "203.0.113.7".to_owned(),
+        owner: "a.example".to_owned(),
+        reason: "load test".to_owned(),
+        created_us: hands.now(),
+        expires_us: hands.now() + HOUR_US,
+    };
+    desk::suppress(store, &quiet).await.expect("suppressed");
+    tell(&outbox, &[opening("al-2", "203.0.113.7", hands.now())], &["block"], hands.now()).await;
+    settle(&outbox).await;
+    assert!(wall.blocked().is_empty());
+    hands.advance(2 * HOUR_US);
+    tell(&outbox, &[opening("al-3", "203.0.113.7", hands.now())], &["block"], hands.now()).await;
+    settle(&outbox).await;
+    assert_eq!(wall.blocked(), ["203.0.113.7"], "its time is over");
+}
+
+/// At random: alerts open and close, targets fail in every way, entries are changed behind our back, processes are replaced and the
+/// switch is pulled. Then the world is well again, and what is in force is what is wanted.
+#[tokio::test]
+async fn whatever_happens_the_list_becomes_what_is_wanted() {
+    for seed in 0..20 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
+        let wall = Wall::new(seed % 2 == 0, hands.clock());
+        let yaml = LIVE
+            .replace("backoff_max: 5ms", "backoff_max: 5ms, attempts_max: 1000, breaker_failures: 1000, timeout: 20ms");
+        let start = || over(folder.path(), &yaml, vec![wall.ready("waf", &[Kind::Block])], hands.clock());
+        let mut outbox = start().await;
+        let mut open: Vec<Alert> = Vec::new();
+        for n in 0..40 {
+            match rng.random_range(0..7) {
+                0 | 1 if open.len() < 8 => {
+                    let alert = opening(&format!("al-{n}"), &format!("2001:db8:{n:x}::1"), hands.now());
+                    tell(&outbox, std::slice::from_ref(&alert), &["block"], hands.now()).await;
+                    open.push(alert);
+                }
+                2 if !open.is_empty() => {
+                    let alert = open.swap_remove(rng.random_range(0..open.len()));
+                    tell(&outbox, &[closing(&alert)], &["block"], hands.now()).await;
+                }
+                3 => wall.fault([[Fault::Busy, Fault::Lost, Fault::Hangs][rng.random_range(0..3)]]),
+                4 => {
+                    let blocked = wall.blocked();
+                    if let Some(entity) = blocked.first() {
+                        wall.remove(entity);
+                    }
+                }
+                5 => {
+                    outbox = start().await;
+                }
+                _ => hands.advance(rng.random_range(0..20 * MINUTE_US)),
+            }
+            outbox.drain(Duration::from_millis(rng.random_range(1..30))).await.expect("drains");
+        }
+        // All is well again; what ended has had its time.
+        outbox.reconcile().await.expect("read back");
+        settle(&outbox).await;
+        hands.advance(2 * HOUR_US);
+        for _ in 0..3 {
+            outbox.reconcile().await.expect("read back");
+            settle(&outbox).await;
+        }
+        let network = |alert: &Alert| {
+            let address = alert.entity.value.parse().expect("an address");
+            Scope::around(address, 64).expect("a network").to_string()
+        };
+        let mut wanted: Vec<String> = open.iter().map(network).collect();
+        wanted.sort();
+        assert_eq!(wall.blocked(), wanted, "seed {seed}");
+    }
+}
