@@ -364,6 +364,7 @@ fn what_waits_for_a_person_and_the_kill_switch_are_warnings() {
     let config = config(&folder, &sources, &more);
     let mut service = Service::start(&config);
     let address = service.address();
+    service.line_with(&["action waits for a person to agree", "target=\"edge\"", "203.0.113.66"], 60);
     service.line_with(&["warning=\"awaiting\"", "about=\"edge\"", "1 actions wait for a person to agree"], 60);
     let samples = Samples::parse(&get(address, "/metrics").body);
     assert_eq!(samples.count("gatewatch_outbox_awaiting", &[("target", "edge")]), 1);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{ConnectOptions as _, Row, Sqlite, Transaction};
 
 /// In order; the position in this table (from 1) is the file's `user_version`. Released entries are never edited.
 const MIGRATIONS: &[&str] = &[
@@ -50,7 +50,9 @@ impl Store {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT);
+            .busy_timeout(BUSY_TIMEOUT)
+            // It asks for each statement whether it would be logged. Not followed by a line, that may cost the thread's next one.
+            .disable_statement_logging();
         let failed = |source| StoreError::Open { path: path.to_owned(), source };
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(failed)?;
         let store = Store { pool };
