@@ -76,11 +76,12 @@ fn dialled_end(bytes: &[u8], at: usize) -> Option<usize> {
             && !is_pairs()
             && code.is_some_and(is_right)
             && !(is_bare
-                && (is_thing(bytes, at) || before == Some(b'/') && is_behind_digit() || is_article(&bytes[at..end])))
+                && (is_thing(bytes, at) || before == Some(b'/') && is_behind_digit() || at == 0 && is_article(bytes)))
     })
 }
 
-/// An article number (GTIN-13 or 14) that begins with zeros: its last digit checks the others, by weights of 3 and 1.
+/// An article number (GTIN-13 or 14) that begins with zeros: its last digit checks the others, by weights of 3 and 1. One
+/// telephone number in ten does, too: only what is all of a value may be an article.
 fn is_article(digits: &[u8]) -> bool {
     let weighed = |(i, b): (usize, &u8)| u32::from(b.wrapping_sub(b'0')) * if i % 2 == 1 { 3 } else { 1 };
     matches!(digits.len(), 13 | 14)
