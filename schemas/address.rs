@@ -214,7 +214,7 @@ fn hops(list: &str) -> impl Iterator<Item = &str> {
 }
 
 /// How nginx names a peer without an address; HAProxy has a number for its port.
-fn is_socket(text: &str) -> bool {
+pub(crate) fn is_socket(text: &str) -> bool {
     text == "unix" || text.starts_with("unix:")
 }
 

@@ -84,62 +84,58 @@ enum Cell<'a> {
 /// The columns of `EventRow`, in the order of `FIELDS`; `builder_covers_every_field` proves the order.
 const COLUMNS: usize = 47;
 
-impl<'a> EventRow<'a> {
-    #[inline(always)]
-    fn cells(&self) -> [Cell<'a>; COLUMNS] {
-        use Cell::{Bool, Float, Int, List, Text};
-        let int32 = |value: Option<i32>| Int(value.map(i64::from));
-        [
-            Int(Some(self.time)),
-            Int(Some(self.observed_time)),
-            Text(Some(self.source)),
-            Text(Some(self.gateway)),
-            Text(self.request_id),
-            Text(self.trace_id),
-            Text(self.method),
-            Text(self.host),
-            Text(self.path),
-            Text(self.endpoint),
-            Bool(self.documented),
-            Text(self.object_id),
-            Text(self.query),
-            int32(self.status),
-            int32(self.grpc_status),
-            Int(self.latency_us),
-            Int(self.request_bytes),
-            Int(self.response_bytes),
-            Text(self.client_ip),
-            Text(self.client_ip_source),
-            Text(self.country),
-            Int(self.asn),
-            Text(self.as_org),
-            Float(self.lat),
-            Float(self.lon),
-            Text(self.user_agent),
-            Text(self.referrer),
-            Text(self.client_class),
-            Text(self.principal),
-            Text(self.principal_kind),
-            Text(self.tenant),
-            Text(self.credential),
-            Text(self.credential_kind),
-            Text(self.jwt_alg),
-            Text(self.jwt_iss),
-            Int(self.jwt_exp),
-            Text(self.scopes),
-            Text(self.auth_result),
-            Text(self.tls_version),
-            List(self.probes),
-            Int(self.records),
-            List(self.redactions),
-            List(self.damaged),
-            List(self.earlier_tokens),
-            int32(Some(self.partition)),
-            Int(Some(self.offset)),
-            Bool(Some(self.late)),
-        ]
-    }
-}
+/// Reads a column of a row.
+type Read = for<'r, 'a> fn(&'r EventRow<'a>) -> Cell<'a>;
+
+const CELLS: [Read; COLUMNS] = [
+    |row| Cell::Int(Some(row.time)),
+    |row| Cell::Int(Some(row.observed_time)),
+    |row| Cell::Text(Some(row.source)),
+    |row| Cell::Text(Some(row.gateway)),
+    |row| Cell::Text(row.request_id),
+    |row| Cell::Text(row.trace_id),
+    |row| Cell::Text(row.method),
+    |row| Cell::Text(row.host),
+    |row| Cell::Text(row.path),
+    |row| Cell::Text(row.endpoint),
+    |row| Cell::Bool(row.documented),
+    |row| Cell::Text(row.object_id),
+    |row| Cell::Text(row.query),
+    |row| Cell::Int(row.status.map(i64::from)),
+    |row| Cell::Int(row.grpc_status.map(i64::from)),
+    |row| Cell::Int(row.latency_us),
+    |row| Cell::Int(row.request_bytes),
+    |row| Cell::Int(row.response_bytes),
+    |row| Cell::Text(row.client_ip),
+    |row| Cell::Text(row.client_ip_source),
+    |row| Cell::Text(row.country),
+    |row| Cell::Int(row.asn),
+    |row| Cell::Text(row.as_org),
+    |row| Cell::Float(row.lat),
+    |row| Cell::Float(row.lon),
+    |row| Cell::Text(row.user_agent),
+    |row| Cell::Text(row.referrer),
+    |row| Cell::Text(row.client_class),
+    |row| Cell::Text(row.principal),
+    |row| Cell::Text(row.principal_kind),
+    |row| Cell::Text(row.tenant),
+    |row| Cell::Text(row.credential),
+    |row| Cell::Text(row.credential_kind),
+    |row| Cell::Text(row.jwt_alg),
+    |row| Cell::Text(row.jwt_iss),
+    |row| Cell::Int(row.jwt_exp),
+    |row| Cell::Text(row.scopes),
+    |row| Cell::Text(row.auth_result),
+    |row| Cell::Text(row.tls_version),
+    |row| Cell::List(row.probes),
+    |row| Cell::Int(row.records),
+    |row| Cell::List(row.redactions),
+    |row| Cell::List(row.damaged),
+    |row| Cell::List(row.earlier_tokens),
+    |row| Cell::Int(Some(i64::from(row.partition))),
+    |row| Cell::Int(Some(row.offset)),
+    |row| Cell::Bool(Some(row.late)),
+];
 
 /// Appends rows, yields batches; reused from batch to batch.
 pub struct EventBuilder {
@@ -153,10 +149,17 @@ impl EventBuilder {
     }
 
     pub fn append(&mut self, row: &EventRow<'_>) {
-        for (column, cell) in self.columns.iter_mut().zip(&row.cells()) {
-            column.append(self.rows, cell);
+        self.extend(&[row]);
+    }
+
+    /// Appends rows, column by column: what a column branches on is the same for all of them.
+    pub(crate) fn extend(&mut self, rows: &[&EventRow<'_>]) {
+        for (column, read) in self.columns.iter_mut().zip(CELLS) {
+            for (at, row) in rows.iter().enumerate() {
+                column.append(self.rows + at, &read(row));
+            }
         }
-        self.rows += 1;
+        self.rows += rows.len();
     }
 
     pub fn len(&self) -> usize {

@@ -15,6 +15,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bumpalo::Bump;
 use maxminddb::{PathElement, Reader};
 use serde::Deserialize;
 
@@ -212,7 +213,7 @@ impl Enricher {
     }
 
     /// Fills what the record left out about its client.
-    pub(crate) fn fill<'r>(&'r mut self, row: &mut EventRow<'r>, address: IpAddr) {
+    pub(crate) fn fill<'d>(&mut self, row: &mut EventRow<'d>, address: IpAddr, arena: &'d Bump) {
         let Some(geo) = &self.geo else { return };
         let place = self.hasher.hash_one(address) as usize % self.places.len();
         let (known, located) = &mut self.places[place];
@@ -220,13 +221,13 @@ impl Enricher {
             geo.locate(address, located);
             *known = Some(address);
         }
-        located.fill(row);
+        located.fill(row, arena);
     }
 }
 
 impl Located {
-    fn fill<'r>(&'r self, row: &mut EventRow<'r>) {
-        let country = self.country();
+    fn fill<'d>(&self, row: &mut EventRow<'d>, arena: &'d Bump) {
+        let country = self.country().map(|country| &*arena.alloc_str(country));
         if (row.country.is_none() || row.country == country)
             && let Some((latitude, longitude)) = self.coordinates
         {
@@ -235,7 +236,7 @@ impl Located {
         row.country = row.country.or(country);
         if row.as_org.is_none() && (row.asn.is_none() || row.asn == self.asn) {
             row.asn = row.asn.or(self.asn);
-            row.as_org = Some(self.as_org.as_str()).filter(|name| !name.is_empty());
+            row.as_org = Some(&self.as_org).filter(|name| !name.is_empty()).map(|name| &*arena.alloc_str(name));
         }
     }
 }
@@ -262,9 +263,10 @@ mod tests {
         let mut enricher = Enricher::new();
         enricher.set(Some(geo(files)));
         // Twice: looked up, and remembered.
+        let arena = Bump::new();
         for _ in 0..2 {
             let mut row = told;
-            enricher.fill(&mut row, address.parse().expect("an address"));
+            enricher.fill(&mut row, address.parse().expect("an address"), &arena);
             assert_eq!((row.country, row.asn, row.as_org, row.lat.zip(row.lon)), expected, "{address}");
         }
     }
@@ -298,8 +300,8 @@ mod tests {
         let mut enricher = Enricher::new();
         let address = "192.0.2.7".parse().expect("an address");
         let country = |enricher: &mut Enricher| {
-            let mut row = EventRow::default();
-            enricher.fill(&mut row, address);
+            let (mut row, arena) = (EventRow::default(), Bump::new());
+            enricher.fill(&mut row, address, &arena);
             row.country.map(str::to_owned)
         };
         assert_eq!(country(&mut enricher), None);

@@ -4,8 +4,11 @@
 //! kept as its first letter and a token, so that two people stay two. What the gateway names wins over claims.
 //! Never: judges a claim; detectors do.
 
+use bumpalo::Bump;
+
 use crate::builder::EventRow;
-use crate::credential::{self, Credential, Credentials, Origin};
+use crate::credential::{self, Credentials, Origin};
+use crate::draft::Draft;
 use crate::limits::{ID_BYTES_MAX, REPEATED_BYTES_MAX, REPEATED_TEXTS_MAX};
 use crate::redact::token::{Domain, TokenKey};
 use crate::redact::{Class, Column, Found, Scrubber, floor};
@@ -22,8 +25,7 @@ pub(crate) struct Identity {
     /// Credentials by the gateway's own name for them.
     named: Texts,
     principals: Texts,
-    tenant_text: String,
-    scopes_text: String,
+    buffer: String,
     scopes_spaced: String,
 }
 
@@ -37,46 +39,53 @@ impl Identity {
             credentials: Credentials::new(),
             named: repeated(),
             principals: repeated(),
-            tenant_text: String::new(),
-            scopes_text: String::new(),
+            buffer: String::new(),
             scopes_spaced: String::new(),
         }
     }
 
-    /// Fills `row`, whose other columns are filled already.
-    pub(crate) fn fill<'r>(
-        &'r mut self,
-        row: &mut EventRow<'r>,
-        request: &Request<'r>,
-        query: Option<&'r str>,
-        scrubber: &mut Scrubber,
-        found: &mut Found,
-    ) {
+    /// Fills rows, whose other columns are filled already.
+    pub(crate) fn fill<'d>(&mut self, drafts: &mut [Draft<'d>], arena: &'d Bump, scrubber: &mut Scrubber) {
+        for draft in drafts {
+            self.fill_one(draft, arena, scrubber);
+        }
+    }
+
+    fn fill_one<'d>(&mut self, draft: &mut Draft<'d>, arena: &'d Bump, scrubber: &mut Scrubber) {
+        let Draft { request, row, found, .. } = draft;
         let Identity { key, credentials, .. } = self;
-        let used = credential_of(request, query, found);
+        let keep = |text: &str| &*arena.alloc_str(text);
+        let used = credential_of(request, draft.target.query, found);
         let used = used.map(|(origin, raw)| credentials.get(origin, raw, key, scrubber));
         if let Some(used) = used {
-            take_credential(used, row, found);
+            found.merge(used.found);
+            row.credential = used.token.as_deref().map(keep);
+            row.credential_kind = used.kind;
+            row.jwt_alg = used.algorithm;
+            row.jwt_iss = used.issuer.as_deref().map(keep);
+            row.jwt_exp = used.expires_us;
         }
         if row.credential.is_none()
             && let Some(id) = request.credential_id
         {
             // The gateway took the secret out of its log; its own name for the credential tells it apart as well.
-            row.credential = Some(&self.named.get(id, |id| learn_token(key, Domain::Credential, id)).kept);
+            row.credential = Some(keep(&self.named.get(id, |id| learn_token(key, Domain::Credential, id)).kept));
         }
         if let Some(principal) = request.principal.or(used.and_then(|u| u.principal.as_deref())) {
             let tokenise = self.tokenise_principal;
             let known = self.principals.get(principal, |p| learn_principal(p, tokenise, key, scrubber));
             found.merge(known.found);
-            row.principal = Some(&known.kept);
+            row.principal = Some(keep(&known.kept));
             let named = request.principal.map(|_| request.principal_kind.unwrap_or("user"));
             row.principal_kind = named.and_then(principal_kind).or(used.and_then(|u| u.principal_kind));
         }
-        row.tenant = request.tenant.map(|t| short(scrubber.of(Column::Other).scrub(t, &mut self.tenant_text, found)));
-        row.tenant = row.tenant.or(used.and_then(|u| u.tenant.as_deref())).or(self.tenant.as_deref());
+        let tenant = request.tenant.map(|t| short(scrubber.of(Column::Other).scrub(t, &mut self.buffer, found)));
+        let tenant = tenant.or(used.and_then(|u| u.tenant.as_deref())).or(self.tenant.as_deref());
+        row.tenant = tenant.map(keep);
         let spaces = &mut self.scopes_spaced;
-        row.scopes = request.scopes.map(|t| spaced(scrubber.scrub(t, &mut self.scopes_text, found), spaces));
-        row.scopes = row.scopes.or(used.and_then(|u| u.scopes.as_deref()));
+        let scopes =
+            request.scopes.map(|t| spaced(scrubber.of(Column::Other).scrub(t, &mut self.buffer, found), spaces));
+        row.scopes = scopes.or(used.and_then(|u| u.scopes.as_deref())).map(keep);
         row.auth_result = auth_result(row, used.is_some() || row.credential.is_some() || request.principal.is_some());
     }
 }
@@ -98,15 +107,6 @@ fn credential_of<'r>(request: &Request<'r>, query: Option<&'r str>, found: &mut 
         .or_else(|| query.filter(|_| !found.is_empty()).and_then(credential::in_query))
         .or_else(|| request.cookie.and_then(credential::session_cookie).map(|raw| (Origin::Session, raw)))
         .or_else(|| request.certificate.map(|raw| (Origin::Certificate, raw)))
-}
-
-fn take_credential<'c>(used: &'c Credential, row: &mut EventRow<'c>, found: &mut Found) {
-    found.merge(used.found);
-    row.credential = used.token.as_deref();
-    row.credential_kind = used.kind;
-    row.jwt_alg = used.algorithm;
-    row.jwt_iss = used.issuer.as_deref();
-    row.jwt_exp = used.expires_us;
 }
 
 fn learn_token(key: &TokenKey, domain: Domain, secret: &str) -> Known {

@@ -8,6 +8,7 @@ mod agent;
 pub mod alert;
 pub mod builder;
 mod credential;
+mod draft;
 mod drift;
 mod enrich;
 mod envelope;

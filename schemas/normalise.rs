@@ -6,9 +6,9 @@
 //! outside the columns. The same records give the same events.
 //! Never: does I/O, reads a clock, or lets a fault in one record touch another.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::draft::Recorded;
 use crate::drift::{Drift, Watch};
 use crate::enrich::Geo;
 use crate::hash::{self, FastMap};
@@ -18,10 +18,14 @@ use crate::redact::token::Keys;
 use crate::reject::{Code, LaneName, Reject};
 use crate::request::Fault;
 use crate::rotation::Rows;
-use crate::sources::{Parser, Reader, SourceConfig, SourceError, W3cFields};
+use crate::sources::{Outcome, Parser, Reader, SourceConfig, SourceError, W3cFields};
 use crate::state::{LaneState, StateError};
 
 use arrow::array::RecordBatch;
+use bumpalo::Bump;
+
+/// Requests that are shaped together.
+const SHAPED_AT_ONCE: usize = 32;
 
 /// What became of a batch of records.
 #[derive(Clone, Debug)]
@@ -69,47 +73,26 @@ impl Normaliser {
     /// The events and rejects of `raw`, records of `lane`.
     pub fn normalise(&mut self, lane: &Lane, raw: &RawBatch) -> Normalised {
         let parser = self.parser.clone();
-        let texts: Vec<_> =
-            raw.entries.iter().map(|entry| text_of(entry, &raw.arena[entry.start..entry.end])).collect();
-        let mut reader = Reader::new(&parser);
+        let arena = Bump::new();
+        let mut reader = Reader::new(&parser, &arena);
         let mut fields = self.fields.remove(&lane.partition).or_else(|| parser.fields());
-        let (rows, keys) = (&mut self.rows, &self.keys);
-        let mut rejects = Vec::new();
-        rows.begin(lane);
-        for (entry, text) in raw.entries.iter().zip(&texts) {
-            let text = match text {
-                Ok(text) => text.as_ref(),
+        self.rows.begin(lane);
+        let mut waiting = Waiting::new(&mut self.rows, &self.keys, lane, raw);
+        for (record, entry) in raw.entries.iter().enumerate() {
+            let bytes = &raw.arena[entry.start..entry.end];
+            let text = match text_of(entry, bytes, &arena) {
+                Ok(text) => text,
                 Err(fault) => {
-                    let bytes = &raw.arena[entry.start..entry.end];
-                    rejects.push(reject(keys, lane, entry, None, fault.clone(), bytes, entry.length));
+                    waiting.push(record, None, Err((fault, bytes)));
                     continue;
                 }
             };
-            let (first, mut elements) = (rejects.len(), 0);
-            reader.read(text, entry.observed_us, &mut fields, &mut |outcome| {
-                let failed = match outcome {
-                    Ok((request, bytes)) => rows.append(&request, entry, lane).map_err(|fault| (fault, bytes)),
-                    Err(failed) => Err(failed),
-                };
-                if let Err((fault, bytes)) = failed {
-                    // An element of a batch is sealed by itself; everything else as it came, with its envelope.
-                    let is_whole =
-                        !text.starts_with('[') && bytes.as_ptr_range().end == text.as_bytes().as_ptr_range().end;
-                    let (bytes, length) = match is_whole {
-                        true => (&raw.arena[entry.start..entry.end], entry.length),
-                        false => (bytes, bytes.len() as u64),
-                    };
-                    rejects.push(reject(keys, lane, entry, Some(elements), fault, bytes, length));
-                }
-                elements += 1;
-            });
-            if elements == 1 {
-                rejects[first..].iter_mut().for_each(|reject| reject.element = None);
-            }
+            reader.read(text, entry.observed_us, &mut fields, &mut |outcome| waiting.push(record, Some(text), outcome));
             if Watch::samples(entry.offset) {
                 self.drift.observe(parser.plan(), text);
             }
         }
+        let rejects = waiting.finish();
         let named = fields.as_ref().and_then(W3cFields::list).map(str::to_string);
         let renamed = named != self.named.get(&lane.partition).cloned();
         if let Some(fields) = fields {
@@ -158,8 +141,99 @@ impl Normaliser {
     }
 }
 
+/// What was read of the records of a batch and waits to be shaped, in order.
+struct Waiting<'w, 'b> {
+    rows: &'w mut Rows,
+    keys: &'w Keys,
+    lane: &'w Lane,
+    raw: &'b RawBatch,
+    requests: Vec<Recorded<'b>>,
+    /// Of each request and of each fault between them.
+    origins: Vec<Origin<'b>>,
+    faults: Vec<Option<Fault>>,
+    /// With the number of the record.
+    rejects: Vec<(usize, Reject)>,
+    /// How many requests and faults came of the records so far, of each.
+    elements: Vec<i32>,
+}
+
+/// Where an outcome comes from.
+struct Origin<'b> {
+    record: usize,
+    element: i32,
+    /// The part of the record, to be sealed if it is a reject.
+    bytes: &'b [u8],
+    length: u64,
+    /// Why there is no request.
+    fault: Option<Fault>,
+}
+
+impl<'w, 'b> Waiting<'w, 'b> {
+    fn new(rows: &'w mut Rows, keys: &'w Keys, lane: &'w Lane, raw: &'b RawBatch) -> Waiting<'w, 'b> {
+        Waiting {
+            rows,
+            keys,
+            lane,
+            raw,
+            requests: Vec::with_capacity(SHAPED_AT_ONCE),
+            origins: Vec::with_capacity(SHAPED_AT_ONCE),
+            faults: Vec::with_capacity(SHAPED_AT_ONCE),
+            rejects: Vec::new(),
+            elements: vec![0; raw.len()],
+        }
+    }
+
+    /// Takes what came of a record; `text` is all of it, if it could be read.
+    fn push(&mut self, record: usize, text: Option<&'b str>, outcome: Outcome<'b>) {
+        let entry = &self.raw.entries[record];
+        let (request, fault, bytes) = match outcome {
+            Ok((request, bytes)) => (Some(request), None, bytes),
+            Err((fault, bytes)) => (None, Some(fault), bytes),
+        };
+        // An element of a batch is sealed by itself; everything else as it came, with its envelope.
+        let is_whole =
+            |text: &str| !text.starts_with('[') && bytes.as_ptr_range().end == text.as_bytes().as_ptr_range().end;
+        let (bytes, length) = match text.is_none_or(is_whole) {
+            true => (&self.raw.arena[entry.start..entry.end], entry.length),
+            false => (bytes, bytes.len() as u64),
+        };
+        self.origins.push(Origin { record, element: self.elements[record], bytes, length, fault });
+        self.elements[record] += 1;
+        self.requests.extend(request.map(|request| Recorded { request, entry }));
+        if self.origins.len() == SHAPED_AT_ONCE {
+            self.shape();
+        }
+    }
+
+    fn shape(&mut self) {
+        self.faults.clear();
+        self.rows.append(&self.requests, self.lane, &mut self.faults);
+        self.requests.clear();
+        let mut shaped = self.faults.drain(..);
+        for origin in self.origins.drain(..) {
+            let fault = origin.fault.or_else(|| shaped.next().expect("of each request something came"));
+            if let Some(fault) = fault {
+                let (entry, element) = (&self.raw.entries[origin.record], Some(origin.element));
+                let reject = reject(self.keys, self.lane, entry, element, fault, origin.bytes, origin.length);
+                self.rejects.push((origin.record, reject));
+            }
+        }
+    }
+
+    /// The rejects of the batch, whose rows are all appended.
+    fn finish(mut self) -> Vec<Reject> {
+        self.shape();
+        let elements = &self.elements;
+        let whole = |(record, reject): (usize, Reject)| {
+            let element = reject.element.filter(|_| elements[record] > 1);
+            Reject { element, ..reject }
+        };
+        self.rejects.into_iter().map(whole).collect()
+    }
+}
+
 /// The text of a record; bytes that are not UTF-8 are U+FFFD.
-fn text_of<'r>(entry: &Entry, bytes: &'r [u8]) -> Result<Cow<'r, str>, Fault> {
+fn text_of<'b>(entry: &Entry, bytes: &'b [u8], arena: &'b Bump) -> Result<&'b str, Fault> {
     if entry.length > bytes.len() as u64 || bytes.len() > RECORD_BYTES_MAX {
         let detail =
             format!("a record has at most {RECORD_BYTES_MAX} bytes or what the source allows, whichever is less");
@@ -168,8 +242,8 @@ fn text_of<'r>(entry: &Entry, bytes: &'r [u8]) -> Result<Cow<'r, str>, Fault> {
     // NULs stand where a log was cut while its writer went on behind.
     let around = |c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\0');
     let text = match simdutf8::basic::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text.trim_matches(around)),
-        Err(_) => Cow::Owned(String::from_utf8_lossy(bytes).trim_matches(around).to_string()),
+        Ok(text) => text.trim_matches(around),
+        Err(_) => arena.alloc_str(String::from_utf8_lossy(bytes).trim_matches(around)),
     };
     if text.is_empty() {
         return Err(Fault::new(Code::Empty, "expected a record, got no bytes or only white space"));

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, RecordBatch, StringBuilder};
 use arrow::compute::interleave_record_batch;
 
+use crate::draft::Recorded;
 use crate::enrich::Geo;
 use crate::event::EARLIER_TOKENS;
 use crate::hash::{self, FastMap};
-use crate::record::{Entry, Lane};
+use crate::record::Lane;
 use crate::redact::token::Keys;
-use crate::request::{Fault, Request};
+use crate::request::Fault;
 use crate::route::Saved;
 use crate::shape::Shaper;
 use crate::sources::{SourceConfig, SourceError};
@@ -85,20 +86,60 @@ impl Rows {
         self.shapers.iter_mut().all(|shaper| shaper.restore(lane, learned))
     }
 
-    /// Appends the event of `request`, or says why there is none.
-    #[inline]
-    pub(crate) fn append(&mut self, request: &Request<'_>, entry: &Entry, lane: &Lane) -> Result<(), Fault> {
+    /// Appends the events of `all`. `faults` gets why there is none, or nothing, for each of them.
+    pub(crate) fn append(&mut self, all: &[Recorded<'_>], lane: &Lane, faults: &mut Vec<Option<Fault>>) {
         if let [only] = self.shapers.as_mut_slice() {
-            return only.append(request, entry, lane);
+            return only.append(all, lane, faults);
         }
-        let (at, overlaps) = self.keys.in_force(self.shapers[0].time(request, entry, &mut request.damaged.clone())?);
-        let place = self.shape(at, request, entry, lane)?;
-        let earlier = if overlaps { self.shape(at - 1, request, entry, lane).ok() } else { None };
-        self.rows.push(Row { place, earlier });
-        Ok(())
+        let mut rest = all;
+        while let Some(first) = rest.first() {
+            let in_force = match self.in_force(first) {
+                Ok(in_force) => in_force,
+                Err(fault) => {
+                    faults.push(Some(fault));
+                    rest = &rest[1..];
+                    continue;
+                }
+            };
+            let same = rest.iter().take_while(|one| self.in_force(one).is_ok_and(|other| other == in_force)).count();
+            self.append_run(&rest[..same], in_force, lane, faults);
+            rest = &rest[same..];
+        }
     }
 
-    fn shape(&mut self, at: usize, request: &Request<'_>, entry: &Entry, lane: &Lane) -> Result<(usize, usize), Fault> {
+    /// Which key is in force at the time of a request, and whether the one before still is.
+    fn in_force(&self, one: &Recorded<'_>) -> Result<(usize, bool), Fault> {
+        let time = self.shapers[0].time(&one.request, one.entry, &mut one.request.damaged.clone())?;
+        Ok(self.keys.in_force(time))
+    }
+
+    /// Requests of the time of one key.
+    fn append_run(
+        &mut self,
+        run: &[Recorded<'_>],
+        (at, overlaps): (usize, bool),
+        lane: &Lane,
+        faults: &mut Vec<Option<Fault>>,
+    ) {
+        let from = faults.len();
+        let places = self.shape(at, run, lane, faults);
+        let earlier = match overlaps {
+            true => self.shape(at - 1, run, lane, &mut Vec::new()),
+            false => vec![None; run.len()],
+        };
+        debug_assert_eq!(faults.len() - from, run.len());
+        let rows = places.into_iter().zip(earlier);
+        self.rows.extend(rows.filter_map(|(place, earlier)| Some(Row { place: place?, earlier })));
+    }
+
+    /// Where the row of each is, if there is one.
+    fn shape(
+        &mut self,
+        at: usize,
+        run: &[Recorded<'_>],
+        lane: &Lane,
+        faults: &mut Vec<Option<Fault>>,
+    ) -> Vec<Option<(usize, usize)>> {
         if at > self.at {
             // The first row by a new key: its shaper goes on with what the one before has learned.
             if let Some(learned) = self.shapers[self.at].learned() {
@@ -106,9 +147,16 @@ impl Rows {
             }
             self.at = at;
         }
-        self.shapers[at].append(request, entry, lane)?;
-        self.made[at] += 1;
-        Ok((at, self.made[at] - 1))
+        let from = faults.len();
+        self.shapers[at].append(run, lane, faults);
+        let made = &mut self.made[at];
+        let place = |fault: &Option<Fault>| {
+            fault.is_none().then(|| {
+                *made += 1;
+                (at, *made - 1)
+            })
+        };
+        faults[from..].iter().map(place).collect()
     }
 
     /// The rows since the last call.

@@ -7,10 +7,12 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use bumpalo::Bump;
 
 use crate::address::{self, Trusted, UNPROVEN};
 use crate::agent;
 use crate::builder::{EventBuilder, EventRow};
+use crate::draft::{Draft, Recorded};
 use crate::enrich::{Enricher, Geo};
 use crate::grpc;
 use crate::identity::{Identity, short};
@@ -53,8 +55,13 @@ pub(crate) struct Shaper {
     damaged: Vec<&'static str>,
     prober: Prober,
     probes: Vec<&'static str>,
+    /// What rows borrow while they are made.
+    arena: Bump,
     builder: EventBuilder,
 }
+
+/// Bytes that an arena keeps for the next requests; a larger one is given back.
+const ARENA_BYTES_MAX: usize = 4 << 20;
 
 impl Shaper {
     pub(crate) fn new(config: &SourceConfig, gateway: &str, keys: &Keys) -> Result<Shaper, SourceError> {
@@ -76,6 +83,7 @@ impl Shaper {
             damaged: Vec::new(),
             prober: Prober::default(),
             probes: Vec::new(),
+            arena: Bump::new(),
             builder: EventBuilder::new(),
         })
     }
@@ -120,70 +128,104 @@ impl Shaper {
         self.builder.finish()
     }
 
-    /// Appends the event of `request`, or says why there is none.
-    pub(crate) fn append(&mut self, request: &Request<'_>, entry: &Entry, lane: &Lane) -> Result<(), Fault> {
-        let mut damaged = request.damaged;
-        let time = self.time(request, entry, &mut damaged)?;
-        if !request.tells() && request.status.is_none() {
-            let detail = "expected a client or a request; the record tells of neither";
-            return Err(Fault::new(Code::MissingField, detail));
+    /// Appends the events of `all`. `faults` gets why there is none, or nothing, for each of them.
+    pub(crate) fn append(&mut self, all: &[Recorded<'_>], lane: &Lane, faults: &mut Vec<Option<Fault>>) {
+        let mut arena = std::mem::take(&mut self.arena);
+        self.append_in(&arena, all, lane, faults);
+        if arena.allocated_bytes() > ARENA_BYTES_MAX {
+            arena = Bump::new();
         }
-        let target = Target::of(request);
-        let mut found = Found::default();
-        if target.has_userinfo {
-            found.add(Class::USERINFO);
+        arena.reset();
+        self.arena = arena;
+    }
+
+    fn append_in(&mut self, arena: &Bump, all: &[Recorded<'_>], lane: &Lane, faults: &mut Vec<Option<Fault>>) {
+        let mut drafts = Vec::with_capacity(all.len());
+        for one in all {
+            let draft = draft(one, self.ahead_max_us);
+            faults.push(draft.map(|draft| drafts.push(draft)).err());
         }
-        let mut row = EventRow {
-            time,
-            observed_time: entry.observed_us,
-            source: &lane.source,
-            gateway: &self.gateway,
-            status: grpc::effective_status(request.status, request.grpc_status),
-            grpc_status: request.grpc_status,
-            latency_us: request.latency_us.or_else(|| took(request)),
-            request_bytes: request.request_bytes,
-            response_bytes: request.response_bytes,
-            records: request.records,
-            asn: request.asn,
-            tls_version: request.tls_version.and_then(tls_version),
-            partition: lane.partition,
-            offset: entry.offset,
-            ..EventRow::default()
-        };
-        let scrubber = &mut self.scrubber;
-        let mut probed = self.texts.fill(&mut row, request, &target, scrubber, &mut found, &mut self.prober);
-        probed.merge(self.client.fill(&mut row, request, &target, scrubber, &mut found, &mut self.prober));
-        self.route.fill(&mut row, request, &target, scrubber);
-        self.identity.fill(&mut row, request, target.query, scrubber, &mut found);
-        found.names(|class| self.scrubber.name(class), &mut self.names);
-        row.redactions = &self.names;
-        damaged_columns(damaged, &mut self.damaged);
-        row.damaged = &self.damaged;
-        probed.names(&mut self.probes);
-        row.probes = &self.probes;
-        self.builder.append(&row);
-        Ok(())
+        let Shaper { gateway, scrubber, prober, .. } = self;
+        for Draft { row, .. } in &mut drafts {
+            (row.source, row.gateway, row.partition) = (&lane.source, &*gateway, lane.partition);
+        }
+        self.texts.fill(&mut drafts, arena, scrubber, prober);
+        self.client.fill(&mut drafts, arena, scrubber, prober);
+        self.route.fill(&mut drafts, arena, scrubber.of(Column::Path));
+        self.identity.fill(&mut drafts, arena, scrubber);
+        for Draft { row, damaged, found, probed, .. } in &mut drafts {
+            damaged_columns(*damaged, &mut self.damaged);
+            row.damaged = arena.alloc_slice_copy(&self.damaged);
+            found.names(|class| scrubber.name(class), &mut self.names);
+            row.redactions = arena.alloc_slice_copy(&self.names);
+            probed.names(&mut self.probes);
+            row.probes = arena.alloc_slice_copy(&self.probes);
+        }
+        let rows: Vec<&EventRow<'_>> = drafts.iter().map(|draft| &draft.row).collect();
+        self.builder.extend(&rows);
     }
 
     /// When the response was complete, checked.
     pub(crate) fn time(&self, request: &Request<'_>, entry: &Entry, damaged: &mut Damaged) -> Result<i64, Fault> {
-        let time = match (request.time_us, request.start_us, request.envelope_us) {
-            (Some(time), _, _) => time,
-            (None, Some(start), _) => start.saturating_add(request.latency_us.unwrap_or(0)),
-            (None, None, Some(time)) => time,
-            (None, None, None) => return Err(no_time(damaged, request.likely_unit)),
-        };
-        if !(YEAR_2000_US..YEAR_2100_US).contains(&time) {
-            let detail = format!("time: expected a time from 2000 to 2099{}", likely(request.likely_unit));
-            return Err(Fault::new(Code::TimeOutOfRange, detail));
+        time_of(request, entry, self.ahead_max_us, damaged)
+    }
+}
+
+/// The row of a request as far as it has no texts, or why there is none.
+fn draft<'d>(one: &'d Recorded<'_>, ahead_max_us: Option<i64>) -> Result<Draft<'d>, Fault> {
+    let Recorded { request, entry } = one;
+    let mut damaged = request.damaged;
+    let time = time_of(request, entry, ahead_max_us, &mut damaged)?;
+    if !request.tells() && request.status.is_none() {
+        let detail = "expected a client or a request; the record tells of neither";
+        return Err(Fault::new(Code::MissingField, detail));
+    }
+    let target = Target::of(request);
+    let mut found = Found::default();
+    if target.has_userinfo {
+        found.add(Class::USERINFO);
+    }
+    let row = EventRow {
+        time,
+        observed_time: entry.observed_us,
+        status: grpc::effective_status(request.status, request.grpc_status),
+        grpc_status: request.grpc_status,
+        latency_us: request.latency_us.or_else(|| took(request)),
+        request_bytes: request.request_bytes,
+        response_bytes: request.response_bytes,
+        records: request.records,
+        asn: request.asn,
+        tls_version: request.tls_version.and_then(tls_version),
+        offset: entry.offset,
+        ..EventRow::default()
+    };
+    Ok(Draft { request, target, row, damaged, found, probed: Probed::default() })
+}
+
+/// When the response was complete, checked.
+fn time_of(
+    request: &Request<'_>,
+    entry: &Entry,
+    ahead_max_us: Option<i64>,
+    damaged: &mut Damaged,
+) -> Result<i64, Fault> {
+    let time = match (request.time_us, request.start_us, request.envelope_us) {
+        (Some(time), _, _) => time,
+        (None, Some(start), _) => start.saturating_add(request.latency_us.unwrap_or(0)),
+        (None, None, Some(time)) => time,
+        (None, None, None) => return Err(no_time(damaged, request.likely_unit)),
+    };
+    if !(YEAR_2000_US..YEAR_2100_US).contains(&time) {
+        let detail = format!("time: expected a time from 2000 to 2099{}", likely(request.likely_unit));
+        return Err(Fault::new(Code::TimeOutOfRange, detail));
+    }
+    match ahead_max_us {
+        Some(ahead) if time > entry.observed_us.saturating_add(ahead) => {
+            let (most, got) = (ahead / 1_000_000, time.saturating_sub(entry.observed_us) / 1_000_000);
+            let detail = format!("time: expected at most {most} s after the record arrived (ahead_max), got {got} s");
+            Err(Fault::new(Code::TimeOutOfRange, detail))
         }
-        match self.ahead_max_us {
-            Some(ahead) if time > entry.observed_us.saturating_add(ahead) => {
-                let detail = format!("time: expected at most {ahead} us after the record arrived");
-                Err(Fault::new(Code::TimeOutOfRange, detail))
-            }
-            _ => Ok(time),
-        }
+        _ => Ok(time),
     }
 }
 
@@ -222,46 +264,46 @@ fn damaged_columns(damaged: Damaged, names: &mut Vec<&'static str>) {
 
 /// The texts of the request that differ from event to event.
 struct RequestTexts {
-    method: String,
     paths: ScrubbedTexts,
     queries: ScrubbedTexts,
     referrers: ScrubbedTexts,
-    request_id: String,
-    trace_id: String,
+    buffer: String,
 }
 
 impl RequestTexts {
     fn new() -> RequestTexts {
         RequestTexts {
-            method: String::new(),
             paths: ScrubbedTexts::new(Column::Path, Place::Path),
             queries: ScrubbedTexts::new(Column::Query, Place::Query),
             referrers: ScrubbedTexts::new(Column::Referrer, Place::Header),
-            request_id: String::new(),
-            trace_id: String::new(),
+            buffer: String::new(),
         }
     }
 
-    /// Fills their columns; returns the attacks in them.
-    fn fill<'r>(
-        &'r mut self,
-        row: &mut EventRow<'r>,
-        request: &Request<'r>,
-        target: &Target<'r>,
-        scrubber: &mut Scrubber,
-        found: &mut Found,
-        prober: &mut Prober,
-    ) -> Probed {
-        let mut probed = Probed::default();
-        row.method = target.method.map(|m| upper(m, &mut self.method));
-        row.path = target.path.map(|t| self.paths.get(t, scrubber, prober, (found, &mut probed)));
-        row.query = target.query.map(|t| self.queries.get(t, scrubber, prober, (found, &mut probed)));
-        row.referrer = request.referrer.map(|t| self.referrers.get(t, scrubber, prober, (found, &mut probed)));
-        row.request_id =
-            request.request_id.map(|t| short(scrubber.of(Column::Other).scrub(t, &mut self.request_id, found)));
-        row.trace_id = request.trace_id.map(|t| short(scrubber.scrub(t, &mut self.trace_id, found)));
-        probed
+    fn fill<'d>(&mut self, drafts: &mut [Draft<'d>], arena: &'d Bump, scrubber: &mut Scrubber, prober: &mut Prober) {
+        self.paths.fill(drafts, arena, scrubber, prober, |draft| (draft.target.path, &mut draft.row.path));
+        self.queries.fill(drafts, arena, scrubber, prober, |draft| (draft.target.query, &mut draft.row.query));
+        self.referrers.fill(drafts, arena, scrubber, prober, |draft| (draft.request.referrer, &mut draft.row.referrer));
+        scrubber.of(Column::Other);
+        let buffer = &mut self.buffer;
+        for Draft { request, target, row, found, .. } in drafts {
+            let mut id = |text: Option<&'d str>| Some(short(scrubbed(text?, scrubber, buffer, found, arena)));
+            (row.request_id, row.trace_id) = (id(request.request_id), id(request.trace_id));
+            row.method = target.method.map(|method| upper(method, arena));
+        }
     }
+}
+
+/// The text as it may be kept: itself, or in the arena.
+fn scrubbed<'d>(
+    text: &'d str,
+    scrubber: &mut Scrubber,
+    buffer: &mut String,
+    found: &mut Found,
+    arena: &'d Bump,
+) -> &'d str {
+    let kept = scrubber.scrub(text, buffer, found);
+    if std::ptr::eq(kept, text) { text } else { arena.alloc_str(kept) }
 }
 
 /// What is told of the client: its address, its program, the host it asked for.
@@ -269,51 +311,44 @@ struct Client {
     trusted: Trusted,
     agents: Texts,
     hosts: Texts,
-    address: String,
-    country: String,
-    as_org: String,
+    buffer: String,
     located: Enricher,
 }
 
 impl Client {
     fn new(trusted: Trusted) -> Client {
         let repeated = || Texts::new(REPEATED_TEXTS_MAX, REPEATED_BYTES_MAX);
-        Client {
-            trusted,
-            agents: repeated(),
-            hosts: repeated(),
-            address: String::new(),
-            country: String::new(),
-            as_org: String::new(),
-            located: Enricher::new(),
-        }
+        Client { trusted, agents: repeated(), hosts: repeated(), buffer: String::new(), located: Enricher::new() }
     }
 
-    fn fill<'r>(
-        &'r mut self,
-        row: &mut EventRow<'r>,
-        request: &Request<'r>,
-        target: &Target<'r>,
-        scrubber: &mut Scrubber,
-        found: &mut Found,
-        prober: &mut Prober,
-    ) -> Probed {
-        let host = target.host.map(|h| self.hosts.get(h, |h| learn_host(h, scrubber)));
-        row.host = host.map(|h| note(h, found)).filter(|h| !h.is_empty());
-        let agent = request.user_agent.map(|u| self.agents.get(u, |u| learn_agent(u, scrubber, prober)));
-        row.client_class = agent.and_then(|a| a.label);
-        row.user_agent = agent.map(|a| note(a, found));
-        row.as_org = request.as_org.map(|t| short(scrubber.scrub(t, &mut self.as_org, found)));
-        row.country = request.country.and_then(|c| country(c, &mut self.country));
-        let client = address::client(request.peer, request.forwarded, request.real_ip, &self.trusted);
-        if let Some((ip, source)) = client {
-            address::write(ip, &mut self.address);
-            let unproven = request.unproven || (request.list_unproven && source != address::PEER);
-            let source = if unproven { UNPROVEN } else { source };
-            (row.client_ip, row.client_ip_source) = (Some(self.address.as_str()), Some(source));
-            self.located.fill(row, ip);
+    fn fill<'d>(&mut self, drafts: &mut [Draft<'d>], arena: &'d Bump, scrubber: &mut Scrubber, prober: &mut Prober) {
+        for Draft { target, row, found, .. } in &mut *drafts {
+            let host = target.host.map(|h| self.hosts.get(h, |h| learn_host(h, scrubber)));
+            row.host = host.map(|h| note(h, found, arena)).filter(|h| !h.is_empty());
         }
-        agent.map(|a| a.probed).unwrap_or_default()
+        for Draft { request, row, found, probed, .. } in &mut *drafts {
+            let Some(agent) = request.user_agent else { continue };
+            let agent = self.agents.get(agent, |agent| learn_agent(agent, scrubber, prober));
+            probed.merge(agent.probed);
+            row.client_class = agent.label;
+            row.user_agent = Some(note(agent, found, arena));
+        }
+        scrubber.of(Column::Other);
+        for Draft { request, row, found, damaged, .. } in drafts {
+            row.as_org = request.as_org.map(|t| short(scrubbed(t, scrubber, &mut self.buffer, found, arena)));
+            row.country = request.country.and_then(|c| country(c, arena));
+            let client = address::client(request.peer, request.forwarded, request.real_ip, &self.trusted);
+            if let Some((ip, source)) = client {
+                address::write(ip, &mut self.buffer);
+                let unproven = request.unproven || (request.list_unproven && source != address::PEER);
+                let source = if unproven { UNPROVEN } else { source };
+                row.client_ip = Some(arena.alloc_str(&self.buffer));
+                row.client_ip_source = Some(source);
+                self.located.fill(row, ip, arena);
+            } else if request.peer.is_some_and(|peer| !address::is_socket(peer)) {
+                damaged.add(Parser::CLIENT_IP);
+            }
+        }
     }
 }
 
@@ -332,29 +367,27 @@ impl Route {
         Route { key, router, objects, endpoint: String::new(), identifiers: String::new() }
     }
 
-    /// The row has method, host, path, status and client by now. Identifiers come from the raw path; they only ever
+    /// The rows have method, host, path, status and client by now. Identifiers come from the raw path; they only ever
     /// become a token.
-    fn fill<'r>(
-        &'r mut self,
-        row: &mut EventRow<'r>,
-        request: &Request<'r>,
-        target: &Target<'r>,
-        scrubber: &mut Scrubber,
-    ) {
-        self.identifiers.clear();
-        if target.is_raw {
-            row.endpoint = Some(NOT_HTTP);
-        } else if let (Some(path), Some(kept)) = (target.path, row.path) {
-            let (method, host, status, client) = (row.method, row.host, row.status, row.client_ip);
-            let asked = Asked { method, host, path, kept, route: request.route, status, client, offset: row.offset };
-            row.documented = self.router.route(&asked, scrubber, &mut self.endpoint, &mut self.identifiers);
-            row.endpoint = Some(self.endpoint.as_str());
-        }
-        query_identifiers(target.query, &mut self.identifiers);
-        if !self.identifiers.is_empty() {
-            let key = &self.key;
-            let token = |ids: &str, out: &mut String| key.write(Domain::Object, ids.as_bytes(), out);
-            row.object_id = Some(self.objects.get(&self.identifiers, token));
+    fn fill<'d>(&mut self, drafts: &mut [Draft<'d>], arena: &'d Bump, scrubber: &mut Scrubber) {
+        for Draft { request, target, row, .. } in drafts {
+            self.identifiers.clear();
+            if target.is_raw {
+                row.endpoint = Some(NOT_HTTP);
+            } else if let (Some(path), Some(kept)) = (target.path, row.path) {
+                let (method, host, status, client) = (row.method, row.host, row.status, row.client_ip);
+                let asked =
+                    Asked { method, host, path, kept, route: request.route, status, client, offset: row.offset };
+                row.documented = self.router.route(&asked, scrubber, &mut self.endpoint, &mut self.identifiers);
+                row.endpoint = Some(arena.alloc_str(&self.endpoint));
+            }
+            query_identifiers(target.query, &mut self.identifiers);
+            if !self.identifiers.is_empty() {
+                let key = &self.key;
+                let ids = self.identifiers.as_bytes();
+                let token = self.objects.get(ids, |out: &mut String| key.write(Domain::Object, ids, out));
+                row.object_id = Some(arena.alloc_str(token));
+            }
         }
     }
 }
@@ -363,26 +396,20 @@ impl Route {
 const NOT_HTTP: &str = "- {other}";
 
 /// A remembered text, and what was removed from it.
-fn note<'k>(known: &'k Known, found: &mut Found) -> &'k str {
+fn note<'d>(known: &Known, found: &mut Found, arena: &'d Bump) -> &'d str {
     found.merge(known.found);
-    &known.kept
+    arena.alloc_str(&known.kept)
 }
 
-fn upper<'b>(method: &'b str, buffer: &'b mut String) -> &'b str {
-    if method.bytes().all(|b| b.is_ascii_uppercase()) {
-        return method;
-    }
-    buffer.clear();
-    buffer.extend(method.chars().map(|c| c.to_ascii_uppercase()));
-    buffer
+fn upper<'d>(method: &'d str, arena: &'d Bump) -> &'d str {
+    let is_upper = method.bytes().all(|b| b.is_ascii_uppercase());
+    if is_upper { method } else { arena.alloc_str(&method.to_ascii_uppercase()) }
 }
 
 /// ISO 3166-1 alpha-2, upper case; `-`, `XX` and longer names say nothing.
-fn country<'b>(text: &str, buffer: &'b mut String) -> Option<&'b str> {
+fn country<'d>(text: &'d str, arena: &'d Bump) -> Option<&'d str> {
     let is_code = text.len() == 2 && text.bytes().all(|b| b.is_ascii_alphabetic()) && !text.eq_ignore_ascii_case("xx");
-    buffer.clear();
-    buffer.extend(text.chars().take(2).map(|c| c.to_ascii_uppercase()));
-    is_code.then_some(buffer.as_str())
+    is_code.then(|| upper(text, arena))
 }
 
 /// The versions there are, by the names and numbers gateways give them.
@@ -390,10 +417,10 @@ fn tls_version(text: &str) -> Option<&'static str> {
     let digits: &str = text.trim_start_matches(|c: char| !c.is_ascii_digit());
     let is_ssl = text.len() >= 3 && text.as_bytes()[..3].eq_ignore_ascii_case(b"ssl");
     match digits {
-        "1.3" | "1_3" | "772" => Some("TLSv1.3"),
-        "1.2" | "1_2" | "771" => Some("TLSv1.2"),
-        "1.1" | "1_1" | "770" => Some("TLSv1.1"),
-        "1" | "1.0" | "1_0" | "769" if !is_ssl => Some("TLSv1"),
+        "1.3" | "1_3" | "13" | "772" => Some("TLSv1.3"),
+        "1.2" | "1_2" | "12" | "771" => Some("TLSv1.2"),
+        "1.1" | "1_1" | "11" | "770" => Some("TLSv1.1"),
+        "1" | "1.0" | "1_0" | "10" | "769" if !is_ssl => Some("TLSv1"),
         "3" | "3.0" if is_ssl => Some("SSLv3"),
         _ => None,
     }

@@ -4,10 +4,13 @@
 //! Promises: bounded in entries and in bytes per entry; when full, everything is forgotten. A hit costs one lookup.
 //! Never: lets a raw text out; it is only ever the key.
 
+use bumpalo::Bump;
+
+use crate::draft::Draft;
 use crate::hash::{self, FastMap};
 use crate::limits::{SCRUBBED_BYTES_MAX, SCRUBBED_TEXTS_MAX};
 use crate::probes::{Place, Probed, Prober};
-use crate::redact::{Column, Found, Scrubber};
+use crate::redact::{Column, Found, Scrubber, form};
 
 /// What is known of a text.
 #[derive(Default)]
@@ -75,39 +78,70 @@ pub(crate) struct ScrubbedTexts {
     column: Column,
     place: Place,
     recent: Recent<Scrubbed>,
+    /// By form: is there nothing in it?
+    forms: Recent<bool>,
+    form: Vec<u8>,
 }
 
 impl ScrubbedTexts {
     pub(crate) fn new(column: Column, place: Place) -> ScrubbedTexts {
-        ScrubbedTexts { column, place, recent: Recent::new(SCRUBBED_TEXTS_MAX, SCRUBBED_BYTES_MAX) }
+        ScrubbedTexts {
+            column,
+            place,
+            recent: Recent::new(SCRUBBED_TEXTS_MAX, SCRUBBED_BYTES_MAX),
+            forms: Recent::new(SCRUBBED_TEXTS_MAX, SCRUBBED_BYTES_MAX),
+            form: Vec::new(),
+        }
     }
 
-    /// `raw` as it may be kept: itself when nothing was removed from it.
-    #[inline]
-    pub(crate) fn get<'t>(
-        &'t mut self,
-        raw: &'t str,
+    /// Puts the text that `part` names into the row as it may be kept: itself when nothing was removed from it.
+    pub(crate) fn fill<'d>(
+        &mut self,
+        drafts: &mut [Draft<'d>],
+        arena: &'d Bump,
         scrubber: &mut Scrubber,
         prober: &mut Prober,
-        (found, probed): (&mut Found, &mut Probed),
-    ) -> &'t str {
+        part: impl for<'a> Fn(&'a mut Draft<'d>) -> (Option<&'d str>, &'a mut Option<&'d str>),
+    ) {
         let (column, place) = (self.column, self.place);
-        let known = self.recent.get(raw, |raw, known| {
-            known.found = Found::default();
-            known.probed = prober.of(raw, place);
-            let kept = scrubber.of(column).scrub(raw, &mut known.kept, &mut known.found);
-            known.is_other = !std::ptr::eq(kept, raw);
-        });
-        found.merge(known.found);
-        probed.merge(known.probed);
-        if known.is_other { &known.kept } else { raw }
+        // What a person's own patterns find may depend on any digit.
+        let form = match column {
+            _ if scrubber.has_patterns() => None,
+            Column::Path => Some(form::of_path as fn(&str, &mut Vec<u8>) -> bool),
+            Column::Query => Some(form::of_query as _),
+            _ => None,
+        };
+        for draft in drafts {
+            let (Some(raw), _) = part(draft) else { continue };
+            let mut scrub = |known: &mut Scrubbed| {
+                known.found = Found::default();
+                known.probed = prober.of(raw, place);
+                let kept = scrubber.of(column).scrub(raw, &mut known.kept, &mut known.found);
+                known.is_other = !std::ptr::eq(kept, raw);
+            };
+            if form.is_some_and(|form| form(raw, &mut self.form)) {
+                let is_plain = self.forms.get(&self.form, |is_plain| {
+                    let mut known = Scrubbed::default();
+                    scrub(&mut known);
+                    *is_plain = !known.is_other && known.found.is_empty() && known.probed == Probed::default();
+                });
+                if *is_plain {
+                    *part(draft).1 = Some(raw);
+                    continue;
+                }
+            }
+            let known = self.recent.get(raw, scrub);
+            draft.found.merge(known.found);
+            draft.probed.merge(known.probed);
+            *part(draft).1 = Some(if known.is_other { arena.alloc_str(&known.kept) } else { raw });
+        }
     }
 }
 
 /// The last text at each of a fixed number of places, chosen by hash, and what was made of it. For texts of which most
 /// come once: a new one takes the place of an old one and its buffers, so it costs no allocation either.
 pub(crate) struct Recent<T = String> {
-    places: Vec<(String, T)>,
+    places: Vec<(Vec<u8>, T)>,
     hasher: ahash::RandomState,
     bytes_max: usize,
     long: T,
@@ -120,9 +154,10 @@ impl<T: Clone + Default> Recent<T> {
 
     /// What `make` writes for `raw`, which is not empty.
     #[inline]
-    pub(crate) fn get(&mut self, raw: &str, make: impl FnOnce(&str, &mut T)) -> &T {
+    pub(crate) fn get(&mut self, raw: impl AsRef<[u8]>, make: impl FnOnce(&mut T)) -> &T {
+        let raw = raw.as_ref();
         if raw.len() > self.bytes_max {
-            make(raw, &mut self.long);
+            make(&mut self.long);
             return &self.long;
         }
         let place = self.hasher.hash_one(raw) as usize % self.places.len();
@@ -130,8 +165,8 @@ impl<T: Clone + Default> Recent<T> {
         if text != raw {
             // The text last: what is made of it is never found under another one.
             text.clear();
-            make(raw, made);
-            text.push_str(raw);
+            make(made);
+            text.extend_from_slice(raw);
         }
         made
     }
@@ -146,7 +181,7 @@ mod tests {
         let mut recent = Recent::new(4, 8);
         let mut made = 0;
         for raw in ["a", "a", "b", "c", "d", "e", "a", "longer than eight", "a"] {
-            let text = recent.get(raw, |raw, out: &mut String| {
+            let text = recent.get(raw, |out: &mut String| {
                 made += 1;
                 *out = raw.to_uppercase();
             });

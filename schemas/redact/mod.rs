@@ -11,6 +11,7 @@ mod classes;
 mod decode;
 mod elements;
 mod find;
+pub(crate) mod form;
 pub(crate) mod jwt;
 mod names;
 mod pairs;
@@ -55,7 +56,8 @@ use token::{Domain, TokenKey};
 
 /// A text without its secrets and personal data. Borrowed, without any allocation, when there was nothing to remove.
 pub fn scrub(text: &str) -> Cow<'_, str> {
-    if text.len() <= TEXT_BYTES_MAX && Profile::of(text.as_bytes()).is_clean() {
+    let profile = Profile::of(text.as_bytes());
+    if text.len() <= TEXT_BYTES_MAX && profile.is_clean() && !search::is_told(text, profile) {
         return Cow::Borrowed(text);
     }
     let mut out = String::new();
@@ -133,6 +135,11 @@ impl Scrubber {
         self
     }
 
+    /// Does the configuration look for patterns of its own?
+    pub(crate) fn has_patterns(&self) -> bool {
+        self.plan.has_patterns()
+    }
+
     /// The name of a class, also of one of the configuration.
     pub(crate) fn name(&self, class: Class) -> &'static str {
         self.plan.name(class)
@@ -141,7 +148,11 @@ impl Scrubber {
     /// `text` without secrets: itself when there are none, else written to `out`. What was removed is added to `found`.
     pub(crate) fn scrub<'t>(&mut self, text: &'t str, out: &'t mut String, found: &mut Found) -> &'t str {
         let profile = Profile::of(text.as_bytes());
-        let is_clean = profile.is_id() && (profile.run_all < ID_MIN || !search::may_hide(text, profile));
+        let is_number = || profile.may_be_number() && !(profile.is_hex() && !personal::may_begin_id(text.as_bytes()));
+        let is_clean = profile.is_id()
+            && !is_number()
+            && (profile.run_all < ID_MIN || !search::may_hide(text, profile))
+            && !search::is_told(text, profile);
         if is_clean && text.len() <= TEXT_BYTES_MAX && !self.plan.has_patterns() {
             return text;
         }

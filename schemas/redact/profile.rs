@@ -128,12 +128,11 @@ impl Profile {
         Profile { flags, run: run_max, run_all, digits: digits_max }
     }
 
-    /// Nothing in it can be or name a secret; only hexadecimal numbers can hide one.
+    /// Nothing in it can be or name a secret; only numbers that tell of a person can be one, and hexadecimal ones hide one.
     #[inline]
     pub(crate) fn is_id(self) -> bool {
         self.flags & (AT | PERCENT | BACKSLASH | PAIR | SPACE | CONTROL | MARKUP | ENTITY | QUOTE | OPEN) == 0
             && self.run < RUN_MIN
-            && !self.may_be_number()
     }
 
     /// Hexadecimal digits (lower case) and nothing else.
@@ -151,7 +150,7 @@ impl Profile {
     /// Nothing in it can be, name or hide a secret.
     #[inline]
     pub(crate) fn is_clean(self) -> bool {
-        self.is_id() && self.run_all < ID_MIN
+        self.is_id() && !self.may_be_number() && self.run_all < ID_MIN
     }
 
     pub(crate) fn has(self, flags: u16) -> bool {

@@ -110,7 +110,7 @@ impl Scrubber {
             hits.push(everything(root));
             return;
         }
-        if profile.is_clean() && !self.plan.has_patterns() {
+        if profile.is_clean() && !is_told(text, profile) && !self.plan.has_patterns() {
             return;
         }
         let mut findings = self.lists.pop().unwrap_or_default();
@@ -187,7 +187,7 @@ impl Scrubber {
         if (profile.may_be_number() || profile.run >= RUN_MIN) && rules::has(rules::PERSONAL) {
             personal::find(text, findings);
         }
-        if profile.has(SLASH) && (profile.run >= RUN_MIN || profile.run_all >= ID_MIN) {
+        if profile.has(SLASH) && (profile.run >= RUN_MIN || profile.run_all >= ID_MIN || profile.digits > 0) {
             segments::segments(text, findings);
         }
         if profile.has(SLASH) && profile.digits >= DIGITS_MIN {
@@ -508,6 +508,11 @@ fn has_dashes(bytes: &[u8]) -> bool {
 fn may_be_pairs(bytes: &[u8]) -> bool {
     bytes.len() >= PAIRS_MIN * 3 - 1
         && bytes.iter().filter(|b| matches!(b, b':' | b' ' | b'-' | b',')).count() >= PAIRS_MIN - 1
+}
+
+/// Does a word in a path tell of a short secret behind it?
+pub(crate) fn is_told(text: &str, profile: Profile) -> bool {
+    profile.has(SLASH) && profile.digits > 0 && segments::any_telling(text)
 }
 
 /// Can an id hide something: is a hexadecimal number in it a text, or does a word before it tell?

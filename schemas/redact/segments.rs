@@ -20,7 +20,57 @@ pub(crate) static TELLING: &[(&str, Class)] = &[
     ("sso", Class::TOKEN), ("otp", Class::CODE), ("code", Class::CODE), ("codes", Class::CODE), ("key", Class::API_KEY), ("keys", Class::API_KEY), ("apikey", Class::API_KEY), ("apikeys", Class::API_KEY), ("secret", Class::SECRET), ("secrets", Class::SECRET),
     ("register", Class::TOKEN), ("recover", Class::TOKEN), ("recovery", Class::TOKEN), ("unlock", Class::TOKEN), ("approve", Class::TOKEN), ("accept", Class::TOKEN), ("join", Class::TOKEN), ("access", Class::TOKEN), ("link", Class::TOKEN), ("links", Class::TOKEN), ("ticket", Class::TOKEN), ("tickets", Class::TOKEN), ("grant", Class::TOKEN),
     ("credential", Class::SECRET), ("credentials", Class::SECRET), ("jwt", Class::TOKEN), ("bearer", Class::TOKEN), ("optout", Class::TOKEN), ("refresh", Class::TOKEN), ("revoke", Class::TOKEN), ("validate", Class::TOKEN), ("check", Class::TOKEN), ("signed", Class::SIGNATURE), ("sig", Class::SIGNATURE), ("signature", Class::SIGNATURE), ("forgot", Class::TOKEN), ("change", Class::TOKEN), ("deactivate", Class::TOKEN), ("redeem", Class::CODE), ("claim", Class::CODE), ("voucher", Class::CODE), ("gift", Class::CODE), ("setup", Class::TOKEN), ("onboarding", Class::TOKEN), ("enroll", Class::TOKEN), ("pair", Class::TOKEN), ("device", Class::TOKEN), ("calendar", Class::TOKEN), ("feed", Class::TOKEN), ("ical", Class::TOKEN), ("preview", Class::TOKEN), ("guest", Class::TOKEN), ("impersonate", Class::TOKEN), ("integration", Class::TOKEN), ("integrations", Class::TOKEN), ("incoming", Class::TOKEN), ("trigger", Class::TOKEN), ("notify", Class::TOKEN), ("auth0", Class::TOKEN), ("saml", Class::TOKEN), ("sid", Class::SESSION), ("bot", Class::TOKEN), ("resetpassword", Class::TOKEN),
+    ("mfa", Class::CODE), ("2fa", Class::CODE), ("totp", Class::CODE), ("onetime", Class::CODE), ("passcode", Class::CODE), ("passwordless", Class::TOKEN), ("resend", Class::TOKEN), ("restore", Class::TOKEN),
+    // The same in other languages, as they stand in paths: with and without their accents.
+    ("einladung", Class::TOKEN), ("einladungen", Class::TOKEN), ("zuruecksetzen", Class::TOKEN), ("zurücksetzen", Class::TOKEN), ("bestaetigen", Class::TOKEN), ("bestätigen", Class::TOKEN), ("bestaetigung", Class::TOKEN), ("bestätigung", Class::TOKEN),
+    ("passwort", Class::PASSWORD), ("kennwort", Class::PASSWORD), ("aktivieren", Class::TOKEN), ("abmelden", Class::TOKEN), ("freigabe", Class::TOKEN), ("anmelden", Class::TOKEN),
+    ("restablecer", Class::TOKEN), ("verificar", Class::TOKEN), ("verificacion", Class::TOKEN), ("verificación", Class::TOKEN), ("confirmar", Class::TOKEN), ("invitacion", Class::TOKEN), ("invitación", Class::TOKEN), ("contrasena", Class::PASSWORD), ("contraseña", Class::PASSWORD), ("activar", Class::TOKEN),
+    ("convite", Class::TOKEN), ("redefinir", Class::TOKEN), ("senha", Class::PASSWORD), ("recuperar", Class::TOKEN), ("ativar", Class::TOKEN),
+    ("conferma", Class::TOKEN), ("verifica", Class::TOKEN), ("invito", Class::TOKEN), ("reimposta", Class::TOKEN), ("ripristina", Class::TOKEN), ("attiva", Class::TOKEN),
+    ("reinitialiser", Class::TOKEN), ("réinitialiser", Class::TOKEN), ("confirmer", Class::TOKEN), ("verifier", Class::TOKEN), ("vérifier", Class::TOKEN), ("partage", Class::TOKEN), ("motdepasse", Class::PASSWORD),
+    ("uitnodiging", Class::TOKEN), ("bevestigen", Class::TOKEN), ("wachtwoord", Class::PASSWORD), ("zaproszenie", Class::TOKEN), ("potwierdz", Class::TOKEN), ("haslo", Class::PASSWORD), ("hasło", Class::PASSWORD), ("davet", Class::TOKEN), ("dogrula", Class::TOKEN), ("doğrula", Class::TOKEN), ("sifre", Class::PASSWORD), ("şifre", Class::PASSWORD),
+    ("приглашение", Class::TOKEN), ("подтверждение", Class::TOKEN), ("подтвердить", Class::TOKEN), ("сброс", Class::TOKEN), ("пароль", Class::PASSWORD), ("активация", Class::TOKEN),
+    ("重置密码", Class::PASSWORD), ("重置", Class::TOKEN), ("验证", Class::TOKEN), ("邀请", Class::TOKEN), ("激活", Class::TOKEN), ("密码", Class::PASSWORD), ("確認", Class::TOKEN), ("招待", Class::TOKEN), ("パスワード", Class::PASSWORD), ("초대", Class::TOKEN), ("인증", Class::TOKEN), ("비밀번호", Class::PASSWORD),
 ];
+
+/// Behind these stands what was sent to a person for once, and a word of the program's own: also a short text of letters and
+/// digits is the secret.
+static SENT: &[&str] = &[
+    "reset",
+    "verify",
+    "verification",
+    "verifications",
+    "invite",
+    "invites",
+    "invitation",
+    "invitations",
+    "confirm",
+    "confirmation",
+    "confirmations",
+    "activate",
+    "activation",
+    "magic",
+    "unsubscribe",
+    "recover",
+    "recovery",
+    "unlock",
+    "redeem",
+    "voucher",
+    "gift",
+    "otp",
+    "mfa",
+    "2fa",
+    "totp",
+    "onetime",
+    "passcode",
+    "passwordless",
+    "optout",
+    "forgot",
+    "resetpassword",
+];
+
+/// Behind these a number is a code that was sent; the others number things.
+static ONE_TIME: &[&str] = &["otp", "mfa", "2fa", "totp", "onetime", "passcode"];
 
 /// After these a UUID or a hash is an ordinary name of a thing.
 static OFTEN_IDS: [&str; 26] = [
@@ -55,26 +105,24 @@ static OFTEN_IDS: [&str; 26] = [
 pub(crate) fn segments(text: &str, findings: &mut Vec<Finding>) {
     let bytes = text.as_bytes();
     let mut start = 0;
-    let mut class = None;
+    let mut told = None;
     let mut left = 0;
     while start < bytes.len() {
         let end = bytes[start..].iter().position(|&b| is_edge(b)).map_or(bytes.len(), |i| start + i);
         let segment = &bytes[start..end];
         if let Some((from, class)) = bot(segment) {
             findings.push(Finding { start: start + from, end, class, whole: true });
-        } else if let Some((class, ids)) = class.filter(|_| is_random(segment) && rules::has(rules::SEGMENT))
-            && !(ids && is_id(segment))
-        {
-            findings.push(Finding { start, end, class, whole: true });
+        } else if let Some(told) = told.filter(|told: &Told| told.is_secret(segment) && rules::has(rules::SEGMENT)) {
+            findings.push(Finding { start, end, class: told.class, whole: true });
         }
         match telling(segment) {
-            Some(told) => (class, left) = (Some(told), 2),
+            Some(by) => (told, left) = (Some(by), 2),
             None if left > 1 => left -= 1,
-            None => class = None,
+            None => told = None,
         }
         // What follows a `?` or a blank is another text.
         if end < bytes.len() && bytes[end] != b'/' {
-            class = None;
+            told = None;
         }
         start = end + 1;
     }
@@ -125,8 +173,34 @@ pub(crate) fn any_telling(text: &str) -> bool {
     text.as_bytes().split(|&b| b == b'/').any(|segment| telling(segment).is_some())
 }
 
-/// The class that a segment with a telling word promises for the next, and whether ids are usual there.
-fn telling(segment: &[u8]) -> Option<(Class, bool)> {
+/// What a telling word says of the next segment.
+#[derive(Clone, Copy)]
+struct Told {
+    class: Class,
+    /// UUIDs and hashes are ordinary names of things there.
+    ids: bool,
+    sent: bool,
+    one_time: bool,
+}
+
+impl Told {
+    fn is_secret(self, segment: &[u8]) -> bool {
+        (is_random(segment) && !(self.ids && is_id(segment)))
+            || (self.sent && is_short_code(segment))
+            || (self.one_time && (4..=10).contains(&segment.len()) && segment.iter().all(u8::is_ascii_digit))
+    }
+}
+
+/// `k3wmlu4Mt`, `X7K9QZ`: letters and digits mixed. A word with a number at its end is none: `oauth2`, `step12`.
+fn is_short_code(segment: &[u8]) -> bool {
+    let kinds: Vec<bool> = segment.iter().map(u8::is_ascii_digit).collect();
+    (6..=24).contains(&segment.len())
+        && segment.iter().all(u8::is_ascii_alphanumeric)
+        && kinds.windows(2).filter(|pair| pair[0] != pair[1]).count() >= 2
+}
+
+/// What a segment says of the next one: by a word in it, in any spelling (`verify-email`, `verifyEmail`, `opt_out`).
+fn telling(segment: &[u8]) -> Option<Told> {
     if segment.len() > 48 || segment.is_empty() {
         return None;
     }
@@ -134,10 +208,33 @@ fn telling(segment: &[u8]) -> Option<(Class, bool)> {
     let lower = &mut lower[..segment.len()];
     lower.copy_from_slice(segment);
     lower.make_ascii_lowercase();
-    let mut words = lower.split(|&b| matches!(b, b'-' | b'_' | b'.' | b':'));
-    words.find_map(|word| {
-        let place = place_of(word)?;
-        rules::on(Kind::Telling, place).then(|| (TELLING[place].1, OFTEN_IDS.contains(&TELLING[place].0)))
+    let is_sign = |b: u8| matches!(b, b'-' | b'_' | b'.' | b':');
+    let mut from = 0;
+    for at in 1..=segment.len() {
+        let is_edge = at == segment.len()
+            || is_sign(segment[at])
+            || (segment[at].is_ascii_uppercase() && segment[at - 1].is_ascii_lowercase());
+        if is_edge {
+            if let Some(told) = told_by(&lower[from..at]) {
+                return Some(told);
+            }
+            from = at + usize::from(at < segment.len() && is_sign(segment[at]));
+        }
+    }
+    // Two words that are one: `opt-out`, `oneTime`.
+    let joined: Vec<u8> = lower.iter().copied().filter(|&b| !is_sign(b)).collect();
+    told_by(&joined)
+}
+
+fn told_by(word: &[u8]) -> Option<Told> {
+    let place = place_of(word)?;
+    let (word, class) = TELLING[place];
+    let is_in = |words: &[&str]| words.contains(&word);
+    rules::on(Kind::Telling, place).then(|| Told {
+        class,
+        ids: is_in(&OFTEN_IDS),
+        sent: is_in(SENT),
+        one_time: is_in(ONE_TIME),
     })
 }
 
@@ -160,4 +257,51 @@ fn bot(segment: &[u8]) -> Option<(usize, Class)> {
     let secret = rest.get(digits + 1..).filter(|_| (6..=14).contains(&digits) && rest[digits] == b':')?;
     let is_key = secret.len() >= 20 && secret.iter().all(|&b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
     (is_key && rules::has(rules::BOT)).then_some((segment.len() - rest.len(), Class::TOKEN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scrub;
+
+    #[test]
+    fn what_was_sent_to_a_person_goes_however_short_it_is() {
+        for (path, gone) in [
+            ("/reset/k3wmlu4Mt", "k3wmlu4Mt"),
+            ("/invite/exu6QdcNW/accept", "exu6QdcNW"),
+            ("/verify/X7K9QZ4M2B1C", "X7K9QZ4M2B1C"),
+            ("/verify/9f8e7d6c5b4a", "9f8e7d6c5b4a"),
+            ("/otp/123456", "123456"),
+            ("/login/2fa/0042", "0042"),
+            ("/verifyEmail/k3wmlu4Mtexu6QdcNWa81", "k3wmlu4Mtexu6QdcNWa81"),
+            ("/magicLink/k3wmlu4Mtexu6QdcNWa81", "k3wmlu4Mtexu6QdcNWa81"),
+            ("/opt-out/k3wmlu4Mtexu6QdcNWa81", "k3wmlu4Mtexu6QdcNWa81"),
+            ("/oneTime/k3wmlu4Mtexu6QdcNWa81", "k3wmlu4Mtexu6QdcNWa81"),
+            ("/einladung/k3wmlu4Mtexu6QdcNWa81", "k3wmlu4Mtexu6QdcNWa81"),
+            ("/passwort-zur%C3%BCcksetzen/k3wmlu4Mtexu6QdcNWa81", "k3wmlu4Mtexu6QdcNWa81"),
+            ("/подтверждение/k3wmlu4Mtexu6QdcNWa81", "k3wmlu4Mtexu6QdcNWa81"),
+            ("/重置密码/k3wmlu4Mtexu6QdcNWa81", "k3wmlu4Mtexu6QdcNWa81"),
+        ] {
+            let kept = scrub(path);
+            assert!(!kept.contains(gone) && kept.contains("[REDACTED:"), "{path} -> {kept}");
+        }
+    }
+
+    #[test]
+    fn words_and_numbers_of_things_stay_behind_a_telling_word() {
+        for path in [
+            "/verify/email",
+            "/verify/step2",
+            "/login/oauth2/callback",
+            "/reset/v2beta",
+            "/confirm/42",
+            "/verify/305635",
+            "/sessions/20260101",
+            "/share/2024q1",
+            "/gift/cards2go",
+            "/otp/12",
+            "/activate/sha256",
+        ] {
+            assert_eq!(scrub(path), path);
+        }
+    }
 }

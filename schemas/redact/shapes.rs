@@ -84,11 +84,24 @@ fn match_shape(text: &str, start: usize, after: usize, shape: &Shape) -> Option<
     let (start, length) = match shape.tail {
         Tail::Dotted => {
             let length = dotted_run(tail);
-            tail[..length].contains(&b'.').then_some((start, length))?
+            let dot = tail[..length].iter().position(|&b| b == b'.')?;
+            // `eyJ` is `{"` in base64 and in no word; the others stand in `framework.js`, too.
+            if shape.prefix != "eyJ" && !is_object(&text.as_bytes()[start..after + dot]) {
+                return None;
+            }
+            (start, length)
         }
         Tail::Body => (start, run(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=' | b'\r' | b'\n'))),
     };
     (length >= shape.least).then(|| Finding::new(start, after + length, shape.class))
+}
+
+/// Is it the beginning of a JSON object in base64?
+fn is_object(segment: &[u8]) -> bool {
+    let mut plain = Vec::new();
+    let whole = &segment[..segment.len().min(48) / 4 * 4];
+    decode::base64_whole(whole, &mut plain).is_some()
+        && plain.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\""))
 }
 
 fn is_key(b: u8) -> bool {

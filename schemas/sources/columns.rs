@@ -7,6 +7,8 @@
 use super::mapping::{Holds, Input, Nothing, Unit};
 use super::plan::{Plan, Read};
 use super::slots::{SLOT_NONE, Scalar, Slots};
+use bumpalo::Bump;
+
 use crate::address;
 use crate::grpc;
 use crate::reject::Code;
@@ -15,9 +17,15 @@ use crate::sources::{COUNT_MAX, LATENCY_US_MAX, present, severity};
 use crate::time;
 
 impl Plan {
-    /// The request that the values of a record make. `zone_us` is added to times that name no zone.
-    pub(super) fn request<'r>(&'r self, slots: &'r Slots<'_>, zone: time::Zone) -> Result<Request<'r>, Fault> {
-        let mut get = Get { plan: self, slots, zone, fault: None, damaged: Damaged::default(), likely_unit: None };
+    /// The request that the values of a record make. `zone_us` is added to times that name no zone. Texts that had escapes
+    /// are put into `arena`.
+    pub(super) fn request<'b>(
+        &'b self,
+        slots: &Slots<'b>,
+        arena: &'b Bump,
+        zone: time::Zone,
+    ) -> Result<Request<'b>, Fault> {
+        let mut get = Get::new(self, slots, arena, zone);
         let request = Request {
             time_us: get.time(Input::Time),
             start_us: get.time(Input::StartTime),
@@ -119,7 +127,8 @@ impl Plan {
 
     /// What a column is with the values as they are, and how much it is to be preferred.
     fn rated(&self, input: Input, slots: &Slots<'_>, zone: time::Zone, observed_us: i64) -> (i64, Option<String>) {
-        let mut get = Get { plan: self, slots, zone, fault: None, damaged: Damaged::default(), likely_unit: None };
+        let arena = Bump::new();
+        let mut get = Get::new(self, slots, &arena, zone);
         match input {
             Input::Status => {
                 let status = get.status();
@@ -151,9 +160,10 @@ fn refused(request: Request<'_>) -> Request<'_> {
 }
 
 /// Reads columns from the slots of a record; keeps the first fault.
-struct Get<'r, 's> {
-    plan: &'r Plan,
-    slots: &'r Slots<'s>,
+struct Get<'r, 'b> {
+    plan: &'b Plan,
+    slots: &'r Slots<'b>,
+    arena: &'b Bump,
     zone: time::Zone,
     fault: Option<Fault>,
     damaged: Damaged,
@@ -161,7 +171,11 @@ struct Get<'r, 's> {
     likely_unit: Option<&'static str>,
 }
 
-impl<'r> Get<'r, '_> {
+impl<'r, 'b> Get<'r, 'b> {
+    fn new(plan: &'b Plan, slots: &'r Slots<'b>, arena: &'b Bump, zone: time::Zone) -> Get<'r, 'b> {
+        Get { plan, slots, arena, zone, fault: None, damaged: Damaged::default(), likely_unit: None }
+    }
+
     /// The value of the column cannot be: it is null, and the record a reject where the mapping insists on it.
     #[cold]
     fn spoil<T>(&mut self, input: Input, code: Code, expected: &str) -> Option<T> {
@@ -213,7 +227,7 @@ impl<'r> Get<'r, '_> {
 
     /// As `first`, for texts, which most columns are.
     #[inline]
-    fn text(&mut self, input: Input) -> Option<&'r str> {
+    fn text(&mut self, input: Input) -> Option<&'b str> {
         let read = self.plan.reads[input as usize].as_ref()?;
         let mut is_spoiled = false;
         for source in &read.slots {
@@ -221,7 +235,7 @@ impl<'r> Get<'r, '_> {
                 Scalar::Absent => continue,
                 _ if source.given != SLOT_NONE && matches!(self.slots.get(source.given), Scalar::Absent) => continue,
                 Scalar::Text(text) => text,
-                Scalar::Copied(from, to) => self.slots.copied(from, to),
+                Scalar::Copied(from, to) => self.arena.alloc_str(self.slots.copied(from, to)),
                 // The slot is shared with a column of numbers, or holds something else than a text.
                 Scalar::Int(_) | Scalar::Float(_) | Scalar::Bool | Scalar::Nested => {
                     is_spoiled = true;

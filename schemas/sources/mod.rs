@@ -16,7 +16,7 @@ mod w3c;
 
 pub use mapping::{MAPPING_COLUMNS, Mapping, MappingError};
 pub(crate) use plan::Plan;
-pub(crate) use reader::Reader;
+pub(crate) use reader::{Outcome, Reader};
 pub use text::LINE_CLASSES;
 
 use std::sync::Arc;
@@ -213,6 +213,9 @@ impl Parser {
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
+
+    /// The number of the client's address among the damaged columns.
+    pub(crate) const CLIENT_IP: u8 = mapping::Input::ClientIp as u8;
 
     /// The column that a number of `Damaged` is for.
     pub(crate) fn damaged_column(number: u8) -> &'static str {

@@ -4,6 +4,10 @@
 //! as it is, is looked at as an envelope; what is inside is read the same way.
 //! Never: decides what may be kept.
 
+use std::borrow::Cow;
+
+use bumpalo::Bump;
+
 use super::columns::Doubt;
 use super::json::{self, Walk};
 use super::mapping::Input;
@@ -19,10 +23,12 @@ use crate::request::{Damaged, Fault, Request};
 /// What a record (or a part of it) turned out to be, with its bytes.
 pub(crate) type Outcome<'r> = Result<(Request<'r>, &'r [u8]), (Fault, &'r [u8])>;
 
-pub(crate) type Sink<'s> = dyn FnMut(Outcome<'_>) + 's;
+pub(crate) type Sink<'s, 'b> = dyn FnMut(Outcome<'b>) + 's;
 
-pub(crate) struct Reader<'p, 'b> {
-    parser: &'p Parser,
+pub(crate) struct Reader<'b> {
+    parser: &'b Parser,
+    /// Texts that do not stand in the records as they are read.
+    arena: &'b Bump,
     slots: Slots<'b>,
     walk: Walk,
     scratch: Scratch,
@@ -40,10 +46,11 @@ struct Piece<'b> {
     depth: usize,
 }
 
-impl<'p, 'b> Reader<'p, 'b> {
-    pub(crate) fn new(parser: &'p Parser) -> Reader<'p, 'b> {
+impl<'b> Reader<'b> {
+    pub(crate) fn new(parser: &'b Parser, arena: &'b Bump) -> Reader<'b> {
         Reader {
             parser,
+            arena,
             slots: Slots::new(parser.plan.slots()),
             walk: Walk::new(&parser.plan),
             scratch: Scratch::default(),
@@ -52,7 +59,13 @@ impl<'p, 'b> Reader<'p, 'b> {
     }
 
     /// Hands what `text`, which arrived at `observed_us`, tells of to `sink`. `fields` are those of a W3C file so far.
-    pub(crate) fn read(&mut self, text: &'b str, observed_us: i64, fields: &mut Option<Fields>, sink: &mut Sink<'_>) {
+    pub(crate) fn read(
+        &mut self,
+        text: &'b str,
+        observed_us: i64,
+        fields: &mut Option<Fields>,
+        sink: &mut Sink<'_, 'b>,
+    ) {
         self.observed_us = observed_us;
         // Lines that end with a carriage return alone came as one record.
         if memchr::memchr(b'\r', text.as_bytes()).is_some() && !text.contains('\n') {
@@ -64,7 +77,7 @@ impl<'p, 'b> Reader<'p, 'b> {
         }
     }
 
-    fn read_line(&mut self, text: &'b str, fields: &mut Option<Fields>, sink: &mut Sink<'_>) {
+    fn read_line(&mut self, text: &'b str, fields: &mut Option<Fields>, sink: &mut Sink<'_, 'b>) {
         let Stripped { line, time_us, is_part } = envelope::strip(text, self.observed_us, self.parser.zone);
         if line.is_empty() {
             let fault = Fault::new(Code::Empty, "expected a record, got nothing behind the prefix");
@@ -80,7 +93,7 @@ impl<'p, 'b> Reader<'p, 'b> {
     }
 
     /// An array of records, or one record.
-    fn read_piece(&mut self, piece: Piece<'b>, fields: Option<&Fields>, sink: &mut Sink<'_>) {
+    fn read_piece(&mut self, piece: Piece<'b>, fields: Option<&Fields>, sink: &mut Sink<'_, 'b>) {
         match json::elements(piece.text) {
             Some(elements) if elements.is_empty() || elements.len() > RECORD_EVENTS_MAX => {
                 let detail = format!("expected an array of 1 to {RECORD_EVENTS_MAX} requests");
@@ -95,14 +108,14 @@ impl<'p, 'b> Reader<'p, 'b> {
         }
     }
 
-    fn read_one(&mut self, piece: Piece<'b>, fields: Option<&Fields>, sink: &mut Sink<'_>) {
+    fn read_one(&mut self, piece: Piece<'b>, fields: Option<&Fields>, sink: &mut Sink<'_, 'b>) {
         let bytes = piece.text.as_bytes();
         let fault = match self.shape(piece, fields) {
             Ok(request) if request.tells() => return sink(Ok((request, bytes))),
             Ok(_) => None,
             Err(fault) => Some(fault),
         };
-        if piece.depth < ENVELOPES_MAX && read_inside(self.parser, piece, self.observed_us, fields, sink) {
+        if piece.depth < ENVELOPES_MAX && self.read_inside(piece, fields, sink) {
             return;
         }
         match fault {
@@ -120,7 +133,7 @@ impl<'p, 'b> Reader<'p, 'b> {
     }
 
     /// The request that the text tells of, by its shape.
-    fn shape<'r>(&'r mut self, piece: Piece<'b>, fields: Option<&Fields>) -> Result<Request<'r>, Fault> {
+    fn shape(&mut self, piece: Piece<'b>, fields: Option<&Fields>) -> Result<Request<'b>, Fault> {
         let parser = self.parser;
         let reading = self.fill(piece.text, fields)?;
         parser.plan.decode(&mut self.slots);
@@ -128,7 +141,7 @@ impl<'p, 'b> Reader<'p, 'b> {
             true => parser.plan.settle(&mut self.slots, parser.zone, self.observed_us),
             false => Doubt::default(),
         };
-        let mut request = parser.plan.request(&self.slots, parser.zone)?;
+        let mut request = parser.plan.request(&self.slots, self.arena, parser.zone)?;
         request.envelope_us = piece.time_us;
         request.unproven |= reading.unproven;
         request.unproven |= doubt.client;
@@ -148,7 +161,7 @@ impl<'p, 'b> Reader<'p, 'b> {
 }
 
 /// Which shape a text has.
-impl<'b> Reader<'_, 'b> {
+impl<'b> Reader<'b> {
     fn fill(&mut self, text: &'b str, fields: Option<&Fields>) -> Result<Reading, Fault> {
         let parser = self.parser;
         let has_lines = fields.is_some() || parser.logfmt || !parser.forms.is_empty();
@@ -177,34 +190,36 @@ impl<'b> Reader<'_, 'b> {
     }
 }
 
-/// Reads what is inside `piece`, if it is an envelope.
-fn read_inside(
-    parser: &Parser,
-    piece: Piece<'_>,
-    observed_us: i64,
-    fields: Option<&Fields>,
-    sink: &mut Sink<'_>,
-) -> bool {
-    let mut inside = Vec::new();
-    if piece.text.starts_with('{') {
-        inside = envelope::unwrap(piece.text);
-    } else if piece.text.starts_with('"') {
-        inside.extend(envelope::quoted(piece.text));
-    } else if let Some(stripped) = envelope::strip_tool(piece.text).filter(|_| piece.depth == 0) {
-        inside.push(envelope::Inner { text: stripped.line.into(), time_us: stripped.time_us });
+/// What is in an envelope.
+impl<'b> Reader<'b> {
+    /// Reads what is inside `piece`, if it is an envelope.
+    fn read_inside(&self, piece: Piece<'b>, fields: Option<&Fields>, sink: &mut Sink<'_, 'b>) -> bool {
+        let mut inside = Vec::new();
+        if piece.text.starts_with('{') {
+            inside = envelope::unwrap(piece.text);
+        } else if piece.text.starts_with('"') {
+            inside.extend(envelope::quoted(piece.text));
+        } else if let Some(stripped) = envelope::strip_tool(piece.text).filter(|_| piece.depth == 0) {
+            inside.push(envelope::Inner { text: stripped.line.into(), time_us: stripped.time_us });
+        }
+        if inside.len() > RECORD_EVENTS_MAX {
+            let detail = format!("expected at most {RECORD_EVENTS_MAX} requests in one record");
+            sink(Err((Fault::new(Code::NotAnObject, detail), piece.text.as_bytes())));
+            return true;
+        }
+        let found = !inside.is_empty();
+        for inner in inside {
+            let text = match inner.text {
+                Cow::Borrowed(text) => text,
+                Cow::Owned(text) => self.arena.alloc_str(&text),
+            };
+            let stripped = envelope::strip(text, self.observed_us, self.parser.zone);
+            let time_us = stripped.time_us.or(inner.time_us).or(piece.time_us);
+            let depth = piece.depth + 1;
+            let mut reader = Reader::new(self.parser, self.arena);
+            reader.observed_us = self.observed_us;
+            reader.read_piece(Piece { text: stripped.line, time_us, is_part: stripped.is_part, depth }, fields, sink);
+        }
+        found
     }
-    if inside.len() > RECORD_EVENTS_MAX {
-        let detail = format!("expected at most {RECORD_EVENTS_MAX} requests in one record");
-        sink(Err((Fault::new(Code::NotAnObject, detail), piece.text.as_bytes())));
-        return true;
-    }
-    for inner in &inside {
-        let stripped = envelope::strip(&inner.text, observed_us, parser.zone);
-        let time_us = stripped.time_us.or(inner.time_us).or(piece.time_us);
-        let depth = piece.depth + 1;
-        let mut reader = Reader::new(parser);
-        reader.observed_us = observed_us;
-        reader.read_piece(Piece { text: stripped.line, time_us, is_part: stripped.is_part, depth }, fields, sink);
-    }
-    !inside.is_empty()
 }

@@ -73,6 +73,14 @@ fn may_begin_number(word: &[u8]) -> bool {
     is_country || (SHORTEST..=12).contains(&word.len()) || small + 1 == word.len()
 }
 
+/// Can a number of a person be, or begin, an id of hexadecimal digits without separators, small letters among them? An account
+/// begins with its country, a check digit stands at the end, and a card may have the rest of its stripe behind it.
+pub(crate) fn may_begin_id(id: &[u8]) -> bool {
+    let Some(small) = id.iter().position(u8::is_ascii_lowercase) else { return true };
+    let has_stripe = id[small] == b'd' && (13..=19).contains(&small);
+    has_stripe || may_begin_number(id)
+}
+
 /// The longest number of a known kind whose first group begins at `start`.
 fn number_at(bytes: &[u8], start: usize) -> Option<Finding> {
     let chain = Chain::at(bytes, start);

@@ -231,3 +231,32 @@ proptest::proptest! {
         }
     }
 }
+
+/// What is not looked at for the sake of speed.
+#[test]
+fn no_number_is_in_an_id_that_cannot_begin_one() {
+    let mut state = 11u64;
+    let mut random = move |bound: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 33) % bound) as usize
+    };
+    let mut skipped = 0;
+    for _ in 0..200_000 {
+        let length = 1 + random(40);
+        // Many digits, few letters.
+        let letters = 1 + random(4) as u64;
+        let mut id = String::new();
+        for _ in 0..length {
+            let is_letter = random(10) < letters as usize;
+            id.push(char::from(if is_letter { b"abcdef"[random(6)] } else { b"0123456789"[random(10)] }));
+        }
+        if !may_begin_id(id.as_bytes()) {
+            let mut findings = Vec::new();
+            find(&id, &mut findings);
+            assert!(findings.is_empty(), "{id}");
+            skipped += 1;
+        }
+    }
+    assert!(skipped > 100_000, "{skipped}");
+    assert!(may_begin_id(b"4078146197819147d2712101"));
+}

@@ -109,8 +109,8 @@ fn shapes() -> Vec<Shape> {
     for &(prefix, allowed, least, most) in rules {
         let (least, most) = (usize::from(least), usize::from(most));
         let open = matches!(prefix.as_bytes().last(), Some(b'_' | b'-' | b'.' | b'$' | b'~')) && prefix.len() >= 4;
-        // What was cut at two thirds is a key still.
-        let least = if open { least.min((least * 2 / 3).max(16)) } else { least };
+        // What was cut at two thirds is a key still, but behind a word of everybody's.
+        let least = if open && prefix != "app-" { least.min((least * 2 / 3).max(16)) } else { least };
         let proof = if open { Proof::Random } else { Proof::Exact };
         rows.entry(prefix).or_default().push(Row { class: class_of(prefix), proof, allowed, least, most });
     }
@@ -220,6 +220,9 @@ fn key_of(bytes: &[u8], start: usize, shape: &Shape, run: &mut Run) -> Option<Fi
     }
     let end = run.end_from(bytes, after);
     let tail = &bytes[after..end.min(after + TAIL_LOOKED_AT)];
+    if is_asset(&bytes[after..end]) {
+        return None;
+    }
     let row = shape.rows.iter().find(|row| fits(bytes, (start, after), tail, row))?;
     let (start, end) = match row.proof {
         Proof::Capitals => (start, after + capitals(tail)),
@@ -229,6 +232,21 @@ fn key_of(bytes: &[u8], start: usize, shape: &Shape, run: &mut Run) -> Option<Fi
     };
     Some(Finding { start, end, class: row.class, whole: false })
 }
+
+/// What build tools name the files of a page by: `app-<hash>.js`, `main-<hash>.chunk.css.map`.
+fn is_asset(tail: &[u8]) -> bool {
+    let mut pieces = tail.split(|&b| b == b'.');
+    let is_hash =
+        |piece: &[u8]| (6..=40).contains(&piece.len()) && piece.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    pieces.next().is_some_and(is_hash)
+        && pieces.clone().next_back().is_some_and(|last| ASSETS.contains(&last))
+        && pieces.all(|piece| piece.len() <= 6 && piece.iter().all(u8::is_ascii_alphanumeric))
+}
+
+static ASSETS: [&[u8]; 20] = [
+    b"js", b"mjs", b"css", b"map", b"woff", b"woff2", b"ttf", b"png", b"jpg", b"jpeg", b"gif", b"svg", b"webp",
+    b"avif", b"ico", b"html", b"wasm", b"mp4", b"json", b"txt",
+];
 
 /// How much of `rest` is base64, with its padding.
 fn base64_length(rest: &[u8]) -> usize {

@@ -46,6 +46,7 @@ classes! {
     "status" Status "digits, or `-`";
     "duration" Duration "a number with its unit behind it: 12ms";
     "word" Word "anything without blanks and quotes";
+    "id" Id "a word that is no number";
     "hex" Hex "hexadecimal digits and dashes";
     "blob" Blob "anything without quotes";
     "name" Name "anything without blanks and quotes, written by a client";
@@ -96,6 +97,10 @@ impl Class {
                 if bytes.first().is_some_and(u8::is_ascii_digit) { length } else { 0 }
             }
             Class::Word | Class::Name => run(is_word),
+            Class::Id => {
+                let length = run(is_word);
+                if bytes[..length].iter().all(u8::is_ascii_digit) { 0 } else { length }
+            }
             Class::Hex => run(|b| b.is_ascii_hexdigit() || b == b'-'),
             Class::Text | Class::Phrase | Class::Blob | Class::Any => return None,
         };

@@ -105,7 +105,8 @@ type Told = [(Option<String>, bool); 2];
 
 fn told(parser: &Parser, line: &str) -> Option<Told> {
     let mut told = None;
-    Reader::new(parser).read(line, 0, &mut None, &mut |outcome| {
+    let arena = bumpalo::Bump::new();
+    Reader::new(parser, &arena).read(line, 0, &mut None, &mut |outcome| {
         told = outcome.ok().map(|(request, _)| {
             let time = request.time_us.or(request.start_us).map(|us| us.to_string());
             [(request.peer.map(str::to_string), !request.unproven), (time, !request.damaged.has(Input::Time as u8))]

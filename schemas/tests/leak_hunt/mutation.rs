@@ -122,6 +122,14 @@ fn candidates(kind: &str, word: &str) -> Vec<(String, String)> {
                     add(format!("{word}{}.{}.{secret}", rng.secret(30), rng.secret(60)), secret);
                 }
             }
+            // Headers of tokens with blanks in them.
+            for blank in [" ", "\n", "\r\n"] {
+                let header = data_encoding::BASE64URL_NOPAD.encode(format!("{{{blank}\"alg\": \"HS256\"}}").as_bytes());
+                let secret = rng.secret(43);
+                if header.starts_with(word) {
+                    add(format!("{header}.{}.{secret}", rng.secret(60)), secret);
+                }
+            }
             let lines: Vec<String> = (0..4).map(|_| rng.secret(64)).collect();
             add(format!("{word} PRIVATE KEY-----\n{}", lines.join("\n")), lines[2].clone());
             add(format!("{word}{}", lines.join("\n")), lines[2].clone());

@@ -311,6 +311,23 @@ const TELLING: &[&str] = &[
     "/relay/7123456789:V/sendMessage",
     "/relay/services/T0ABCDEFG/B0ABCDEFG/V",
     "/hooks/catch/1234567/V",
+    "/verifyEmail/V",
+    "/confirmEmail/V",
+    "/magicLink/V",
+    "/activateAccount/V",
+    "/inviteCode/V",
+    "/opt-out/V",
+    "/one-time/V",
+    "/mfa/V",
+    "/passcode/V",
+    "/resend/V",
+    "/einladung/V",
+    "/passwort-zur%C3%BCcksetzen/V",
+    "/restablecer-contrase%C3%B1a/V",
+    "/convite/V",
+    "/reinitialiser/V",
+    "/приглашение/V",
+    "/重置密码/V",
 ];
 
 pub fn segments() -> Vec<Sample> {
