@@ -36,6 +36,7 @@ classes! {
     "peer" Peer "an address that always has a port behind its last colon, also IPv6 without brackets; `-`";
     "list" List "words joined by commas, with or without blanks behind them, or by ` : `";
     "hops" Hops "of such a list, all but the last word, with the comma behind them";
+    "hop" Hop "one word of such a list, with the comma behind it";
     "ident" Ident "a word that is no address";
     "hostname" Hostname "letters, digits, dots and dashes that are no address";
     "clf" Clf "dd/Mon/yyyy:hh:mm:ss, with or without decimals and zone";
@@ -97,6 +98,10 @@ impl Class {
                 if bytes.first().is_some_and(u8::is_ascii_digit) { length } else { 0 }
             }
             Class::Word | Class::Name => run(is_word),
+            Class::Hop => {
+                let length = run(is_word);
+                if bytes[..length].ends_with(b",") { length } else { 0 }
+            }
             Class::Id => {
                 let length = run(is_word);
                 if bytes[..length].iter().all(u8::is_ascii_digit) { 0 } else { length }
