@@ -148,7 +148,7 @@ impl Scrubber {
     /// `text` without secrets: itself when there are none, else written to `out`. What was removed is added to `found`.
     pub(crate) fn scrub<'t>(&mut self, text: &'t str, out: &'t mut String, found: &mut Found) -> &'t str {
         let profile = Profile::of(text.as_bytes());
-        let is_number = || profile.may_be_number() && !(profile.is_hex() && !personal::may_begin_id(text.as_bytes()));
+        let is_number = || profile.may_be_number() && (!profile.is_hex() || personal::may_begin_id(text.as_bytes()));
         let is_clean = profile.is_id()
             && !is_number()
             && (profile.run_all < ID_MIN || !search::may_hide(text, profile))
