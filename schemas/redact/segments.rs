@@ -191,12 +191,14 @@ impl Told {
     }
 }
 
-/// `k3wmlu4Mt`, `X7K9QZ`: letters and digits mixed. A word with a number at its end is none: `oauth2`, `step12`.
+/// `k3wmlu4Mt`, `X7K9QZ`: letters and digits mixed. A word with a number in it or at its end is none: `oauth2`, `v2beta`.
 fn is_short_code(segment: &[u8]) -> bool {
-    let kinds: Vec<bool> = segment.iter().map(u8::is_ascii_digit).collect();
+    let has = |is: fn(&u8) -> bool| segment.iter().any(is);
+    let turns = segment.windows(2).filter(|pair| pair[0].is_ascii_digit() != pair[1].is_ascii_digit()).count();
+    let is_mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
     (6..=24).contains(&segment.len())
         && segment.iter().all(u8::is_ascii_alphanumeric)
-        && kinds.windows(2).filter(|pair| pair[0] != pair[1]).count() >= 2
+        && (turns >= 3 || (turns == 2 && is_mixed))
 }
 
 /// What a segment says of the next one: by a word in it, in any spelling (`verify-email`, `verifyEmail`, `opt_out`).
