@@ -420,14 +420,23 @@ async fn keycloak_enables_again_whom_we_disabled_and_nobody_else() {
     deliver(wall.as_ref(), Order { remote_ref: reference.as_deref(), ..order(&lift(&second), 1) }).await;
     assert_eq!(server.edge(|edge| edge.users[0]["enabled"].clone()), false);
 
-    // That the answer was lost does not make it somebody else's doing.
+    // That the answer was lost does not make it somebody else's doing, nor that the process was another one.
     server.edge(|edge| edge.users[0]["enabled"] = true.into());
     let third = principal("ac-3", Kind::Revoke, "alice");
+    let noted = format!("{ALICE} disabled");
+    assert_eq!(wall.carry_out(order(&third, 1)).await, Delivery::Noted { remote_ref: noted.clone() });
+    assert_eq!(server.edge(|edge| edge.users[0]["enabled"].clone()), true, "nothing is done before it is written down");
     server.fault(lost("PUT"));
-    assert_eq!(refusal(&wall.carry_out(order(&third, 1)).await).0, "retry");
+    let second = Order { remote_ref: Some(&noted), ..order(&third, 2) };
+    assert_eq!(refusal(&wall.carry_out(second).await).0, "retry");
     assert_eq!(server.edge(|edge| edge.users[0]["enabled"].clone()), false);
-    let (answer, reference) = deliver(wall.as_ref(), order(&third, 2)).await;
+    let wall = keycloak(&server, true);
+    let (answer, reference) = deliver(wall.as_ref(), Order { remote_ref: Some(&noted), ..order(&third, 3) }).await;
     assert_eq!(answer, "disabled, sessions ended");
+    // What renews it is ours as well.
+    let renewal = principal("ac-4", Kind::Revoke, "alice");
+    let renewed = deliver(wall.as_ref(), Order { remote_ref: reference.as_deref(), ..order(&renewal, 1) }).await;
+    assert_eq!(renewed, (answer, reference.clone()));
     deliver(wall.as_ref(), Order { remote_ref: reference.as_deref(), ..order(&lift(&third), 1) }).await;
     assert_eq!(server.edge(|edge| edge.users[0]["enabled"].clone()), true);
     assert_eq!(server.problems(), [""; 0]);

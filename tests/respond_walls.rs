@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::haproxy::Haproxy;
 use common::moto::Moto;
 use common::nginx::Nginx;
-use common::orders::{HOUR_US, block, deliver, do_all, entities, lift, order, read_back, refusal, target};
+use common::orders::{HOUR_US, attempt, block, deliver, do_all, entities, lift, order, read_back, refusal, target};
 use common::wall_us;
 use gatewatch::respond::target::Order;
 use gatewatch::respond::{Action, Attempt, Delivery, Target};
@@ -321,7 +321,7 @@ async fn a_full_ip_set_is_refused_or_merged_and_parted_again() {
     let full: Vec<String> = (0..10_000).map(|n| format!("198.18.{}.{}/32", n / 256, n % 256)).collect();
     moto.replace("four", &v4, &full).await;
     let action = block("ac-1", ATTACKER);
-    let outcome = aws(&moto, &v4, &v6, false).carry_out(order(&action, 1)).await;
+    let outcome = attempt(aws(&moto, &v4, &v6, false).as_ref(), order(&action, 1)).await;
     let (kind, reason) = refusal(&outcome);
     assert!(kind == "failed" && reason.contains("the IP set is full (10000 addresses)"), "{reason}");
     assert_eq!(moto.addresses("four", &v4).await.len(), 10_000);

@@ -5,6 +5,7 @@
 //! Never: reads an environment variable or a file; the caller resolves references.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
@@ -133,6 +134,8 @@ pub struct GuardConfig {
     /// Addresses and networks that are never blocked. Private, loopback and other special ranges and the trusted proxies
     /// of every source are always in.
     pub never_block: Vec<String>,
+    /// Files with the published ranges of search engines and monitors, read again when they are replaced.
+    pub never_block_files: Vec<PathBuf>,
     /// Principals that are neither revoked nor throttled.
     pub never_principals: Vec<String>,
     /// Offenders beyond this many within an hour wait until there is room.
@@ -157,6 +160,7 @@ impl Default for GuardConfig {
     fn default() -> GuardConfig {
         GuardConfig {
             never_block: Vec::new(),
+            never_block_files: Vec::new(),
             never_principals: Vec::new(),
             blocks_per_hour: 20,
             critical_reserve: 5,

@@ -106,7 +106,7 @@ impl Outbox {
 
     /// One look: what people changed, what has become quiet, what is due.
     async fn beat(&self, now_us: i64, next_us: &mut i64, first: bool) -> Result<(), StoreError> {
-        let changed = self.changes.refresh(now_us).await?;
+        let changed = self.changes.refresh(now_us).await? | self.guard.refresh();
         if changed || first {
             self.lanes.iter().for_each(|lane| lane.wake.notify_one());
         }
@@ -518,21 +518,25 @@ impl Outbox {
                 return Ok(false);
             }
         };
-        let there: HashSet<String> = there.into_iter().map(|entry| entry.entity).collect();
+        let there: HashSet<(Option<Kind>, String)> =
+            there.into_iter().map(|entry| (entry.kind, entry.entity)).collect();
         // A list that ran out of room holds some of ours as one network.
-        let networks: Vec<Scope> =
-            there.iter().filter_map(|text| Scope::parse(text)).filter(|scope| !scope.is_address()).collect();
-        let is_there = |name: &str| {
+        let names = there.iter().filter_map(|(_, text)| Scope::parse(text));
+        let networks: Vec<Scope> = names.filter(|scope| !scope.is_address()).collect();
+        let is_named = |kind: Kind, name: &str| {
+            [None, Some(kind)].into_iter().any(|kind| there.contains(&(kind, name.to_owned())))
+        };
+        let is_there = |kind: Kind, name: &str| {
             let within = |scope: Scope| networks.iter().any(|network| network.contains(&scope));
-            there.contains(name) || Scope::parse(name).is_some_and(within)
+            is_named(kind, name) || Scope::parse(name).is_some_and(within)
         };
         let mut tx = self.queue.begin().await?;
         let mut pass = Pass::new(now_us, self.changes.live());
         let name = |action: &Action| Scope::of(action).map_or_else(|| action.entity_value.clone(), |s| s.to_string());
-        let held: HashSet<String> = ours.iter().map(|entry| name(&entry.action)).collect();
+        let held: HashSet<(Kind, String)> = ours.iter().map(|entry| (entry.action.kind, name(&entry.action))).collect();
         for entry in ours {
             let lasts = entry.action.expires_us.is_some_and(|ends| ends > now_us + NEAR_END_US);
-            if lasts && !is_there(&name(&entry.action)) {
+            if lasts && !is_there(entry.action.kind, &name(&entry.action)) {
                 let step = NewStep::new(StepKind::Drifted, "it is not there any more, and not by us");
                 if Queue::settle_in(&mut tx, &entry, State::Delivered, State::Expired, now_us, step.clone()).await? {
                     metrics::counter!(metric::DRIFTED, "target" => lane.name().to_owned()).increment(1);
@@ -542,7 +546,8 @@ impl Outbox {
         }
         for entry in ended {
             let name = name(&entry.action);
-            if there.contains(&name) && !held.contains(&name) {
+            let kind = entry.action.kind;
+            if is_named(kind, &name) && !held.contains(&(kind, name)) {
                 metrics::counter!(metric::DRIFTED, "target" => lane.name().to_owned()).increment(1);
                 self.undo(&mut tx, lane, &entry, "it is still there, or there again", &mut pass).await?;
             }

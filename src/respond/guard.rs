@@ -10,6 +10,7 @@ use schemas::alert::Severity;
 use super::action::{Action, Kind};
 use super::config::{ConfigError, GuardConfig, Shared};
 use super::plan::UNPROVEN_CLIENT;
+use super::ranges::Ranges;
 use super::scope::Scope;
 
 /// What may become of an action.
@@ -106,6 +107,8 @@ const SPECIAL: &[&str] = &[
 pub struct Guard {
     /// With the text they were written as.
     never: Vec<(Scope, String)>,
+    /// Of search engines and monitors, as they publish them.
+    published: Ranges,
     config: GuardConfig,
 }
 
@@ -122,7 +125,13 @@ impl Guard {
             let scope = Scope::parse(text).ok_or_else(|| ConfigError::new(at, problem()))?;
             Ok((scope, text.to_owned()))
         });
-        Ok(Guard { never: never.collect::<Result<_, _>>()?, config: config.clone() })
+        let published = Ranges::new(&config.never_block_files)?;
+        Ok(Guard { never: never.collect::<Result<_, _>>()?, published, config: config.clone() })
+    }
+
+    /// Reads published ranges again where their files were replaced; true when that changed anything.
+    pub fn refresh(&self) -> bool {
+        self.published.refresh()
     }
 
     /// All that can be decided without asking who else is behind an address.
@@ -177,6 +186,9 @@ impl Guard {
         // A network that holds one address of the list would cut that off, too.
         if let Some((_, text)) = self.never.iter().chain(never).find(|(never, _)| never.overlaps(&scope)) {
             return refuse(Reason::NeverBlock, format!("{scope} is on the never-block list ({text})"));
+        }
+        if let Some(range) = self.published.hit(&scope) {
+            return refuse(Reason::NeverBlock, format!("{scope} is in a published range ({range})"));
         }
         Ok(())
     }

@@ -200,6 +200,7 @@ mod tests {
                     assert_eq!(after, Some(Duration::from_secs(9)));
                     "retry"
                 }
+                Delivery::Noted { .. } => "noted",
                 Delivery::Failed { .. } => "failed",
             }
         };

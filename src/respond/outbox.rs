@@ -35,6 +35,7 @@ use super::scope::Scope;
 use super::target::Target;
 use super::wanted::{self, Stand};
 use crate::audit::{self, Fact, What};
+use crate::clock::Stopwatch;
 use crate::store::{Store, StoreError};
 
 /// Microseconds since 1970, UTC.
@@ -85,6 +86,8 @@ pub(super) struct Lane {
     pub wake: Notify,
     /// When what is in force there is read next.
     pub read_next_us: Mutex<i64>,
+    /// Since what waits was counted.
+    pub counted: Mutex<Option<Stopwatch>>,
 }
 
 impl Lane {
@@ -128,6 +131,7 @@ impl Outbox {
                 permits: Arc::new(Semaphore::new(concurrency)),
                 wake: Notify::new(),
                 read_next_us: Mutex::new(i64::MIN),
+                counted: Mutex::default(),
             })
         };
         let lanes = targets.into_iter().map(lane).collect();
@@ -329,6 +333,9 @@ impl Outbox {
         }
         let case = plan::case(change, offences, now_us);
         for action in plan::messages(change, &change.row.kinds, &case, &self.around(now_us)) {
+            if change.event == Some(Event::Updated) {
+                taken.pending = taken.pending.saturating_sub(Queue::overtake(tx, &action, now_us).await?);
+            }
             self.take_in(tx, action, taken).await?;
         }
         Ok(())

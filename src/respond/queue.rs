@@ -63,12 +63,12 @@ pub struct Change {
 
 #[derive(Clone)]
 pub struct Queue {
-    store: Store,
+    pub(super) store: Store,
 }
 
 pub type Tx = Transaction<'static, Sqlite>;
 
-const ENTRY: &str = "n, action_id, op, undoes, incident_id, alert_id, detector, entity_kind, entity_value, target, kind, \
+pub(super) const ENTRY: &str = "n, action_id, op, undoes, incident_id, alert_id, detector, entity_kind, entity_value, target, kind, \
                      queue, body, dry_run, created_us, about_us, expires_us, renews, attempts, next_attempt_us, remote_ref";
 
 impl Queue {
@@ -224,22 +224,6 @@ impl Queue {
         write_steps(tx, action, action.created_us, steps).await
     }
 
-    /// The first waiting action of each of a target's queues: of those that are due the most urgent first, then the others.
-    /// While halted nobody is contained anew.
-    pub async fn heads(&self, target: &str, now_us: i64, halted: bool, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        let sql = format!(
-            "SELECT {ENTRY} FROM outbox AS o WHERE target = ?1 AND state = 'pending' AND NOT EXISTS \
-             (SELECT 1 FROM outbox AS p WHERE p.target = o.target AND p.queue = o.queue AND p.state = 'pending' \
-              AND p.n < o.n) AND NOT (?2 AND urgency = 0 AND op = 'apply') \
-             ORDER BY next_attempt_us > ?3, CASE WHEN next_attempt_us > ?3 THEN 0 ELSE urgency END, next_attempt_us, n \
-             LIMIT ?4"
-        );
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let query = sqlx::query(&sql).bind(target).bind(halted).bind(now_us).bind(limit);
-        let rows = query.fetch_all(self.store.pool()).await?;
-        rows.iter().map(entry).collect()
-    }
-
     /// What the target called what this action undoes, or else the newest delivered one before it in its queue.
     pub async fn thread(&self, entry: &Entry) -> Result<Option<String>, StoreError> {
         if let Some(undone) = &entry.action.undoes {
@@ -381,13 +365,6 @@ impl Queue {
         rows.iter().map(count).collect()
     }
 
-    /// Waiting actions of one target.
-    pub async fn waiting(&self, target: &str) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) FROM outbox WHERE state = 'pending' AND target = ?";
-        let row = sqlx::query(sql).bind(target).fetch_one(self.store.pool()).await?;
-        Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
-    }
-
     /// Back into the queue with a clean count of attempts. The next one still looks before it posts.
     pub async fn release(&self, entry: &Entry, now_us: i64, actor: &str) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
@@ -519,7 +496,7 @@ fn entry_of(action: &Action, step: &NewStep) -> Fact {
     Fact::new(What::ActionStep, audit::SELF, &action.id, detail)
 }
 
-fn entry(row: &SqliteRow) -> Result<Entry, StoreError> {
+pub(super) fn entry(row: &SqliteRow) -> Result<Entry, StoreError> {
     let kind: String = row.try_get("kind")?;
     let op: String = row.try_get("op")?;
     let unknown = |what: &str, name: &str| sqlx::Error::Decode(format!("outbox: unknown {what} `{name}`").into());

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use super::action::Action;
+use super::action::{Action, Kind};
 
 /// One attempt: the how-manieth (from 1), and when. From the second on, an earlier one may have had its effect.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +22,9 @@ pub struct Attempt {
 pub struct Order<'a> {
     pub action: &'a Action,
     pub attempt: Attempt,
-    /// What this target called an earlier effect: of the action that is to be undone (`Op::Revert`); else of the newest
-    /// delivered action of the same queue, such as the ticket that a message is about.
+    /// What this target called an earlier effect: of the action that is to be undone (`Op::Revert`); else what it noted
+    /// about this very action (`Delivery::Noted`); else of the newest delivered action of the same queue, such as the
+    /// ticket that a message is about.
     pub remote_ref: Option<&'a str>,
 }
 
@@ -32,6 +33,9 @@ pub struct Order<'a> {
 pub enum Delivery {
     /// The target has it. `remote_ref` is the target's own name for the effect, kept for reverting or updating it.
     Delivered { answer: String, remote_ref: Option<String> },
+    /// Nothing was done yet. What is about to be done is written down first, as this action's `remote_ref`, and then it is
+    /// attempted again, at once: where the world does not show afterwards whose doing it was, a crash in between loses nothing.
+    Noted { remote_ref: String },
     /// Not this time; perhaps it had its effect, perhaps not. `after` is what the target asked for.
     Retry { after: Option<Duration>, reason: String, answer: String },
     /// It never will.
@@ -55,6 +59,8 @@ impl Delivery {
 /// One entry of a target's list that is, or may be, ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InForce {
+    /// Where one target contains in several ways; none: it does so in one.
+    pub kind: Option<Kind>,
     /// An address in its plain form, a network as `203.0.113.0/24`, or the name of a principal.
     pub entity: String,
     /// When it ends there by itself, where the target says so.

@@ -16,6 +16,7 @@ use tracing::Instrument;
 
 use super::action::{Op, State, StepKind, scrub};
 use super::breaker::{Pass, Position};
+use super::due::Moment;
 use super::outbox::{Lane, Outbox, count_step, count_suppressed, locked, micros};
 use super::queue::{Change, Entry, NewStep};
 use super::target::{Attempt, Delivery, Order};
@@ -31,6 +32,8 @@ const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(1);
 /// The pause after the state store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 const ENDED_BLOCKS_MAX: u32 = 100;
+/// How often what waits is counted.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 impl Outbox {
     /// Deliver until told to stop.
@@ -50,6 +53,7 @@ impl Outbox {
     /// Deliver until nothing waits any more or the time is up; the number of actions that still wait. Waits for retries.
     pub async fn drain(self: &Arc<Self>, deadline: Duration) -> Result<u64, StoreError> {
         self.changes.refresh((self.clock)()).await?;
+        self.guard.refresh();
         self.pass(true).await?;
         let (_stop, stopped) = watch::channel(false);
         let lanes = join_all(self.lanes.iter().map(|lane| self.work(lane, stopped.clone(), true)));
@@ -107,28 +111,33 @@ impl Outbox {
     }
 
     async fn is_empty(&self, lane: &Lane) -> bool {
-        matches!(self.queue.waiting(lane.name()).await, Ok(0))
+        matches!(self.queue.is_empty(lane.name()).await, Ok(true))
+    }
+
+    /// How many wait, for the metrics; counting takes time where many do, so it is done now and then.
+    async fn count_waiting(&self, lane: &Lane) -> Result<(), StoreError> {
+        let due = locked(&lane.counted).as_ref().is_none_or(|since| since.elapsed() >= COUNT_EVERY);
+        if due {
+            *locked(&lane.counted) = Some(Stopwatch::start());
+            let waiting = self.queue.waiting(lane.name()).await?;
+            metrics::gauge!(crate::metric::OUTBOX_PENDING, "target" => lane.name().to_owned()).set(waiting as f64);
+        }
+        Ok(())
     }
 
     /// What can start now, and when to look again.
     async fn look(&self, lane: &Arc<Lane>) -> Result<(Vec<Claim>, Duration), StoreError> {
         let now_us = (self.clock)();
         self.end_blocks(lane, now_us).await?;
-        let (name, waiting) = (lane.name(), self.queue.waiting(lane.name()).await?);
-        metrics::gauge!(crate::metric::OUTBOX_PENDING, "target" => name.to_owned()).set(waiting as f64);
+        self.count_waiting(lane).await?;
         let mut next_us = self.queue.next_end(lane.name(), now_us).await?.unwrap_or(i64::MAX);
         let busy = locked(&lane.in_flight).len();
         let (at_once, halted) = (lane.target.orders_max(), self.changes.live().halt.is_some());
         let limit = busy + self.delivery.concurrency.saturating_mul(at_once) + 1;
-        let heads = self.queue.heads(lane.name(), now_us, halted, limit).await?;
+        let moment = Moment { now_us, longest_wait_us: self.longest_wait_us(), halted };
+        next_us = next_us.min(self.queue.next_due(lane.name(), &moment).await?.unwrap_or(i64::MAX));
         let mut claims: Vec<Claim> = Vec::new();
-        for entry in heads {
-            // Further ahead than any wait is: the clock was set back since.
-            let ahead_us = entry.next_attempt_us.saturating_sub(now_us);
-            if ahead_us > 0 && ahead_us <= self.longest_wait_us() {
-                next_us = next_us.min(entry.next_attempt_us);
-                break;
-            }
+        for entry in self.queue.due(lane.name(), &moment, limit).await? {
             // A list that changes as a whole takes many at once.
             if at_once > 1
                 && let Some(claim) = claims.last_mut().filter(|claim| claim.entries.len() < at_once)
@@ -198,7 +207,7 @@ impl Outbox {
             .map(|(entry, thread)| Order {
                 action: &entry.action,
                 attempt: Attempt { number: entry.attempts, now_us },
-                remote_ref: thread.as_deref(),
+                remote_ref: entry.remote_ref.as_deref().or(thread.as_deref()),
             })
             .collect();
         let (target, kind, took) = (claim.lane.name(), ready[0].0.action.kind.name(), Stopwatch::start());
@@ -284,6 +293,14 @@ impl Outbox {
             Delivery::Delivered { answer, remote_ref } => {
                 let step = NewStep::new(StepKind::Delivered, format!("attempt {number}")).answered(answer);
                 (Change { remote_ref, ..waiting_to(State::Delivered) }, vec![step])
+            }
+            Delivery::Noted { remote_ref } => {
+                let step =
+                    NewStep::new(StepKind::Retry, format!("attempt {number}: noted `{remote_ref}`, goes on at once"));
+                (
+                    Change { next_attempt_us: now_us, remote_ref: Some(remote_ref), ..waiting_to(State::Pending) },
+                    vec![step],
+                )
             }
             Delivery::Retry { after, reason, answer } if number < self.delivery.attempts_max => {
                 let wait_us = self.wait_us(number, after);
@@ -376,7 +393,7 @@ impl Claim {
                 breaker.failed(now_us, after.map(micros));
                 scrub(reason)
             }
-            Delivery::Delivered { .. } | Delivery::Failed { .. } => {
+            Delivery::Delivered { .. } | Delivery::Noted { .. } | Delivery::Failed { .. } => {
                 breaker.succeeded();
                 "it answers".to_owned()
             }

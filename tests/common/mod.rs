@@ -10,6 +10,8 @@ pub mod alertmanager;
 pub mod alerts;
 pub mod crowdsec;
 pub mod edges;
+pub mod far;
+pub mod faults;
 pub mod haproxy;
 pub mod http;
 pub mod kafka;

@@ -62,19 +62,43 @@ pub fn order(action: &Action, number: u32) -> Order<'_> {
     Order { action, attempt: Attempt { number, now_us: wall_us() }, remote_ref: None }
 }
 
+/// One attempt; where the target notes something first, the next one at once, as the outbox makes it.
+pub async fn attempt(target: &dyn Target, order: Order<'_>) -> Delivery {
+    match target.carry_out(order).await {
+        Delivery::Noted { remote_ref } => {
+            let attempt = Attempt { number: order.attempt.number + 1, ..order.attempt };
+            target.carry_out(Order { remote_ref: Some(&remote_ref), attempt, ..order }).await
+        }
+        outcome => outcome,
+    }
+}
+
 /// One attempt, which must be delivered: the answer and the reference.
 pub async fn deliver(target: &dyn Target, order: Order<'_>) -> (String, Option<String>) {
-    match target.carry_out(order).await {
+    match attempt(target, order).await {
         Delivery::Delivered { answer, remote_ref } => (answer, remote_ref),
         other => panic!("{}: {other:?}", order.action.id),
     }
 }
 
-/// A first attempt at each.
+/// A first attempt at each, and the next at those about which something was noted first.
 pub async fn do_all(target: &dyn Target, actions: &[Action]) -> Vec<Delivery> {
     let orders: Vec<Order<'_>> = actions.iter().map(|action| order(action, 1)).collect();
-    let outcomes = target.carry_out_all(&orders).await;
+    let mut outcomes = target.carry_out_all(&orders).await;
     assert_eq!(outcomes.len(), actions.len());
+    let noted = |outcome: &Delivery| match outcome {
+        Delivery::Noted { remote_ref } => Some(remote_ref.clone()),
+        _ => None,
+    };
+    let notes: Vec<Option<String>> = outcomes.iter().map(noted).collect();
+    let again: Vec<usize> = (0..actions.len()).filter(|n| notes[*n].is_some()).collect();
+    let orders: Vec<Order<'_>> =
+        again.iter().map(|n| Order { remote_ref: notes[*n].as_deref(), ..order(&actions[*n], 2) }).collect();
+    if !orders.is_empty() {
+        for (n, outcome) in again.into_iter().zip(target.carry_out_all(&orders).await) {
+            outcomes[n] = outcome;
+        }
+    }
     outcomes
 }
 
@@ -93,5 +117,6 @@ pub fn refusal(delivery: &Delivery) -> (&'static str, &str) {
         Delivery::Retry { reason, .. } => ("retry", reason),
         Delivery::Failed { reason, .. } => ("failed", reason),
         Delivery::Delivered { answer, .. } => panic!("delivered: {answer}"),
+        Delivery::Noted { remote_ref } => panic!("noted: {remote_ref}"),
     }
 }

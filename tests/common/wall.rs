@@ -128,7 +128,8 @@ impl Target for Wall {
     fn read_back(&self, now_us: i64) -> BoxFuture<'_, Result<Option<Vec<InForce>>, String>> {
         let entries = self.state().entries.clone();
         let there = entries.into_iter().filter(move |(_, ends_us)| !self.ends || *ends_us > now_us);
-        let list = there.map(|(entity, ends_us)| InForce { entity, until_us: Some(ends_us), remote_ref: None });
+        let list =
+            there.map(|(entity, ends_us)| InForce { kind: None, entity, until_us: Some(ends_us), remote_ref: None });
         std::future::ready(Ok(Some(list.collect()))).boxed()
     }
 }

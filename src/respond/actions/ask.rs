@@ -41,6 +41,7 @@ pub fn reason(delivery: Delivery) -> String {
     match delivery {
         Delivery::Retry { reason, .. } | Delivery::Failed { reason, .. } => reason,
         Delivery::Delivered { answer, .. } => answer,
+        Delivery::Noted { remote_ref } => remote_ref,
     }
 }
 

@@ -227,6 +227,7 @@ impl Entries {
 /// One entry as read-back tells it; its name at the target is the address itself.
 pub fn in_force(scope: Scope, mark: Option<&Mark>) -> InForce {
     InForce {
+        kind: None,
         entity: scope.to_string(),
         until_us: mark.and_then(|mark| mark.until_us),
         remote_ref: Some(scope.to_string()),

@@ -53,6 +53,9 @@ macro_rules! targets {
             $(pub $kind: Vec<$kind::Config>,)*
         }
 
+        /// The names of all kinds, as the table below has them.
+        pub const KINDS: &[&str] = &[$(stringify!($kind)),*];
+
         impl TargetsConfig {
             /// Every target with the key it stands under.
             fn all(&self) -> Vec<(String, &dyn TargetConfig)> {

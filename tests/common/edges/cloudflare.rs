@@ -22,6 +22,10 @@ pub struct Cloudflare {
     pub page: usize,
     /// What the next operation fails with.
     pub fails: Option<&'static str>,
+    /// What the next operations fail with when they have done half of what they were asked: the first half of each list.
+    pub breaks: usize,
+    /// An operation comes to its end although nobody looks at it.
+    pub in_background: bool,
     pending: Option<(String, usize, Change)>,
     made: usize,
 }
@@ -33,7 +37,16 @@ enum Change {
 
 impl Cloudflare {
     pub fn new() -> Cloudflare {
-        Cloudflare { items: Vec::new(), looks: 2, page: 500, fails: None, pending: None, made: 0 }
+        Cloudflare {
+            items: Vec::new(),
+            looks: 2,
+            page: 500,
+            fails: None,
+            breaks: 0,
+            in_background: false,
+            pending: None,
+            made: 0,
+        }
     }
 
     pub fn put(&mut self, ip: &str, comment: &str) {
@@ -80,7 +93,16 @@ impl Cloudflare {
             let status = if *looks > 0 { "pending" } else { "running" };
             return Ok((200, done(json!({ "id": pending, "status": status }))));
         }
-        let (id, _, change) = self.pending.take().expect("looked at");
+        let (id, _, mut change) = self.pending.take().expect("looked at");
+        if self.breaks > 0 {
+            self.breaks -= 1;
+            match &mut change {
+                Change::Add(items) => items.truncate(items.len() / 2),
+                Change::Remove(ids) => ids.truncate(ids.len() / 2),
+            }
+            self.carry_out(change);
+            return Ok((200, done(json!({ "id": id, "status": "failed", "error": "half of it is done" }))));
+        }
         if let Some(error) = self.fails.take() {
             return Ok((200, done(json!({ "id": id, "status": "failed", "error": error }))));
         }
@@ -105,6 +127,9 @@ impl Edge for Cloudflare {
         let ["client", "v4", "accounts", ACCOUNT, "rules", "lists", rest @ ..] = path.as_slice() else {
             return Err("no such path".to_owned());
         };
+        if self.in_background && !matches!(rest, ["bulk_operations", _]) {
+            self.finish();
+        }
         match (method, rest) {
             ("GET", [LIST, "items"]) => {
                 let per_page: usize = asked.query("per_page").and_then(|n| n.parse().ok()).unwrap_or(25);

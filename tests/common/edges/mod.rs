@@ -1,16 +1,28 @@
-//! The APIs of edges and identity providers that do not run here, as strict servers with a state: Cloudflare's lists,
-//! Fastly's ACLs, HAProxy's Data Plane API, Kong's Admin API and Keycloak's.
+//! The APIs of the counterparties that do not run here, as strict servers with a state: edges (Cloudflare's lists, Fastly's
+//! ACLs, AWS WAF's IP sets, HAProxy's Data Plane API, CrowdSec's local API), gateways and identity providers (Kong,
+//! Keycloak), case systems, on-call systems and chat.
 //!
 //! Promises: what the published contract does not know is a problem that the test asserts to be absent: another path, a
 //! missing or wrong credential, a field too many or too few, a value of the wrong type. Effects are kept as the real one
 //! keeps them, and can be changed behind the client's back.
 //! Never: accepts on trust.
 
+pub mod aws_waf;
+pub mod cases;
 pub mod cloudflare;
+pub mod crowdsec;
 pub mod dataplane;
 pub mod fastly;
+pub mod hooks;
+pub mod jira;
 pub mod keycloak;
 pub mod kong;
+pub mod pagers;
+pub mod servicenow;
+pub mod slack;
+pub mod splunk_soar;
+pub mod thehive;
+pub mod xsoar;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -101,6 +113,10 @@ impl<E: Edge> Server<E> {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub fn fault(&self, fault: Fault) {

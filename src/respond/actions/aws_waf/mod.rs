@@ -1,8 +1,8 @@
 //! AWS WAF (WAFv2): addresses in IP sets, one for IPv4 and one for IPv6, that a rule of a web ACL blocks by.
 //!
 //! Promises: a set is changed by reading it, merging and writing it with its lock token, and again from the reading when
-//! somebody else was faster, so that two writers lose nothing; addresses of others stay; a thousand actions cost one
-//! update; updates keep to one a second, as AWS asks.
+//! somebody else was faster, so that two writers lose nothing; addresses of others stay, which is why an address that is to
+//! be added is noted first; a thousand actions cost one update; updates keep to one a second, as AWS asks.
 //! Never: creates a set or a rule; empties a set; goes beyond a set's 10,000 addresses.
 
 mod api;

@@ -54,7 +54,7 @@ impl AddressSet {
         }
     }
 
-    /// From the second attempt on, an address that is there may be what the first one did.
+    /// Whose an address is that is there says what was noted before it was written, or an earlier action that holds it.
     fn apply(&mut self, scope: Scope, order: &Order<'_>, own: bool) -> Delivery {
         if order.action.expires_us.is_some_and(|end_us| end_us <= order.attempt.now_us) {
             return Delivery::failed("the block ends before it can begin");
@@ -62,10 +62,14 @@ impl AddressSet {
         if scope.net().prefix_len() == 0 {
             return Delivery::failed("an IP set takes no network of everybody");
         }
-        if self.scopes.insert(scope) || own || order.attempt.number > 1 {
+        if own || order.remote_ref == Some(ADDED) {
+            self.scopes.insert(scope);
             return Delivery::delivered(format!("{scope} is in the set"), Some(ADDED.to_owned()));
         }
-        Delivery::delivered(format!("{scope} was in the set before and will stay"), Some(KEPT.to_owned()))
+        if self.scopes.contains(&scope) {
+            return Delivery::delivered(format!("{scope} was in the set before and will stay"), Some(KEPT.to_owned()));
+        }
+        Delivery::Noted { remote_ref: ADDED.to_owned() }
     }
 
     fn revert(&mut self, scope: Scope, remote_ref: Option<&str>, own: bool) -> Delivery {
@@ -148,7 +152,10 @@ mod tests {
         let kept = take(&mut set, Op::Apply, "203.0.113.9", 1, None, false);
         assert_eq!(ref_of(&kept), Some("kept"));
         assert_eq!(set.list(false), Ok(None));
-        let added = take(&mut set, Op::Apply, "203.0.113.7", 1, None, false);
+        let noted = take(&mut set, Op::Apply, "203.0.113.7", 1, None, false);
+        assert_eq!(noted, Delivery::Noted { remote_ref: "added".to_owned() });
+        assert_eq!(set.list(false), Ok(None), "written down first");
+        let added = take(&mut set, Op::Apply, "203.0.113.7", 2, Some("added"), false);
         assert_eq!(ref_of(&added), Some("added"));
         let list = set.list(false).expect("room").expect("a change");
         assert_eq!(list, ["203.0.113.7/32", "203.0.113.9/32", "not an address"]);
@@ -158,10 +165,21 @@ mod tests {
     }
 
     #[test]
+    fn a_renewal_is_as_much_ours_as_what_it_renews() {
+        for (told, own) in [("added", false), ("kept", false), ("added", true)] {
+            let mut set = AddressSet::new(&["203.0.113.9/32".to_owned()]);
+            let renewed = take(&mut set, Op::Apply, "203.0.113.9", 1, Some(told), own);
+            assert_eq!(ref_of(&renewed), Some(told));
+        }
+    }
+
+    #[test]
     fn a_full_set_is_merged_where_it_is_ours_and_split_again() {
         let full: Vec<String> = (0..10_000u32).map(|n| format!("198.51.{}.{}/32", n / 256, n % 256)).collect();
         let mut foreign = AddressSet::new(&full);
         take(&mut foreign, Op::Apply, "203.0.113.7", 1, None, false);
+        assert_eq!(foreign.list(false), Ok(None), "noted only");
+        take(&mut foreign, Op::Apply, "203.0.113.7", 2, Some("added"), false);
         let problem = foreign.list(false).expect_err("full");
         assert!(problem.contains("full (10000 addresses); `own: true`"), "{problem}");
 

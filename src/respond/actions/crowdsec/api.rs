@@ -218,7 +218,7 @@ impl Api {
             for decision in alert.decisions.into_iter().flatten().filter(RemoteDecision::in_force) {
                 let entity = Scope::parse(&decision.value).map_or(decision.value, |scope| scope.to_string());
                 let until_us = left_us(&decision.duration).map(|left| now_us.saturating_add(left));
-                found.push(InForce { entity, until_us, remote_ref: Some(alert.id.to_string()) });
+                found.push(InForce { kind: None, entity, until_us, remote_ref: Some(alert.id.to_string()) });
             }
         }
         Ok(found)

@@ -1,13 +1,12 @@
 //! Keycloak: the sessions of a user are ended, and the user disabled where that is wanted.
 //!
-//! Promises: undoing enables a user again only if it was Gatewatch that disabled it; where that is not certain (a crash
-//! between asking and recording) the user stays as it is, and the answer says so.
+//! Promises: undoing enables a user again only if it was Gatewatch that disabled it, also after a crash in the middle: that
+//! an enabled user is about to be disabled is noted before it is done.
 //! Never: changes anything of a user but `enabled`; gives back a session.
 
 mod api;
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -21,8 +20,6 @@ use crate::respond::target::{Delivery, Order, Target};
 
 /// Which entities are users.
 const PRINCIPAL: &str = "principal";
-/// Actions whose disabling was asked for and not yet answered; beyond it the oldest knowledge is given up.
-const ASKED_MAX: usize = 10_000;
 /// What `remote_ref` says after the user's id.
 const DISABLED: &str = "disabled";
 const SESSIONS: &str = "sessions";
@@ -80,15 +77,13 @@ impl TargetConfig for Config {
             client_secret: make.secret("client_secret", &self.client_secret)?,
             token: AsyncMutex::new(None),
         };
-        Ok(Arc::new(Keycloak { api, disable: self.disable, asked: Mutex::default() }))
+        Ok(Arc::new(Keycloak { api, disable: self.disable }))
     }
 }
 
 pub struct Keycloak {
     api: Api,
     disable: bool,
-    /// Actions that asked to disable an enabled user: so the next attempt knows whose doing it was.
-    asked: Mutex<HashSet<String>>,
 }
 
 impl Target for Keycloak {
@@ -117,18 +112,20 @@ impl Keycloak {
         let Some(user) = self.api.find(&action.entity_value, now_us).await? else {
             return Err(Delivery::failed("the realm has no user with this name or id"));
         };
+        let disabled = format!("{} {DISABLED}", user.id);
+        // Noted by an attempt before, or by the action that this one renews.
+        let ours = order.remote_ref == Some(disabled.as_str());
         let (what, answer) = match (self.disable, user.enabled) {
             (false, _) => (SESSIONS, "sessions ended"),
+            (true, true) if !ours => return Ok(Delivery::Noted { remote_ref: disabled }),
             (true, true) => {
-                self.remember(&action.id);
                 self.api.set_enabled(&user.id, false, now_us).await?;
                 (DISABLED, "disabled, sessions ended")
             }
-            (true, false) if self.asked().contains(&action.id) => (DISABLED, "disabled, sessions ended"),
+            (true, false) if ours => (DISABLED, "disabled, sessions ended"),
             (true, false) => (SESSIONS, "was disabled already and will stay so; sessions ended"),
         };
         self.api.logout(&user.id, now_us).await?;
-        self.asked().remove(&action.id);
         Ok(Delivery::delivered(answer, Some(format!("{} {what}", user.id))))
     }
 
@@ -146,17 +143,5 @@ impl Keycloak {
             }
         };
         Ok(Delivery::delivered(answer, None))
-    }
-
-    fn remember(&self, action_id: &str) {
-        let mut asked = self.asked();
-        if asked.len() >= ASKED_MAX {
-            asked.clear();
-        }
-        asked.insert(action_id.to_owned());
-    }
-
-    fn asked(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -23,6 +23,9 @@ use crate::respond::target::{Delivery, InForce, Order, Target};
 
 /// Which entities are consumers.
 const PRINCIPAL: &str = "principal";
+/// The plugins by which a consumer is slowed down and refused.
+const THROTTLES: &str = "rate-limiting";
+const REVOKES: &str = "request-termination";
 
 http_target_config! {
     /// `respond.targets.kong`
@@ -151,9 +154,9 @@ impl Kong {
         match kind {
             Kind::Throttle => {
                 let config = json!({ "minute": self.requests_per_minute, "limit_by": "consumer", "policy": "local" });
-                ("rate-limiting", config)
+                (THROTTLES, config)
             }
-            _ => ("request-termination", json!({ "status_code": 403, "message": "Access is suspended" })),
+            _ => (REVOKES, json!({ "status_code": 403, "message": "Access is suspended" })),
         }
     }
 
@@ -202,7 +205,8 @@ fn known(plugin: Plugin) -> Option<InForce> {
     let principal = after(PRINCIPAL_TAG)?;
     let entity = url::form_urlencoded::parse(format!("k={principal}").as_bytes()).next()?.1.into_owned();
     let until_us = after(UNTIL_TAG).and_then(|text| text.parse::<i64>().ok()?.checked_mul(1_000_000));
-    Some(InForce { entity, until_us, remote_ref: Some(plugin.id) })
+    let kind = if plugin.name == THROTTLES { Kind::Throttle } else { Kind::Revoke };
+    Some(InForce { kind: Some(kind), entity, until_us, remote_ref: Some(plugin.id) })
 }
 
 /// An id that the same action gets each time, in the form of a name-based UUID.
