@@ -215,11 +215,21 @@ impl LaneClock {
         moved
     }
 
+    /// How long the last rows took to come, in the middle; nothing where there are too few.
+    fn delay_of_last(&self, count: usize) -> i64 {
+        if self.recent.len() < FIRST {
+            return 0;
+        }
+        let last = self.recent.iter().rev().take(count);
+        let mut delays: Vec<i64> = last.map(|seen| seen.observed.saturating_sub(seen.time)).collect();
+        let middle = (delays.len() - 1) / 2;
+        (*delays.select_nth_unstable(middle).1).max(0)
+    }
+
     /// The lane is read to its end at `now`: what still comes is as old as its rows usually are, or late.
     pub fn at_end(&mut self, now: i64) {
-        let mut delays: Vec<i64> = self.recent.iter().map(|seen| seen.observed.saturating_sub(seen.time)).collect();
-        delays.sort_unstable();
-        let delay_us = if delays.len() < FIRST { 0 } else { delays[(delays.len() - 1) / 2].max(0) };
+        // As long as usually, and as long as now.
+        let delay_us = self.delay_of_last(WINDOW).max(self.delay_of_last(FIRST));
         let longer_us = self.lateness_us.max(TAKES_LONGER_US);
         self.watermark = self.watermark.max(now.saturating_sub(delay_us).saturating_sub(longer_us));
     }

@@ -75,6 +75,7 @@ struct Saved {
 type SavedDetector = (String, u128, Bytes, Bytes);
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 struct Saved2 {
     hash_key: (u64, u64),
     lanes: Vec<(String, i32, Lane2)>,
@@ -88,6 +89,7 @@ struct Saved2 {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
 struct Lane2 {
     lateness_us: i64,
     newest: Option<i64>,
@@ -265,3 +267,6 @@ fn to_ipc(events: &RecordBatch) -> Result<Vec<u8>, EngineError> {
     writer.write(events)?;
     Ok(writer.into_inner()?)
 }
+
+#[cfg(test)]
+mod tests;
