@@ -243,10 +243,11 @@ pub struct SourceSection {
     pub start: Option<FileStart>,
     /// A followed file at its end for this long no longer holds the others back; 1s when it is not said.
     pub idle_after: Option<Span>,
-    /// How far a record may come behind a later one of its own partition and still be detected on.
+    /// How long detection waits for records that come behind later ones of their partition.
     #[serde(default = "default_lateness")]
     pub lateness: Span,
-    /// A record further ahead of its arrival than this is a reject; it would blind detection to everything before it.
+    /// A record further ahead of its arrival than this is a reject: nobody knows when it was. Less ahead, it is detected on
+    /// where its partition is.
     #[serde(default = "default_ahead")]
     pub ahead_max: Span,
     /// Nothing for so long, although there were records before, is a warning; `0s` is none.
@@ -421,9 +422,9 @@ fn default_lateness() -> Span {
     Span::seconds(2)
 }
 
-/// One clock that runs ahead makes everybody else of its partition late.
+/// A gateway in another zone than it says is half a day ahead; what is further ahead has no clock.
 fn default_ahead() -> Span {
-    Span::seconds(300)
+    Span::seconds(86_400)
 }
 
 fn default_silent() -> Span {

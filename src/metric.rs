@@ -49,8 +49,8 @@ metrics! {
     EVENTS = Counter "gatewatch_events_total" ["source"] "Records that became events.";
     REJECTS = Counter "gatewatch_rejects_total" ["source", "code"] "Records that could not become events, by reason.";
     DAMAGED = Counter "gatewatch_damaged_total" ["source", "column"] "Events whose column is null or doubtful because of what the record held there.";
-    LATE = Counter "gatewatch_late_total" ["source"] "Events older than what was already folded.";
-    AHEAD = Counter "gatewatch_ahead_total" ["source"] "Records whose time is further ahead of their arrival than the source allows.";
+    LATE = Counter "gatewatch_late_total" ["source"] "Events behind the watermark of their partition.";
+    AHEAD = Counter "gatewatch_ahead_total" ["source"] "Events whose time is ahead of their partition.";
     REFUSED = Counter "gatewatch_refused_total" ["source", "reason"] "Requests, datagrams or connections a listener refused: rate, size, token, full, shape, slow, network, tls, disk, stopping.";
     SPOOL_BYTES = Gauge "gatewatch_spool_bytes" ["source"] "Bytes of acknowledged records on disk that no checkpoint covers yet.";
     SPOOL_LIMIT_BYTES = Gauge "gatewatch_spool_limit_bytes" ["source"] "Where the spool is full and senders are told to wait.";
@@ -59,6 +59,7 @@ metrics! {
     HELD_ROWS = Gauge "gatewatch_held_rows" [] "Rows held back until every partition has passed their time.";
     UNEVALUATED = Counter "gatewatch_unevaluated_total" [] "Rows for which a detector's condition could not be evaluated.";
     ENTITIES = Gauge "gatewatch_detector_entities" ["detector"] "Entities with state.";
+    TOO_LATE = Counter "gatewatch_detector_too_late_total" ["detector"] "Late events that no window of the detector held any more.";
     EVICTED = Counter "gatewatch_detector_evicted_total" ["detector"] "New entities that went to make room for newer ones.";
     ENTITIES_REFUSED = Counter "gatewatch_detector_refused_total" ["detector"] "New entities that found no room.";
     ALERTS = Counter "gatewatch_alerts_total" ["detector", "state"] "Alert updates told: opened, updated, closed.";

@@ -97,10 +97,12 @@ impl Plan {
         }
         let amounts: Result<Vec<Vec<i64>>, EngineError> =
             self.amounts.iter().map(|column| amounts(column_of(events, column)?, column)).collect();
-        let times = time_column(events)?;
-        let offsets = column_of(events, "offset")?.as_primitive_opt::<Int64Type>();
-        let offsets = offsets.ok_or(EngineError::Schema { column: "offset" })?.values().clone();
-        Ok((Columns { times, offsets, filters, keys, earlier_keys, values, earlier_values, amounts: amounts? }, failed))
+        let (times, offsets) = (time_column(events, "time")?, offset_column(events)?);
+        let places = times.to_vec();
+        Ok((
+            Columns { times, places, offsets, filters, keys, earlier_keys, values, earlier_values, amounts: amounts? },
+            failed,
+        ))
     }
 }
 
@@ -108,6 +110,8 @@ impl Plan {
 #[derive(Clone, Debug)]
 pub(crate) struct Columns {
     pub times: ScalarBuffer<i64>,
+    /// Where each row stands in the order of all: its time, unless it is late or ahead.
+    pub places: Vec<i64>,
     pub offsets: ScalarBuffer<i64>,
     pub filters: Vec<BooleanBuffer>,
     pub keys: Vec<Arc<Vec<EntityKey>>>,
@@ -136,6 +140,7 @@ impl Columns {
         });
         Columns {
             times: pick(sources, order, |c| &c.times).into(),
+            places: pick(sources, order, |c| &c.places),
             offsets: pick(sources, order, |c| &c.offsets).into(),
             filters: filters.collect(),
             keys: (0..first.keys.len()).map(|i| Arc::new(pick(sources, order, |c| &c.keys[i]))).collect(),
@@ -152,10 +157,15 @@ impl Columns {
 
     fn empty() -> Columns {
         let none = || ScalarBuffer::from(Vec::new());
-        let (times, offsets) = (none(), none());
+        let (times, places, offsets) = (none(), Vec::new(), none());
         let (earlier_keys, earlier_values) = (vec![], vec![]);
         let (filters, keys, values, amounts) = (vec![], vec![], vec![], vec![]);
-        Columns { times, offsets, filters, keys, earlier_keys, values, earlier_values, amounts }
+        Columns { times, places, offsets, filters, keys, earlier_keys, values, earlier_values, amounts }
+    }
+
+    /// The same rows, standing elsewhere.
+    pub fn standing_at(self, places: Vec<i64>) -> Columns {
+        Columns { places, ..self }
     }
 }
 
@@ -163,9 +173,14 @@ pub(crate) fn column_of<'a>(events: &'a RecordBatch, name: &'static str) -> Resu
     events.column_by_name(name).ok_or(EngineError::Schema { column: name })
 }
 
-pub(crate) fn time_column(events: &RecordBatch) -> Result<ScalarBuffer<i64>, EngineError> {
-    let times = column_of(events, "time")?.as_primitive_opt::<TimestampMicrosecondType>();
-    Ok(times.ok_or(EngineError::Schema { column: "time" })?.values().clone())
+pub(crate) fn time_column(events: &RecordBatch, name: &'static str) -> Result<ScalarBuffer<i64>, EngineError> {
+    let times = column_of(events, name)?.as_primitive_opt::<TimestampMicrosecondType>();
+    Ok(times.ok_or(EngineError::Schema { column: name })?.values().clone())
+}
+
+pub(crate) fn offset_column(events: &RecordBatch) -> Result<ScalarBuffer<i64>, EngineError> {
+    let offsets = column_of(events, "offset")?.as_primitive_opt::<Int64Type>();
+    Ok(offsets.ok_or(EngineError::Schema { column: "offset" })?.values().clone())
 }
 
 /// What `client_ip_source` says of an address that nobody vouches for.

@@ -124,13 +124,14 @@ impl Episodes {
         }
     }
 
-    /// A breach at `moment`: opens an episode of `events` events, or keeps the open one open.
+    /// A breach at `moment`: opens an episode of `events` events, or keeps the open one open. `event` has shown it, and is of
+    /// the time given.
     pub fn breach(
         &mut self,
         key: EntityKey,
         suspect: &mut Suspect,
         (moment, finding, events): (Moment, Finding, u64),
-        event: Option<EventRow<'_>>,
+        event: Option<(i64, EventRow<'_>)>,
         out: &mut Vec<Telling>,
     ) {
         let time = moment.time();
@@ -162,7 +163,7 @@ impl Episodes {
                 State::Updated
             }
         };
-        if let Some(event) = event {
+        if let Some((time, event)) = event {
             suspect.evidence.keep_telling(time, event);
         }
         self.tell(suspect, moment, state, &finding, out);

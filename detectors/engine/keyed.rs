@@ -52,10 +52,10 @@ pub(crate) enum Keep {
 
 /// Where a slot was when it was looked up.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place(u32);
+pub(crate) struct Spot(u32);
 
-impl Place {
-    pub const UNKNOWN: Place = Place(u32::MAX);
+impl Spot {
+    pub const UNKNOWN: Spot = Spot(u32::MAX);
 }
 
 /// Passes a hash through: keys are hashes already.
@@ -77,10 +77,10 @@ impl Hasher for KeyHasher {
     }
 }
 
-/// The slots of all entities, and where each key's slot is. The table holds nothing but places, five bytes an entity,
+/// The slots of all entities, and where each key's slot is. The table holds nothing but spots, five bytes an entity,
 /// so that looking up costs one miss of the cache for the slot and seldom one for the table.
 pub(crate) struct Keyed<S> {
-    places: HashTable<u32>,
+    spots: HashTable<u32>,
     /// By a newer key of an entity, the key of its slot. Empty unless keys of tokens rotated while entities lived.
     renamed: HashMap<EntityKey, EntityKey, BuildHasherDefault<KeyHasher>>,
     slots: Vec<Option<Slot<S>>>,
@@ -94,7 +94,7 @@ pub(crate) struct Keyed<S> {
 impl<S: State> Keyed<S> {
     pub fn new(bound: usize) -> Keyed<S> {
         Keyed {
-            places: HashTable::new(),
+            spots: HashTable::new(),
             renamed: HashMap::default(),
             slots: Vec::new(),
             free: Vec::new(),
@@ -106,36 +106,36 @@ impl<S: State> Keyed<S> {
     }
 
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.spots.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.spots.is_empty()
     }
 
     #[inline]
-    fn place(&self, key: EntityKey) -> Option<u32> {
-        let found = self.place_of(key);
+    fn spot(&self, key: EntityKey) -> Option<u32> {
+        let found = self.spot_of(key);
         if found.is_some() || self.renamed.is_empty() {
             return found;
         }
-        self.place_of(*self.renamed.get(&key)?)
+        self.spot_of(*self.renamed.get(&key)?)
     }
 
     #[inline]
-    fn place_of(&self, key: EntityKey) -> Option<u32> {
+    fn spot_of(&self, key: EntityKey) -> Option<u32> {
         let slots = &self.slots;
-        let is_it = |place: &u32| slots[*place as usize].as_ref().is_some_and(|slot| slot.key == key);
-        self.places.find(key as u64, is_it).copied()
+        let is_it = |spot: &u32| slots[*spot as usize].as_ref().is_some_and(|slot| slot.key == key);
+        self.spots.find(key as u64, is_it).copied()
     }
 
     /// From now on the entity that had `earlier` is found by `key`, too; unless there is one by that key already.
     #[cold]
     fn rename(&mut self, earlier: EntityKey, key: EntityKey) {
-        if self.place(key).is_some() {
+        if self.spot(key).is_some() {
             return;
         }
-        let Some(slot) = self.place(earlier).and_then(|place| self.slots[place as usize].as_ref()) else { return };
+        let Some(slot) = self.spot(earlier).and_then(|spot| self.slots[spot as usize].as_ref()) else { return };
         let first = slot.key;
         if self.renamed.len() >= self.bound {
             self.forget_names();
@@ -146,36 +146,36 @@ impl<S: State> Keyed<S> {
     /// Drops the newer keys of entities that are gone.
     fn forget_names(&mut self) {
         let mut renamed = std::mem::take(&mut self.renamed);
-        renamed.retain(|_, first| self.place_of(*first).is_some());
+        renamed.retain(|_, first| self.spot_of(*first).is_some());
         self.renamed = renamed;
     }
 
     pub fn get(&mut self, key: EntityKey) -> Option<&mut Slot<S>> {
-        let place = self.place(key)?;
-        self.slots[place as usize].as_mut()
+        let spot = self.spot(key)?;
+        self.slots[spot as usize].as_mut()
     }
 
     pub fn peek(&self, key: EntityKey) -> Option<&Slot<S>> {
-        self.slots[self.place(key)? as usize].as_ref()
+        self.slots[self.spot(key)? as usize].as_ref()
     }
 
-    /// Where the slots of these rows' entities are now; `Place::UNKNOWN` where there is none.
+    /// Where the slots of these rows' entities are now; `Spot::UNKNOWN` where there is none.
     #[inline]
-    pub fn places(&self, hits: &[Hit]) -> [Place; HITS] {
-        let mut places = [Place::UNKNOWN; HITS];
-        for (place, hit) in places.iter_mut().zip(hits) {
-            *place = self.place(hit.key).map_or(Place::UNKNOWN, Place);
+    pub fn spots(&self, hits: &[Hit]) -> [Spot; HITS] {
+        let mut spots = [Spot::UNKNOWN; HITS];
+        for (spot, hit) in spots.iter_mut().zip(hits) {
+            *spot = self.spot(hit.key).map_or(Spot::UNKNOWN, Spot);
         }
-        places
+        spots
     }
 
-    /// The slot of a row's entity, made if there is none; `None` when the newcomer is refused. `place` is where it was a
+    /// The slot of a row's entity, made if there is none; `None` when the newcomer is refused. `spot` is where it was a
     /// moment ago; it is checked.
     #[inline]
-    pub fn enter_at(&mut self, place: Place, hit: Hit, make: impl FnOnce() -> S) -> Option<&mut Slot<S>> {
-        let there = self.slots.get(place.0 as usize).and_then(Option::as_ref).is_some_and(|slot| slot.key == hit.key);
+    pub fn enter_at(&mut self, spot: Spot, hit: Hit, make: impl FnOnce() -> S) -> Option<&mut Slot<S>> {
+        let there = self.slots.get(spot.0 as usize).and_then(Option::as_ref).is_some_and(|slot| slot.key == hit.key);
         if there {
-            return self.slots[place.0 as usize].as_mut();
+            return self.slots[spot.0 as usize].as_mut();
         }
         if hit.earlier != 0 {
             self.rename(hit.earlier, hit.key);
@@ -185,30 +185,30 @@ impl<S: State> Keyed<S> {
 
     /// The entity's slot, made if there is none; `None` when the newcomer is refused.
     pub fn enter(&mut self, key: EntityKey, make: impl FnOnce() -> S) -> Option<&mut Slot<S>> {
-        let place = match self.place(key) {
-            Some(place) => place,
+        let spot = match self.spot(key) {
+            Some(spot) => spot,
             None => self.admit(key, make)?,
         };
-        self.slots[place as usize].as_mut()
+        self.slots[spot as usize].as_mut()
     }
 
     fn admit(&mut self, key: EntityKey, make: impl FnOnce() -> S) -> Option<u32> {
-        if self.places.len() >= self.bound && !self.evict_one() {
+        if self.spots.len() >= self.bound && !self.evict_one() {
             self.refused += 1;
             return None;
         }
         let slot = Slot { key, state: make(), suspect: None, queued: true };
-        let place = self.store(slot);
-        self.queue.push_back(place);
-        Some(place)
+        let spot = self.store(slot);
+        self.queue.push_back(spot);
+        Some(spot)
     }
 
     fn store(&mut self, slot: Slot<S>) -> u32 {
         let key = slot.key;
-        let place = match self.free.pop() {
-            Some(place) => {
-                self.slots[place as usize] = Some(slot);
-                place
+        let spot = match self.free.pop() {
+            Some(spot) => {
+                self.slots[spot as usize] = Some(slot);
+                spot
             }
             None => {
                 self.slots.push(Some(slot));
@@ -216,78 +216,78 @@ impl<S: State> Keyed<S> {
             }
         };
         let slots = &self.slots;
-        self.places.insert_unique(key as u64, place, |place| hash_of(slots, *place));
-        place
+        self.spots.insert_unique(key as u64, spot, |spot| hash_of(slots, *spot));
+        spot
     }
 
     fn evict_one(&mut self) -> bool {
-        while let Some(place) = self.queue.pop_front() {
-            let Some(slot) = self.slots[place as usize].as_mut() else { continue };
+        while let Some(spot) = self.queue.pop_front() {
+            let Some(slot) = self.slots[spot as usize].as_mut() else { continue };
             if slot.protected() {
                 slot.queued = false;
                 continue;
             }
             let key = slot.key;
-            self.remove_place(key, place);
+            self.remove_spot(key, spot);
             self.evicted += 1;
             return true;
         }
         false
     }
 
-    fn remove_place(&mut self, key: EntityKey, place: u32) {
-        self.forget(key, place);
-        self.free.push(place);
+    fn remove_spot(&mut self, key: EntityKey, spot: u32) {
+        self.forget(key, spot);
+        self.free.push(spot);
     }
 
-    fn forget(&mut self, key: EntityKey, place: u32) {
-        if let Ok(entry) = self.places.find_entry(key as u64, |known| *known == place) {
+    fn forget(&mut self, key: EntityKey, spot: u32) {
+        if let Ok(entry) = self.spots.find_entry(key as u64, |known| *known == spot) {
             entry.remove();
         }
-        self.slots[place as usize] = None;
+        self.slots[spot as usize] = None;
     }
 
     /// An entity that stopped being protected can be evicted again.
     pub fn release(&mut self, key: EntityKey) {
-        let Some(place) = self.place(key) else { return };
-        let Some(slot) = self.slots[place as usize].as_mut() else { return };
+        let Some(spot) = self.spot(key) else { return };
+        let Some(slot) = self.slots[spot as usize].as_mut() else { return };
         if !slot.queued && !slot.protected() {
             slot.queued = true;
-            self.queue.push_back(place);
+            self.queue.push_back(spot);
         }
     }
 
     /// Looks at every entity. Those that stopped being protected join the queue in order of their keys.
     pub fn sweep(&mut self, mut look: impl FnMut(&mut Slot<S>) -> Keep) {
         let mut released: Vec<(EntityKey, u32)> = Vec::new();
-        for place in 0..self.slots.len() {
-            let Some(slot) = self.slots[place].as_mut() else { continue };
+        for spot in 0..self.slots.len() {
+            let Some(slot) = self.slots[spot].as_mut() else { continue };
             if look(slot) == Keep::No {
                 let key = slot.key;
-                self.forget(key, place as u32);
+                self.forget(key, spot as u32);
             } else if !slot.queued && !slot.protected() {
                 slot.queued = true;
-                released.push((slot.key, place as u32));
+                released.push((slot.key, spot as u32));
             }
         }
         self.forget_names();
         let slots = &self.slots;
-        self.queue.retain(|place| slots[*place as usize].is_some());
+        self.queue.retain(|spot| slots[*spot as usize].is_some());
         released.sort_unstable();
-        self.queue.extend(released.into_iter().map(|(_, place)| place));
+        self.queue.extend(released.into_iter().map(|(_, spot)| spot));
         self.shrink();
     }
 
-    /// Gives memory back after a peak, and lists the free places anew.
+    /// Gives memory back after a peak, and lists the free spots anew.
     fn shrink(&mut self) {
         while matches!(self.slots.last(), Some(None)) {
             self.slots.pop();
         }
-        self.free = (0..self.slots.len() as u32).filter(|place| self.slots[*place as usize].is_none()).collect();
+        self.free = (0..self.slots.len() as u32).filter(|spot| self.slots[*spot as usize].is_none()).collect();
         if self.slots.capacity() > 4 * self.slots.len() + 1024 {
             self.slots.shrink_to(2 * self.slots.len());
-            let (room, slots) = (2 * self.places.len(), &self.slots);
-            self.places.shrink_to(room, |place| hash_of(slots, *place));
+            let (room, slots) = (2 * self.spots.len(), &self.slots);
+            self.spots.shrink_to(room, |spot| hash_of(slots, *spot));
             self.queue.shrink_to(2 * self.queue.len());
         }
     }
@@ -301,11 +301,10 @@ impl<S: State> Keyed<S> {
 
     /// The queue first, in its order, then the others by key: the layout of the map leaves no trace.
     pub fn save(&self, out: &mut Vec<u8>) -> Result<(), BinaryError> {
-        let queued: Vec<&Slot<S>> =
-            self.queue.iter().filter_map(|place| self.slots[*place as usize].as_ref()).collect();
+        let queued: Vec<&Slot<S>> = self.queue.iter().filter_map(|spot| self.slots[*spot as usize].as_ref()).collect();
         let others: Vec<&Slot<S>> = self.sorted().into_iter().filter(|slot| !slot.queued).collect();
         let mut renamed: Vec<(EntityKey, EntityKey)> = self.renamed.iter().map(|(key, first)| (*key, *first)).collect();
-        renamed.retain(|(_, first)| self.place_of(*first).is_some());
+        renamed.retain(|(_, first)| self.spot_of(*first).is_some());
         renamed.sort_unstable();
         binary::write(out, &(self.evicted, self.refused, queued, others, renamed))
     }
@@ -315,8 +314,8 @@ impl<S: State> Keyed<S> {
         self.evicted = evicted;
         self.refused = refused;
         for slot in queued {
-            let place = self.store(Slot { queued: true, ..slot });
-            self.queue.push_back(place);
+            let spot = self.store(Slot { queued: true, ..slot });
+            self.queue.push_back(spot);
         }
         for slot in others {
             self.store(Slot { queued: false, ..slot });
@@ -326,8 +325,8 @@ impl<S: State> Keyed<S> {
 }
 
 /// Keys are hashes; the table wants 64 bits of them.
-fn hash_of<S>(slots: &[Option<Slot<S>>], place: u32) -> u64 {
-    slots[place as usize].as_ref().map_or(0, |slot| slot.key as u64)
+fn hash_of<S>(slots: &[Option<Slot<S>>], spot: u32) -> u64 {
+    slots[spot as usize].as_ref().map_or(0, |slot| slot.key as u64)
 }
 
 /// What `save` wrote: evicted, refused, the queue, the others, newer keys of some of them.
@@ -389,9 +388,9 @@ mod tests {
         let hit =
             |now, before| Hit { key: key(now), earlier: if before == 0 { 0 } else { key(before) }, ..Hit::default() };
         let mut keyed = Keyed::<Seen>::new(3);
-        keyed.enter_at(Place::UNKNOWN, hit(1, 0), || Seen(7)).unwrap();
-        assert_eq!(keyed.enter_at(Place::UNKNOWN, hit(2, 1), || Seen(0)).unwrap().state, Seen(7));
-        assert_eq!(keyed.enter_at(Place::UNKNOWN, hit(3, 2), || Seen(0)).unwrap().state, Seen(7));
+        keyed.enter_at(Spot::UNKNOWN, hit(1, 0), || Seen(7)).unwrap();
+        assert_eq!(keyed.enter_at(Spot::UNKNOWN, hit(2, 1), || Seen(0)).unwrap().state, Seen(7));
+        assert_eq!(keyed.enter_at(Spot::UNKNOWN, hit(3, 2), || Seen(0)).unwrap().state, Seen(7));
         let mut bytes = Vec::new();
         keyed.save(&mut bytes).unwrap();
         let mut restored = Keyed::<Seen>::new(3);
@@ -405,7 +404,7 @@ mod tests {
         // The new key is not that of a stranger who has come by it before.
         restored.enter(key(5), || Seen(5)).unwrap();
         restored.enter(key(4), || Seen(4)).unwrap();
-        assert_eq!(restored.enter_at(Place::UNKNOWN, hit(5, 4), || Seen(0)).unwrap().state, Seen(5));
+        assert_eq!(restored.enter_at(Spot::UNKNOWN, hit(5, 4), || Seen(0)).unwrap().state, Seen(5));
     }
 
     #[test]
@@ -415,7 +414,7 @@ mod tests {
             for n in order {
                 keyed.enter(key(*n), || Seen(2)).unwrap();
             }
-            // All are known, so a newcomer's search for a place empties the queue.
+            // All are known, so a newcomer's search for a spot empties the queue.
             keyed.evict_one();
             keyed.sweep(|slot| {
                 slot.state.0 = 1;

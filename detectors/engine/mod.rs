@@ -1,13 +1,14 @@
 //! The engine: batches of events in, alerts out.
 //!
 //! For: the pipeline, which pushes batches lane by lane and asks `advance` for what follows from them.
-//! Promises: events are folded in one total order (time, lane, offset), so the alerts are the same, byte for byte,
+//! Promises: events are folded in one total order (place, lane, offset), so the alerts are the same, byte for byte,
 //! however the events are cut into batches, interrupted and restored (`snapshot`, `restore`), or interleaved across
-//! lanes within the allowed lateness. Memory is bounded by `EngineLimits`, apart from rows held back, which
+//! lanes within the allowed lateness. No row moves the time of the others on, and late rows are judged, too (`clock`). Memory is bounded by `EngineLimits`, apart from rows held back, which
 //! `held_rows` counts and the pipeline bounds by pausing lanes. What happens by time happens in event time.
 //! Never: does I/O, reads a clock, or sees a raw record.
 
 pub(crate) mod binary;
+mod clock;
 pub(crate) mod columns;
 pub(crate) mod episode;
 pub(crate) mod evidence;
@@ -25,9 +26,10 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use schemas::{Alert, Lane};
 
-use self::columns::{Columns, Plan, time_column};
+use self::clock::Rows;
+use self::columns::{Columns, Plan, offset_column, time_column};
 use self::episode::Telling;
-use self::order::{Held, Order, Ready, Waiting, with_late};
+use self::order::{Frontier, Held, Order, Ready, with_late};
 use self::run::{Origin, Run};
 use self::seen::SeenKinds;
 pub use self::time::{parse_rfc3339, rfc3339};
@@ -81,7 +83,10 @@ pub enum EngineError {
 pub struct EngineStats {
     pub events: u64,
     pub folded: u64,
+    /// Rows behind the watermark of their lane: folded where it stands, counted in their own time.
     pub late: u64,
+    /// Rows whose time is ahead of their lane: folded and counted where that stands.
+    pub ahead: u64,
     /// Rows for which a condition could not be evaluated (a division by zero, a cast) and so did not match.
     pub unevaluated: u64,
     pub held: usize,
@@ -137,14 +142,22 @@ impl Engine {
 
     /// The lane has nothing to read for now: nobody waits for it until its next row.
     pub fn idle(&mut self, lane: &Lane) {
-        if let Some(state) = self.order.lanes.get_mut(lane) {
-            state.idle = true;
+        if let Some(clock) = self.order.lanes.get_mut(lane) {
+            clock.idle = true;
+        }
+    }
+
+    /// The lane is read to its end at `now`, a time by the clock of this machine: its rows need not wait for further ones to
+    /// show how far it is.
+    pub fn at_end(&mut self, lane: &Lane, now_us: i64) {
+        if let Some(clock) = self.order.lanes.get_mut(lane) {
+            clock.at_end(now_us);
         }
     }
 
     /// Nothing more comes from this lane. What it brought is folded in its turn.
     pub fn close(&mut self, lane: &Lane) {
-        self.order.lanes.remove(lane);
+        self.order.close(lane);
     }
 
     /// The lanes that are open. After a restore they are those of the snapshot; close the ones that are not read here.
@@ -152,28 +165,32 @@ impl Engine {
         self.order.lanes.keys().cloned().collect()
     }
 
-    /// Takes the next rows of a lane. They come back with `late` set: a late row is counted and not folded.
+    /// Takes the next rows of a lane. They come back with `late` set.
     pub fn push(&mut self, lane: &Lane, events: RecordBatch) -> Result<RecordBatch, EngineError> {
         check_schema(&events)?;
-        let times = time_column(&events)?;
-        let late = self.order.mark_late(lane, &times)?;
-        let events = with_late(&events, late.as_deref())?;
+        let (times, observed) = (time_column(&events, "time")?, time_column(&events, "observed_time")?);
+        let offsets = offset_column(&events)?;
+        let rows = Rows { times: &times, observed: &observed, offsets: &offsets };
+        let placed = self.order.place(lane, &rows)?;
+        let events = with_late(&events, placed.late.as_deref())?;
         self.events += events.num_rows() as u64;
-        let waiting = match late {
-            None => Waiting::Range(0, events.num_rows()),
-            Some(late) => {
-                let rows: Vec<u32> = (0..late.len() as u32).filter(|row| !late[*row as usize]).collect();
-                self.late += (late.len() - rows.len()) as u64;
-                Waiting::Rows(rows)
+        self.late += placed.late.map_or(0, |late| late.into_iter().filter(|late| *late).count() as u64);
+        if events.num_rows() > 0 {
+            let mut columns = self.compute(&events)?;
+            if let Some(places) = placed.places {
+                columns = columns.standing_at(places);
             }
-        };
-        if waiting.len() > 0 {
-            let columns = self.compute(&events)?;
-            self.order.held.push(Held { lane: lane.clone(), events: events.clone(), columns, waiting });
+            self.order.held.push(Held::whole(lane.clone(), columns, events.clone()));
+            self.order.move_rows(lane, &placed.moved);
             let plan = &self.plan;
             self.order.join_small(|events| Ok(plan.compute(events)?.0))?;
         }
         Ok(events)
+    }
+
+    /// Rows of this lane that were ahead, as far as that is known: of a row some others have to come first.
+    pub fn ahead(&self, lane: &Lane) -> u64 {
+        self.order.lanes.get(lane).map_or(0, |clock| clock.ahead)
     }
 
     fn compute(&mut self, events: &RecordBatch) -> Result<Columns, EngineError> {
@@ -184,7 +201,10 @@ impl Engine {
 
     /// Folds every row that no live lane can precede any more, and tells what follows.
     pub fn advance(&mut self) -> Result<Vec<Alert>, EngineError> {
-        let Some(frontier) = self.order.frontier() else { return Ok(Vec::new()) };
+        self.order.frontier().map_or(Ok(Vec::new()), |frontier| self.advance_to(frontier))
+    }
+
+    fn advance_to(&mut self, frontier: Frontier) -> Result<Vec<Alert>, EngineError> {
         let mut tellings = Vec::new();
         let ready = self.order.ready(frontier.before);
         match ready {
@@ -218,8 +238,8 @@ impl Engine {
 
     /// The end of the input: closes all lanes, folds what is held back, and does what is due up to the last event.
     pub fn finish(&mut self) -> Result<Vec<Alert>, EngineError> {
-        self.order.lanes.clear();
-        self.advance()
+        self.lanes().iter().for_each(|lane| self.close(lane));
+        self.order.last_frontier().map_or(Ok(Vec::new()), |frontier| self.advance_to(frontier))
     }
 
     /// Rows that wait for other lanes.
@@ -258,6 +278,7 @@ impl Engine {
             events: self.events,
             folded: self.folded,
             late: self.late,
+            ahead: self.order.ahead(),
             unevaluated: self.unevaluated,
             held: self.held_rows(),
             folded_to: self.order.folded_to,

@@ -1,10 +1,10 @@
-//! One order: rows of all lanes by event time, then lane, then offset. Rows are held back until every live lane has
-//! passed their time, less the lane's allowed lateness.
+//! One order: rows of all lanes by place, then lane, then offset; a row's place is its event time unless it is late or
+//! ahead (`clock.rs`). Rows are held back until every live lane has passed their place, less the lane's allowed lateness.
 //!
-//! Promises: which rows are late by their own lane, and the order of all others, depend on the rows alone and not on
-//! batches or interleaving. A single lane whose rows come in order costs no sort and no copy. What is held back is
-//! compacted, so that a few rows do not keep big batches alive.
-//! Never: looks at what is in a row beyond time and offset.
+//! Promises: the places of a lane's rows, and the order of all, depend on the rows alone and not on batches or interleaving.
+//! A single lane whose rows come in order costs no sort and no copy. What is held back is compacted, so that a few rows do
+//! not keep big batches alive.
+//! Never: looks at what is in a row beyond times and offset.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,20 +14,11 @@ use arrow::compute::{cast, concat_batches, take_record_batch};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use schemas::Lane;
-use serde::{Deserialize, Serialize};
 
 use super::EngineError;
-use super::columns::Columns;
+use super::clock::{LaneClock, Moved, Placed, Rows};
+use super::columns::{Columns, time_column};
 use super::run::position;
-
-/// A lane: how far it has come and whether others wait for it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct LaneState {
-    pub lateness_us: i64,
-    /// Latest event time so far.
-    pub newest: Option<i64>,
-    pub idle: bool,
-}
 
 /// Rows of one batch that wait.
 pub(crate) struct Held {
@@ -52,6 +43,13 @@ impl Waiting {
         }
     }
 
+    fn has(&self, row: u32) -> bool {
+        match self {
+            Waiting::Range(start, end) => (*start as u32..*end as u32).contains(&row),
+            Waiting::Rows(rows) => rows.binary_search(&row).is_ok(),
+        }
+    }
+
     pub fn rows(&self) -> Vec<u32> {
         match self {
             Waiting::Range(start, end) => (*start as u32..*end as u32).collect(),
@@ -69,7 +67,7 @@ pub(crate) enum Ready {
     Merged(Vec<(u32, u32)>),
 }
 
-/// How far folding may go: rows before `before`; `settled` is the event time everything is known up to.
+/// How far folding may go: rows whose place is before `before`; `settled` is the event time everything is known up to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frontier {
     pub before: i64,
@@ -78,72 +76,95 @@ pub(crate) struct Frontier {
 
 #[derive(Default)]
 pub(crate) struct Order {
-    pub lanes: BTreeMap<Lane, LaneState>,
+    pub lanes: BTreeMap<Lane, LaneClock>,
     pub held: Vec<Held>,
-    /// Rows older than this have been folded.
+    /// Rows that stand before this have been folded.
     pub folded_to: Option<i64>,
-    /// Latest event time of any lane, also of lanes that are closed.
-    pub newest: Option<i64>,
+    /// Rows ahead, of lanes that are closed.
+    pub ahead_of_closed: u64,
     /// So many batches were left when small ones were joined last.
     left: usize,
 }
 
 impl Order {
     pub fn open(&mut self, lane: &Lane, lateness_us: i64) {
-        let state = self.lanes.entry(lane.clone()).or_default();
-        state.lateness_us = lateness_us.max(0);
-        state.idle = false;
+        let clock = self.lanes.entry(lane.clone()).or_default();
+        clock.set_lateness(lateness_us);
+        clock.idle = false;
+    }
+
+    /// Nothing more comes from this lane: what is ahead among its last rows is known now.
+    pub fn close(&mut self, lane: &Lane) {
+        let Some(mut clock) = self.lanes.remove(lane) else { return };
+        let moved = clock.end(self.folded_to());
+        self.move_rows(lane, &moved);
+        self.ahead_of_closed += clock.ahead;
     }
 
     pub fn held_rows(&self) -> usize {
         self.held.iter().map(|held| held.waiting.len()).sum()
     }
 
-    /// Marks each row of a batch late or not, and moves the lane on. Returns the flags, or `None` when none is late.
-    pub fn mark_late(&mut self, lane: &Lane, times: &[i64]) -> Result<Option<Vec<bool>>, EngineError> {
-        let folded_to = self.folded_to.unwrap_or(i64::MIN);
-        let state = self.lanes.get_mut(lane).ok_or_else(|| EngineError::UnknownLane { lane: lane.to_string() })?;
-        let mut any = false;
-        let mut newest = state.newest.unwrap_or(i64::MIN);
-        let late: Vec<bool> = times
-            .iter()
-            .map(|&time| {
-                let late = time < newest.saturating_sub(state.lateness_us) || time < folded_to;
-                newest = newest.max(time);
-                any |= late;
-                late
-            })
-            .collect();
-        if !times.is_empty() {
-            state.newest = Some(newest);
-            state.idle = false;
-            self.newest = self.newest.max(Some(newest));
+    /// Rows ahead so far.
+    pub fn ahead(&self) -> u64 {
+        self.ahead_of_closed + self.lanes.values().map(|clock| clock.ahead).sum::<u64>()
+    }
+
+    fn folded_to(&self) -> i64 {
+        self.folded_to.unwrap_or(i64::MIN)
+    }
+
+    /// Moves the lane on, and says where the rows of its next batch stand and which of them are late.
+    pub fn place(&mut self, lane: &Lane, rows: &Rows<'_>) -> Result<Placed, EngineError> {
+        let folded_to = self.folded_to();
+        let clock = self.lanes.get_mut(lane).ok_or_else(|| EngineError::UnknownLane { lane: lane.to_string() })?;
+        if !rows.times.is_empty() {
+            clock.idle = false;
         }
-        Ok(any.then_some(late))
+        Ok(clock.take(rows, folded_to))
+    }
+
+    /// Rows that turned out to be ahead get their places, unless they were folded meanwhile.
+    pub fn move_rows(&mut self, lane: &Lane, moved: &[Moved]) {
+        for row in moved {
+            let mut batches = self.held.iter_mut().rev().filter(|held| held.lane == *lane);
+            batches.find_map(|held| held.move_row(row));
+        }
     }
 
     /// The lane everybody waits for: the live one that is furthest behind.
     pub fn laggard(&self) -> Option<&Lane> {
-        let live = self.lanes.iter().filter(|(_, state)| !state.idle);
-        live.min_by_key(|(_, state)| watermark_of(state)).map(|(lane, _)| lane)
+        let live = self.lanes.iter().filter(|(_, clock)| !clock.idle);
+        live.min_by_key(|(_, clock)| clock.watermark()).map(|(lane, _)| lane)
     }
 
-    /// How far folding may go now. `None` while a live lane has not shown a row.
+    /// How far folding may go now. `None` while a live lane has not shown how far it is.
     pub fn frontier(&self) -> Option<Frontier> {
-        let live: Vec<&LaneState> = self.lanes.values().filter(|state| !state.idle).collect();
-        let frontier = if live.is_empty() {
-            // Nobody holds back: fold all there is. A row of the same last instant is still in time afterwards.
-            let newest = self.newest?;
-            Frontier { before: newest.saturating_add(1), settled: newest }
-        } else {
-            let watermark = live.iter().map(|state| watermark_of(state)).min().unwrap_or(i64::MIN);
-            if watermark == i64::MIN {
-                return None;
+        let live = self.lanes.values().filter(|clock| !clock.idle);
+        let frontier = match live.map(LaneClock::watermark).min() {
+            Some(i64::MIN) => return None,
+            Some(watermark) => Frontier { before: watermark, settled: watermark },
+            None => {
+                // Nobody holds back: fold all there is. A row of the same last instant is still in time afterwards.
+                let newest = self.newest_arrived()?;
+                Frontier { before: newest.saturating_add(1), settled: newest }
             }
-            Frontier { before: watermark, settled: watermark }
         };
-        let folded_to = self.folded_to.unwrap_or(i64::MIN);
+        let folded_to = self.folded_to();
         Some(Frontier { before: frontier.before.max(folded_to), settled: frontier.settled.max(folded_to) })
+    }
+
+    /// The end of the input: everything is folded, wherever it stands.
+    pub fn last_frontier(&self) -> Option<Frontier> {
+        Some(Frontier { before: i64::MAX, settled: self.newest_arrived()? })
+    }
+
+    /// The latest place that is known, of what has arrived: a row that is ahead of its arrival is no reason to go there.
+    /// Lanes that are read to their end know a time, too.
+    fn newest_arrived(&self) -> Option<i64> {
+        let held = self.held.iter().filter_map(Held::newest_arrived).max();
+        let ended = self.lanes.values().map(LaneClock::watermark).min().filter(|watermark| *watermark > i64::MIN);
+        held.max(ended).max(self.folded_to)
     }
 
     /// The rows before `before`, in total order.
@@ -162,9 +183,9 @@ impl Order {
             let lane = lanes.partition_point(|lane| **lane < held.lane) as u32;
             let columns = &held.columns;
             let mut take = |row: u32| {
-                let time = columns.times[row as usize];
-                if time < before {
-                    rows.push((time, lane, columns.offsets[row as usize], index as u32, row));
+                let place = columns.places[row as usize];
+                if place < before {
+                    rows.push((place, lane, columns.offsets[row as usize], index as u32, row));
                 }
             };
             match &held.waiting {
@@ -183,12 +204,12 @@ impl Order {
         let mut last = i64::MIN;
         for (index, held) in self.held.iter().enumerate() {
             let Waiting::Range(start, end) = held.waiting else { return None };
-            let times = &held.columns.times[start..end];
-            if held.lane != first.lane || times.first().is_some_and(|t| *t < last) || !times.is_sorted() {
+            let places = &held.columns.places[start..end];
+            if held.lane != first.lane || places.first().is_some_and(|place| *place < last) || !places.is_sorted() {
                 return None;
             }
-            last = times.last().copied().unwrap_or(last);
-            let ready = times.partition_point(|t| *t < before);
+            last = places.last().copied().unwrap_or(last);
+            let ready = places.partition_point(|place| *place < before);
             if ready > 0 {
                 parts.push((index, start..start + ready));
             }
@@ -238,10 +259,6 @@ impl Order {
     }
 }
 
-fn watermark_of(state: &LaneState) -> i64 {
-    state.newest.map_or(i64::MIN, |newest| newest.saturating_sub(state.lateness_us))
-}
-
 /// Batches by lane, in order of arrival within each.
 fn by_lane(held: Vec<Held>) -> BTreeMap<Lane, Vec<Held>> {
     let mut lanes: BTreeMap<Lane, Vec<Held>> = BTreeMap::new();
@@ -257,11 +274,18 @@ fn joined(
     if parts.len() <= 1 {
         return Ok(parts.pop());
     }
-    let first = &parts[0];
-    let lane = first.lane.clone();
-    let events = joined_events(&parts.iter().collect::<Vec<_>>())?;
-    let waiting = Waiting::Range(0, events.num_rows());
-    Ok(Some(Held { lane, columns: compute(&events)?, events, waiting }))
+    let lane = parts[0].lane.clone();
+    let parts: Vec<&Held> = parts.iter().collect();
+    let events = joined_events(&parts)?;
+    Ok(Some(Held::whole(lane, compute(&events)?.standing_at(joined_places(&parts)), events)))
+}
+
+fn joined_places(parts: &[&Held]) -> Vec<i64> {
+    let places = |part: &&Held| {
+        let rows = part.waiting.rows();
+        rows.into_iter().map(|row| part.columns.places[row as usize]).collect::<Vec<i64>>()
+    };
+    parts.iter().flat_map(places).collect()
 }
 
 fn joined_events(parts: &[&Held]) -> Result<RecordBatch, EngineError> {
@@ -273,25 +297,52 @@ fn joined_events(parts: &[&Held]) -> Result<RecordBatch, EngineError> {
 }
 
 impl Order {
-    /// What waits, as one batch per lane: the same however it arrived.
-    pub fn waiting_by_lane(&self) -> Result<Vec<(Lane, RecordBatch)>, EngineError> {
+    /// What waits, as one batch per lane, and where its rows stand: the same however it arrived.
+    pub fn waiting_by_lane(&self) -> Result<Vec<(Lane, RecordBatch, Vec<i64>)>, EngineError> {
         let mut lanes: BTreeMap<&Lane, Vec<&Held>> = BTreeMap::new();
         self.held.iter().for_each(|part| lanes.entry(&part.lane).or_default().push(part));
-        lanes.into_iter().map(|(lane, parts)| Ok((lane.clone(), joined_events(&parts)?))).collect()
+        let one = |(lane, parts): (&Lane, Vec<&Held>)| {
+            let events = joined_events(&parts)?;
+            Ok((lane.clone(), events, joined_places(&parts)))
+        };
+        lanes.into_iter().map(one).collect()
     }
 }
 
 impl Held {
+    /// A batch of which every row waits.
+    pub fn whole(lane: Lane, columns: Columns, events: RecordBatch) -> Held {
+        let waiting = Waiting::Range(0, events.num_rows());
+        Held { lane, events, columns, waiting }
+    }
+
+    /// The latest place of what waits, as far as it is no later than its arrival.
+    fn newest_arrived(&self) -> Option<i64> {
+        let observed = time_column(&self.events, "observed_time").ok()?;
+        let rows = self.waiting.rows().into_iter().map(|row| row as usize);
+        rows.map(|row| self.columns.places[row].min(observed[row])).max()
+    }
+
+    /// Moves the row, if it is here and waits.
+    fn move_row(&mut self, moved: &Moved) -> Option<()> {
+        let (offsets, places) = (&self.columns.offsets, &mut self.columns.places);
+        let first = offsets.partition_point(|offset| *offset < moved.offset);
+        let of_record = (first..offsets.len()).take_while(|row| offsets[*row] == moved.offset);
+        let row = of_record.into_iter().find(|row| places[*row] == moved.from && self.waiting.has(*row as u32))?;
+        places[row] = moved.to;
+        Some(())
+    }
+
     fn drop_before(&mut self, before: i64) {
-        let times = &self.columns.times;
+        let places = &self.columns.places;
         if let Waiting::Range(start, end) = self.waiting
-            && times[start..end].is_sorted()
+            && places[start..end].is_sorted()
         {
-            self.waiting = Waiting::Range(start + times[start..end].partition_point(|t| *t < before), end);
+            self.waiting = Waiting::Range(start + places[start..end].partition_point(|place| *place < before), end);
             return;
         }
         let mut rows = self.waiting.rows();
-        rows.retain(|row| times[*row as usize] >= before);
+        rows.retain(|row| places[*row as usize] >= before);
         self.waiting = Waiting::Rows(rows);
     }
 

@@ -35,7 +35,7 @@ impl Run<'_> {
     /// can look up all of them before it folds the first.
     #[inline]
     pub fn visit(&self, filter: Option<usize>, kind: usize, mut visit: impl FnMut(&[Hit])) {
-        let (times, keys) = (&self.columns.times, &self.columns.keys[kind]);
+        let (times, places, keys) = (&self.columns.times, &self.columns.places, &self.columns.keys[kind]);
         let earlier = self.columns.earlier_keys[kind].as_deref();
         let mut hits = [Hit::default(); HITS];
         let mut count = 0;
@@ -44,7 +44,8 @@ impl Run<'_> {
             if key == 0 {
                 return;
             }
-            hits[count] = Hit { row, time: times[row], key, earlier: earlier.map_or(0, |keys| keys[row]) };
+            let (place, earlier) = (places[row], earlier.map_or(0, |keys| keys[row]));
+            hits[count] = Hit { row, time: times[row].min(place), place, key, earlier };
             count += 1;
             if count == HITS {
                 visit(&hits);
@@ -81,7 +82,10 @@ pub(crate) const HITS: usize = 32;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Hit {
     pub row: usize,
+    /// When it happened: the event's own time, or its place where its time is ahead.
     pub time: i64,
+    /// When it is folded; later than `time` for a late row.
+    pub place: i64,
     pub key: EntityKey,
     /// The key its entity had under the token key before, while the two overlap; else 0.
     pub earlier: EntityKey,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::binary::{self, BinaryError};
 use super::columns::Columns;
-use super::keyed::{Keep, Keyed, Place, SavedSlots, State};
+use super::keyed::{Keep, Keyed, SavedSlots, Spot, State};
 use super::run::{HITS, Hit};
 use super::{EngineLimits, next_multiple};
 use crate::rule::EntityKind;
@@ -70,14 +70,16 @@ impl SeenKinds {
     /// Notes the rows and says, per tracker, when the entity of each was first seen.
     pub fn fold(&mut self, columns: &Columns, rows: std::ops::Range<usize>) -> Vec<Vec<i64>> {
         let fold = |tracker: &mut Tracker| {
-            let (keys, times) = (&columns.keys[tracker.kind][rows.clone()], &columns.times[rows.clone()]);
-            let earlier = columns.earlier_keys[tracker.kind].as_ref().map(|keys| &keys[rows.clone()]);
-            let hit = |(row, (&key, &time))| Hit { row, time, key, earlier: earlier.map_or(0, |keys| keys[row]) };
-            let hits: Vec<Hit> = keys.iter().zip(times).enumerate().map(hit).collect();
+            let (keys, earlier) = (&columns.keys[tracker.kind], columns.earlier_keys[tracker.kind].as_ref());
+            let hit = |row: usize| {
+                let (time, place) = (columns.times[row].min(columns.places[row]), columns.places[row]);
+                Hit { row, time, place, key: keys[row], earlier: earlier.map_or(0, |keys| keys[row]) }
+            };
+            let hits: Vec<Hit> = rows.clone().map(hit).collect();
             let mut first = Vec::with_capacity(hits.len());
             for hits in hits.chunks(HITS) {
-                let places = tracker.visits.as_ref().map_or([Place::UNKNOWN; HITS], |visits| visits.places(hits));
-                first.extend(hits.iter().zip(places).map(|(hit, place)| tracker.visit(*hit, place)));
+                let spots = tracker.visits.as_ref().map_or([Spot::UNKNOWN; HITS], |visits| visits.spots(hits));
+                first.extend(hits.iter().zip(spots).map(|(hit, spot)| tracker.visit(*hit, spot)));
             }
             first
         };
@@ -114,26 +116,28 @@ impl SeenKinds {
 }
 
 impl Tracker {
-    fn visit(&mut self, hit: Hit, place: Place) -> i64 {
-        let Hit { time, key, .. } = hit;
+    fn visit(&mut self, hit: Hit, spot: Spot) -> i64 {
+        let Hit { time, place, key, .. } = hit;
         let Some(visits) = self.visits.as_mut().filter(|_| key != 0) else { return time };
         let remember = self.remember_us;
-        while time >= self.next_sweep {
+        while place >= self.next_sweep {
             let now = self.next_sweep;
             visits.sweep(|slot| if now - slot.state.last > remember { Keep::No } else { Keep::Yes });
             self.next_sweep = if visits.is_empty() { i64::MAX } else { next_multiple(now, remember / 4 + 1) };
         }
         if self.next_sweep == i64::MAX {
-            self.next_sweep = next_multiple(time, remember / 4 + 1);
+            self.next_sweep = next_multiple(place, remember / 4 + 1);
         }
-        let Some(slot) = visits.enter_at(place, hit, || Visits { first: time, last: time, settled: false }) else {
+        let Some(slot) = visits.enter_at(spot, hit, || Visits { first: time, last: time, settled: false }) else {
             return time;
         };
-        if time - slot.state.last > remember {
-            slot.state.first = time;
+        let visits = &mut slot.state;
+        if time - visits.last > remember {
+            visits.first = time;
         }
-        slot.state.last = time;
-        slot.state.settled = time - slot.state.first > self.longest_us;
-        slot.state.first
+        // A late row may tell of an earlier visit.
+        (visits.first, visits.last) = (visits.first.min(time), visits.last.max(time));
+        visits.settled = visits.last - visits.first > self.longest_us;
+        visits.first
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Promises: the same state gives the same bytes. A cut, changed or foreign snapshot is refused by its header and
 //! checksum. State belongs to a detector by id and by a hash of what it counts: when that changed, or the detector is
-//! gone, its state is dropped and a note says so; the others keep theirs.
+//! gone, its state is dropped and a note says so; the others keep theirs. What the format before this one held is read:
+//! lanes then go on from where they were, and their clocks start anew.
 //! Never: writes a file.
 
 use std::io::Cursor;
@@ -17,12 +18,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use siphasher::sip128::SipHasher13;
 
 use super::binary::{self, BinaryError};
-use super::order::{Held, LaneState, Waiting};
+use super::clock::LaneClock;
+use super::order::Held;
 use super::{Engine, EngineError, EngineLimits, check_schema};
 use crate::rule::Rule;
 
 /// Names the format and its version. Change it with any change of what is written.
-const MAGIC: &[u8; 8] = b"GWSTATE2";
+const MAGIC: &[u8; 8] = b"GWSTATE3";
+/// The one before: rows had no places, clocks were the newest time, and no detector held late rows.
+const MAGIC_2: &[u8; 8] = b"GWSTATE2";
 const HEADER: usize = MAGIC.len() + 16;
 
 /// Bytes written in one piece.
@@ -56,15 +60,68 @@ impl<'de> Deserialize<'de> for Bytes {
 #[derive(Serialize, Deserialize)]
 struct Saved {
     hash_key: (u64, u64),
-    lanes: Vec<(String, i32, LaneState)>,
+    lanes: Vec<(String, i32, LaneClock)>,
     folded_to: Option<i64>,
+    counters: [u64; 4],
+    ahead_of_closed: u64,
+    /// Id, hash of the state identity, state.
+    detectors: Vec<SavedDetector>,
+    seen: Vec<(String, Bytes)>,
+    /// Source, partition, Arrow IPC stream of the rows that wait, their places.
+    held: Vec<(String, i32, Bytes, Vec<i64>)>,
+}
+
+/// Id, hash of the state identity, state, late rows that the state does not hold.
+type SavedDetector = (String, u128, Bytes, Bytes);
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+struct Saved2 {
+    hash_key: (u64, u64),
+    lanes: Vec<(String, i32, Lane2)>,
+    folded_to: Option<i64>,
+    #[allow(dead_code, reason = "a part of the format; what waits says it")]
     newest: Option<i64>,
     counters: [u64; 4],
-    /// Id, hash of the state identity, state.
     detectors: Vec<(String, u128, Bytes)>,
     seen: Vec<(String, Bytes)>,
-    /// Source, partition, Arrow IPC stream of the rows that wait.
     held: Vec<(String, i32, Bytes)>,
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+struct Lane2 {
+    lateness_us: i64,
+    newest: Option<i64>,
+    idle: bool,
+}
+
+impl From<Lane2> for LaneClock {
+    fn from(lane: Lane2) -> LaneClock {
+        let mut clock =
+            LaneClock::starting_at(lane.newest.map_or(i64::MIN, |newest| newest.saturating_sub(lane.lateness_us)));
+        clock.set_lateness(lane.lateness_us);
+        clock.idle = lane.idle;
+        clock
+    }
+}
+
+impl From<Saved2> for Saved {
+    fn from(saved: Saved2) -> Saved {
+        let lanes = saved.lanes.into_iter().map(|(source, partition, lane)| (source, partition, lane.into()));
+        let detectors = saved.detectors.into_iter().map(|(id, hash, state)| (id, hash, state, Bytes(Vec::new())));
+        let held = saved.held.into_iter().map(|(source, partition, ipc)| (source, partition, ipc, Vec::new()));
+        Saved {
+            hash_key: saved.hash_key,
+            lanes: lanes.collect(),
+            folded_to: saved.folded_to,
+            counters: saved.counters,
+            ahead_of_closed: 0,
+            detectors: detectors.collect(),
+            seen: saved.seen,
+            held: held.collect(),
+        }
+    }
 }
 
 impl Engine {
@@ -76,34 +133,33 @@ impl Engine {
     fn try_snapshot(&self) -> Result<Vec<u8>, EngineError> {
         let mut detectors = Vec::with_capacity(self.detectors.len());
         for detector in &self.detectors {
-            let mut state = Vec::new();
+            let (mut state, mut late) = (Vec::new(), Vec::new());
             detector.save(&mut state)?;
+            detector.save_late(&mut late)?;
             let rule = detector.rule();
-            detectors.push((rule.id.clone(), identity(rule), Bytes(state)));
+            detectors.push((rule.id.clone(), identity(rule), Bytes(state), Bytes(late)));
         }
         let names = self.seen.names().into_iter().enumerate();
         let seen: Result<Vec<(String, Bytes)>, BinaryError> =
             names.map(|(index, name)| Ok((name.to_owned(), Bytes(self.seen.save(index)?)))).collect();
-        let held: Result<Vec<(String, i32, Bytes)>, EngineError> = self
-            .order
-            .waiting_by_lane()?
-            .into_iter()
-            .map(|(lane, events)| Ok((lane.source.to_string(), lane.partition, Bytes(to_ipc(&events)?))))
-            .collect();
+        let one = |(lane, events, places): (Lane, RecordBatch, Vec<i64>)| {
+            Ok((lane.source.to_string(), lane.partition, Bytes(to_ipc(&events)?), places))
+        };
+        let held: Result<Vec<_>, EngineError> = self.order.waiting_by_lane()?.into_iter().map(one).collect();
         let lanes = self.order.lanes.iter();
         let saved = Saved {
             hash_key: self.limits.hash_key,
-            lanes: lanes.map(|(lane, state)| (lane.source.to_string(), lane.partition, state.clone())).collect(),
+            lanes: lanes.map(|(lane, clock)| (lane.source.to_string(), lane.partition, clock.clone())).collect(),
             folded_to: self.order.folded_to,
-            newest: self.order.newest,
             counters: [self.events, self.folded, self.late, self.unevaluated],
+            ahead_of_closed: self.order.ahead_of_closed,
             detectors,
             seen: seen?,
             held: held?,
         };
         // Growing by doubling would touch twice the memory.
-        let parts = saved.detectors.iter().map(|(.., b)| b).chain(saved.seen.iter().map(|(_, b)| b));
-        let parts = parts.chain(saved.held.iter().map(|(.., b)| b));
+        let parts = saved.detectors.iter().map(|(.., b, _)| b).chain(saved.seen.iter().map(|(_, b)| b));
+        let parts = parts.chain(saved.held.iter().map(|(.., b, _)| b));
         let mut bytes = Vec::with_capacity(HEADER + parts.map(|b| b.0.len() + 64).sum::<usize>() + (4 << 10));
         bytes.resize(HEADER, 0);
         binary::write(&mut bytes, &saved)?;
@@ -118,10 +174,10 @@ impl Engine {
         let saved = open(bytes)?;
         let limits = EngineLimits { hash_key: saved.hash_key, ..limits };
         let mut engine = Engine::new(rules, limits)?;
-        for (source, partition, state) in saved.lanes {
-            engine.order.lanes.insert(Lane::new(&source, partition), state);
+        for (source, partition, clock) in saved.lanes {
+            engine.order.lanes.insert(Lane::new(&source, partition), clock);
         }
-        (engine.order.folded_to, engine.order.newest) = (saved.folded_to, saved.newest);
+        (engine.order.folded_to, engine.order.ahead_of_closed) = (saved.folded_to, saved.ahead_of_closed);
         [engine.events, engine.folded, engine.late, engine.unevaluated] = saved.counters;
         engine.restore_detectors(&saved.detectors)?;
         for (name, state) in &saved.seen {
@@ -129,20 +185,25 @@ impl Engine {
                 engine.notes.push(format!("first-seen times of {name} dropped: no detector asks for them"));
             }
         }
-        for (source, partition, ipc) in &saved.held {
-            engine.restore_held(&Lane::new(source, *partition), &ipc.0)?;
+        for (source, partition, ipc, places) in saved.held {
+            engine.restore_held(&Lane::new(&source, partition), &ipc.0, places)?;
         }
         Ok(engine)
     }
 
-    fn restore_detectors(&mut self, saved: &[(String, u128, Bytes)]) -> Result<(), EngineError> {
-        for (id, hash, state) in saved {
+    fn restore_detectors(&mut self, saved: &[SavedDetector]) -> Result<(), EngineError> {
+        for (id, hash, state, late) in saved {
             match self.detectors.iter_mut().find(|d| d.rule().id == *id) {
                 None => self.notes.push(format!("state of detector {id} dropped: the detector is gone")),
                 Some(d) if identity(d.rule()) != *hash => {
                     self.notes.push(format!("state of detector {id} dropped: what it counts has changed"));
                 }
-                Some(detector) => detector.load(&state.0)?,
+                Some(detector) => {
+                    detector.load(&state.0)?;
+                    if !late.0.is_empty() {
+                        detector.load_late(&late.0)?;
+                    }
+                }
             }
         }
         for detector in &self.detectors {
@@ -154,13 +215,20 @@ impl Engine {
         Ok(())
     }
 
-    fn restore_held(&mut self, lane: &Lane, ipc: &[u8]) -> Result<(), EngineError> {
+    /// Without places every row stands at its time.
+    fn restore_held(&mut self, lane: &Lane, ipc: &[u8], places: Vec<i64>) -> Result<(), EngineError> {
+        let (mut from, any) = (0, !places.is_empty());
         for events in StreamReader::try_new(Cursor::new(ipc), None)? {
             let events = events?;
             check_schema(&events)?;
-            let columns = self.plan.compute(&events)?.0;
-            let waiting = Waiting::Range(0, events.num_rows());
-            self.order.held.push(Held { lane: lane.clone(), events, columns, waiting });
+            let mut columns = self.plan.compute(&events)?.0;
+            let to = from + events.num_rows();
+            if any {
+                let places = places.get(from..to).ok_or_else(|| EngineError::Snapshot("rows without places".into()))?;
+                columns = columns.standing_at(places.to_vec());
+            }
+            self.order.held.push(Held::whole(lane.clone(), columns, events));
+            from = to;
         }
         Ok(())
     }
@@ -176,13 +244,14 @@ fn open(bytes: &[u8]) -> Result<Saved, EngineError> {
     let Some((header, body)) = bytes.split_at_checked(HEADER) else {
         return Err(EngineError::Snapshot(format!("{} bytes are too few for a header", bytes.len())));
     };
-    if header[..MAGIC.len()] != *MAGIC {
+    let before = header[..MAGIC.len()] == *MAGIC_2;
+    if header[..MAGIC.len()] != *MAGIC && !before {
         return Err(EngineError::Snapshot("not a state of this version of the engine".into()));
     }
     if header[MAGIC.len()..] != checksum(body) {
         return Err(EngineError::Snapshot("the checksum does not fit; the file was cut or changed".into()));
     }
-    Ok(binary::read(body)?)
+    Ok(if before { binary::read::<Saved2>(body)?.into() } else { binary::read(body)? })
 }
 
 fn checksum(body: &[u8]) -> [u8; 16] {
@@ -198,3 +267,6 @@ fn to_ipc(events: &RecordBatch) -> Result<Vec<u8>, EngineError> {
     writer.write(events)?;
     Ok(writer.into_inner()?)
 }
+
+#[cfg(test)]
+mod tests;

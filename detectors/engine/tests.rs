@@ -60,19 +60,25 @@ fn three_in_ten_seconds() -> Arc<Rule> {
     rule("three", "client_ip", "{ threshold: { at_least: 3, within: 10s } }", "quiet: 1m")
 }
 
+/// Eight rows of the same time, which is then what the clock of the lane says.
+fn eight(at: f64) -> Vec<Value> {
+    (0..8).map(|n| event(at, json!({ "client_ip": format!("192.0.2.{n}") }))).collect()
+}
+
 #[test]
 fn a_row_is_late_by_its_own_lane_alone() {
     let mut engine = engine(&[]);
     engine.open(&lane(0), 5 * SECOND);
     engine.open(&lane(1), 0);
-    let rows: Vec<Value> =
-        [10.0, 12.0, 7.0, 6.999, 12.0, 20.0, 14.0].into_iter().map(|at| event(at, json!({}))).collect();
-    assert_eq!(push(&mut engine, &lane(0), &rows), [false, false, false, true, false, false, true]);
-    // The other lane is ordered: anything before its newest row is late, whatever the first lane does.
-    let rows: Vec<Value> = [1.0, 3.0, 2.0, 3.0].into_iter().map(|at| event(at, json!({}))).collect();
-    assert_eq!(push(&mut engine, &lane(1), &rows), [false, false, true, false]);
+    assert_eq!(push(&mut engine, &lane(0), &eight(12.0)), [false; 8]);
+    let rows: Vec<Value> = [20.0, 7.0, 6.999, 14.0].into_iter().map(|at| event(at, json!({}))).collect();
+    assert_eq!(push(&mut engine, &lane(0), &rows), [false, false, true, false]);
+    // The other lane is ordered: anything before its clock is late, whatever the first lane does.
+    assert_eq!(push(&mut engine, &lane(1), &eight(3.0)), [false; 8]);
+    let rows: Vec<Value> = [1.0, 3.0, 2.0, 4.0].into_iter().map(|at| event(at, json!({}))).collect();
+    assert_eq!(push(&mut engine, &lane(1), &rows), [true, false, true, false]);
     let stats = engine.stats();
-    assert_eq!((stats.events, stats.late, stats.folded, stats.held), (11, 3, 0, 8));
+    assert_eq!((stats.events, stats.late, stats.folded, stats.held), (24, 3, 0, 24), "late rows wait as others do");
 }
 
 #[test]
@@ -80,22 +86,27 @@ fn rows_wait_until_every_live_lane_has_passed_their_time() {
     let mut engine = engine(&[]);
     engine.open(&lane(0), 0);
     engine.open(&lane(1), 2 * SECOND);
-    push(&mut engine, &lane(0), &[event(1.0, json!({})), event(5.0, json!({})), event(9.0, json!({}))]);
+    push(&mut engine, &lane(0), &[event(1.0, json!({})), event(5.0, json!({}))]);
+    push(&mut engine, &lane(0), &eight(9.0));
     engine.advance().unwrap();
-    assert_eq!((engine.held_rows(), engine.laggard()), (3, Some(lane(1))), "the second lane has shown nothing yet");
-    push(&mut engine, &lane(1), &[event(7.5, json!({}))]);
+    assert_eq!((engine.held_rows(), engine.laggard()), (10, Some(lane(1))), "the second lane has shown nothing yet");
+    push(&mut engine, &lane(1), &eight(7.5)[..7]);
+    engine.advance().unwrap();
+    assert_eq!(engine.stats().folded, 0, "seven rows do not show how far it is");
+    push(&mut engine, &lane(1), &eight(7.5)[..1]);
     engine.advance().unwrap();
     // Its lateness of two seconds leaves 5.5 s: the rows at 1 and 5 are folded.
-    assert_eq!((engine.held_rows(), engine.stats().folded), (2, 2));
+    assert_eq!((engine.held_rows(), engine.stats().folded), (16, 2));
     assert_eq!(engine.stats().folded_to, Some(NOON + 5_500_000));
     engine.idle(&lane(1));
+    push(&mut engine, &lane(0), &eight(9.0));
     engine.advance().unwrap();
-    assert_eq!((engine.held_rows(), engine.laggard()), (1, Some(lane(0))), "only the newest row of lane 0 waits");
+    assert_eq!((engine.held_rows(), engine.laggard()), (16, Some(lane(0))), "only the newest rows of lane 0 wait");
     assert_eq!(push(&mut engine, &lane(1), &[event(8.9, json!({})), event(9.0, json!({}))]), [true, false]);
     engine.close(&lane(0));
     engine.close(&lane(1));
     engine.advance().unwrap();
-    assert_eq!((engine.held_rows(), engine.stats().late, engine.stats().folded), (0, 1, 5));
+    assert_eq!((engine.held_rows(), engine.stats().late, engine.stats().folded), (0, 1, 28));
 }
 
 #[test]
@@ -398,11 +409,12 @@ fn an_open_episode_survives_a_restart_and_closes() {
         &lane(0),
         &[event(1.0, json!({})), event(2.0, json!({})), event(3.0, json!({})), event(4.0, json!({}))],
     );
+    (0..2).for_each(|_| _ = push(&mut engine, &lane(0), &eight(9.0)));
     let opened = engine.advance().unwrap();
     assert_eq!((opened.len(), opened[0].state), (1, State::Open));
     let mut engine = Engine::restore(rules.to_vec(), EngineLimits::default(), &engine.snapshot()).unwrap();
     assert_eq!(engine.stats().detectors[0].open, 1);
-    push(&mut engine, &lane(0), &[event(100.0, json!({ "client_ip": "192.0.2.1" }))]);
+    push(&mut engine, &lane(0), &eight(100.0));
     let told = engine.finish().unwrap();
     assert_eq!(brief(&told), ["64s three closed 203.0.113.7 4 of 4"]);
     assert_eq!(told[0].id, opened[0].id);

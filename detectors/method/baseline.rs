@@ -4,6 +4,7 @@
 //! The window in which a detector first sees anything is neither judged nor taught, it is only partly seen. Windows
 //! without events count as zeros where the statistics say so. An entity with little history borrows from its parent:
 //! the history of typical windows of the entities around it.
+//! A late event counts while its own window runs; what is taught is not untaught.
 //! Never: judges a running window; while it runs it only gathers evidence about those who are far above what is usual.
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::engine::binary::{self, BinaryError};
 use crate::engine::columns::EntityKey;
 use crate::engine::episode::{Episodes, Finding, Moment, Telling};
 use crate::engine::evidence::Name;
-use crate::engine::keyed::{Keep, Keyed, Place, SavedSlots, Slot, State};
+use crate::engine::keyed::{Keep, Keyed, SavedSlots, Slot, Spot, State};
 use crate::engine::run::{Hit, Run};
 use crate::engine::{EngineLimits, next_multiple};
 use crate::rule::{Baseline, Method, Rule};
@@ -86,6 +87,7 @@ pub(crate) struct BaselineDetector<S> {
     sweep_us: i64,
     next_sweep: i64,
     due: i64,
+    too_late: u64,
 }
 
 impl<S: Summary> BaselineDetector<S> {
@@ -117,6 +119,7 @@ impl<S: Summary> BaselineDetector<S> {
             sweep_us,
             next_sweep: i64::MAX,
             due: i64::MAX,
+            too_late: 0,
         }
     }
 
@@ -125,15 +128,19 @@ impl<S: Summary> BaselineDetector<S> {
     }
 
     #[inline]
-    fn count(&mut self, run: &Run<'_>, hit: Hit, place: Place, out: &mut Vec<Telling>) {
-        let Hit { row, time, key, .. } = hit;
-        if time >= self.due {
-            self.settle(time, out);
+    fn count(&mut self, run: &Run<'_>, hit: Hit, spot: Spot, out: &mut Vec<Telling>) {
+        let Hit { row, time, place, key, .. } = hit;
+        if place >= self.due {
+            self.settle(place, out);
         }
         let Some(item) = S::item(run.columns, self.wiring.argument, row) else { return };
         let window = index_of(time, self.settings.window_us);
+        if time < place && window != index_of(place, self.settings.window_us) {
+            self.too_late += 1;
+            return;
+        }
         let (episodes, alarm) = (&mut self.episodes, self.settings.min_value);
-        let slot = self.entities.enter_at(place, hit, || Tracked {
+        let slot = self.entities.enter_at(spot, hit, || Tracked {
             now: S::default(),
             alarm: if alarm > 0.0 { alarm } else { f64::INFINITY },
             past: Box::new(Past {
@@ -157,13 +164,13 @@ impl<S: Summary> BaselineDetector<S> {
         if alarming || slot.suspect.is_some() {
             let name = &state.past.name;
             let suspect = slot.suspect.get_or_insert_with(|| episodes.suspect(name.clone()));
-            suspect.evidence.record(time, run.event(row));
+            suspect.evidence.record(run.columns.times[row], run.event(row));
             if let Some(episode) = &mut suspect.episode {
                 episode.events += 1;
             }
         }
         if self.window_ends == i64::MAX {
-            self.open_window(window, time);
+            self.open_window(window, place);
         }
     }
 
@@ -347,8 +354,8 @@ impl<S: Summary> Detector for BaselineDetector<S> {
     fn fold(&mut self, run: &Run<'_>, out: &mut Vec<Telling>) {
         let (filter, kind) = (self.wiring.filter, self.wiring.kind);
         run.visit(filter, kind, |hits| {
-            let places = self.entities.places(hits);
-            hits.iter().zip(places).for_each(|(hit, place)| self.count(run, *hit, place, out));
+            let spots = self.entities.spots(hits);
+            hits.iter().zip(spots).for_each(|(hit, spot)| self.count(run, *hit, spot, out));
         });
     }
 
@@ -383,7 +390,16 @@ impl<S: Summary> Detector for BaselineDetector<S> {
         let mut stats = stats_of(&self.episodes, &self.entities);
         stats.evicted += self.parents.evicted;
         stats.refused += self.parents.refused;
-        stats
+        DetectorStats { too_late: self.too_late, ..stats }
+    }
+
+    fn save_late(&self, out: &mut Vec<u8>) -> Result<(), BinaryError> {
+        binary::write(out, &self.too_late)
+    }
+
+    fn load_late(&mut self, bytes: &[u8]) -> Result<(), BinaryError> {
+        self.too_late = binary::read(bytes)?;
+        Ok(())
     }
 
     fn save(&self, out: &mut Vec<u8>) -> Result<(), BinaryError> {

@@ -1,18 +1,21 @@
 //! The driver of the counting methods: threshold, distinct, sum. They alert on the very row that reaches the count.
 //!
 //! Promises: one look-up of state per matching row; an entity below half of its count costs nothing more. When an
-//! episode closes, counting starts anew, so that no event opens two alerts.
+//! episode closes, counting starts anew, so that no event opens two alerts. A late row alerts when some window of its own
+//! time reaches the count with it.
 //! Never: decides anything by arrival; sweeps and closings are due at event times.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::panes::Sliding;
+use super::late::{self, Belongs, Late, belongs};
+use super::panes::{Bounds, Held, Sliding};
 use super::{Detector, DetectorStats, PaneSpec, Wiring};
 use crate::engine::binary::{self, BinaryError};
+use crate::engine::columns::EntityKey;
 use crate::engine::episode::{Episodes, Finding, Moment, Telling};
-use crate::engine::keyed::{Keep, Keyed, Place, SavedSlots, Slot, State};
+use crate::engine::keyed::{Keep, Keyed, SavedSlots, Slot, Spot, State};
 use crate::engine::run::{EventRow, Hit, Run};
 use crate::engine::{EngineLimits, next_multiple};
 use crate::rule::Rule;
@@ -22,7 +25,11 @@ pub(super) const SWEEP_LEAST_US: i64 = 60_000_000;
 
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(bound = "W: Sliding")]
-struct Counted<W>(W);
+struct Counted<W> {
+    window: W,
+    #[serde(skip)]
+    late: Option<Box<Late<W>>>,
+}
 
 impl<W: Sliding> State for Counted<W> {
     fn known(&self) -> bool {
@@ -40,6 +47,7 @@ pub(crate) struct Counting<W> {
     next_sweep: i64,
     /// The earliest of all that is due by time.
     due: i64,
+    too_late: u64,
 }
 
 /// The count, and what follows from it.
@@ -73,29 +81,54 @@ impl<W: Sliding> Counting<W> {
             sweep_us: within_us.max(SWEEP_LEAST_US),
             next_sweep: i64::MAX,
             due: i64::MAX,
+            too_late: 0,
         }
     }
 
     #[inline]
-    fn count(&mut self, run: &Run<'_>, hit: Hit, place: Place, out: &mut Vec<Telling>) {
-        let Hit { row, time, key, .. } = hit;
-        if time >= self.due {
-            self.settle(time, out);
+    fn count(&mut self, run: &Run<'_>, hit: Hit, spot: Spot, out: &mut Vec<Telling>) {
+        let Hit { row, time, place, key, .. } = hit;
+        if place >= self.due {
+            self.settle(place, out);
         }
         if !self.wiring.counts(run, row, time) {
             return;
         }
         let Some(item) = W::item(run.columns, self.wiring.argument, row) else { return };
-        let pane = self.panes.pane(time);
-        let Some(slot) = self.entities.enter_at(place, hit, Counted::default) else { return };
-        slot.state.0.add(pane, self.panes.span, item, self.limits.most);
-        let value = slot.state.0.value(pane, self.panes.span, self.limits.suspicious);
+        let (pane, span) = (self.panes.pane(time), self.panes.span);
+        let belongs = if time == place { Belongs::Now } else { belongs(pane, self.panes.pane(place), self.panes) };
+        let Some(slot) = self.entities.enter_at(spot, hit, Counted::default) else { return };
+        let window = &mut slot.state.window;
+        let held = match belongs {
+            Belongs::Now => {
+                window.add(pane, span, item, self.limits.most);
+                let value = window.value(pane, span, self.limits.suspicious);
+                Held { value, events: window.events(), end: pane }
+            }
+            Belongs::Window => window.add_late((pane, self.panes.pane(place)), span, item, self.limits.bounds()),
+            Belongs::Late => match Late::of(&mut slot.state.late, place).add(pane, span, item, self.limits.bounds()) {
+                Some(held) => held,
+                None => {
+                    self.too_late += 1;
+                    return;
+                }
+            },
+        };
         if self.next_sweep == i64::MAX {
-            self.next_sweep = next_multiple(time, self.sweep_us);
+            self.next_sweep = next_multiple(place, self.sweep_us);
             self.due = self.due.min(self.next_sweep);
         }
-        if value >= self.limits.suspicious || slot.suspect.is_some() {
-            let looked = Looked { counts: self.limits, panes: self.panes, pane, value, time };
+        if held.value >= self.limits.suspicious || slot.suspect.is_some() {
+            let end = if belongs == Belongs::Now { time } else { self.panes.end(held.end).min(place) };
+            let looked = Looked {
+                counts: self.limits,
+                held,
+                start: self.panes.start(held.end),
+                end,
+                place,
+                time: run.columns.times[row],
+                late: belongs != Belongs::Now,
+            };
             if looked.closer(slot, &mut self.episodes, run.event(row), out) {
                 self.entities.release(key);
             }
@@ -105,29 +138,59 @@ impl<W: Sliding> Counting<W> {
 
     fn sweep(&mut self, time: i64) {
         let (pane, span, suspicious) = (self.panes.pane(time), self.panes.span, self.limits.suspicious);
+        let length_us = self.panes.length_us();
         let episodes = &mut self.episodes;
         self.entities.sweep(|slot| {
             if slot.suspect.as_ref().is_some_and(|s| s.episode.is_some()) {
                 return Keep::Yes;
             }
             // The window ends with the pane before this time: no row of the pane at `time` has been folded.
-            let value = slot.state.0.value(pane, span, 0);
+            let value = slot.state.window.value(pane, span, 0);
+            late::forget(&mut slot.state.late, time, length_us);
+            if slot.state.late.is_some() {
+                return Keep::Yes;
+            }
             if value < suspicious {
                 episodes.clear(&mut slot.suspect);
             }
-            if slot.state.0.events() == 0 { Keep::No } else { Keep::Yes }
+            if slot.state.window.events() == 0 { Keep::No } else { Keep::Yes }
         });
         self.next_sweep = if self.entities.is_empty() { i64::MAX } else { next_multiple(time, self.sweep_us) };
+    }
+}
+
+impl Counts {
+    fn bounds(&self) -> Bounds {
+        Bounds { most: self.most, enough: self.suspicious }
+    }
+}
+
+impl<W: Sliding> Late<W> {
+    /// Adds a row, and says what the best window with it holds; nothing when it is older than the window.
+    fn add(&mut self, pane: u32, span: u32, item: W::Item, bounds: Bounds) -> Option<Held> {
+        if pane >= self.newest {
+            self.newest = pane;
+            self.window.add(pane, span, item, bounds.most);
+            let value = self.window.value(pane, span, bounds.enough);
+            return Some(Held { value, events: self.window.events(), end: pane });
+        }
+        let holds = u64::from(pane) + u64::from(span) > u64::from(self.newest);
+        holds.then(|| self.window.add_late((pane, self.newest), span, item, bounds))
     }
 }
 
 /// One row of an entity that looks bad.
 struct Looked {
     counts: Counts,
-    panes: PaneSpec,
-    pane: u32,
-    value: u64,
+    /// The window that was looked at.
+    held: Held,
+    start: i64,
+    end: i64,
+    place: i64,
+    /// The time of the event.
     time: i64,
+    /// The row is late: there are windows that say otherwise.
+    late: bool,
 }
 
 impl Looked {
@@ -144,20 +207,26 @@ impl Looked {
         if let Some(episode) = &mut suspect.episode {
             episode.events += 1;
         }
-        if self.value >= self.counts.at_least {
+        let Held { value, events, .. } = self.held;
+        if value >= self.counts.at_least {
             let threshold = self.counts.at_least as f64;
             let finding = Finding {
-                observed: self.value as f64,
+                observed: value as f64,
                 expected: None,
                 threshold,
-                score: self.value as f64 / threshold,
-                start: self.panes.start(self.pane),
-                end: self.time,
+                score: value as f64 / threshold,
+                start: self.start,
+                end: self.end,
                 baseline: None,
             };
-            let found = (Moment::Row(self.time), finding, slot.state.0.events());
-            episodes.breach(slot.key, suspect, found, Some(event), out);
-        } else if self.value < self.counts.suspicious {
+            episodes.breach(
+                slot.key,
+                suspect,
+                (Moment::Row(self.place), finding, events),
+                Some((self.time, event)),
+                out,
+            );
+        } else if value < self.counts.suspicious && !self.late && slot.state.late.is_none() {
             episodes.clear(&mut slot.suspect);
         }
         slot.suspect.is_none()
@@ -168,8 +237,8 @@ impl<W: Sliding> Detector for Counting<W> {
     fn fold(&mut self, run: &Run<'_>, out: &mut Vec<Telling>) {
         let (filter, kind) = (self.wiring.filter, self.wiring.kind);
         run.visit(filter, kind, |hits| {
-            let places = self.entities.places(hits);
-            hits.iter().zip(places).for_each(|(hit, place)| self.count(run, *hit, place, out));
+            let spots = self.entities.spots(hits);
+            hits.iter().zip(spots).for_each(|(hit, spot)| self.count(run, *hit, spot, out));
         });
     }
 
@@ -198,12 +267,30 @@ impl<W: Sliding> Detector for Counting<W> {
     }
 
     fn stats(&self) -> DetectorStats {
-        stats_of(&self.episodes, &self.entities)
+        DetectorStats { too_late: self.too_late, ..stats_of(&self.episodes, &self.entities) }
     }
 
     fn save(&self, out: &mut Vec<u8>) -> Result<(), BinaryError> {
         binary::write(out, &(self.next_sweep, self.episodes.opened))?;
         self.entities.save(out)
+    }
+
+    fn save_late(&self, out: &mut Vec<u8>) -> Result<(), BinaryError> {
+        let slots = self.entities.sorted();
+        let late: Vec<(EntityKey, &Late<W>)> =
+            slots.into_iter().filter_map(|slot| Some((slot.key, slot.state.late.as_deref()?))).collect();
+        binary::write(out, &(self.too_late, late))
+    }
+
+    fn load_late(&mut self, bytes: &[u8]) -> Result<(), BinaryError> {
+        let (too_late, late): (u64, Vec<(EntityKey, Late<W>)>) = binary::read(bytes)?;
+        self.too_late = too_late;
+        for (key, late) in late {
+            if let Some(slot) = self.entities.get(key) {
+                slot.state.late = Some(Box::new(late));
+            }
+        }
+        Ok(())
     }
 
     fn load(&mut self, bytes: &[u8]) -> Result<(), BinaryError> {
@@ -230,6 +317,7 @@ pub(super) fn stats_of<S: State>(episodes: &Episodes, entities: &Keyed<S>) -> De
         entities: entities.len(),
         evicted: entities.evicted,
         refused: entities.refused,
+        too_late: 0,
         open: episodes.open(),
         opened: episodes.opened,
     }

@@ -9,7 +9,7 @@ use std::hash::BuildHasherDefault;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Summary;
-use super::panes::Sliding;
+use super::panes::{Bounds, Held, Sliding};
 use crate::engine::columns::Columns;
 use crate::engine::keyed::KeyHasher;
 
@@ -60,7 +60,8 @@ impl LastSeen {
     fn put(&mut self, value: u32, pane: u32, most: u64) {
         if let Some(many) = &mut self.many {
             if (many.len() as u64) < most || many.contains_key(&u64::from(value)) {
-                many.insert(u64::from(value), pane);
+                let seen = many.entry(u64::from(value)).or_insert(pane);
+                *seen = pane.max(*seen);
             }
             return;
         }
@@ -123,6 +124,15 @@ impl Sliding for LastSeen {
             self.clear_until(pane, span);
         }
         self.len() as u64
+    }
+    /// Of each value only the last pane is known: the window that ends now stands for those that ended since.
+    fn add_late(&mut self, (pane, end): (u32, u32), span: u32, (value, earlier): Item, bounds: Bounds) -> Held {
+        if earlier != 0 {
+            self.rename(earlier, value);
+        }
+        self.clear_until(end, span);
+        self.put(value, pane, bounds.most);
+        Held { value: self.len() as u64, events: self.len() as u64, end }
     }
     fn events(&self) -> u64 {
         self.len() as u64

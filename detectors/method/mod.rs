@@ -3,12 +3,14 @@
 //! For: the engine, which hands every detector the same runs of rows in total order and asks for tellings.
 //! Promises: what is kept per pane or window is a mergeable value of its own type (`merge`), the seam along which a
 //! detector can later be spread over machines; everything that is due by event time happens before the first row at or
-//! after that time, whatever batch brings the row.
-//! Never: sees rows out of order, or late ones.
+//! after that time, whatever batch brings the row. A late row counts in its own time where the method still can (`late`);
+//! where it cannot, it is counted as too late.
+//! Never: sees rows in another order than that of their places.
 
 mod baseline;
 mod counting;
 mod distinct;
+mod late;
 mod panes;
 mod ratio;
 mod sum;
@@ -58,6 +60,9 @@ pub(crate) trait Detector: Send {
     fn stats(&self) -> DetectorStats;
     fn save(&self, out: &mut Vec<u8>) -> Result<(), BinaryError>;
     fn load(&mut self, bytes: &[u8]) -> Result<(), BinaryError>;
+    /// What is kept of late rows, beside the state.
+    fn save_late(&self, out: &mut Vec<u8>) -> Result<(), BinaryError>;
+    fn load_late(&mut self, bytes: &[u8]) -> Result<(), BinaryError>;
 }
 
 /// How one detector is doing.
@@ -70,6 +75,8 @@ pub struct DetectorStats {
     pub evicted: u64,
     /// New entities that found no room.
     pub refused: u64,
+    /// Rows so late that no window held their time any more; they do not count.
+    pub too_late: u64,
     /// Alerts open now.
     pub open: usize,
     /// Alerts opened so far.
@@ -117,6 +124,10 @@ impl PaneSpec {
 
     pub fn end(&self, pane: u32) -> i64 {
         (i64::from(pane) + 1).saturating_mul(self.pane_us)
+    }
+
+    pub fn length_us(&self) -> i64 {
+        self.pane_us.saturating_mul(i64::from(self.span))
     }
 
     /// Start of the window that ends with this pane.

@@ -1,8 +1,8 @@
 //! A sliding window of panes over any summary.
 //!
 //! Promises: the window is the running pane and the `span - 1` before it; only panes with events take memory; moving
-//! on costs once per pane and entity, adding an event costs one addition.
-//! Never: goes back in time; rows come in order.
+//! on costs once per pane and entity, adding an event costs one addition. A late event enters the pane of its own time.
+//! Never: goes back in time: the end of the window does not move for a late event.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,13 +15,31 @@ pub(crate) trait Sliding: Clone + Default + Serialize + DeserializeOwned + Send 
     type Item: Copy;
 
     fn item(columns: &Columns, argument: usize, row: usize) -> Option<Self::Item>;
-    /// Adds an event in `pane`; panes never go down. Values from `most` on need not be told apart.
+    /// Adds an event in `pane`, no earlier than the window's end. Values from `most` on need not be told apart.
     fn add(&mut self, pane: u32, span: u32, item: Self::Item, most: u64);
     /// The value of the window that ends with `pane`. Below `enough` a larger value than the true one may come back,
     /// as long as it is below `enough` too.
     fn value(&mut self, pane: u32, span: u32, enough: u64) -> u64;
+    /// Adds a late event in `pane`, which the window that ends with `end` holds, and says the largest value of the windows
+    /// that hold it, with the events behind it and the pane that window ends with. `enough` as for `value`.
+    fn add_late(&mut self, panes: (u32, u32), span: u32, item: Self::Item, bounds: Bounds) -> Held;
     /// Events behind the value that was last asked for.
     fn events(&self) -> u64;
+}
+
+/// From where on values need not be told apart, and from where on they must be true.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub most: u64,
+    pub enough: u64,
+}
+
+/// What the best of the windows holds that a late event is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub value: u64,
+    pub events: u64,
+    pub end: u32,
 }
 
 /// The window: the running pane, what the panes before it sum up to, and those panes one by one.
@@ -73,6 +91,39 @@ impl<S: Summary> Panes<S> {
         self.now.add(item);
     }
 
+    /// Adds an event to the pane of its time, which the window holds or which comes after it.
+    pub fn add_at(&mut self, pane: u32, span: u32, item: S::Item) {
+        self.advance(pane, span);
+        if pane == self.pane {
+            self.now.add(item);
+            return;
+        }
+        let at = self.older.partition_point(|(older, _)| *older < pane);
+        if self.older.get(at).is_none_or(|(older, _)| *older != pane) {
+            self.older.insert(at, (pane, S::default()));
+        }
+        self.older[at].1.add(item);
+        self.past.add(item);
+    }
+
+    /// The summary of the window that ends with `end`, as far as it is still held.
+    pub fn ending(&self, end: u32, span: u32) -> S {
+        let mut sum = S::default();
+        let holds = |pane: u32| pane <= end && u64::from(pane) + u64::from(span) > u64::from(end);
+        self.older.iter().filter(|(pane, _)| holds(*pane)).for_each(|(_, older)| sum.merge(older));
+        if holds(self.pane) {
+            sum.merge(&self.now);
+        }
+        sum
+    }
+
+    /// The last panes with events of the windows that hold `pane`.
+    pub fn ends(&self, pane: u32, span: u32) -> impl Iterator<Item = u32> {
+        let last = u64::from(pane) + u64::from(span);
+        let all = self.older.iter().map(|(older, _)| *older).chain([self.pane]);
+        all.filter(move |end| *end >= pane && u64::from(*end) < last)
+    }
+
     /// The summary of the whole window.
     pub fn total(&self) -> S {
         let mut total = self.past.clone();
@@ -97,6 +148,18 @@ impl<S: Summary> Sliding for Panes<S> {
     fn value(&mut self, pane: u32, span: u32, _enough: u64) -> u64 {
         self.advance(pane, span);
         (self.past.value() + self.now.value()) as u64
+    }
+    fn add_late(&mut self, (pane, _): (u32, u32), span: u32, item: S::Item, bounds: Bounds) -> Held {
+        self.add_at(pane, span, item);
+        let held = |sum: S, end| Held { value: sum.value() as u64, events: sum.events(), end };
+        let all = held(self.total(), self.pane);
+        // No window holds more than all of them.
+        if all.value < bounds.enough {
+            return all;
+        }
+        // Of equal ones the first: it ends soonest after the event.
+        let windows = self.ends(pane, span).map(|end| held(self.ending(end, span), end));
+        windows.reduce(|best, one| if one.value > best.value { one } else { best }).unwrap_or(all)
     }
     fn events(&self) -> u64 {
         self.past.events() + self.now.events()

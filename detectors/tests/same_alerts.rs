@@ -1,5 +1,5 @@
 //! The engine's first promise: the same events give the same alerts, byte for byte, however they are cut into batches,
-//! interrupted and restored, or interleaved across lanes within the allowed lateness.
+//! interrupted and restored, or interleaved across lanes within the allowed lateness; those that are late or ahead, too.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a test may panic, and prints its seed
 
@@ -93,7 +93,7 @@ fn rules() -> Vec<Arc<Rule>> {
         .collect()
 }
 
-/// Rows per lane, in arrival order: out of order by less than the lateness, some late.
+/// Rows per lane, in arrival order: out of order by less than the lateness, some late, some out of a backlog, some ahead.
 fn lanes(seed: u64, events: usize) -> Vec<Vec<Value>> {
     let mut chance = Chance(seed);
     let mut lanes = vec![Vec::new(); LANES];
@@ -102,7 +102,12 @@ fn lanes(seed: u64, events: usize) -> Vec<Vec<Value>> {
         // Bursts and pauses.
         now += if chance.below(40) == 0 { chance.below(60_000_000) as i64 } else { chance.below(400_000) as i64 };
         let lane = chance.below(LANES as u64) as usize;
-        let behind = if chance.below(30) == 0 { 7_000_000 } else { chance.below(LATENESS_US as u64) as i64 };
+        let behind = match chance.below(60) {
+            0 | 1 => 12_000_000,
+            2 => 600_000_000,
+            3 => -200_000_000,
+            _ => chance.below(LATENESS_US as u64) as i64,
+        };
         // Whole tenths of seconds, so that many rows share a time.
         let time = (now - behind) / 100_000 * 100_000;
         let attacker = chance.below(3) == 0;
@@ -163,18 +168,25 @@ fn lines(alerts: &[Alert]) -> String {
     alerts.iter().map(|alert| serde_json::to_string(alert).unwrap() + "\n").collect()
 }
 
+/// Late rows, and rows ahead.
+type Astray = (u64, u64);
+
+fn astray(engine: &Engine) -> Astray {
+    (engine.stats().late, engine.stats().ahead)
+}
+
 /// Each lane in one batch, one after the other.
-fn whole(lanes: &[Vec<Value>]) -> (String, u64) {
+fn whole(lanes: &[Vec<Value>]) -> (String, Astray) {
     let mut engine = started();
     for (partition, rows) in lanes.iter().enumerate() {
         engine.push(&lane(partition), batch_of(rows).unwrap()).unwrap();
     }
     let alerts = engine.finish().unwrap();
-    (lines(&alerts), engine.stats().late)
+    (lines(&alerts), astray(&engine))
 }
 
 /// Lanes in turns by chance, batches of `size`, restored from a snapshot by chance.
-fn in_pieces(lanes: &[Vec<Value>], size: usize, seed: u64) -> (String, u64) {
+fn in_pieces(lanes: &[Vec<Value>], size: usize, seed: u64) -> (String, Astray) {
     let mut chance = Chance(seed);
     let mut engine = started();
     let mut next = [0; LANES];
@@ -193,7 +205,7 @@ fn in_pieces(lanes: &[Vec<Value>], size: usize, seed: u64) -> (String, u64) {
         }
     }
     told.extend(engine.finish().unwrap());
-    (lines(&told), engine.stats().late)
+    (lines(&told), astray(&engine))
 }
 
 fn pick(lanes: &[Vec<Value>], next: &[usize; LANES], chance: &mut Chance) -> Option<usize> {
@@ -206,7 +218,7 @@ proptest! {
 
     #[test]
     fn the_same_events_give_the_same_alerts(seed in any::<u64>()) {
-        let lanes = lanes(seed, 700);
+        let lanes = lanes(seed, 900);
         let expected = whole(&lanes);
         for size in [1, 7, 8192] {
             let found = in_pieces(&lanes, size, seed ^ size as u64);
@@ -219,11 +231,11 @@ proptest! {
 #[test]
 fn every_detector_of_the_property_alerts_on_some_seed() {
     let mut told = String::new();
-    let mut late = 0;
+    let (mut late, mut ahead) = (0, 0);
     for seed in 0..8 {
-        let (lines, rows) = whole(&lanes(seed, 700));
+        let (lines, astray) = whole(&lanes(seed, 1500));
         told += &lines;
-        late += rows;
+        (late, ahead) = (late + astray.0, ahead + astray.1);
     }
     for rule in rules() {
         assert!(told.contains(&format!("\"detector\":\"{}\"", rule.id)), "{} never alerts", rule.id);
@@ -231,5 +243,5 @@ fn every_detector_of_the_property_alerts_on_some_seed() {
     for state in ["open", "updated", "closed"] {
         assert!(told.contains(&format!("\"state\":\"{state}\"")), "nothing is ever {state}");
     }
-    assert!(late > 20, "{late} rows were late");
+    assert!(late > 100 && ahead > 100, "{late} rows were late, {ahead} ahead");
 }

@@ -90,6 +90,10 @@ impl Source for Merged {
         self.each(lanes, |source, own| source.resume(own))
     }
 
+    fn at_end(&self) -> Vec<Lane> {
+        self.sources.iter().flat_map(|named| named.source.at_end()).collect()
+    }
+
     fn release(&mut self, lanes: &[Lane]) -> Result<(), IngestError> {
         self.each(lanes, |source, own| source.release(own))
     }

@@ -108,6 +108,10 @@ pub trait Source: Send {
     fn lag(&self) -> Vec<(i32, u64)> {
         Vec::new()
     }
+    /// Lanes of which everything there is has been read, and more may come. Not for sources that do not see their end.
+    fn at_end(&self) -> Vec<Lane> {
+        Vec::new()
+    }
     /// It failed and waits to be opened again: nothing comes before.
     fn is_away(&self) -> bool {
         false

@@ -362,6 +362,14 @@ impl Source for Retried {
         Ok(())
     }
 
+    /// What cannot be read is not at its end, though nothing comes.
+    fn at_end(&self) -> Vec<Lane> {
+        match &self.source {
+            Some(source) if self.failure.is_none() && source.trouble().is_none() => source.at_end(),
+            _ => Vec::new(),
+        }
+    }
+
     fn is_away(&self) -> bool {
         self.source.is_none()
     }

@@ -28,9 +28,10 @@ const JUDGE_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 /// Of the records: from this share on they are too many rejects, and below half of it no longer.
 const REJECTS_ONE_IN: u64 = 10;
 const DAMAGED_ONE_IN: u64 = 20;
-const LATE_ONE_IN: u64 = 1_000;
-/// One late event is an accident.
-const LATE_MIN: u64 = 2;
+/// Late ones, and ones ahead.
+const ASTRAY_ONE_IN: u64 = 1_000;
+/// One late event, or one ahead, is an accident.
+const ASTRAY_MIN: u64 = 2;
 /// Events of a source before it is said that it never fills a column.
 const BLIND_AFTER_EVENTS: u64 = 1_000;
 /// Between two lines about updates of one alert.
@@ -103,21 +104,22 @@ impl Tally {
         }
     }
 
-    /// How far the late events of a batch lie behind the newest of their partition, at most.
+    /// How far the late events of a batch lie behind the newest of their partition, at most. No event is newer than its
+    /// arrival.
     fn behind_us_max(&mut self, lane: &Lane, events: &RecordBatch) -> i64 {
-        let Some(times) = events.column_by_name("time") else { return 0 };
-        let times = times.as_primitive::<TimestampMicrosecondType>().values();
+        let column = |name| Some(events.column_by_name(name)?.as_primitive_opt::<TimestampMicrosecondType>()?.values());
+        let (Some(times), Some(observed)) = (column("time"), column("observed_time")) else { return 0 };
         if self.newest.len() >= NEWEST_MAX && !self.newest.contains_key(lane) {
             self.newest.clear();
         }
         let newest = self.newest.entry(lane.clone()).or_insert(i64::MIN);
         let late = events.column_by_name("late").map(|late| late.as_boolean());
         let mut behind_us_max = 0;
-        for (row, time) in times.iter().enumerate() {
+        for (row, (time, observed)) in times.iter().zip(observed.iter()).enumerate() {
             if late.is_some_and(|late| late.value(row)) {
                 behind_us_max = behind_us_max.max(newest.saturating_sub(*time));
             }
-            *newest = (*newest).max(*time);
+            *newest = (*newest).max(*time.min(observed));
         }
         behind_us_max
     }
@@ -153,6 +155,7 @@ impl Tally {
             let counts = source.window.counts();
             judge_rejects(board, source, &counts);
             judge_late(board, source, &counts);
+            judge_ahead(board, source, &counts);
             judge_damaged(board, source, &counts);
             judge_blind(board, source);
         }
@@ -212,8 +215,7 @@ impl Watcher for Tally {
         for (code, count) in &counts.rejects {
             counter!(metric::REJECTS, "source" => source_label(), "code" => code.as_str()).increment(*count);
         }
-        let ahead = counts.rejects.get(&Code::TimeOutOfRange).copied().unwrap_or(0);
-        counter!(metric::AHEAD, "source" => source_label()).increment(ahead);
+        counter!(metric::AHEAD, "source" => source_label()).increment(counts.ahead);
         for (column, count) in &counts.damaged {
             counter!(metric::DAMAGED, "source" => source_label(), "column" => column.clone()).increment(*count);
         }
@@ -271,7 +273,8 @@ impl Source {
 }
 
 fn counts_of(taken: &Taken<'_>) -> Counts {
-    let mut counts = Counts { events: taken.events.num_rows() as u64, ..Counts::default() };
+    let events = taken.events.num_rows() as u64;
+    let mut counts = Counts { events, ahead: taken.ahead, ..Counts::default() };
     if let Some(late) = taken.events.column_by_name("late") {
         counts.late = late.as_boolean().true_count() as u64;
     }
@@ -303,6 +306,7 @@ fn show_detection(engine: &Engine) {
         gauge!(metric::ENTITIES, "detector" => label()).set(detector.entities as f64);
         gauge!(metric::ALERTS_OPEN, "detector" => label()).set(detector.open as f64);
         counter!(metric::EVICTED, "detector" => label()).absolute(detector.evicted);
+        counter!(metric::TOO_LATE, "detector" => label()).absolute(detector.too_late);
         counter!(metric::ENTITIES_REFUSED, "detector" => label()).absolute(detector.refused);
     }
 }
@@ -352,8 +356,8 @@ fn judge_rejects(board: &Board, source: &Source, counts: &Counts) {
 }
 
 fn judge_late(board: &Board, source: &Source, counts: &Counts) {
-    let late = if counts.late >= LATE_MIN { counts.late } else { 0 };
-    judge(board, Kind::Late, &source.facts.name, (late, counts.events), LATE_ONE_IN, || {
+    let late = if counts.late >= ASTRAY_MIN { counts.late } else { 0 };
+    judge(board, Kind::Late, &source.facts.name, (late, counts.events), ASTRAY_ONE_IN, || {
         let (behind_us, lateness_us) = (counts.behind_us_max, source.facts.lateness_us);
         let seconds = behind_us.saturating_add(999_999) / 1_000_000;
         let cure = match behind_us {
@@ -374,11 +378,27 @@ fn judge_late(board: &Board, source: &Source, counts: &Counts) {
             about: source.facts.name.clone(),
             count: late,
             message: format!(
-                "{late} of the last {} events came too late and were stored, not detected on",
+                "{late} of the last {} events came late: they count where a window still holds their time, and not in baselines",
                 counts.events
             ),
             cure,
         }
+    });
+}
+
+fn judge_ahead(board: &Board, source: &Source, counts: &Counts) {
+    let ahead = if counts.ahead >= ASTRAY_MIN { counts.ahead } else { 0 };
+    judge(board, Kind::Ahead, &source.facts.name, (ahead, counts.events), ASTRAY_ONE_IN, || Warning {
+        kind: Kind::Ahead,
+        about: source.facts.name.clone(),
+        count: ahead,
+        message: format!(
+            "{ahead} of the last {} events are ahead of the others of their partition: they are detected on as if they had \
+             happened where it is",
+            counts.events
+        ),
+        cure: "set the clock of the gateway that is ahead right (NTP); hours ahead: is its zone (time_zone) right?"
+            .to_owned(),
     });
 }
 

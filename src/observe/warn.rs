@@ -21,8 +21,10 @@ const TELL_AGAIN_US: i64 = 600_000_000;
 pub enum Kind {
     /// Many records of a source are rejects.
     Rejects,
-    /// Events come too late for detection.
+    /// Events come behind the watermark of their partition.
     Late,
+    /// Events are ahead of their partition.
+    Ahead,
     /// A column cannot be read in many events.
     Damaged,
     /// Nothing comes from a source.
@@ -48,9 +50,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 14] = [
         Kind::Rejects,
         Kind::Late,
+        Kind::Ahead,
         Kind::Damaged,
         Kind::Silent,
         Kind::Failing,
@@ -68,6 +71,7 @@ impl Kind {
         match self {
             Kind::Rejects => "rejects",
             Kind::Late => "late",
+            Kind::Ahead => "ahead",
             Kind::Damaged => "damaged",
             Kind::Silent => "silent",
             Kind::Failing => "failing",

@@ -20,6 +20,7 @@ const STEP_US: i64 = 1_000_000;
 pub struct Counts {
     pub events: u64,
     pub late: u64,
+    pub ahead: u64,
     /// How far late events lay behind the newest of their partition, at most.
     pub behind_us_max: i64,
     pub rejects: BTreeMap<Code, u64>,
@@ -38,6 +39,7 @@ impl Counts {
     fn add(&mut self, other: &Counts) {
         self.events += other.events;
         self.late += other.late;
+        self.ahead += other.ahead;
         self.behind_us_max = self.behind_us_max.max(other.behind_us_max);
         other.rejects.iter().for_each(|(code, n)| *self.rejects.entry(*code).or_default() += n);
         other.damaged.iter().for_each(|(column, n)| *self.damaged.entry(column.clone()).or_default() += n);

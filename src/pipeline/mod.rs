@@ -70,6 +70,7 @@ pub struct Totals {
     /// By source: what its events and rejects look like as a whole.
     pub surveys: BTreeMap<Arc<str>, Survey>,
     pub late: u64,
+    pub ahead: u64,
     pub bytes: u64,
     pub alerts_opened: u64,
     pub first_event_us: Option<i64>,
@@ -97,6 +98,7 @@ pub struct Lanes {
     restored: BTreeSet<Lane>,
     since_start: Stopwatch,
     open: BTreeSet<Lane>,
+    /// Idle: nothing came for a while.
     at_end: BTreeSet<Lane>,
     announced: bool,
     /// Where lanes were taken up, until a batch of them lies wholly behind that.
@@ -212,6 +214,7 @@ impl Pipeline<'_> {
                 self.engine.idle(&lane);
                 self.lanes.at_end.insert(lane);
             }
+            Read::AtEnd(lanes, at_us) => self.note_ends(&lanes, at_us),
             Read::Ended(lane) => {
                 self.engine.close(&lane);
                 self.lanes.gone(&lane);
@@ -228,6 +231,14 @@ impl Pipeline<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Of lanes that are read to their end, detection need not wait for further rows to know how far they are. Those that
+    /// are not read for now are not at their end.
+    fn note_ends(&mut self, lanes: &BTreeSet<Lane>, at_us: i64) {
+        if !self.lanes.paused {
+            lanes.iter().for_each(|lane| self.engine.at_end(lane, at_us));
+        }
     }
 
     fn adopt(&mut self, lane: &Lane, controls: &Controls) -> Result<(), PipelineError> {
@@ -288,7 +299,10 @@ impl Pipeline<'_> {
         survey.note_rejects(&batch.rejects);
         totals.events += batch.events.num_rows() as u64;
         totals.note_times(&batch.events);
+        let ahead_before = self.engine.ahead(&batch.lane);
         let events = self.engine.push(&batch.lane, batch.events.clone())?;
+        let ahead = self.engine.ahead(&batch.lane).saturating_sub(ahead_before);
+        totals.ahead += ahead;
         if let Some(late) = events.column_by_name("late") {
             totals.late += late.as_boolean().true_count() as u64;
         }
@@ -296,7 +310,7 @@ impl Pipeline<'_> {
             survey.note_events(&events);
         }
         let (records, bytes, rejects) = (batch.records, batch.bytes, batch.rejects.as_slice());
-        self.watcher.took(&Taken { lane: &batch.lane, records, bytes, rejects, events: &events });
+        self.watcher.took(&Taken { lane: &batch.lane, records, bytes, rejects, ahead, events: &events });
         if let Some(ledger) = &mut self.ledger {
             ledger.note(&mut batch, events);
         }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use arrow::record_batch::RecordBatch;
 use schemas::{Drift, Geo, Lane, Normaliser, RawBatch, Reject};
 
+use crate::clock::{self, Stopwatch};
 use crate::ingest::{IngestError, Signal, Source};
 use crate::telemetry::SPANS;
 
@@ -21,6 +22,8 @@ pub enum Read {
     Opened(Lane),
     Batch(ReadBatch),
     CaughtUp(Lane),
+    /// What was read of these lanes so far is all there was at that time (microseconds since 1970).
+    AtEnd(BTreeSet<Lane>, i64),
     Ended(Lane),
     Revoking(Vec<Lane>),
     /// Nothing will come any more.
@@ -48,6 +51,8 @@ pub struct Drifted {
     pub drift: Drift,
 }
 
+/// So often the source is asked which lanes are read to their end.
+const ENDS_EVERY: Duration = Duration::from_millis(50);
 /// How long the reader waits for the source before it looks at its controls again.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -147,9 +152,19 @@ impl Reader {
     }
 
     fn read_all(&mut self, out: &SyncSender<Read>) -> Result<(), IngestError> {
+        let (mut since_ends, mut told) = (Stopwatch::start(), false);
         loop {
             if self.obey()? {
                 return Ok(());
+            }
+            if since_ends.elapsed() >= ENDS_EVERY {
+                since_ends = Stopwatch::start();
+                let now_us = clock::now_us();
+                let ended: BTreeSet<Lane> = self.source.at_end().into_iter().collect();
+                if (told || !ended.is_empty()) && out.send(Read::AtEnd(ended.clone(), now_us)).is_err() {
+                    return Ok(());
+                }
+                told = !ended.is_empty();
             }
             let Some(signal) = self.source.next(PATIENCE)? else {
                 if self.source.finished() {

@@ -12,6 +12,8 @@ pub struct Taken<'a> {
     pub records: u64,
     pub bytes: u64,
     pub rejects: &'a [Reject],
+    /// Events of the lane that turned out to be ahead meanwhile, these or earlier ones.
+    pub ahead: u64,
     /// With `late` decided.
     pub events: &'a RecordBatch,
 }

@@ -486,6 +486,13 @@ impl Source for FollowSource {
         Ok(())
     }
 
+    fn at_end(&self) -> Vec<Lane> {
+        let is_read = |(number, lane): &(&i32, &Followed)| {
+            lane.open && !lane.paused && lane.tail.is_some() && lane.damage.is_none() && !self.hot.contains(number)
+        };
+        self.lanes.iter().filter(is_read).map(|(_, lane)| lane.lane.clone()).collect()
+    }
+
     fn trouble(&self) -> Option<String> {
         let nothing = || {
             let since_us = self.nothing_since_us.filter(|since_us| (self.clock)() - since_us >= NOTHING_US)?;

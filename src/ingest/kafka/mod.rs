@@ -294,6 +294,11 @@ impl Source for KafkaSource {
         };
         self.partitions.iter().filter_map(of).collect()
     }
+
+    fn at_end(&self) -> Vec<Lane> {
+        let ended = self.partitions.iter().filter(|partition| partition.at_end && partition.is_readable());
+        ended.map(|partition| partition.lane.clone()).collect()
+    }
 }
 
 impl Drop for KafkaSource {

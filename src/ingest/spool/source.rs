@@ -166,6 +166,11 @@ impl Source for SpoolSource {
         Ok(())
     }
 
+    fn at_end(&self) -> Vec<Lane> {
+        let ended = self.opened && !self.paused && self.spool.shared.lock().next <= self.position;
+        ended.then(|| self.lane.clone()).into_iter().collect()
+    }
+
     /// Removes the segments of which the lake has every record.
     fn committed(&mut self, positions: &[(Lane, i64)]) -> Result<(), IngestError> {
         let own = positions.iter().filter(|(lane, _)| *lane == self.lane);
