@@ -24,7 +24,7 @@ fn rules() -> Vec<Arc<Rule>> {
 fn rows(from: usize, to: usize) -> Vec<Value> {
     let row = |n: usize| {
         json!({ "time": 1_772_366_400_000_000_i64 + n as i64 * 500_000, "offset": n, "client_ip": "203.0.113.7",
-            "status": if n % 2 == 0 { 404 } else { 200 }, "endpoint": format!("GET /{n}") })
+            "status": if n.is_multiple_of(2) { 404 } else { 200 }, "endpoint": format!("GET /{n}") })
     };
     (from..to).map(row).collect()
 }
