@@ -28,7 +28,6 @@ mod suppressions;
 mod token;
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -237,9 +236,9 @@ fn default_data_dir() -> PathBuf {
 
 /// The user as the system knows it, and by which name.
 fn who() -> String {
-    let uid = std::fs::metadata("/proc/self").map_or_else(|_| "unknown".to_owned(), |meta| meta.uid().to_string());
-    let name = config::environment("USER").or_else(|| config::environment("LOGNAME"));
-    let through = config::environment("SUDO_USER").map_or_else(String::new, |user| format!(", by sudo from {user}"));
+    let (uid, name) = desk::account();
+    let through =
+        config::environment("SUDO_USER").map_or_else(String::new, |user| format!(", says by sudo from {user}"));
     format!("{} (uid {uid}{through})", name.unwrap_or_else(|| "unnamed".to_owned()))
 }
 

@@ -8,6 +8,7 @@ mod file;
 mod material;
 pub mod signing;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -103,6 +104,20 @@ pub fn check(section: &KeysSection, data_dir: &Path) -> anyhow::Result<()> {
     signing::SigningKey::read(&folder)?;
     file::read(&approve_file(&folder))?;
     Ok(())
+}
+
+/// What to tell whoever keeps keys in a folder that others may write to: they can put keys of their own there.
+pub fn open_folder(section: &KeysSection, data_dir: &Path) -> Option<String> {
+    let folder = folder(section, data_dir);
+    let mode = std::fs::metadata(&folder).ok()?.mode() & 0o7777;
+    let shown = folder.display();
+    // With the sticky bit nobody replaces what is another's.
+    (mode & 0o022 != 0 && mode & 0o1000 == 0).then(|| {
+        format!(
+            "the folder of the keys ({shown}) can be written by others than its owner (mode {mode:04o}): they can replace keys; \
+             expected 0700: chmod 700 {shown}"
+        )
+    })
 }
 
 /// What to tell whoever keeps keys in the same tree of folders as the lake: one backup holds both.

@@ -33,6 +33,8 @@ pub enum Kind {
     Blind,
     /// Detectors ask for what no target does.
     NoTarget,
+    /// A target takes what nothing asks for when it matters.
+    NotAsked,
     /// An address that is guessed in part, or open to more than it should be.
     Address,
     /// What was read is not committed in time.
@@ -48,7 +50,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 14] = [
         Kind::Rejects,
         Kind::Late,
         Kind::Damaged,
@@ -56,6 +58,7 @@ impl Kind {
         Kind::Failing,
         Kind::Blind,
         Kind::NoTarget,
+        Kind::NotAsked,
         Kind::Address,
         Kind::Checkpoint,
         Kind::Breaker,
@@ -73,6 +76,7 @@ impl Kind {
             Kind::Failing => "failing",
             Kind::Blind => "blind",
             Kind::NoTarget => "no_target",
+            Kind::NotAsked => "not_asked",
             Kind::Address => "address",
             Kind::Checkpoint => "checkpoint",
             Kind::Breaker => "breaker",

@@ -24,6 +24,7 @@ pub mod plan;
 pub mod policy;
 pub mod queue;
 pub mod scope;
+mod standing;
 pub mod target;
 pub mod wanted;
 pub mod when;

@@ -21,11 +21,12 @@ use tokio::sync::{Notify, Semaphore};
 use super::action::{Action, Kind, Op, State, Step, StepKind};
 use super::actions::common::{Common, Ready};
 use super::backoff;
-use super::breaker::{Breaker, Position};
+use super::breaker::{Breaker, Position, STALE_US_MAX};
 use super::config::{ConfigError, DeliveryConfig, RespondConfig, Telling};
 use super::guard::{Behind, Circumstances, Guard, Reason, Verdict};
 use super::halt::Changes;
 use super::incident::{Change, Row, book};
+use super::link::Links;
 use super::message;
 use super::pace::Pace;
 use super::plan::{self, Around, NO_TARGET};
@@ -35,6 +36,7 @@ use super::scope::Scope;
 use super::target::Target;
 use super::wanted::{self, Stand};
 use crate::audit::{self, Fact, What};
+use crate::clock::Stopwatch;
 use crate::store::{Store, StoreError};
 
 /// Microseconds since 1970, UTC.
@@ -64,6 +66,8 @@ pub struct Outbox {
     pub(super) bystanders: Option<Arc<dyn Bystanders>>,
     /// Who is behind what, as it was asked lately: by scope, with when.
     pub(super) behind: Mutex<HashMap<String, Looked>>,
+    /// What signs the links in messages; without it there are none.
+    pub(super) links: Option<Links>,
     /// Something is wanted that was not, or no longer.
     pub(super) wake: Notify,
     routes: Vec<Common>,
@@ -85,6 +89,8 @@ pub(super) struct Lane {
     pub wake: Notify,
     /// When what is in force there is read next.
     pub read_next_us: Mutex<i64>,
+    /// Messages that wait for what is done about their attackers, by row, and since when.
+    pub held_back: Mutex<HashMap<i64, Stopwatch>>,
 }
 
 impl Lane {
@@ -128,6 +134,7 @@ impl Outbox {
                 permits: Arc::new(Semaphore::new(concurrency)),
                 wake: Notify::new(),
                 read_next_us: Mutex::new(i64::MIN),
+                held_back: Mutex::default(),
             })
         };
         let lanes = targets.into_iter().map(lane).collect();
@@ -147,6 +154,7 @@ impl Outbox {
             guard,
             bystanders: None,
             behind: Mutex::default(),
+            links: None,
             wake: Notify::new(),
             routes,
             rules,
@@ -163,6 +171,11 @@ impl Outbox {
     /// Looks who else is behind an address before it is blocked.
     pub fn asking(self, bystanders: Arc<dyn Bystanders>) -> Outbox {
         Outbox { bystanders: Some(bystanders), ..self }
+    }
+
+    /// Puts the links with which people agree into messages.
+    pub fn linking(self, links: Option<Links>) -> Outbox {
+        Outbox { links, ..self }
     }
 
     /// The state store, for what people do with incidents and the kill switch.
@@ -193,6 +206,7 @@ impl Outbox {
             }
             match step.kind {
                 _ if !self.aloud => {}
+                StepKind::Delivered if action.op == Op::Revert => line!(info, "action undone"),
                 StepKind::Delivered => line!(info, "action delivered"),
                 StepKind::DryRun => line!(info, "action not sent, this is a dry run"),
                 StepKind::Suppressed => line!(info, "action suppressed"),
@@ -438,8 +452,10 @@ impl Outbox {
         lane.common.dry_run.unwrap_or(self.config.dry_run)
     }
 
+    /// No wait reaches further ahead, not even seen from a clock that was read before the failure that began it.
     pub(super) fn longest_wait_us(&self) -> i64 {
         micros(self.delivery.backoff_max.max(self.delivery.retry_after_max) + self.delivery.backoff_first)
+            .saturating_add(STALE_US_MAX)
     }
 
     /// Number steps above `seq`: the lake has steps up to there, of a state store that is gone.
