@@ -162,7 +162,21 @@ pub fn counted(number: u64, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{counted, grouped};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::{counted, create_private, grouped};
+
+    #[test]
+    fn what_is_private_is_its_owners_alone_also_where_it_was_there_before() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("audit.jsonl");
+        let mode = || std::fs::metadata(&path).expect("there").permissions().mode() & 0o777;
+        drop(create_private(&path).expect("made"));
+        assert_eq!(mode(), 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("ours");
+        drop(create_private(&path).expect("opened"));
+        assert_eq!(mode(), 0o600);
+    }
 
     #[test]
     fn numbers_are_grouped_by_thousands() {

@@ -234,3 +234,23 @@ fn from_environment() -> anyhow::Result<Option<Keys>> {
     let key = Material::of_token(&text).with_context(|| format!("the environment variable {TOKEN_VARIABLE}"))?;
     Ok(Some(keys_of(&key)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_of_keys_that_others_can_write_to_is_told_of() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let keys = folder.path().join("keys");
+        assert_eq!(open_folder(&KeysSection::default(), folder.path()), None, "there is none yet");
+        std::fs::create_dir(&keys).expect("ours");
+        for (mode, is_open) in [(0o777, true), (0o770, true), (0o1777, false), (0o755, false), (0o700, false)] {
+            std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(mode)).expect("ours");
+            let told = open_folder(&KeysSection::default(), folder.path());
+            assert_eq!(told.is_some(), is_open, "{mode:04o}: {told:?}");
+        }
+    }
+}

@@ -199,4 +199,19 @@ mod tests {
         changes.refresh(0).await.expect("read");
         assert!(changes.live().halt.as_ref().is_some_and(|halt| halt.lift), "what is lifted stays so");
     }
+
+    #[tokio::test]
+    async fn what_is_known_of_whoever_acts_stands_beside_the_name_they_claim() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(&folder.path().join("state.db")).await.expect("opens");
+        let halt = Halt { actor: "noor".to_owned(), reason: "a test".to_owned(), since_us: 1, lift: false };
+        let known = json!({ "via": "command line", "uid": "1000", "user": "shop" });
+        audit::in_the_name_of(known.clone(), pull(&store, &halt)).await.expect("written");
+        release(&store, audit::SELF, 2).await.expect("written");
+        let sql = "SELECT actor, detail FROM audit_pending ORDER BY n";
+        let rows: Vec<(String, String)> = sqlx::query_as(sql).fetch_all(store.pool()).await.expect("rows");
+        let known_of = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON")["known"].clone();
+        let told: Vec<_> = rows.iter().map(|(actor, detail)| (actor.as_str(), known_of(detail))).collect();
+        assert_eq!(told, [("noor", known), (audit::SELF, serde_json::Value::Null)]);
+    }
 }

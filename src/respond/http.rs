@@ -205,6 +205,7 @@ mod tests {
                     assert_eq!(after, Some(Duration::from_secs(9)));
                     "retry"
                 }
+                Delivery::Later { .. } => "later",
                 Delivery::Failed { .. } => "failed",
             }
         };

@@ -276,7 +276,8 @@ pub(crate) mod tests {
         assert_eq!((short.chars().count(), short.ends_with('…')), (20, true));
     }
 
-    fn standing() -> Standing {
+    /// Somebody kept out, somebody who waits for a person, a closing and a link.
+    pub(crate) fn standing() -> Standing {
         let contained = |value: &str, state: &str| Containment {
             kind: "block".to_owned(),
             entity_kind: "client_ip".to_owned(),

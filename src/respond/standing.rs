@@ -5,6 +5,7 @@
 //! came of it. What is listed is bounded.
 //! Never: changes which messages are sent, or their ids; keeps a link in the store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemas::Message;
@@ -14,10 +15,10 @@ use sqlx::sqlite::SqliteRow;
 
 use super::action::{Action, Kind, State, StepKind};
 use super::control::LOOKING;
-use super::incident::rfc3339;
+use super::incident::{Change, book, rfc3339};
 use super::message;
 use super::outbox::{Lane, Outbox, locked};
-use super::plan::BODY_BYTES_MAX;
+use super::plan::{self, BODY_BYTES_MAX};
 use super::queue::{Entry, Queue, Tx};
 use super::wanted::queue_of;
 use crate::clock::Stopwatch;
@@ -95,10 +96,13 @@ impl Outbox {
     ) -> Result<Containment, StoreError> {
         let action = &entry.action;
         let lasts = action.expires_us.is_some_and(|ends| ends > now_us);
+        let is_there = state != State::Pending;
         let state = match state {
             State::Delivered if lasts && wanted.stand == "lift" => "lifting",
             State::Delivered if lasts => "in_force",
             State::Awaiting => "awaiting",
+            // What it prolongs is in force meanwhile.
+            State::Pending if action.renews => "in_force",
             State::Pending => "sending",
             State::Parked => "parked",
             State::DryRun if lasts => "dry_run",
@@ -111,7 +115,7 @@ impl Outbox {
             "refused" => why(tx, &action.id, StepKind::Suppressed).await?,
             _ => None,
         };
-        let ends = ["in_force", "lifting", "dry_run"].contains(&state);
+        let ends = ["in_force", "lifting", "dry_run"].contains(&state) && is_there;
         let asks = self.links.as_ref().filter(|_| state == "awaiting");
         Ok(Containment {
             target: Some(action.target.clone()),
@@ -142,18 +146,28 @@ impl Outbox {
     /// Whether each target was asked once for everybody whom this incident wants out, or it is known why not.
     async fn is_settled(&self, incident_id: &str) -> Result<bool, StoreError> {
         let mut tx = self.store.pool().begin().await?;
-        for wanted in wanted_by(&mut tx, incident_id).await? {
-            let mut any = false;
-            for lane in self.lanes.iter().filter(|lane| lane.common.kinds.contains(&wanted.kind)) {
+        let wanted = wanted_by(&mut tx, incident_id).await?;
+        if wanted.is_empty() {
+            return Ok(true);
+        }
+        let Some(row) = book::row(&mut tx, incident_id).await? else { return Ok(true) };
+        let change = Change { row, event: None, alert: None };
+        let case = plan::case(&change, 0, (self.clock)());
+        for wanted in wanted {
+            let kind = wanted.kind;
+            let able = |lane: &&Arc<Lane>| lane.common.kinds.contains(&kind) && lane.common.when.holds(&case);
+            let (mut meant, mut asked) = (false, false);
+            for lane in self.lanes.iter().filter(able) {
+                meant = true;
                 let Some((entry, state)) = newest(&mut tx, lane, &wanted).await? else { continue };
-                any = true;
+                asked = true;
                 // A first attempt that failed moves the next one.
                 if state == State::Pending && entry.next_attempt_us <= entry.action.created_us {
                     return Ok(false);
                 }
             }
             let judged = wanted.held.as_deref().is_some_and(|why| why != LOOKING);
-            if !any && !judged && wanted.stand == "active" {
+            if meant && !asked && !judged && wanted.stand == "active" {
                 return Ok(false);
             }
         }

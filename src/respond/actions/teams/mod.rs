@@ -141,6 +141,12 @@ mod tests {
         let wide = "𝕏".repeat(5000);
         let many: Vec<String> = (0..1000).map(|_| wide.clone()).collect();
         message.incident.subject.value = wide.clone();
+        let mut standing = message::tests::standing();
+        standing.containment.iter_mut().for_each(|it| {
+            it.entity_value = wide.clone();
+            it.why = Some(wide.clone());
+        });
+        message.standing = Some(standing);
         message.incident.title = wide.clone();
         (message.incident.detectors, message.incident.owasp, message.incident.attack) =
             (many.clone(), many.clone(), many);
