@@ -122,4 +122,43 @@ pub struct Message {
     pub incident: Incident,
     /// The alert that led to it; none where a person or the end of a quiet time did.
     pub alert: Option<Alert>,
+    /// How things stood when the message was sent; none before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
+}
+
+/// What is done about an incident, at the moment at which a message about it is sent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Who is kept out, or is to be, at each target; at most ten.
+    pub containment: Vec<Containment>,
+    /// Who closed it and why, where a person did.
+    pub closing: Option<Closing>,
+    /// Where people look the incident up.
+    pub link: Option<String>,
+}
+
+/// Somebody who is kept out at a target, or why not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Containment {
+    /// `block`, `revoke` or `throttle`.
+    pub kind: String,
+    pub entity_kind: String,
+    pub entity_value: String,
+    /// `in_force`, `awaiting` (a person has to agree), `sending`, `parked`, `dry_run`, `refused`, `not_yet`, `lifting`,
+    /// `lifted` or `ended`.
+    pub state: String,
+    pub target: Option<String>,
+    /// When it ends.
+    pub until: Option<String>,
+    pub why: Option<String>,
+    /// Where a person agrees to it.
+    pub approve: Option<String>,
+}
+
+/// A person's last word about an incident.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Closing {
+    pub actor: String,
+    pub reason: String,
 }

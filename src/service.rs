@@ -3,6 +3,7 @@
 //! Promises: everything that can be wrong with the configuration is found by `check`, before anything starts. A source that
 //! fails later fails alone. SIGTERM and Ctrl-C stop reading, commit what was read, and give deliveries under way a moment.
 
+mod deaf;
 mod watching;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -179,7 +180,8 @@ pub fn warnings(config: &Config, parts: &Parts) -> Vec<String> {
         let folder = folder.display();
         format!("{folder}: holds records that were accepted for a source which is not configured any more")
     });
-    keys.into_iter().chain(parts.pushed.warnings()).chain(waiting).collect()
+    let open = keys::open_folder(&config.keys, &config.data_dir).into_iter().chain(config.observe.open_token());
+    keys.into_iter().chain(open).chain(parts.pushed.warnings()).chain(waiting).collect()
 }
 
 /// What the service would warn of from its first moment on, because the configuration says so.
@@ -209,6 +211,7 @@ pub fn concerns(config: &Config, parts: &Parts) -> Vec<Warning> {
         message: format!("no target takes `{kind}`, which these detectors ask for: {}", detectors.join(", ")),
         cure: "name a target that takes it (respond.targets, kinds), or take it out of their `respond`".to_owned(),
     }));
+    concerns.extend(deaf::targets(&config.respond, &parts.rules));
     for (source, topic) in parts.kafka.iter().collect::<BTreeMap<_, _>>() {
         let brokers = topic.without_port();
         if !brokers.is_empty() {
@@ -393,7 +396,7 @@ fn outbox(config: &Config, store: Store) -> anyhow::Result<Arc<Outbox>> {
     let seed = clock::now_us().unsigned_abs();
     let outbox = Outbox::new(store, config.respond.clone(), targets(config)?, &proxies(config), clock::system(), seed)?;
     let bystanders = LakeBystanders { uri: app::lake_uri(config), options: app::lake_options(config) };
-    Ok(Arc::new(outbox.aloud().asking(Arc::new(bystanders))))
+    Ok(Arc::new(outbox.aloud().asking(Arc::new(bystanders)).linking(watching::links(config)?)))
 }
 
 /// Those of all sources.

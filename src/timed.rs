@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,18 +33,29 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct TimedPeer {
     deadline: Arc<Deadline>,
+    /// Where it came from, where the listener says.
+    pub address: Option<SocketAddr>,
 }
 
 impl TimedPeer {
     /// To be called by the `Connected` of a listener.
     pub fn of<I>(connection: &Timed<I>) -> TimedPeer {
-        TimedPeer { deadline: connection.deadline.clone() }
+        TimedPeer { deadline: connection.deadline.clone(), address: None }
+    }
+
+    pub fn at(self, address: SocketAddr) -> TimedPeer {
+        TimedPeer { address: Some(address), ..self }
     }
 }
 
 /// That of the connection on which a request came.
 pub fn deadline_of(request: &Request) -> Option<Arc<Deadline>> {
     request.extensions().get::<ConnectInfo<TimedPeer>>().map(|info| info.0.deadline.clone())
+}
+
+/// Where the request came from.
+pub fn peer_of(request: &Request) -> Option<SocketAddr> {
+    request.extensions().get::<ConnectInfo<TimedPeer>>().and_then(|info| info.0.address)
 }
 
 /// Layer of a router whose requests have no body: sets the deadline for the answer and for the next head.

@@ -164,18 +164,31 @@ fn actions_are_approved_retried_halted_and_taken_back_by_verbs() {
     let id = text(&waiting[0]["id"]);
     let contained = rows(data, &["actions", "contained"]);
     assert_eq!(contained[0]["why_not"], format!("a person has to agree: action {id}"), "{contained:?}");
-    done(data, &["actions", "approve", &id[..8], "--as", "noor"]);
+    let file = shown(data, "actions", &id[..8]);
+    assert_eq!((&file["action"]["expires"], file["action"]["lasts_seconds"].is_i64()), (&Value::Null, true));
+    for reserved in ["gatewatch", "Link", "system"] {
+        refused(data, &["actions", "approve", &id[..8], "--as", reserved], 2, &["is the system itself"]);
+    }
+    let approved = done(data, &["actions", "approve", &id[..8], "--as", "noor"]);
+    assert!(approved.stdout.contains(" goes to waf until "), "{}", approved.stdout);
     let file = shown(data, "actions", &id[..8]);
     assert_eq!(file["action"]["state"], "pending");
+    assert!(file["action"]["expires"].is_string(), "{file}");
     let steps: Vec<String> = file["steps"].as_array().expect("steps").iter().map(|step| text(&step["step"])).collect();
     assert_eq!(steps, ["planned", "awaiting", "approved"]);
-    assert_eq!(file["steps"][2]["detail"], "by noor");
+    assert!(text(&file["steps"][2]["detail"]).starts_with("by noor; it lasts until "), "{file}");
     refused(data, &["actions", "approve", &id[..8]], 1, &["is pending", "only one that is awaiting"]);
     refused(data, &["actions", "show", "ffffffffff"], 1, &["no action has the id ffffffffff"]);
 
     let parked = text(&rows(data, &["actions", "list", "--state", "parked"])[0]["id"]);
     refused(data, &["actions", "retry", &id[..8]], 1, &["is pending", "only a parked one"]);
     assert!(done(data, &["actions", "retry", "--all", "--target", "waf"]).stdout.starts_with("0 parked actions"));
+    refused(
+        data,
+        &["actions", "retry", "--all", "--target", "nosuch"],
+        1,
+        &["no action of a target \"nosuch\"", "waf"],
+    );
     done(data, &["actions", "retry", &parked]);
     assert_eq!(shown(data, "actions", &parked)["action"]["state"], "pending");
 
@@ -232,7 +245,8 @@ fn suppressions_and_the_never_block_list_are_heeded_until_they_end() {
     refused(data, &[&add[..7], &["400d"]].concat(), 2, &["at most 365d"]);
     refused(data, &[&add[..7], &["soon"]].concat(), 2, &["--for", "expected for example"]);
 
-    done(data, &["never-block", "add", "198.51.100.77/24", "--reason", "the office", "--as", "noor"]);
+    let added = done(data, &["never-block", "add", "198.51.100.77/24", "--reason", "the office", "--as", "noor"]);
+    assert!(added.stderr.contains("198.51.100.77/24 lies in 198.51.100.0/24"), "{}", added.stderr);
     let all = rows(data, &["never-block", "list"]);
     assert_eq!(
         (&all[0]["entity"], &all[0]["owner"], &all[0]["expires"]),
@@ -244,6 +258,9 @@ fn suppressions_and_the_never_block_list_are_heeded_until_they_end() {
     assert_eq!(office["in_force"], json!([]));
     assert!(text(&office["why_not"]).contains("198.51.100.0/24"), "{office}");
     refused(data, &["never-block", "add", "office", "--reason", "x"], 2, &["expected one such as 203.0.113.7"]);
+    for everything in ["0.0.0.0/0", "::/0", "128.0.0.0/1"] {
+        refused(data, &["never-block", "add", everything, "--reason", "x"], 2, &["--yes-everything"]);
+    }
     done(data, &["never-block", "remove", "198.51.100.0/24"]);
     refused(data, &["never-block", "remove", "198.51.100.0/24"], 1, &["is not on the list"]);
 }
@@ -345,6 +362,17 @@ fn the_api_does_what_the_verbs_do_for_who_has_the_token() {
     assert_eq!(call(address, "DELETE", "never-block/192.0.2.0%2F24", None).status, 200);
     assert_eq!(call(address, "DELETE", "never-block/192.0.2.0/24", None).status, 404);
 
+    // Nobody goes by a name of the system, and what is no object is not taken for one.
+    let token = format!("Bearer {TOKEN}");
+    let halt = json!({ "reason": "a test" }).to_string();
+    let headers = [("Authorization", token.as_str()), ("X-Actor", "gatewatch")];
+    let forged = send(address, "POST", "/api/v1/halt", &headers, halt.as_bytes());
+    assert!(forged.status == 400 && forged.body.contains("is the system itself"), "{}", forged.body);
+    let list = call(address, "POST", "halt", Some(&json!(["a test", true])));
+    assert!(list.status == 400 && list.body.contains("the body: is no JSON object"), "{}", list.body);
+    let wide = call(address, "POST", "never-block", Some(&json!({ "entity": "::/0", "reason": "x" })));
+    assert!(wide.status == 400 && wide.body.contains("everything"), "{}", wide.body);
+
     // What another process says is seen by the running service, and the other way round.
     done(&data, &["actions", "halt", "--reason", "by verb", "--as", "noor"]);
     let contained = call(address, "GET", "contained", None).json();
@@ -390,9 +418,15 @@ fn a_link_is_opened_without_effect_and_its_form_approves_once() {
     for _ in 0..3 {
         let page = get(address, &route);
         assert_eq!(page.status, 200, "{}", page.body);
-        for part in
-            [ATTACKER, "block", "waf", "the policy asks for a person", "Many refused logins", "<form method=\"post\""]
-        {
+        for part in [
+            ATTACKER,
+            "block",
+            "waf",
+            "the policy asks for a person",
+            "Many refused logins",
+            "from when you agree",
+            "<form method=\"post\"",
+        ] {
             assert!(page.body.contains(part), "{part} is not in: {}", page.body);
         }
         let head = page.head.to_ascii_lowercase();
@@ -403,7 +437,7 @@ fn a_link_is_opened_without_effect_and_its_form_approves_once() {
     }
     assert_eq!(state(), "awaiting");
 
-    let links = |key: &[u8]| Links::new(&LinksConfig { base: String::new() }, key);
+    let links = |key: &[u8]| Links::new(&LinksConfig { base: String::new(), incident: None }, key);
     let key = gatewatch::keys::existing_approve(&KeysSection::default(), &data).expect("readable").expect("made");
     let old = links(&key).approve(&id, wall_us() - DAY_US - 1_000_000);
     let forged = links(b"a key that somebody made up here").approve(&id, wall_us());
@@ -419,7 +453,7 @@ fn a_link_is_opened_without_effect_and_its_form_approves_once() {
 
     let approved = send(address, "POST", &route, &[("Content-Type", "application/x-www-form-urlencoded")], b"");
     assert_eq!(approved.status, 200, "{}", approved.body);
-    assert!(approved.body.contains("Approved"), "{}", approved.body);
+    assert!(approved.body.contains("Approved") && approved.body.contains(" It lasts "), "{}", approved.body);
     let steps = self::shown(&data, "actions", &id)["steps"].to_string();
     assert!(steps.contains("\"approved\"") && steps.contains("by link"), "{steps}");
     for method in ["GET", "POST"] {

@@ -21,6 +21,7 @@ use gatewatch::respond::actions::common::Ready;
 use gatewatch::respond::config::RespondConfig;
 use gatewatch::respond::halt::{self, Halt, Never};
 use gatewatch::respond::incident::desk::{self, Deed, Which};
+use gatewatch::respond::link::{Links, LinksConfig};
 use gatewatch::respond::scope::Scope;
 use gatewatch::respond::{Behind, Bystanders, Clock, Outbox};
 use gatewatch::store::Store;
@@ -350,7 +351,10 @@ impl Bystanders for Office {
 async fn with_office(folder: &Path, yaml: &str, targets: Vec<Ready>, clock: Clock) -> Arc<Outbox> {
     let config: RespondConfig = serde_saphyr::from_str(yaml).expect("a valid configuration");
     let store = Store::open(&folder.join("state.db")).await.expect("the store opens");
-    Arc::new(Outbox::new(store, config, targets, &[], clock, 1).expect("an outbox").asking(Arc::new(Office)))
+    let outbox = Outbox::new(store, config, targets, &[], clock, 1).expect("an outbox");
+    let links = LinksConfig { base: "https://gw.example.com".to_owned(), incident: None };
+    let links = Links::new(&links, b"an invented key of 32 bytes ....");
+    Arc::new(outbox.asking(Arc::new(Office)).linking(Some(links)))
 }
 
 #[tokio::test]
@@ -369,9 +373,38 @@ async fn an_office_behind_one_address_is_not_cut_off() {
     assert_eq!(wall.blocked(), ["198.51.100.8"]);
     let waits = steps(&outbox).await.into_iter().find(|step| step.step == "awaiting").expect("a person is asked");
     assert!(waits.detail.contains("200 principals of 1 tenants made 9000 good requests"), "{}", waits.detail);
+    // The person comes late; the time it lasts counts from their word.
+    hands.advance(2 * HOUR_US);
     assert!(outbox.approve(&waits.action_id, "a.example").await.expect("approved"));
+    let approved = steps(&outbox).await.into_iter().find(|step| step.step == "approved").expect("it is on record");
+    let (ends_us, now_us) = (approved.expires_us.expect("an end"), hands.now());
+    assert!(ends_us > now_us + HOUR_US - MINUTE_US && ends_us <= now_us + HOUR_US, "{ends_us} {now_us}");
+    assert!(approved.detail.starts_with("by a.example; it lasts until "), "{}", approved.detail);
     settle(&outbox).await;
     assert_eq!(wall.blocked(), ["198.51.100.8", "203.0.113.7"]);
+}
+
+#[tokio::test]
+async fn a_message_says_who_is_kept_out_and_what_waits_for_a_person() {
+    let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
+    let (wall, chat) = (Wall::new(true, hands.clock()), Wall::new(true, hands.clock()));
+    let targets = vec![chat.ready("chat", &[Kind::Notify]), wall.ready("waf", &[Kind::Block])];
+    let outbox = with_office(folder.path(), LIVE, targets, hands.clock()).await;
+    let alerts = [opening("al-1", "203.0.113.7", hands.now()), opening("al-2", "198.51.100.8", hands.now())];
+    tell(&outbox, &alerts, &["notify", "block"], hands.now()).await;
+    settle(&outbox).await;
+    let mut told: Vec<(String, String, bool, bool)> = Vec::new();
+    for body in chat.bodies() {
+        let message: schemas::Message = serde_json::from_slice(&body).expect("a message");
+        let standing = message.standing.expect("how things stand");
+        let [it] = standing.containment.as_slice() else { panic!("{standing:?}") };
+        assert_eq!((it.kind.as_str(), it.target.as_deref()), ("block", Some("waf")));
+        let link = it.approve.as_deref().is_some_and(|link| link.starts_with("https://gw.example.com/approve/"));
+        told.push((it.entity_value.clone(), it.state.clone(), it.until.is_some(), link));
+    }
+    told.sort();
+    let expected = [("198.51.100.8", "in_force", true, false), ("203.0.113.7", "awaiting", false, true)];
+    assert_eq!(told, expected.map(|(who, state, until, link)| (who.to_owned(), state.to_owned(), until, link)));
 }
 
 #[tokio::test]
@@ -409,8 +442,8 @@ async fn alerts_of_one_attacker_are_one_incident_with_one_page() {
     let one = incidents.iter().find(|row| row.subject.value == "203.0.113.7").expect("the attacker's");
     assert_eq!((one.alerts, one.alerts_open, one.detectors.len()), (4, 4, 2));
     assert!((one.score - (60.0 + 60.0 + 15.0 + 15.0)).abs() < 0.1, "{}", one.score);
-    // One page for each incident, and a word that the first is worse than it looked.
-    assert_eq!(step_names(&outbox).await, ["planned", "planned", "planned"]);
+    // One page for each incident, a word that the first is worse than it looked, and one that a neighbour joined.
+    assert_eq!(step_names(&outbox).await, ["planned", "planned", "planned", "planned"]);
 
     for alert in [&first, &sweep, &again, &neighbour] {
         tell(&outbox, &[closing(alert)], &["page"], hands.now()).await;
@@ -422,7 +455,7 @@ async fn alerts_of_one_attacker_are_one_incident_with_one_page() {
     hands.advance(5 * MINUTE_US);
     settle(&outbox).await;
     assert_eq!(closed(desk::incidents(outbox.store(), &which).await.expect("incidents")), 1);
-    assert_eq!(pager.calls().len(), 4, "opened, updated, the other opened, the first closed");
+    assert_eq!(pager.calls().len(), 5, "opened, worse, a neighbour, the other opened, the first closed");
     // Back within the hour: the same incident.
     tell(&outbox, &[opening("al-6", "203.0.113.7", hands.now())], &["page"], hands.now()).await;
     let incidents = desk::incidents(outbox.store(), &which).await.expect("incidents");

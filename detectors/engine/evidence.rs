@@ -5,6 +5,8 @@
 //! outside.
 //! Never: on the path of an ordinary event.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -18,6 +20,10 @@ const ROWS_MAX: u64 = 2_000;
 const VALUES_MAX: usize = 16;
 const SHOWN: usize = 5;
 const FIRST_SAMPLES: usize = 4;
+/// Principals that are remembered as proven.
+const PROVEN_MAX: usize = 16;
+/// What `auth_result` says of a request whose credential was taken.
+const AUTHENTICATED: &str = "ok";
 /// Longest text kept of one value, in characters.
 const TEXT_MAX: usize = 200;
 
@@ -153,6 +159,9 @@ pub(crate) struct Evidence {
     countries: Tops,
     client_ips: Tops,
     principals: Tops,
+    /// Those of which a counted request authenticated.
+    #[serde(default)]
+    proven: BTreeSet<String>,
     first: Vec<Sample>,
     /// The event of the latest telling.
     telling: Option<Sample>,
@@ -183,6 +192,12 @@ impl Evidence {
             if let Some(text) = event.text(column) {
                 tops.add(cut(text));
             }
+        }
+        if let Some(principal) = event.text(at.principal)
+            && event.text(at.auth_result) == Some(AUTHENTICATED)
+            && self.proven.len() < PROVEN_MAX
+        {
+            self.proven.insert(cut(principal).to_owned());
         }
         if let Some(status) = event.number(at.status) {
             self.statuses.add(&status.to_string());
@@ -215,6 +230,12 @@ impl Evidence {
             if let Some(top) = tops.show() {
                 shown.insert(label.into(), top);
             }
+        }
+        if !self.proven.is_empty() {
+            shown.insert(
+                "principals_proven".into(),
+                self.proven.iter().map(|name| Value::from(name.as_str())).collect(),
+            );
         }
         shown.insert("counted".into(), self.counted.into());
         let last = self.telling.iter().filter(|t| !self.first.contains(t));

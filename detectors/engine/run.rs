@@ -108,6 +108,7 @@ pub(crate) struct Positions {
     pub client_ip_source: usize,
     pub country: usize,
     pub principal: usize,
+    pub auth_result: usize,
     pub partition: usize,
     pub offset: usize,
 }
@@ -125,6 +126,7 @@ pub(crate) static POSITIONS: LazyLock<Positions> = LazyLock::new(|| Positions {
     client_ip_source: position("client_ip_source"),
     country: position("country"),
     principal: position("principal"),
+    auth_result: position("auth_result"),
     partition: position("partition"),
     offset: position("offset"),
 });

@@ -2,8 +2,8 @@
 //!
 //! Promises: the same state gives the same bytes. A cut, changed or foreign snapshot is refused by its header and
 //! checksum. State belongs to a detector by id and by a hash of what it counts: when that changed, or the detector is
-//! gone, its state is dropped and a note says so; the others keep theirs. What the format before this one held is read:
-//! lanes then go on from where they were, and their clocks start anew.
+//! gone, its state is dropped and a note says so; the others keep theirs. What the format before this one held is read as far as
+//! it can be: lanes go on from where they were, their clocks start anew, and a detector whose state cannot be read does, too.
 //! Never: writes a file.
 
 use std::io::Cursor;
@@ -25,7 +25,8 @@ use crate::rule::Rule;
 
 /// Names the format and its version. Change it with any change of what is written.
 const MAGIC: &[u8; 8] = b"GWSTATE3";
-/// The one before: rows had no places, clocks were the newest time, and no detector held late rows.
+/// The one before: rows had no places, clocks were the newest time, no detector held late rows, and evidence did not say which
+/// principals were proven.
 const MAGIC_2: &[u8; 8] = b"GWSTATE2";
 const HEADER: usize = MAGIC.len() + 16;
 
@@ -171,35 +172,55 @@ impl Engine {
 
     /// An engine that goes on where the snapshot was taken. What could not be kept is in `notes`.
     pub fn restore(rules: Vec<Arc<Rule>>, limits: EngineLimits, bytes: &[u8]) -> Result<Engine, EngineError> {
-        let saved = open(bytes)?;
+        let (saved, is_before) = open(bytes)?;
         let limits = EngineLimits { hash_key: saved.hash_key, ..limits };
+        let mut cold = Vec::new();
+        loop {
+            let tried = cold.len();
+            let engine = Engine::restored(rules.clone(), limits.clone(), &saved, &mut cold);
+            if engine.is_ok() || !is_before || cold.len() == tried {
+                return engine;
+            }
+        }
+    }
+
+    /// Detectors in `cold` start without a past; one whose state cannot be read is added to them.
+    fn restored(
+        rules: Vec<Arc<Rule>>,
+        limits: EngineLimits,
+        saved: &Saved,
+        cold: &mut Vec<String>,
+    ) -> Result<Engine, EngineError> {
         let mut engine = Engine::new(rules, limits)?;
-        for (source, partition, clock) in saved.lanes {
-            engine.order.lanes.insert(Lane::new(&source, partition), clock);
+        for (source, partition, clock) in &saved.lanes {
+            engine.order.lanes.insert(Lane::new(source, *partition), clock.clone());
         }
         (engine.order.folded_to, engine.order.ahead_of_closed) = (saved.folded_to, saved.ahead_of_closed);
         [engine.events, engine.folded, engine.late, engine.unevaluated] = saved.counters;
-        engine.restore_detectors(&saved.detectors)?;
+        engine.restore_detectors(&saved.detectors, cold)?;
         for (name, state) in &saved.seen {
             if !engine.seen.load(name, &state.0)? {
                 engine.notes.push(format!("first-seen times of {name} dropped: no detector asks for them"));
             }
         }
-        for (source, partition, ipc, places) in saved.held {
-            engine.restore_held(&Lane::new(&source, partition), &ipc.0, places)?;
+        for (source, partition, ipc, places) in &saved.held {
+            engine.restore_held(&Lane::new(source, *partition), &ipc.0, places)?;
         }
         Ok(engine)
     }
 
-    fn restore_detectors(&mut self, saved: &[SavedDetector]) -> Result<(), EngineError> {
+    fn restore_detectors(&mut self, saved: &[SavedDetector], cold: &mut Vec<String>) -> Result<(), EngineError> {
         for (id, hash, state, late) in saved {
             match self.detectors.iter_mut().find(|d| d.rule().id == *id) {
                 None => self.notes.push(format!("state of detector {id} dropped: the detector is gone")),
                 Some(d) if identity(d.rule()) != *hash => {
                     self.notes.push(format!("state of detector {id} dropped: what it counts has changed"));
                 }
+                Some(_) if cold.contains(id) => {
+                    self.notes.push(format!("state of detector {id} dropped: it is of an older format"));
+                }
                 Some(detector) => {
-                    detector.load(&state.0)?;
+                    detector.load(&state.0).inspect_err(|_| cold.push(id.clone()))?;
                     if !late.0.is_empty() {
                         detector.load_late(&late.0)?;
                     }
@@ -216,7 +237,7 @@ impl Engine {
     }
 
     /// Without places every row stands at its time.
-    fn restore_held(&mut self, lane: &Lane, ipc: &[u8], places: Vec<i64>) -> Result<(), EngineError> {
+    fn restore_held(&mut self, lane: &Lane, ipc: &[u8], places: &[i64]) -> Result<(), EngineError> {
         let (mut from, any) = (0, !places.is_empty());
         for events in StreamReader::try_new(Cursor::new(ipc), None)? {
             let events = events?;
@@ -240,7 +261,8 @@ impl From<BinaryError> for EngineError {
     }
 }
 
-fn open(bytes: &[u8]) -> Result<Saved, EngineError> {
+/// What was saved, and whether in the format before this one.
+fn open(bytes: &[u8]) -> Result<(Saved, bool), EngineError> {
     let Some((header, body)) = bytes.split_at_checked(HEADER) else {
         return Err(EngineError::Snapshot(format!("{} bytes are too few for a header", bytes.len())));
     };
@@ -251,7 +273,8 @@ fn open(bytes: &[u8]) -> Result<Saved, EngineError> {
     if header[MAGIC.len()..] != checksum(body) {
         return Err(EngineError::Snapshot("the checksum does not fit; the file was cut or changed".into()));
     }
-    Ok(if before { binary::read::<Saved2>(body)?.into() } else { binary::read(body)? })
+    let saved = if before { binary::read::<Saved2>(body)?.into() } else { binary::read(body)? };
+    Ok((saved, before))
 }
 
 fn checksum(body: &[u8]) -> [u8; 16] {

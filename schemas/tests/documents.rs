@@ -101,7 +101,14 @@ fn the_json_schema_of_messages_names_their_fields() {
         verdict: None,
     };
     let event = incident::Event::Open;
-    let message = Message { event, timestamp: String::new(), kind: "case".into(), incident, alert: None };
+    let message = Message {
+        event,
+        timestamp: String::new(),
+        kind: "case".into(),
+        incident,
+        alert: None,
+        standing: Some(incident::Standing::default()),
+    };
     let told = serde_json::to_value(&message).unwrap();
     let keys = |value: &Value| -> Vec<String> {
         let mut keys: Vec<String> = value.as_object().unwrap().keys().cloned().collect();

@@ -32,6 +32,17 @@ use crate::store::{Store, StoreError};
 /// Who acts when no person does.
 pub const SELF: &str = "gatewatch";
 
+tokio::task_local! {
+    /// What the system itself knows of whoever acts in this task.
+    static KNOWN: Value;
+}
+
+/// Does `work` in the name of somebody of whom the system knows this. A name is claimed; what is known goes beside it, into each
+/// entry about what somebody did (`known`).
+pub async fn in_the_name_of<T>(known: Value, work: impl Future<Output = T>) -> T {
+    KNOWN.scope(known, work).await
+}
+
 const SELECT: &str = "SELECT instance, n, time_us, actor, what, about, detail, previous, hash FROM audit";
 
 #[derive(Debug, thiserror::Error)]
@@ -302,7 +313,13 @@ impl Audit {
 /// Writes down what happened in the transaction in which it does; the service chains it a moment later (`gather`). What
 /// has no canonical form is made to have one.
 pub async fn pend(tx: &mut Tx, time_us: i64, new: &Fact) -> std::result::Result<(), StoreError> {
-    let written = canonical(&tolerant(new.detail.clone())).unwrap_or_else(|_| "{}".to_owned());
+    let mut detail = new.detail.clone();
+    if new.actor != SELF
+        && let (Some(fields), Ok(known)) = (detail.as_object_mut(), KNOWN.try_with(Value::clone))
+    {
+        fields.insert("known".to_owned(), known);
+    }
+    let written = canonical(&tolerant(detail)).unwrap_or_else(|_| "{}".to_owned());
     let sql = "INSERT INTO audit_pending (time_us, actor, what, about, detail) VALUES (?, ?, ?, ?, ?)";
     let row = sqlx::query(sql).bind(time_us).bind(&new.actor).bind(new.what.word());
     row.bind(&new.about).bind(written).execute(&mut **tx).await?;

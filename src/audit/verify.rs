@@ -112,6 +112,12 @@ impl fmt::Display for Finding {
             Wrong::NotClosed => {
                 write!(f, "the end is cut off after entry {n}: the closing line of the export is missing")
             }
+            Wrong::Closing { first, last } if *last == n => {
+                write!(
+                    f,
+                    "entries are left out at the beginning or changed: the export was of entries {first} to {last}"
+                )
+            }
             Wrong::Closing { first, last } => {
                 write!(
                     f,

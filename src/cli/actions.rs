@@ -8,6 +8,7 @@ use clap::builder::PossibleValuesParser;
 use super::desk::{ActorArgs, List, ListFormat, Place, PlaceArgs, ShowFormat};
 use super::desk::{ago, failure, or_dash, section, severity, short, show, told, when};
 use super::output::{counted, stderr_line};
+use super::status::screen;
 use super::{Failure, usage};
 use crate::respond::action::{State, scrub};
 use crate::respond::halt::{self, Halt};
@@ -268,13 +269,13 @@ fn screen(file: &ActionFile) -> String {
         ("detector", or_dash(&action.detector)),
         ("attempts", action.attempts.to_string()),
         ("created", when(&action.created)),
-        ("ends", action.expires.as_deref().map_or("-".to_owned(), when)),
+        ("ends", action.lasts_seconds.map_or_else(|| action.expires.as_deref().map_or("-".to_owned(), when), lasts)),
     ] {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {name:<10} {value}");
     }
     if let Some(link) = &file.approve {
-        let _ = writeln!(text, "\nIt waits for a person. Agree here, within a day: {link}");
+        let _ = writeln!(text, "\nIt waits for a person. Agree here: {link}\nThe link counts for a day.");
     }
     let rows: Vec<Vec<String>> = file
         .steps
@@ -285,9 +286,23 @@ fn screen(file: &ActionFile) -> String {
     text
 }
 
+/// While a person is asked it has no end yet.
+fn lasts(seconds: i64) -> String {
+    format!("{} after somebody agrees", screen::span(seconds.saturating_mul(1_000)))
+}
+
 fn retry(args: &RetryArgs) -> Result<(), Failure> {
     let (place, actor) = (args.place.open()?, args.actor.name()?);
     if args.all {
+        if let Some(target) = &args.target {
+            let known = place.ask(desk::targets(&place.store))?;
+            if !known.contains(target) {
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                return Err(
+                    anyhow!("there is no action of a target {:?}; expected one of: {known}", scrub(target)).into()
+                );
+            }
+        }
         let ids = place.ask(desk::retry_all(&place.store, args.target.as_deref(), &actor, clock::now_us()))?;
         return told(&format!("{} back in the queue", counted(ids.len() as u64, "parked action")));
     }
@@ -312,7 +327,10 @@ fn approve(args: &ApproveArgs) -> Result<(), Failure> {
         let state = place.ask(look::action(&place.store, id))?.action.state;
         return Err(anyhow!("action {id} is {state}; only one that is awaiting can be approved").into());
     }
-    told(&format!("{id}: approved; {} of {} goes to {target}", what(&file.action), about(&file.action)))
+    let (what, about) = (what(&file.action), about(&file.action));
+    let approved = place.ask(look::action(&place.store, id))?.action;
+    let until = approved.expires.as_deref().map(|until| format!(" until {}", when(until))).unwrap_or_default();
+    told(&format!("{id}: approved; {what} of {about} goes to {target}{until}"))
 }
 
 fn revert(args: &RevertArgs) -> Result<(), Failure> {
@@ -371,7 +389,9 @@ fn pull(args: &HaltArgs) -> Result<(), Failure> {
     let (place, actor) = (args.place.open()?, args.actor.name()?);
     let halt = Halt { actor, reason, since_us: clock::now_us(), lift: args.lift };
     place.ask(halt::pull(&place.store, &halt))?;
-    let in_force = match args.lift {
+    // One that lifts stays so, whoever pulls it again.
+    let lift = place.ask(look::halt(&place.store, clock::now_us()))?.is_some_and(|halt| halt.lift);
+    let in_force = match lift {
         true => "what is in force is undone at every target",
         false => "what is in force lasts to its end (--lift undoes it)",
     };

@@ -226,7 +226,7 @@ fn export(args: &ExportArgs) -> Result<(), Failure> {
         || anyhow!("{}: there is no key to close the export with", signing::private_file(&place.keys).display());
     let key = key.ok_or_else(|| usage(missing()))?;
     let runtime = app::runtime()?;
-    let mut out = output::create(&args.out).map_err(usage)?;
+    let mut out = output::create_private(&args.out).map_err(usage)?;
     let counted = runtime.block_on(async {
         if let Some(audit) = place.writer().await? {
             let detail = args.since.as_ref().map_or_else(|| json!({}), |since| json!({ "since": since }));

@@ -22,10 +22,10 @@ use super::status::screen;
 use super::{Failure, output, shell, usage};
 use crate::config::{self, Config, Span};
 use crate::query::{self, QueryOutput};
-use crate::respond::action::scrub;
+use crate::respond::action::{scrub, steers};
 use crate::respond::incident::desk::{self, DeskError};
 use crate::store::{Store, StoreError};
-use crate::{app, clock};
+use crate::{app, audit, clock};
 
 /// Characters of an id in a table; the beginning is enough to name it.
 const ID_SHOWN: usize = 12;
@@ -51,17 +51,37 @@ pub struct ActorArgs {
 
 impl ActorArgs {
     pub fn name(&self) -> Result<String, Failure> {
-        desk::actor(&self.actor.clone().unwrap_or_else(user)).map_err(failure)
+        match &self.actor {
+            Some(name) => desk::actor(name).map_err(failure),
+            None => Ok(user()),
+        }
     }
 }
 
-/// The user as the system knows it; behind sudo the one who called it.
+/// The user by the name they go by: behind sudo that of whoever called it, which the environment claims, else the account's.
 fn user() -> String {
+    let (uid, account) = account();
+    let named = [config::environment("SUDO_USER"), account].into_iter().flatten();
+    let mut good = named.filter_map(|name| desk::actor(&name).ok());
+    good.next().unwrap_or_else(|| format!("uid {uid}"))
+}
+
+/// The number of the user that this process belongs to, and its account's name.
+pub fn account() -> (String, Option<String>) {
     let uid = std::fs::metadata("/proc/self").map(|meta| meta.uid().to_string()).unwrap_or_default();
     let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let account = || name_of(&uid, &accounts);
-    let named = config::environment("SUDO_USER").or_else(account).or_else(|| config::environment("USER"));
-    named.unwrap_or_else(|| format!("uid {uid}"))
+    let account = name_of(&uid, &accounts);
+    (uid, account)
+}
+
+/// What the system knows of whoever acts here, for the record; what the environment says is told as a claim.
+fn known() -> Value {
+    let (uid, account) = account();
+    let mut known = serde_json::json!({ "via": "command line", "uid": uid, "user": account });
+    if let Some(caller) = config::environment("SUDO_USER") {
+        known["sudo_user_claimed"] = scrub(&caller).into();
+    }
+    known
 }
 
 /// The name that goes with this number in a file of accounts (name:password:uid:...).
@@ -111,6 +131,7 @@ impl PlaceArgs {
 impl Place {
     /// Asks or changes something in the store.
     pub fn ask<T, E: Into<DeskError>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
+        let work = audit::in_the_name_of(known(), work);
         self.runtime.block_on(work).map_err(|error| failure(error.into()))
     }
 }
@@ -214,10 +235,12 @@ pub fn json<T: Serialize>(item: &T, pretty: bool) -> anyhow::Result<String> {
 fn plain_json(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
-        let steers = (c.is_control() && c != '\n')
-            || ('\u{202a}'..='\u{202e}').contains(&c)
-            || ('\u{2066}'..='\u{2069}').contains(&c);
-        if steers { plain.push_str(&format!("\\u{:04x}", u32::from(c))) } else { plain.push(c) }
+        if c == '\n' || !steers(c) {
+            plain.push(c);
+            continue;
+        }
+        let mut units = [0; 2];
+        c.encode_utf16(&mut units).iter().for_each(|unit| plain.push_str(&format!("\\u{unit:04x}")));
     }
     plain
 }

@@ -28,7 +28,6 @@ mod suppressions;
 mod token;
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -235,12 +234,14 @@ fn default_data_dir() -> PathBuf {
     config::environment("GATEWATCH_DATA_DIR").unwrap_or_else(|| "gatewatch-data".to_owned()).into()
 }
 
-/// The user as the system knows it, and by which name.
+/// The name that the environment claims, and beside it what the system knows: the number of the user and its account.
 fn who() -> String {
-    let uid = std::fs::metadata("/proc/self").map_or_else(|_| "unknown".to_owned(), |meta| meta.uid().to_string());
-    let name = config::environment("USER").or_else(|| config::environment("LOGNAME"));
-    let through = config::environment("SUDO_USER").map_or_else(String::new, |user| format!(", by sudo from {user}"));
-    format!("{} (uid {uid}{through})", name.unwrap_or_else(|| "unnamed".to_owned()))
+    let (uid, account) = desk::account();
+    let name = config::environment("USER").or_else(|| config::environment("LOGNAME")).or_else(|| account.clone());
+    let account = account.map_or_else(String::new, |account| format!(", account {account}"));
+    let through =
+        config::environment("SUDO_USER").map_or_else(String::new, |user| format!(", says by sudo from {user}"));
+    format!("{} (uid {uid}{account}{through})", name.unwrap_or_else(|| "unnamed".to_owned()))
 }
 
 #[cfg(test)]

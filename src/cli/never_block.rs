@@ -4,6 +4,7 @@ use anyhow::anyhow;
 
 use super::Failure;
 use super::desk::{ActorArgs, List, ListFormat, PlaceArgs, ago, failure, length_us, or_dash, told};
+use super::output::stderr_line;
 use crate::clock;
 use crate::respond::action::scrub;
 use crate::respond::halt;
@@ -47,6 +48,9 @@ pub struct AddArgs {
     /// For how long: 30m, 24h, 7d [default: until it is removed].
     #[arg(long = "for", value_name = "TIME")]
     length: Option<String>,
+    /// Take a network that is a good part of all addresses (wider than /8, IPv6: /16): hardly anybody is blocked any more.
+    #[arg(long)]
+    yes_everything: bool,
     #[command(flatten)]
     place: PlaceArgs,
     #[command(flatten)]
@@ -99,7 +103,11 @@ fn add(args: &AddArgs) -> Result<(), Failure> {
     let actor = args.actor.name()?;
     desk::network(&args.entity).map_err(failure)?;
     let place = args.place.open()?;
-    let scope = place.ask(desk::protect(&place.store, &args.entity, &args.reason, length, &actor, clock::now_us()))?;
+    let entity = (args.entity.as_str(), args.yes_everything);
+    let scope = place.ask(desk::protect(&place.store, entity, &args.reason, length, &actor, clock::now_us()))?;
+    if args.entity.contains('/') && scope.to_string() != args.entity.trim() {
+        stderr_line(&format!("{} lies in {scope}: that whole network is taken", scrub(&args.entity)));
+    }
     told(&format!("{scope}: never blocked from now on; what is in force there is undone"))
 }
 

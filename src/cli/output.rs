@@ -4,8 +4,9 @@
 //! Promises: `-` is standard output; a progress bar only on a terminal, plain lines when piped.
 //! Never: writes a result to standard error or chatter to standard output.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +15,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schemas::Alert;
 
 use crate::pipeline::{Outlet, Totals};
+
+/// Mode of what is for its owner alone.
+const PRIVATE: u32 = 0o600;
 
 pub fn stdout(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
@@ -36,6 +40,23 @@ pub fn create(path: &Path) -> anyhow::Result<Box<dyn Write + Send>> {
         return Ok(Box::new(BufWriter::new(io::stdout())));
     }
     let file = File::create(path).with_context(|| format!("{}", path.display()))?;
+    Ok(Box::new(BufWriter::new(file)))
+}
+
+/// The same for its owner alone.
+pub fn create_private(path: &Path) -> anyhow::Result<Box<dyn Write + Send>> {
+    if path.as_os_str() == "-" {
+        return create(path);
+    }
+    let open = || {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE).open(path)?;
+        // One that was there before keeps its mode otherwise; a pipe or device is as it is.
+        if file.metadata()?.is_file() {
+            file.set_permissions(Permissions::from_mode(PRIVATE))?;
+        }
+        io::Result::Ok(file)
+    };
+    let file = open().with_context(|| format!("{}", path.display()))?;
     Ok(Box::new(BufWriter::new(file)))
 }
 
@@ -141,7 +162,21 @@ pub fn counted(number: u64, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{counted, grouped};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::{counted, create_private, grouped};
+
+    #[test]
+    fn what_is_private_is_its_owners_alone_also_where_it_was_there_before() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("audit.jsonl");
+        let mode = || std::fs::metadata(&path).expect("there").permissions().mode() & 0o777;
+        drop(create_private(&path).expect("made"));
+        assert_eq!(mode(), 0o600);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("ours");
+        drop(create_private(&path).expect("opened"));
+        assert_eq!(mode(), 0o600);
+    }
 
     #[test]
     fn numbers_are_grouped_by_thousands() {

@@ -3,6 +3,7 @@
 //! Promises: on by default, on loopback only; an address that is none is refused with what was expected.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -87,6 +88,17 @@ impl ObserveSection {
             bail!("observe.api.token: is short; expected at least {TOKEN_CHARS_MIN} characters, better 32 random ones");
         }
         Ok(Some(Token::new(&token)))
+    }
+
+    /// What to tell whoever keeps the API's token in a file that others may write to: they can choose the token.
+    pub fn open_token(&self) -> Option<String> {
+        let SecretRef::File(path) = &self.api.as_ref()?.token else { return None };
+        let mode = std::fs::metadata(path).ok()?.mode() & 0o7777;
+        (mode & 0o022 != 0).then(|| {
+            format!(
+                "observe.api.token: {path} can be written by others than its owner (mode {mode:04o}): chmod 600 {path}"
+            )
+        })
     }
 
     pub(super) fn check(&self) -> anyhow::Result<()> {

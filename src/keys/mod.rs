@@ -8,6 +8,7 @@ mod file;
 mod material;
 pub mod signing;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -103,6 +104,20 @@ pub fn check(section: &KeysSection, data_dir: &Path) -> anyhow::Result<()> {
     signing::SigningKey::read(&folder)?;
     file::read(&approve_file(&folder))?;
     Ok(())
+}
+
+/// What to tell whoever keeps keys in a folder that others may write to: they can put keys of their own there.
+pub fn open_folder(section: &KeysSection, data_dir: &Path) -> Option<String> {
+    let folder = folder(section, data_dir);
+    let mode = std::fs::metadata(&folder).ok()?.mode() & 0o7777;
+    let shown = folder.display();
+    // With the sticky bit nobody replaces what is another's.
+    (mode & 0o022 != 0 && mode & 0o1000 == 0).then(|| {
+        format!(
+            "the folder of the keys ({shown}) can be written by others than its owner (mode {mode:04o}): they can replace keys; \
+             expected 0700: chmod 700 {shown}"
+        )
+    })
 }
 
 /// What to tell whoever keeps keys in the same tree of folders as the lake: one backup holds both.
@@ -218,4 +233,24 @@ fn from_environment() -> anyhow::Result<Option<Keys>> {
     let Some(text) = config::environment(TOKEN_VARIABLE) else { return Ok(None) };
     let key = Material::of_token(&text).with_context(|| format!("the environment variable {TOKEN_VARIABLE}"))?;
     Ok(Some(keys_of(&key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_of_keys_that_others_can_write_to_is_told_of() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let keys = folder.path().join("keys");
+        assert_eq!(open_folder(&KeysSection::default(), folder.path()), None, "there is none yet");
+        std::fs::create_dir(&keys).expect("ours");
+        for (mode, is_open) in [(0o777, true), (0o770, true), (0o1777, false), (0o755, false), (0o700, false)] {
+            std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(mode)).expect("ours");
+            let told = open_folder(&KeysSection::default(), folder.path());
+            assert_eq!(told.is_some(), is_open, "{mode:04o}: {told:?}");
+        }
+    }
 }

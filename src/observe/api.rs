@@ -13,10 +13,9 @@ use axum::response::{IntoResponse, Response};
 use schemas::incident::{Status, Verdict};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::serve::Shown;
-use crate::clock;
 use crate::config::Span;
 use crate::ingest::http::Token;
 use crate::respond::action::State as ActionState;
@@ -24,6 +23,7 @@ use crate::respond::halt::{self, Halt};
 use crate::respond::incident::desk::{self, Deed, DeskError, Suppression, Which, WhichActions, WhichAlerts, words};
 use crate::respond::incident::look::{self, What};
 use crate::respond::link::Links;
+use crate::{audit, clock, timed};
 
 /// Bytes of a body; a larger one is refused.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -133,6 +133,7 @@ pub async fn api(State(shown): State<Shown>, path: Option<Path<String>>, request
         let expected = "observe.api: { token: {env: NAME} } in the configuration of the service";
         return Refusal::new(StatusCode::NOT_FOUND, "the API is off", expected).into_response();
     };
+    let peer = timed::peer_of(&request).map(|peer| peer.to_string());
     let (head, body) = request.into_parts();
     let authorization = head.headers.get(header::AUTHORIZATION).map_or(&[][..], |value| value.as_bytes());
     if !token.is_shown_by(authorization) {
@@ -145,7 +146,8 @@ pub async fn api(State(shown): State<Shown>, path: Option<Path<String>>, request
         Err(refusal) => return refusal.into_response(),
     };
     let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
-    match call.answer(&shown, &segments).await {
+    let known = json!({ "via": "api", "token": "observe.api.token", "peer": peer });
+    match audit::in_the_name_of(known, call.answer(&shown, &segments)).await {
         Ok((code, value)) => (code, Json(value)).into_response(),
         Err(refusal) => refusal.into_response(),
     }
@@ -181,7 +183,12 @@ impl Call {
     /// The fields of the body.
     fn fields<T: DeserializeOwned>(&self, expected: &str) -> Result<T, Refusal> {
         let body: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
-        serde_json::from_slice(body).map_err(|error| Refusal::bad(format!("the body: {error}"), expected))
+        // An array would be read as the fields in order.
+        let fields: Map<String, Value> = serde_json::from_slice(body).map_err(|error| {
+            let problem = if error.is_data() { "is no JSON object".to_owned() } else { error.to_string() };
+            Refusal::bad(format!("the body: {problem}"), expected)
+        })?;
+        serde_json::from_value(fields.into()).map_err(|error| Refusal::bad(format!("the body: {error}"), expected))
     }
 
     /// The parameters behind `?`, which are all of these.
@@ -364,7 +371,8 @@ impl Call {
         let body: NeverBody = self.fields(expected)?;
         let length = body.length.as_deref().map(length_us).transpose()?;
         let store = shown.outbox.store();
-        let scope = desk::protect(store, &body.entity, &body.reason, length, &self.actor, self.now_us).await?;
+        let entity = (body.entity.as_str(), body.everything);
+        let scope = desk::protect(store, entity, &body.reason, length, &self.actor, self.now_us).await?;
         Ok((StatusCode::CREATED, json!({ "entity": scope.to_string() })))
     }
 
@@ -481,6 +489,8 @@ struct SuppressionBody {
 struct NeverBody {
     entity: String,
     reason: String,
+    #[serde(default)]
+    everything: bool,
     #[serde(rename = "for")]
     length: Option<String>,
 }

@@ -5,18 +5,19 @@
 //! Never: says of an action what a genuine link does not name.
 
 use axum::Router;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
+use serde_json::json;
 
 use super::api;
 use super::serve::Shown;
-use crate::clock;
 use crate::respond::action::{State as ActionState, scrub};
 use crate::respond::incident::desk::DeskError;
 use crate::respond::incident::look::{self, ActionFile, IncidentFile};
 use crate::respond::link::Refused;
+use crate::{audit, clock, timed};
 
 /// Who agrees, as far as a link says.
 const ACTOR: &str = "link";
@@ -46,16 +47,24 @@ async fn ask(State(shown): State<Shown>, Path(id): Path<String>, RawQuery(query)
 }
 
 /// The form was sent: the action goes out.
-async fn agree(State(shown): State<Shown>, Path(id): Path<String>, RawQuery(query): RawQuery) -> Response {
+async fn agree(
+    State(shown): State<Shown>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Response {
     let file = match waiting(&shown, &id, query.as_deref()).await {
         Ok(file) => file,
         Err(refusal) => return refusal.into_response(),
     };
-    match shown.outbox.approve(&file.action.id, ACTOR).await {
+    let known = json!({ "via": "link", "peer": timed::peer_of(&request).map(|peer| peer.to_string()) });
+    match audit::in_the_name_of(known, shown.outbox.approve(&file.action.id, ACTOR)).await {
         Ok(true) => {
             tracing::info!(action = file.action.id, "approved by a signed link");
             shown.outbox.look_now();
-            let text = format!("<p>{} goes to {}.</p>", deed(&file), html(&file.action.target));
+            let lasts = file.action.lasts_seconds.map(|lasts| format!(" It lasts {} from now.", span(lasts)));
+            let (deed, lasts) = (deed(&file), lasts.unwrap_or_default());
+            let text = format!("<p>{deed} goes to {}.{lasts}</p>", html(&file.action.target));
             page(StatusCode::OK, "Approved", &text)
         }
         // Somebody else was faster.
@@ -137,6 +146,13 @@ fn deed(file: &ActionFile) -> String {
     html(&format!("{} of {} {}", action.kind, action.entity_kind, action.entity_value))
 }
 
+/// A length of time as it is configured.
+fn span(seconds: i64) -> String {
+    let unit =
+        [(86_400, "d"), (3_600, "h"), (60, "m")].into_iter().find(|(unit, _)| seconds > 0 && seconds % unit == 0);
+    unit.map_or_else(|| format!("{seconds} s"), |(unit, name)| format!("{} {name}", seconds / unit))
+}
+
 fn asked(file: &ActionFile, incident: Option<&IncidentFile>, query: &str) -> String {
     let action = &file.action;
     let mut rows = vec![
@@ -144,8 +160,10 @@ fn asked(file: &ActionFile, incident: Option<&IncidentFile>, query: &str) -> Str
         ("Where", html(&action.target)),
         ("Why a person is asked", html(file.why_asked())),
         ("Detector", html(&action.detector)),
-        ("Ends", html(action.expires.as_deref().unwrap_or("-"))),
     ];
+    if let Some(lasts) = action.lasts_seconds {
+        rows.push(("Lasts", format!("{} from when you agree", span(lasts))));
+    }
     if let Some(IncidentFile { incident, .. }) = incident {
         let severity = format!("{:?}", incident.severity).to_lowercase();
         rows.push(("Incident", html(&format!("{}: {}, {severity}", incident.id, incident.title))));
@@ -201,6 +219,11 @@ mod tests {
     #[test]
     fn text_from_elsewhere_is_text() {
         assert_eq!(html("<img src=x onerror='a'>&\"\u{202e}\n"), "&lt;img src=x onerror=&#39;a&#39;&gt;&amp;&quot;");
+    }
+
+    #[test]
+    fn a_length_of_time_is_told_as_it_is_configured() {
+        assert_eq!([20, 90, 1_800, 14_400, 172_800].map(span), ["20 s", "90 s", "30 m", "4 h", "2 d"]);
     }
 
     #[test]

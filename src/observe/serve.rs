@@ -147,7 +147,7 @@ impl axum::serve::Listener for Few {
 
 impl Connected<IncomingStream<'_, Few>> for TimedPeer {
     fn connect_info(stream: IncomingStream<'_, Few>) -> TimedPeer {
-        TimedPeer::of(stream.io())
+        TimedPeer::of(stream.io()).at(*stream.remote_addr())
     }
 }
 

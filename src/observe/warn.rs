@@ -35,6 +35,8 @@ pub enum Kind {
     Blind,
     /// Detectors ask for what no target does.
     NoTarget,
+    /// A target takes what nothing asks for when it matters.
+    NotAsked,
     /// An address that is guessed in part, or open to more than it should be.
     Address,
     /// What was read is not committed in time.
@@ -50,7 +52,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Rejects,
         Kind::Late,
         Kind::Ahead,
@@ -59,6 +61,7 @@ impl Kind {
         Kind::Failing,
         Kind::Blind,
         Kind::NoTarget,
+        Kind::NotAsked,
         Kind::Address,
         Kind::Checkpoint,
         Kind::Breaker,
@@ -77,6 +80,7 @@ impl Kind {
             Kind::Failing => "failing",
             Kind::Blind => "blind",
             Kind::NoTarget => "no_target",
+            Kind::NotAsked => "not_asked",
             Kind::Address => "address",
             Kind::Checkpoint => "checkpoint",
             Kind::Breaker => "breaker",

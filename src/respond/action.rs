@@ -271,11 +271,19 @@ pub fn hex_id(parts: &[&str]) -> String {
 /// The longest answer of a target that is kept.
 pub const ANSWER_CHARS_MAX: usize = 512;
 
-/// Text from outside made safe to store and print: one line, bounded, without characters that steer a terminal or turn
-/// the direction of writing.
+/// Whether it steers a terminal, turns the direction of writing, ends a line, or is not seen at all.
+pub fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
+        || ('\u{2028}'..='\u{202e}').contains(&c)
+        || ('\u{2060}'..='\u{206f}').contains(&c)
+        || ('\u{fff9}'..='\u{fffb}').contains(&c)
+        || ('\u{e0000}'..='\u{e007f}').contains(&c)
+}
+
+/// Text from outside made safe to store and print: one line, bounded, without characters that steer a terminal, turn
+/// the direction of writing or cannot be seen.
 pub fn scrub(text: &str) -> String {
-    let steers =
-        |c: char| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c);
     let clean: String = text.chars().map(|c| if steers(c) { ' ' } else { c }).collect();
     clean.trim().chars().take(ANSWER_CHARS_MAX).collect()
 }
@@ -300,6 +308,7 @@ mod tests {
     #[test]
     fn an_answer_is_one_bounded_line() {
         assert_eq!(scrub("  a\r\nb\u{1b}[31mc\u{202e}d\0 "), "a  b [31mc d");
+        assert_eq!(scrub("ad\u{200b}min\u{feff}x\u{200e}"), "ad min x", "what cannot be seen is not there");
         assert_eq!(scrub(&"ä".repeat(2000)).chars().count(), ANSWER_CHARS_MAX);
     }
 }

@@ -25,6 +25,10 @@ impl Position {
     }
 }
 
+/// A caller may hold a `now` that is older than what others told since, by the length of its work; further back than this a
+/// clock was set.
+pub const STALE_US_MAX: i64 = 60_000_000;
+
 #[derive(Debug)]
 enum State {
     Closed { failures: u32 },
@@ -60,8 +64,11 @@ impl Breaker {
 
     /// Ask to start a delivery. After `Yes`, exactly one of `succeeded`, `failed` and `abandoned` must follow.
     pub fn pass(&mut self, now_us: i64) -> Pass {
-        // A time further ahead than it was ever set means that the clock was set back since.
-        let lies_ahead = |until_us: i64, most_us: i64| now_us < until_us && until_us.saturating_sub(now_us) <= most_us;
+        // A time further ahead than it was ever set means that the clock was set back since; a little further only that
+        // this caller looked at the clock before the failure that set it.
+        let lies_ahead = |until_us: i64, most_us: i64| {
+            now_us < until_us && until_us.saturating_sub(now_us) <= most_us.saturating_add(STALE_US_MAX)
+        };
         if lies_ahead(self.not_before_us, self.asked_us_max) {
             return Pass::NotBefore(self.not_before_us);
         }
@@ -193,7 +200,18 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_does_not_hold_it_open() {
         let mut breaker = Breaker::new(1, 100, 1_000);
-        breaker.failed(1_000_000, None);
+        breaker.failed(2 * STALE_US_MAX, None);
         assert_eq!(breaker.pass(5), Pass::Yes);
+    }
+
+    #[test]
+    fn a_now_from_before_the_failure_does_not_half_open_it() {
+        let mut breaker = Breaker::new(1, 30_000_000, 60_000_000);
+        breaker.failed(1_000_000, None);
+        assert_eq!(breaker.pass(999_000), Pass::NotBefore(31_000_000));
+        assert_eq!(breaker.position(), Position::Open);
+        let mut asked = Breaker::new(5, 30_000_000, 60_000_000);
+        asked.failed(1_000_000, Some(90_000_000));
+        assert_eq!(asked.pass(999_000), Pass::NotBefore(61_000_000), "its longest wait is kept, too");
     }
 }

@@ -34,7 +34,7 @@ const QUIET_MAX: u32 = 1_000;
 /// What a rail refused is looked at again after this time.
 const HELD_AGAIN_US: i64 = 1_000_000;
 /// Why somebody is not contained yet.
-const LOOKING: &str = "who else is behind it is being looked up";
+pub(super) const LOOKING: &str = "who else is behind it is being looked up";
 /// For so long an answer about who is behind an address holds.
 const BEHIND_KEPT_US: i64 = 600_000_000;
 const BEHIND_TIMEOUT: Duration = Duration::from_secs(5);

@@ -92,10 +92,11 @@ pub async fn read(store: &Store, now_us: i64) -> Result<Live, StoreError> {
     Ok(Live { halt: halt.transpose()?, never })
 }
 
-/// Pulls the switch. Pulling it again changes who, why and whether to lift.
+/// Pulls the switch. Pulling it again changes who and why, and may lift, too; what is lifted stays so until it is released.
 pub async fn pull(store: &Store, halt: &Halt) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
-    let sql = "INSERT OR REPLACE INTO halt (one, actor, reason, since_us, lift) VALUES (1, ?, ?, ?, ?)";
+    let sql = "INSERT OR REPLACE INTO halt (one, actor, reason, since_us, lift) \
+               VALUES (1, ?, ?, ?, max(?, coalesce((SELECT lift FROM halt), 0)))";
     let query = sqlx::query(sql).bind(&halt.actor).bind(&halt.reason).bind(halt.since_us).bind(halt.lift);
     query.execute(&mut *tx).await?;
     let detail = json!({ "halted": true, "reason": halt.reason, "lift": halt.lift });
@@ -191,6 +192,26 @@ mod tests {
         let halt = Halt { actor: "noor".to_owned(), reason: "a test".to_owned(), since_us: 1, lift: false };
         pull(&ours, &halt).await.expect("written");
         assert!(changes.refresh(0).await.expect("read"), "the switch counts, whoever pulls it");
-        assert_eq!(changes.live().halt, Some(halt));
+        assert_eq!(changes.live().halt, Some(halt.clone()));
+        for lift in [true, false] {
+            pull(&ours, &Halt { lift, ..halt.clone() }).await.expect("written");
+        }
+        changes.refresh(0).await.expect("read");
+        assert!(changes.live().halt.as_ref().is_some_and(|halt| halt.lift), "what is lifted stays so");
+    }
+
+    #[tokio::test]
+    async fn what_is_known_of_whoever_acts_stands_beside_the_name_they_claim() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(&folder.path().join("state.db")).await.expect("opens");
+        let halt = Halt { actor: "noor".to_owned(), reason: "a test".to_owned(), since_us: 1, lift: false };
+        let known = json!({ "via": "command line", "uid": "1000", "user": "shop" });
+        audit::in_the_name_of(known.clone(), pull(&store, &halt)).await.expect("written");
+        release(&store, audit::SELF, 2).await.expect("written");
+        let sql = "SELECT actor, detail FROM audit_pending ORDER BY n";
+        let rows: Vec<(String, String)> = sqlx::query_as(sql).fetch_all(store.pool()).await.expect("rows");
+        let known_of = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON")["known"].clone();
+        let told: Vec<_> = rows.iter().map(|(actor, detail)| (actor.as_str(), known_of(detail))).collect();
+        assert_eq!(told, [("noor", known), (audit::SELF, serde_json::Value::Null)]);
     }
 }

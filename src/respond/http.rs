@@ -51,6 +51,11 @@ impl Transport {
 pub fn parse_url(text: &str, insecure: bool, at: &str) -> Result<Url, ConfigError> {
     // The text stays out of the message: it may be a secret.
     let url = Url::parse(text).map_err(|error| ConfigError::new(at, format!("not an address: {error}")))?;
+    if url.password().is_some() || !url.username().is_empty() {
+        let problem = "a user or password in an address is seen by whoever sees the address; put it into the keys that are \
+                       for it (a header, a token, user and password), by reference";
+        return Err(ConfigError::new(at, problem));
+    }
     let local = match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
@@ -201,6 +206,7 @@ mod tests {
                     "retry"
                 }
                 Delivery::Noted { .. } => "noted",
+                Delivery::Later { .. } => "later",
                 Delivery::Failed { .. } => "failed",
             }
         };

@@ -21,6 +21,10 @@ pub const VALID_FOR: Duration = Duration::from_secs(24 * 3600);
 pub struct LinksConfig {
     /// The address under which people reach `observe.listen`, without a slash at its end.
     pub base: String,
+    /// Where people look an incident up, `{incident}` stands for its id: for the messages of every target that has no `link`
+    /// of its own.
+    #[serde(default)]
+    pub incident: Option<String>,
 }
 
 impl LinksConfig {
@@ -35,7 +39,11 @@ impl LinksConfig {
                 && url.query().is_none()
                 && url.fragment().is_none()
         });
-        if good { Ok(()) } else { Err(ConfigError::new("links.base", expected)) }
+        if !good {
+            return Err(ConfigError::new("links.base", expected));
+        }
+        let wrong = |error: ConfigError| ConfigError::new("links.incident", error.problem);
+        super::message::check_link("links", self.incident.as_deref()).map_err(wrong)
     }
 }
 
@@ -98,7 +106,7 @@ mod tests {
     const NOW_US: i64 = 1_770_000_000_000_000;
 
     fn links(key: &[u8]) -> Links {
-        Links::new(&LinksConfig { base: "https://gatewatch.example.com/".to_owned() }, key)
+        Links::new(&LinksConfig { base: "https://gatewatch.example.com/".to_owned(), incident: None }, key)
     }
 
     fn parts(link: &str) -> (String, i64, String) {
@@ -137,7 +145,7 @@ mod tests {
             ("https://user:not-a-password@gatewatch.example.com", false),
             ("https://gatewatch.example.com?a", false),
         ] {
-            assert_eq!(LinksConfig { base: base.to_owned() }.check().is_ok(), good, "{base}");
+            assert_eq!(LinksConfig { base: base.to_owned(), incident: None }.check().is_ok(), good, "{base}");
         }
     }
 }

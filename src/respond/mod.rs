@@ -26,6 +26,7 @@ pub mod policy;
 pub mod queue;
 pub mod ranges;
 pub mod scope;
+mod standing;
 pub mod target;
 pub mod wanted;
 pub mod when;

@@ -21,11 +21,12 @@ use tokio::sync::{Notify, Semaphore};
 use super::action::{Action, Kind, Op, State, Step, StepKind};
 use super::actions::common::{Common, Ready};
 use super::backoff;
-use super::breaker::{Breaker, Position};
+use super::breaker::{Breaker, Position, STALE_US_MAX};
 use super::config::{ConfigError, DeliveryConfig, RespondConfig, Telling};
 use super::guard::{Behind, Circumstances, Guard, Reason, Verdict};
 use super::halt::Changes;
 use super::incident::{Change, Row, book};
+use super::link::Links;
 use super::message;
 use super::pace::Pace;
 use super::plan::{self, Around, NO_TARGET};
@@ -65,6 +66,8 @@ pub struct Outbox {
     pub(super) bystanders: Option<Arc<dyn Bystanders>>,
     /// Who is behind what, as it was asked lately: by scope, with when.
     pub(super) behind: Mutex<HashMap<String, Looked>>,
+    /// What signs the links in messages; without it there are none.
+    pub(super) links: Option<Links>,
     /// Something is wanted that was not, or no longer.
     pub(super) wake: Notify,
     routes: Vec<Common>,
@@ -88,6 +91,8 @@ pub(super) struct Lane {
     pub read_next_us: Mutex<i64>,
     /// Since what waits was counted.
     pub counted: Mutex<Option<Stopwatch>>,
+    /// Messages that wait for what is done about their attackers, by row, and since when.
+    pub held_back: Mutex<HashMap<i64, Stopwatch>>,
 }
 
 impl Lane {
@@ -132,6 +137,7 @@ impl Outbox {
                 wake: Notify::new(),
                 read_next_us: Mutex::new(i64::MIN),
                 counted: Mutex::default(),
+                held_back: Mutex::default(),
             })
         };
         let lanes = targets.into_iter().map(lane).collect();
@@ -151,6 +157,7 @@ impl Outbox {
             guard,
             bystanders: None,
             behind: Mutex::default(),
+            links: None,
             wake: Notify::new(),
             routes,
             rules,
@@ -167,6 +174,11 @@ impl Outbox {
     /// Looks who else is behind an address before it is blocked.
     pub fn asking(self, bystanders: Arc<dyn Bystanders>) -> Outbox {
         Outbox { bystanders: Some(bystanders), ..self }
+    }
+
+    /// Puts the links with which people agree into messages.
+    pub fn linking(self, links: Option<Links>) -> Outbox {
+        Outbox { links, ..self }
     }
 
     /// The state store, for what people do with incidents and the kill switch.
@@ -197,6 +209,7 @@ impl Outbox {
             }
             match step.kind {
                 _ if !self.aloud => {}
+                StepKind::Delivered if action.op == Op::Revert => line!(info, "action undone"),
                 StepKind::Delivered => line!(info, "action delivered"),
                 StepKind::DryRun => line!(info, "action not sent, this is a dry run"),
                 StepKind::Suppressed => line!(info, "action suppressed"),
@@ -445,8 +458,10 @@ impl Outbox {
         lane.common.dry_run.unwrap_or(self.config.dry_run)
     }
 
+    /// No wait reaches further ahead, not even seen from a clock that was read before the failure that began it.
     pub(super) fn longest_wait_us(&self) -> i64 {
         micros(self.delivery.backoff_max.max(self.delivery.retry_after_max) + self.delivery.backoff_first)
+            .saturating_add(STALE_US_MAX)
     }
 
     /// Number steps above `seq`: the lake has steps up to there, of a state store that is gone.

@@ -190,6 +190,7 @@ fn body(change: &Change, event: Event, kind: Kind) -> Vec<u8> {
         kind: kind.name().to_owned(),
         incident: change.row.show(),
         alert: change.alert.clone(),
+        standing: None,
     };
     let bytes = written(&message);
     if bytes.len() <= BODY_BYTES_MAX {

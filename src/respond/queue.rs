@@ -59,6 +59,8 @@ pub struct Change {
     pub to: State,
     pub next_attempt_us: i64,
     pub remote_ref: Option<String>,
+    /// The attempt does not count: it tried nothing. That one was made stays known.
+    pub uncounted: bool,
 }
 
 #[derive(Clone)]
@@ -270,11 +272,13 @@ impl Queue {
     ) -> Result<bool, StoreError> {
         let answer = steps.iter().map(|step| scrub(&step.answer)).rfind(|answer| !answer.is_empty());
         let mut tx = self.begin().await?;
-        let sql = "UPDATE outbox SET state = ?, next_attempt_us = ?, remote_ref = coalesce(?, remote_ref), \
-                   last_answer = coalesce(?, last_answer) WHERE n = ? AND state = ? AND attempts = ?";
+        let sql = "UPDATE outbox SET state = ?, next_attempt_us = ?, attempts = CASE WHEN ? THEN max(attempts - 1, 1) \
+                   ELSE attempts END, remote_ref = coalesce(?, remote_ref), last_answer = coalesce(?, last_answer) \
+                   WHERE n = ? AND state = ? AND attempts = ?";
         let changed = sqlx::query(sql)
             .bind(change.to.name())
             .bind(change.next_attempt_us)
+            .bind(change.uncounted)
             .bind(&change.remote_ref)
             .bind(answer)
             .bind(entry.n)
@@ -374,6 +378,14 @@ impl Queue {
         sqlx::query(sql).bind(now_us).bind(entry.n).execute(&mut *tx).await?;
         write_steps(&mut tx, &entry.action, now_us, &[NewStep::new(StepKind::Released, format!("by {actor}"))]).await?;
         Queue::commit(tx).await
+    }
+
+    /// When it ends, and the news that it is about, as this entry has them; while it waits for a person.
+    pub async fn restart(tx: &mut Tx, entry: &Entry) -> Result<(), StoreError> {
+        let sql = "UPDATE outbox SET expires_us = ?, about_us = ? WHERE n = ? AND state = 'awaiting'";
+        let query = sqlx::query(sql).bind(entry.action.expires_us).bind(entry.action.about_us).bind(entry.n);
+        query.execute(&mut **tx).await?;
+        Ok(())
     }
 
     pub async fn steps_after(&self, seq: i64, limit: u32) -> Result<Vec<Step>, StoreError> {

@@ -38,6 +38,9 @@ pub enum Delivery {
     Noted { remote_ref: String },
     /// Not this time; perhaps it had its effect, perhaps not. `after` is what the target asked for.
     Retry { after: Option<Duration>, reason: String, answer: String },
+    /// Nothing was tried: it cannot be known yet whether an earlier attempt had its effect. It counts neither as an attempt
+    /// nor for or against the target.
+    Later { after: Duration, reason: String },
     /// It never will.
     Failed { reason: String, answer: String },
 }

@@ -31,6 +31,8 @@ const LOOK_EVERY_DRAINING: Duration = Duration::from_millis(50);
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(1);
 /// The pause after the state store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How often to look whether a message need not wait any longer.
+const HELD_BACK_LOOK_US: i64 = 50_000;
 const ENDED_BLOCKS_MAX: u32 = 100;
 /// How often what waits is counted.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
@@ -138,6 +140,10 @@ impl Outbox {
         next_us = next_us.min(self.queue.next_due(lane.name(), &moment).await?.unwrap_or(i64::MAX));
         let mut claims: Vec<Claim> = Vec::new();
         for entry in self.queue.due(lane.name(), &moment, limit).await? {
+            if self.is_held_back(lane, &entry).await? {
+                next_us = next_us.min(now_us.saturating_add(HELD_BACK_LOOK_US));
+                continue;
+            }
             // A list that changes as a whole takes many at once.
             if at_once > 1
                 && let Some(claim) = claims.last_mut().filter(|claim| claim.entries.len() < at_once)
@@ -167,7 +173,7 @@ impl Outbox {
             return self.undo_ended(lane, &ended, now_us).await;
         }
         for entry in ended {
-            let change = Change { from: State::Delivered, to: State::Expired, next_attempt_us: 0, remote_ref: None };
+            let change = Change { from: State::Delivered, ..waiting_to(State::Expired) };
             self.settle(&entry, now_us, change, &[NewStep::new(StepKind::Expired, "its time is over")]).await?;
         }
         Ok(())
@@ -191,6 +197,9 @@ impl Outbox {
                 continue;
             }
             let mut entry = entry.clone();
+            if !entry.action.kind.contains() && entry.action.op == Op::Apply {
+                entry.action.body = self.told_now(&entry.action, now_us).await?;
+            }
             let number = entry.attempts.saturating_add(1);
             let sent = NewStep::new(StepKind::Sent, format!("attempt {number}"));
             if self.queue.begin_attempt(&mut entry, now_us, sent).await? {
@@ -221,7 +230,8 @@ impl Outbox {
         let done_us = (self.clock)();
         // One call is one word about the target: the worst.
         let passing = outcomes.iter().find(|outcome| matches!(outcome, Delivery::Retry { .. }));
-        claim.report(passing.or(outcomes.first()).expect("as many outcomes as orders"), done_us);
+        let said = outcomes.iter().find(|outcome| !matches!(outcome, Delivery::Later { .. }));
+        claim.report(passing.or(said).or(outcomes.first()).expect("as many outcomes as orders"), done_us);
         for ((entry, _), outcome) in ready.iter().zip(outcomes) {
             let (change, steps) = self.conclude(entry.attempts, outcome, done_us);
             let renewed = entry.action.kind.contains()
@@ -309,6 +319,12 @@ impl Outbox {
                 let next_attempt_us = now_us.saturating_add(wait_us);
                 (Change { next_attempt_us, ..waiting_to(State::Pending) }, vec![step])
             }
+            Delivery::Later { after, reason } => {
+                let wait_us = micros(after.min(self.delivery.retry_after_max));
+                let step = NewStep::new(StepKind::Retry, format!("not yet: {reason}; again in {} ms", wait_us / 1000));
+                let next_attempt_us = now_us.saturating_add(wait_us);
+                (Change { next_attempt_us, uncounted: true, ..waiting_to(State::Pending) }, vec![step])
+            }
             Delivery::Retry { reason, answer, .. } => park(format!("attempt {number}, the last: {reason}"), answer),
             Delivery::Failed { reason, answer } => park(format!("attempt {number}: {reason}"), answer),
         }
@@ -324,7 +340,7 @@ impl Outbox {
 }
 
 fn waiting_to(to: State) -> Change {
-    Change { from: State::Pending, to, next_attempt_us: 0, remote_ref: None }
+    Change { from: State::Pending, to, next_attempt_us: 0, remote_ref: None, uncounted: false }
 }
 
 fn park(why: String, answer: String) -> (Change, Vec<NewStep>) {
@@ -383,8 +399,11 @@ impl Claim {
         }
     }
 
-    /// Tell the breaker what the target answered, if it did.
+    /// Tell the breaker what the target answered, if it did. Where nothing was tried, dropping the claim frees its place.
     fn report(&self, outcome: &Delivery, now_us: i64) {
+        if matches!(outcome, Delivery::Later { .. }) {
+            return;
+        }
         self.reported.store(true, Ordering::Relaxed);
         let mut breaker = locked(&self.lane.breaker);
         let before = breaker.position();
@@ -393,7 +412,7 @@ impl Claim {
                 breaker.failed(now_us, after.map(micros));
                 scrub(reason)
             }
-            Delivery::Delivered { .. } | Delivery::Noted { .. } | Delivery::Failed { .. } => {
+            Delivery::Delivered { .. } | Delivery::Noted { .. } | Delivery::Later { .. } | Delivery::Failed { .. } => {
                 breaker.succeeded();
                 "it answers".to_owned()
             }

@@ -125,13 +125,15 @@ impl Watching {
     }
 }
 
+/// What makes and judges the links with which people agree to actions.
+pub fn links(config: &Config) -> anyhow::Result<Option<Links>> {
+    let Some(links) = &config.respond.links else { return Ok(None) };
+    Ok(Some(Links::new(links, &keys::approve(&config.keys, &config.data_dir)?)))
+}
+
 /// Who may do something over HTTP.
 fn access(config: &Config) -> anyhow::Result<Access> {
-    let links = match &config.respond.links {
-        Some(links) => Some(Links::new(links, &keys::approve(&config.keys, &config.data_dir)?)),
-        None => None,
-    };
-    Ok(Access { token: config.observe.api_token()?, links })
+    Ok(Access { token: config.observe.api_token()?, links: links(config)? })
 }
 
 fn facts(config: &Config, parts: &Parts) -> Facts {

@@ -115,6 +115,7 @@ pub async fn entities(target: &dyn Target) -> Vec<String> {
 pub fn refusal(delivery: &Delivery) -> (&'static str, &str) {
     match delivery {
         Delivery::Retry { reason, .. } => ("retry", reason),
+        Delivery::Later { reason, .. } => ("later", reason),
         Delivery::Failed { reason, .. } => ("failed", reason),
         Delivery::Delivered { answer, .. } => panic!("delivered: {answer}"),
         Delivery::Noted { remote_ref } => panic!("noted: {remote_ref}"),

@@ -61,7 +61,8 @@ impl Told {
             verdict: None,
         };
         let timestamp = alert.updated.clone();
-        let message = Message { event, timestamp, kind: kind.name().to_owned(), incident, alert: Some(alert) };
+        let message =
+            Message { event, timestamp, kind: kind.name().to_owned(), incident, alert: Some(alert), standing: None };
         Action {
             id: format!("ac-{}-{}-{}", self.id, kind.name(), event as u32),
             op: Op::Apply,

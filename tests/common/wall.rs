@@ -33,6 +33,7 @@ struct State {
     faults: VecDeque<Fault>,
     otherwise: Option<Fault>,
     calls: Vec<(Op, String)>,
+    bodies: Vec<Vec<u8>>,
 }
 
 pub struct Wall {
@@ -67,6 +68,11 @@ impl Wall {
         self.state().calls.clone()
     }
 
+    /// What each call was given.
+    pub fn bodies(&self) -> Vec<Vec<u8>> {
+        self.state().bodies.clone()
+    }
+
     pub fn fault(&self, faults: impl IntoIterator<Item = Fault>) {
         self.state().faults.extend(faults);
     }
@@ -88,6 +94,7 @@ impl Wall {
         let entity = order.action.entity_value.clone();
         let mut state = self.state();
         state.calls.push((order.action.op, entity.clone()));
+        state.bodies.push(order.action.body.clone());
         let fault = state.faults.pop_front().or(state.otherwise);
         match fault {
             Some(Fault::Busy) => return Some(Delivery::retry("busy")),

@@ -31,7 +31,7 @@ fn rows(from: usize, to: usize) -> Vec<Value> {
 
 /// What the engine before this one would have saved: its clock was the newest time.
 fn as_before(bytes: &[u8], lateness_us: i64, newest: i64) -> Vec<u8> {
-    let saved = open(bytes).unwrap();
+    let (saved, _) = open(bytes).unwrap();
     let lane = |(source, partition, clock): (String, i32, LaneClock)| {
         (source, partition, Lane2 { lateness_us, newest: Some(newest), idle: clock.idle })
     };

@@ -39,7 +39,7 @@ pub fn below(base: &Url, segments: &[&str]) -> Url {
 /// Why an outcome is none, in words.
 pub fn reason(delivery: Delivery) -> String {
     match delivery {
-        Delivery::Retry { reason, .. } | Delivery::Failed { reason, .. } => reason,
+        Delivery::Retry { reason, .. } | Delivery::Later { reason, .. } | Delivery::Failed { reason, .. } => reason,
         Delivery::Delivered { answer, .. } => answer,
         Delivery::Noted { remote_ref } => remote_ref,
     }

@@ -45,8 +45,7 @@ impl Telling {
 
     /// What a person wants to know, one line each; at most that many characters.
     pub fn lines(&self, chars_max: usize) -> String {
-        let lines = message::facts(&self.message).into_iter().map(|(label, value)| format!("{label}: {value}"));
-        message::shorten(&lines.collect::<Vec<_>>().join("\n"), chars_max)
+        message::shorten(&message::text(&self.message), chars_max)
     }
 
     /// The text of a new case where notes are added later: the facts, and the mark of the message that it was made for.
@@ -188,8 +187,13 @@ impl Api {
     /// The JSON of a success; null where it has none.
     pub async fn ask(&self, call: &Call<'_>, now_us: i64) -> Result<Value, Delivery> {
         let answer = self.send(call, now_us).await?;
+        self.read(call, &answer)
+    }
+
+    /// The same of an answer that came.
+    pub fn read(&self, call: &Call<'_>, answer: &Answer) -> Result<Value, Delivery> {
         if !answer.status.is_success() {
-            return Err(self.refusal(call, &answer));
+            return Err(self.refusal(call, answer));
         }
         if answer.body.is_empty() {
             return Ok(Value::Null);

@@ -282,7 +282,7 @@ impl System {
             let attempt = Attempt { number, now_us: action.created_us };
             match self.target.carry_out(Order { action: &action, attempt, remote_ref: known.as_deref() }).await {
                 Delivery::Delivered { remote_ref, .. } => return remote_ref,
-                Delivery::Retry { .. } | Delivery::Noted { .. } => {}
+                Delivery::Retry { .. } | Delivery::Noted { .. } | Delivery::Later { .. } => {}
                 Delivery::Failed { reason, answer } => panic!("{event:?}: {reason}: {answer}"),
             }
         }

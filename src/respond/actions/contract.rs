@@ -141,6 +141,9 @@ struct Step {
     message: Value,
     #[serde(default = "first")]
     attempt: u32,
+    /// So long after the first step.
+    #[serde(default)]
+    seconds: i64,
     /// Take it back instead.
     #[serde(default)]
     revert: bool,
@@ -174,6 +177,7 @@ struct Exchange {
 enum Outcome {
     Delivered { remote_ref: Option<String>, answer: String },
     Retry { after_s: Option<u64>, reason: String },
+    Later { after_s: u64, reason: String },
     Failed { reason: String },
 }
 
@@ -185,6 +189,9 @@ impl Outcome {
             }
             (Outcome::Retry { after_s, reason }, Delivery::Retry { after, reason: came, .. }) => {
                 *after_s == after.map(|after| after.as_secs()) && came.contains(reason)
+            }
+            (Outcome::Later { after_s, reason }, Delivery::Later { after, reason: came }) => {
+                *after_s == after.as_secs() && came.contains(reason)
             }
             (Outcome::Failed { reason }, Delivery::Failed { reason: came, .. }) => came.contains(reason),
             _ => false,
@@ -268,7 +275,7 @@ async fn walk(path: &Path) {
         }
         known = step.remote_ref.clone().or(known.filter(|_| !step.forgotten));
         script.lock().expect("no holder panics").expected = step.exchanges.iter().cloned().collect();
-        let attempt = Attempt { number: step.attempt, now_us: action.created_us };
+        let attempt = Attempt { number: step.attempt, now_us: action.created_us + step.seconds * 1_000_000 };
         let delivery = target.carry_out(Order { action: &action, attempt, remote_ref: known.as_deref() }).await;
         let script = script.lock().expect("no holder panics");
         assert!(script.problems.is_empty(), "{name}, step {n}: {}", script.problems.join("\n"));

@@ -110,6 +110,11 @@ impl TargetsConfig {
         Ok(())
     }
 
+    /// What every target has, of all of them.
+    pub fn commons(&self) -> Vec<common::Common> {
+        self.all().into_iter().map(|(_, config)| config.common()).collect()
+    }
+
     /// Every secret that building will ask for, so that missing ones can be told all at once.
     pub fn secrets(&self) -> Vec<&SecretRef> {
         self.all().into_iter().flat_map(|(_, config)| config.secrets()).collect()

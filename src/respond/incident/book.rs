@@ -158,7 +158,10 @@ fn join(
         (0, since) => Some(since.unwrap_or(now_us)),
         _ => None,
     };
+    let known = row.entities.len();
     list(&mut row, alert);
+    // Whoever joins is worth telling, each once and at most as many as are listed.
+    significant |= is_new && row.entities[known..].iter().any(keys::is_somebody);
     let event = if reopened {
         Some(Event::Open)
     } else if row.status != Status::Closed && (significant || (alert.state == State::Updated && rules.tell_updates)) {

@@ -60,9 +60,21 @@ pub fn words(what: &'static str, text: &str) -> Result<String, DeskError> {
     at_most(what, text, ANSWER_CHARS_MAX)
 }
 
-/// Who does it.
+/// Names under which the system itself acts.
+const RESERVED: [&str; 3] = [audit::SELF, "link", "system"];
+
+/// Who does it, as they say. Nobody goes by a name of the system.
 pub fn actor(name: &str) -> Result<String, DeskError> {
-    at_most("the actor", name, NAME_CHARS_MAX)
+    let name = at_most("the actor", name, NAME_CHARS_MAX)?;
+    if is_reserved(&name) {
+        let problem = format!("{name:?} is the system itself; expected the name of a person or a program");
+        return Err(DeskError::Words { what: "the actor", problem });
+    }
+    Ok(name)
+}
+
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
 }
 
 fn at_most(what: &'static str, text: &str, chars_max: usize) -> Result<String, DeskError> {
@@ -109,7 +121,11 @@ pub struct Shown {
     pub detector: String,
     pub attempts: u32,
     pub created: String,
+    /// When it ends; none while it waits for a person.
     pub expires: Option<String>,
+    /// While it waits for a person: how many seconds it lasts from when they agree.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lasts_seconds: Option<i64>,
     pub dry_run: bool,
 }
 
@@ -117,6 +133,7 @@ impl Shown {
     pub fn of(entry: &Entry, state: State) -> Shown {
         let Action { id, op, kind, target, entity_kind, entity_value, incident_id, detector, dry_run, .. } =
             &entry.action;
+        let lasts_us = entry.action.expires_us.map(|ends| ends.saturating_sub(entry.action.created_us));
         Shown {
             id: id.clone(),
             op: op.name(),
@@ -129,7 +146,8 @@ impl Shown {
             detector: detector.clone(),
             attempts: entry.attempts,
             created: super::rfc3339(entry.action.created_us),
-            expires: entry.action.expires_us.map(super::rfc3339),
+            expires: entry.action.expires_us.filter(|_| state != State::Awaiting).map(super::rfc3339),
+            lasts_seconds: lasts_us.filter(|_| state == State::Awaiting).map(|us| us / 1_000_000),
             dry_run: *dry_run,
         }
     }
@@ -389,6 +407,14 @@ pub async fn retry(store: &Store, id: &str, actor: &str, now_us: i64) -> Result<
     Ok(Queue::new(store.clone()).release(&entry, now_us, actor).await?)
 }
 
+/// The targets that any action was ever for, as far as is remembered.
+pub async fn targets(store: &Store) -> Result<Vec<String>, StoreError> {
+    let mut targets: Vec<String> =
+        Queue::new(store.clone()).counts().await?.into_iter().map(|count| count.target).collect();
+    targets.dedup();
+    Ok(targets)
+}
+
 /// Puts every parked action back into the queue, or those of one target; their ids.
 pub async fn retry_all(
     store: &Store,
@@ -405,15 +431,22 @@ pub async fn retry_all(
     Ok(ids)
 }
 
-/// Agrees to an action; false when it does not wait for that.
+/// Agrees to an action; false when it does not wait for that. What it does lasts from now on for as long as was planned.
 pub async fn approve(store: &Store, id: &str, actor: &str, now_us: i64) -> Result<bool, StoreError> {
     let queue = Queue::new(store.clone());
-    let Some((entry, State::Awaiting)) = queue.entry(id).await? else { return Ok(false) };
+    let Some((mut entry, State::Awaiting)) = queue.entry(id).await? else { return Ok(false) };
     let mut tx = queue.begin().await?;
-    let step = NewStep::new(StepKind::Approved, format!("by {actor}"));
+    // The time that it is to last begins now, and whoever agrees says that the news is still good.
+    let lasts_us = entry.action.expires_us.map(|ends| ends.saturating_sub(entry.action.created_us));
+    entry.action.expires_us = lasts_us.map(|lasts| now_us.saturating_add(lasts));
+    entry.action.about_us = entry.action.about_us.max(now_us);
+    let until = entry.action.expires_us.map(super::rfc3339);
+    let words = until.as_deref().map(|until| format!("; it lasts until {until}")).unwrap_or_default();
+    let step = NewStep::new(StepKind::Approved, format!("by {actor}{words}"));
+    Queue::restart(&mut tx, &entry).await?;
     let done = Queue::settle_in(&mut tx, &entry, State::Awaiting, State::Pending, now_us, step).await?;
     if done {
-        let detail = json!({ "approved": true, "incident": entry.action.incident_id });
+        let detail = json!({ "approved": true, "incident": entry.action.incident_id, "until": until });
         audit::pend(&mut tx, now_us, &Fact::new(What::Approval, actor, id, detail)).await?;
     }
     Queue::commit(tx).await?;
@@ -469,16 +502,31 @@ pub fn network(text: &str) -> Result<Scope, DeskError> {
     Scope::parse(text).ok_or_else(|| DeskError::Words { what: "the address or network", problem: problem() })
 }
 
+/// The shortest prefixes that are taken without being asked for by name: what is wider protects a good part of all addresses.
+const PREFIX_MIN: (u8, u8) = (8, 16);
+
+/// Whether so wide a network on the never-block list would leave hardly anybody to be blocked.
+fn is_nearly_everything(scope: &Scope) -> bool {
+    scope.net().prefix_len() < if scope.is_v4() { PREFIX_MIN.0 } else { PREFIX_MIN.1 }
+}
+
 /// Nobody there is blocked from now on, for so long or until it is taken off the list; what is in force is undone.
 pub async fn protect(
     store: &Store,
-    entity: &str,
+    (entity, everything): (&str, bool),
     reason: &str,
     length_us: Option<i64>,
     owner: &str,
     now_us: i64,
 ) -> Result<Scope, DeskError> {
     let scope = network(entity)?;
+    if is_nearly_everything(&scope) && !everything {
+        let problem = format!(
+            "{scope} is a good part of all addresses: nobody there could be blocked any more; expected \
+                               a smaller network, or --yes-everything (API: \"everything\": true)"
+        );
+        return Err(DeskError::Words { what: "the network", problem });
+    }
     if length_us.is_some_and(|length| length <= 0) {
         return Err(DeskError::Words { what: "the length", problem: "expected more than nothing".to_owned() });
     }

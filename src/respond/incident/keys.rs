@@ -2,7 +2,8 @@
 //!
 //! Promises: pure. An alert about a client, a principal or a credential has that as a key; one about something else (an
 //! endpoint, the whole) has the client or principal that made most of it, and itself. An address that nobody vouches for is a key
-//! of a kind of its own, so that it never drags a real client into an incident.
+//! of a kind of its own, so that it never drags a real client into an incident; nor does a principal that no counted request
+//! proved: it is a name that anybody can write into a request.
 //! Never: takes a tenant or an autonomous system for one attacker.
 
 use schemas::Alert;
@@ -39,6 +40,11 @@ pub fn parts(alert: &Alert) -> Vec<Entity> {
     whole.unwrap_or_else(|| vec![entity(&named(&alert.entity.kind), &alert.entity.value)])
 }
 
+/// Whether it is somebody who attacks, not what is attacked.
+pub fn is_somebody(entity: &Entity) -> bool {
+    [ADDRESS, UNPROVEN_CLIENT, "principal", "credential"].contains(&entity.kind.as_str())
+}
+
 /// The values that made more than that share of what was counted: (value, share).
 pub fn authors<'a>(alert: &'a Alert, list: &str, share: f64) -> Vec<&'a str> {
     let counted = alert.evidence["counted"].as_f64().unwrap_or(0.0);
@@ -47,32 +53,45 @@ pub fn authors<'a>(alert: &'a Alert, list: &str, share: f64) -> Vec<&'a str> {
     large.filter_map(|value| value["value"].as_str()).filter(|value| !value.is_empty()).collect()
 }
 
+/// Whether some of this principal's requests among those that the alert counted authenticated: until then it is a name that
+/// anybody can claim.
+fn is_proven(alert: &Alert, principal: &str) -> bool {
+    let proven = alert.evidence["principals_proven"].as_array().map(Vec::as_slice).unwrap_or_default();
+    proven.iter().any(|name| name.as_str() == Some(principal))
+}
+
 /// The keys of an alert, in order, each once.
 pub fn keys(alert: &Alert) -> Vec<Key> {
     let mut keys = Vec::new();
-    let mut about_somebody = false;
+    let (mut about_somebody, mut claimed) = (false, None);
     for part in parts(alert) {
         match part.kind.as_str() {
             ADDRESS => {
                 about_somebody = true;
                 keys.extend(address_keys(&part.value, &alert.detector));
             }
-            "principal" | "credential" | UNPROVEN_CLIENT => {
+            "credential" | UNPROVEN_CLIENT => {
                 about_somebody = true;
                 keys.push(Key::new(part.kind, part.value));
             }
+            "principal" if is_proven(alert, &part.value) => {
+                about_somebody = true;
+                keys.push(Key::new(part.kind, part.value));
+            }
+            // Anybody can claim any name: it joins what the same detector says of it, and nothing else.
+            "principal" => claimed = Some(Key::new("principal_claimed", format!("{} {}", part.value, alert.detector))),
             _ => {}
         }
     }
     if !about_somebody {
-        keys.push(Key::new(alert.entity.kind.clone(), alert.entity.value.clone()));
+        keys.push(claimed.unwrap_or_else(|| Key::new(alert.entity.kind.clone(), alert.entity.value.clone())));
         for client in authors(alert, "client_ips", AUTHOR_SHARE) {
             keys.extend(address_keys(client, &alert.detector));
         }
     }
     if !keys.iter().any(|key| key.kind == "principal") {
-        let principals = authors(alert, "principals", AUTHOR_SHARE);
-        keys.extend(principals.into_iter().map(|principal| Key::new("principal", principal)));
+        let principals = authors(alert, "principals", AUTHOR_SHARE).into_iter().filter(|name| is_proven(alert, name));
+        keys.extend(principals.map(|principal| Key::new("principal", principal)));
     }
     keys.sort();
     keys.dedup();
@@ -112,9 +131,27 @@ mod tests {
         let mut pair = alert("203.0.113.7+anna");
         pair.entity.kind = "client_ip+principal".to_owned();
         pair.evidence = json!({ "entity": { "client_ip": "203.0.113.7", "principal": "anna" } });
+        assert_eq!(of(&pair), ["client_ip=203.0.113.7", "network=203.0.113.0/24 auth-burst-ip"], "a claimed name");
+        pair.evidence["principals_proven"] = json!(["anna"]);
         assert_eq!(of(&pair), ["client_ip=203.0.113.7", "network=203.0.113.0/24 auth-burst-ip", "principal=anna"]);
         pair.evidence["client_ip_source"] = "unproven".into();
         assert_eq!(of(&pair), ["client_ip_unproven=203.0.113.7", "principal=anna"]);
+    }
+
+    #[test]
+    fn a_claimed_name_joins_nobody_else() {
+        let refused = |address: &str| {
+            let mut alert = alert(address);
+            alert.evidence = json!({ "counted": 60, "principals": [{ "value": "pentest", "count": 60 }] });
+            of(&alert)
+        };
+        let (one, other) = (refused("203.0.113.7"), refused("198.51.100.9"));
+        assert!(!one.iter().any(|key| other.contains(key)), "{one:?} {other:?}");
+        let mut named = alert("anna");
+        named.entity = Entity { kind: "principal".to_owned(), value: "anna".to_owned() };
+        assert_eq!(of(&named), ["principal_claimed=anna auth-burst-ip"]);
+        named.evidence = json!({ "counted": 9, "principals_proven": ["anna"] });
+        assert_eq!(of(&named), ["principal=anna"]);
     }
 
     #[test]

@@ -201,8 +201,9 @@ impl Alertmanager {
             "startsAt": rfc3339(start_us),
             "endsAt": rfc3339(end_us.max(start_us)),
         });
-        if let Some(pattern) = &self.link {
-            alert["generatorURL"] = message::link(pattern, &incident.id).into();
+        let links = message::links(message, self.link.as_deref());
+        if let Some((_, incident)) = links.into_iter().find(|(label, _)| label == message::OPEN) {
+            alert["generatorURL"] = incident.into();
         }
         json!([alert])
     }

@@ -44,7 +44,7 @@ pub fn write(
     let thread = id(&message.incident.id);
     let mut builder: MessageBuilder = lettre::Message::builder()
         .from(from.clone())
-        .subject(message::headline(message, SUBJECT_CHARS_MAX))
+        .subject(subject(message))
         .message_id(Some(id(&action.id)))
         .in_reply_to(thread.clone())
         .references(thread)
@@ -54,13 +54,22 @@ pub fn write(
     for mailbox in to {
         builder = builder.to(mailbox.clone());
     }
-    let mut text = format!("{}\n\n{}\n", message::headline(message, SUBJECT_CHARS_MAX), message::text(message));
-    if let Some(pattern) = link {
-        text.push_str(&format!("\n{}\n", message::link(pattern, &message.incident.id)));
+    let mut text = format!("{}\n\n", message::headline(message, SUBJECT_CHARS_MAX));
+    for (label, value) in message::facts(message) {
+        text.push_str(&format!("{label}: {value}\n"));
+    }
+    for (label, address) in message::links(message, link) {
+        text.push_str(&format!("\n{label}:\n{address}\n"));
     }
     text.push_str("\nSent by Gatewatch. Answers to this mail are not read by it.\n");
     let mail = builder.body(text).map_err(|error| format!("the mail could not be written: {error}"))?;
     Ok(mail.formatted())
+}
+
+/// Mail readers decode what looks like an encoded word (RFC 2047), wherever it came from: it is broken up so that it is shown as
+/// it was written.
+fn subject(message: &Message) -> String {
+    message::headline(message, SUBJECT_CHARS_MAX).replace("=?", "= ?").replace("?=", "? =")
 }
 
 fn time(us: i64) -> SystemTime {
@@ -104,6 +113,12 @@ mod tests {
         let closed = mail(Event::Closed, "203.0.113.7");
         assert!(closed.contains("Message-ID: <ac-notify-1@example.com>\r\n"));
         assert!(closed.contains("References: <in-0123456789abcdef@example.com>\r\n"));
+    }
+
+    #[test]
+    fn a_name_that_is_written_as_an_encoded_word_is_shown_as_it_is() {
+        let mail = mail(Event::Open, "=?utf-8?B?QWxsIGNsZWFy?=");
+        assert!(mail.contains("client_ip = ?utf-8?B?QWxsIGNsZWFy? =\r\n"), "{mail}");
     }
 
     #[test]

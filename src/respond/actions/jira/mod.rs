@@ -5,8 +5,8 @@
 //! to a status of the category Done is not moved again.
 //! Never: changes summary, description, priority or assignee of an issue after it was made: they are the team's.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -26,8 +26,10 @@ const SUMMARY_CHARS_MAX: usize = 255;
 const TEXT_CHARS_MAX: usize = 32_767;
 /// The newest comments that are looked through for our own.
 const COMMENTS_MAX: &str = "100";
-/// Cloud's search shows a new issue after seconds.
-const SEARCH_LAG: Duration = Duration::from_secs(15);
+/// Cloud's search shows a new issue after seconds; the request that makes it may last as long as an attempt.
+const SEARCH_LAG: Duration = Duration::from_secs(25);
+/// Incidents whose creation is remembered; all are forgotten beyond, and what is not known is waited for.
+const CREATIONS_MAX: usize = 10_000;
 /// The fields that are ours to fill in.
 const OWN_FIELDS: [&str; 6] = ["project", "issuetype", "summary", "description", "labels", "priority"];
 
@@ -115,13 +117,15 @@ impl TargetConfig for Config {
             None => case::bearer(&make.at, "token", &token)?,
         };
         let api = Api::new("Jira", make, &self.url, &self.reach(), headers)?;
-        Ok(Arc::new(Jira { api, config: self.clone() }))
+        Ok(Arc::new(Jira { api, config: self.clone(), creations: Mutex::default() }))
     }
 }
 
 pub struct Jira {
     api: Api,
     config: Config,
+    /// By incident: when the last request to make its issue was sent whose answer did not come; none where none was.
+    creations: Mutex<HashMap<String, Option<i64>>>,
 }
 
 impl Target for Jira {
@@ -132,6 +136,9 @@ impl Target for Jira {
 
 impl CaseSystem for Jira {
     async fn find(&self, telling: &Telling) -> Result<Option<Found>, Delivery> {
+        if telling.attempt <= 1 {
+            self.remember(telling, None);
+        }
         let jql = format!("labels = {} ORDER BY created ASC", quote(&label(telling)));
         let query = [("jql", jql.as_str()), ("fields", "description"), ("maxResults", "1")];
         let path: &[&str] = match self.config.edition {
@@ -147,13 +154,13 @@ impl CaseSystem for Jira {
                 let text = issue["fields"]["description"].as_str().unwrap_or_default();
                 Ok(Some(Found { case, told: text.contains(&telling.mark()) }))
             }
-            // The attempt before may have made it a moment ago.
-            None if telling.attempt == 2 && self.config.edition == Edition::Cloud => Err(Delivery::Retry {
-                after: Some(SEARCH_LAG),
-                reason: "an issue of the last attempt may not be in Jira's search yet".to_owned(),
-                answer: String::new(),
-            }),
-            None => Ok(None),
+            None => match self.search_lags(telling) {
+                Some(after) => Err(Delivery::Later {
+                    after,
+                    reason: "an issue of the last attempt may not be in Jira's search yet".to_owned(),
+                }),
+                None => Ok(None),
+            },
         }
     }
 
@@ -171,8 +178,16 @@ impl CaseSystem for Jira {
         }
         let body = json!({ "fields": fields });
         let call = Call::post("opening the issue", &["rest", "api", "2", "issue"], &body);
-        let answer = self.api.ask(&call, telling.now_us).await?;
-        word(&answer["key"]).ok_or_else(|| self.api.not_understood(&call, &answer))
+        // Before it is sent: the attempt may be cut off at any point from here on.
+        self.remember(telling, Some(telling.now_us));
+        let answer = self.api.send(&call, telling.now_us).await?;
+        if answer.status.is_client_error() {
+            self.remember(telling, None);
+        }
+        let answer = self.api.read(&call, &answer)?;
+        let key = word(&answer["key"]).ok_or_else(|| self.api.not_understood(&call, &answer))?;
+        self.creations().remove(&telling.incident().id);
+        Ok(key)
     }
 
     async fn update(&self, case: &str, telling: &Telling) -> Result<String, Delivery> {
@@ -214,6 +229,29 @@ impl CaseSystem for Jira {
 }
 
 impl Jira {
+    fn creations(&self) -> std::sync::MutexGuard<'_, HashMap<String, Option<i64>>> {
+        self.creations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, telling: &Telling, sent_us: Option<i64>) {
+        let mut creations = self.creations();
+        if creations.len() >= CREATIONS_MAX {
+            creations.clear();
+        }
+        creations.insert(telling.incident().id.clone(), sent_us);
+    }
+
+    /// How long until the search can be believed that there is no issue. An attempt of a process before this one, of which
+    /// nothing is known, may have made it a moment ago.
+    fn search_lags(&self, telling: &Telling) -> Option<Duration> {
+        if self.config.edition != Edition::Cloud || telling.attempt <= 1 {
+            return None;
+        }
+        let sent_us = (*self.creations().entry(telling.incident().id.clone()).or_insert(Some(telling.now_us)))?;
+        let age = Duration::from_micros(u64::try_from(telling.now_us.saturating_sub(sent_us)).unwrap_or(0));
+        SEARCH_LAG.checked_sub(age).filter(|rest| !rest.is_zero())
+    }
+
     /// The id of the transition to the end, as the workflow offers it from where the issue is.
     async fn transition(&self, case: &str, telling: &Telling) -> Result<String, Delivery> {
         let path = ["rest", "api", "2", "issue", case, "transitions"];

@@ -109,9 +109,11 @@ impl Opsgenie {
         let incident = &message.incident;
         let detail = |(label, value): (&str, String)| (label.to_owned(), Value::from(value));
         let mut details: Map<String, Value> = message::facts(message).into_iter().map(detail).collect();
-        if let Some(pattern) = &self.link {
-            details.insert("Link".to_owned(), message::link(pattern, &incident.id).into());
-        }
+        let links = message::links(message, self.link.as_deref());
+        details.extend(links.into_iter().map(|(label, address)| {
+            let label = if label == message::OPEN { "Link".to_owned() } else { label };
+            (label, Value::from(address))
+        }));
         let tags = incident.owasp.iter().chain(&incident.attack).take(TAGS_MAX);
         let tags: Vec<String> = tags.map(|tag| message::shorten(&scrub(tag), TAG_CHARS_MAX)).collect();
         let entity = format!("{} {}", incident.subject.kind, incident.subject.value);

@@ -23,6 +23,8 @@ use crate::respond::target::{Delivery, Order, Target};
 
 /// PagerDuty's limit on the summary. What else is text is bounded already, so an event stays far below its 512 KiB.
 const SUMMARY_CHARS_MAX: usize = 1024;
+/// Letters and digits of an integration key.
+const KEY_CHARS: usize = 32;
 /// Entities that are told; the incident may hold more.
 const ENTITIES_MAX: usize = 50;
 
@@ -65,9 +67,14 @@ impl TargetConfig for Config {
 
     fn build(&self, make: &Make) -> Result<Arc<dyn Target>, ConfigError> {
         let reach = self.reach();
+        let routing_key = make.secret("routing_key", &self.routing_key)?;
+        let (chars, key) = (routing_key.reveal().chars().count(), routing_key.reveal());
+        if chars != KEY_CHARS || !key.chars().all(|c| c.is_ascii_alphanumeric()) {
+            let problem = format!("is no integration key ({chars} characters): expected 32 letters and digits");
+            return Err(ConfigError::new(format!("{}.routing_key", make.at), problem));
+        }
         let (mut url, client) = (make.url("url", &self.url, &reach)?, make.client(&reach)?);
         url.path_segments_mut().expect("http addresses have a path").pop_if_empty().extend(["v2", "enqueue"]);
-        let routing_key = make.secret("routing_key", &self.routing_key)?;
         Ok(Arc::new(Pagerduty { url, client, routing_key, link: self.link.clone() }))
     }
 }
@@ -130,10 +137,14 @@ impl Pagerduty {
                 "custom_details": details(message),
             },
         });
-        if let Some(pattern) = &self.link {
-            let link = message::link(pattern, &incident.id);
-            event["client_url"] = link.as_str().into();
-            event["links"] = json!([{ "href": link, "text": "The incident in Gatewatch" }]);
+        let links = message::links(message, self.link.as_deref());
+        if let Some((_, incident)) = links.first().filter(|(label, _)| label == message::OPEN) {
+            event["client_url"] = incident.as_str().into();
+        }
+        let shown = |(text, href): (String, String)| json!({ "href": href, "text": text });
+        let links: Vec<Value> = links.into_iter().map(shown).collect();
+        if !links.is_empty() {
+            event["links"] = links.into();
         }
         event
     }
@@ -182,6 +193,11 @@ mod tests {
         assert_eq!(link.at, "targets.pagerduty[0].link");
         let config = parse("routing_key: { env: X }").expect("parses");
         config.check().expect("valid");
+        for key in ["R0123456789", "0123456789abcdef0123456789abcde-", ""] {
+            let error = config.build(&|_| Ok(Secret::new(key))).err().expect("no key");
+            assert_eq!(error.at, "targets.pagerduty[0].routing_key");
+            assert!(error.problem.ends_with("expected 32 letters and digits"), "{}", error.problem);
+        }
         assert_eq!(config.pagerduty[0].kinds, [Kind::Page]);
     }
 }

@@ -25,9 +25,12 @@ pub fn body(message: &Message, link: Option<&str>) -> Value {
         };
         blocks.push(json!({ "type": "section", "fields": facts.iter().map(field).collect::<Vec<_>>() }));
     }
-    if let Some(pattern) = link {
-        let link = message::link(pattern, &message.incident.id).replace(['<', '>', '|'], "");
-        blocks.push(json!({ "type": "context", "elements": [text(format!("<{link}|Open the incident>"))] }));
+    let links = message::links(message, link).into_iter().map(|(label, address)| {
+        text(format!("<{}|{}>", address.replace(['<', '>', '|'], ""), quoted(&label.replace('|', " "))))
+    });
+    let links: Vec<Value> = links.take(FIELDS_MAX).collect();
+    if !links.is_empty() {
+        blocks.push(json!({ "type": "context", "elements": links }));
     }
     json!({ "text": headline, "blocks": blocks, "unfurl_links": false, "unfurl_media": false })
 }

@@ -91,7 +91,6 @@ impl Teams {
 }
 
 fn body(message: &Message, link: Option<&str>) -> Value {
-    let incident = &message.incident;
     let headline = json!({
         "type": "TextRun",
         "text": message::headline(message, HEADLINE_CHARS_MAX),
@@ -112,9 +111,10 @@ fn body(message: &Message, link: Option<&str>) -> Value {
         "msteams": { "width": "Full" },
         "body": blocks,
     });
-    if let Some(pattern) = link {
-        let url = message::link(pattern, &incident.id);
-        card["actions"] = json!([{ "type": "Action.OpenUrl", "title": "Open the incident", "url": url }]);
+    let open = |(title, url): (String, String)| json!({ "type": "Action.OpenUrl", "title": title, "url": url });
+    let links: Vec<Value> = message::links(message, link).into_iter().map(open).collect();
+    if !links.is_empty() {
+        card["actions"] = links.into();
     }
     let attachment = json!({
         "contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": null, "content": card,
@@ -141,6 +141,12 @@ mod tests {
         let wide = "𝕏".repeat(5000);
         let many: Vec<String> = (0..1000).map(|_| wide.clone()).collect();
         message.incident.subject.value = wide.clone();
+        let mut standing = message::tests::standing();
+        standing.containment.iter_mut().for_each(|it| {
+            it.entity_value = wide.clone();
+            it.why = Some(wide.clone());
+        });
+        message.standing = Some(standing);
         message.incident.title = wide.clone();
         (message.incident.detectors, message.incident.owasp, message.incident.attack) =
             (many.clone(), many.clone(), many);

@@ -46,7 +46,8 @@ pub fn message(event: Event, with_alert: bool) -> Message {
         verdict: None,
     };
     let alert = with_alert.then(|| alert(event, principal));
-    Message { event, timestamp: UPDATED.to_owned(), kind: "notify".to_owned(), incident, alert }
+    let (timestamp, kind) = (UPDATED.to_owned(), "notify".to_owned());
+    Message { event, timestamp, kind, incident, alert, standing: None }
 }
 
 fn alert(event: Event, entity: Entity) -> Alert {

@@ -7,7 +7,8 @@
 use std::io;
 
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
-use schemas::Message;
+use schemas::incident::{Event, Incident, Standing};
+use schemas::{Alert, Message};
 use serde::Serialize;
 
 use super::sample;
@@ -27,8 +28,13 @@ pub struct Template {
 /// What a template can name: the message, and what people read first.
 #[derive(Serialize)]
 struct Context<'a> {
-    #[serde(flatten)]
-    message: &'a Message,
+    #[serde(rename = "type")]
+    event: Event,
+    timestamp: &'a str,
+    kind: &'a str,
+    incident: &'a Incident,
+    alert: Option<&'a Alert>,
+    standing: Standing,
     action_id: &'a str,
     headline: String,
 }
@@ -60,7 +66,16 @@ impl Template {
     fn fill(&self, message: &Message, action_id: &str) -> Result<Vec<u8>, String> {
         let environment = environment();
         let template = environment.template_from_named_str("body", &self.text).map_err(|error| describe(&error))?;
-        let context = Context { message, action_id, headline: message::headline(message, HEADLINE_CHARS_MAX) };
+        let context = Context {
+            event: message.event,
+            timestamp: &message.timestamp,
+            kind: &message.kind,
+            incident: &message.incident,
+            alert: message.alert.as_ref(),
+            standing: message.standing.clone().unwrap_or_default(),
+            action_id,
+            headline: message::headline(message, HEADLINE_CHARS_MAX),
+        };
         let mut body = Bounded::default();
         let rendered = template.render_captured_to(context, &mut body).map(drop);
         if body.overflowed {
@@ -124,7 +139,6 @@ mod tests {
     use super::*;
     use crate::respond::action::Kind;
     use crate::respond::message::tests::action;
-    use schemas::incident::Event;
 
     fn check(text: &str, content_type: &str) -> Result<(), String> {
         Template::new(text, content_type)?.check()
