@@ -1,6 +1,6 @@
 //! Evidence: what a person needs to believe an alert. Gathered only for entities that look bad.
 //!
-//! Promises: bounded (five small counters, at most five samples, the first `ROWS_MAX` events); counts are of events
+//! Promises: bounded (six small counters, at most five samples, the first `ROWS_MAX` events); counts are of events
 //! that were counted and never more than there were; the SQL shows the rows of the alert and quotes what came from
 //! outside.
 //! Never: on the path of an ordinary event.
@@ -153,6 +153,8 @@ pub(crate) struct Evidence {
     countries: Tops,
     client_ips: Tops,
     principals: Tops,
+    /// Principals of those events in which they proved who they are.
+    proven: Tops,
     first: Vec<Sample>,
     /// The event of the latest telling.
     telling: Option<Sample>,
@@ -184,6 +186,9 @@ impl Evidence {
                 tops.add(cut(text));
             }
         }
+        if let Some(principal) = event.text(at.principal).filter(|_| is_proven(event)) {
+            self.proven.add(cut(principal));
+        }
         if let Some(status) = event.number(at.status) {
             self.statuses.add(&status.to_string());
         }
@@ -210,6 +215,7 @@ impl Evidence {
             ("countries", &self.countries),
             ("client_ips", &self.client_ips),
             ("principals", &self.principals),
+            ("proven", &self.proven),
         ];
         for (label, tops) in columns {
             if let Some(top) = tops.show() {
@@ -225,6 +231,15 @@ impl Evidence {
         shown.insert("sql".into(), sql(rule, name, from, to).into());
         Value::Object(shown)
     }
+}
+
+/// Whether the principal is more than a claim: the request was answered well and came with a credential, or the gateway
+/// found the consumer that it names. A name that anybody may write, and one that was refused, prove nothing.
+fn is_proven(event: EventRow<'_>) -> bool {
+    let at = &*POSITIONS;
+    let accepted = event.text(at.auth_result) == Some("ok") && event.text(at.credential).is_some();
+    let found = event.text(at.principal_kind) == Some("consumer") && event.number(at.status) != Some(401);
+    accepted || found
 }
 
 fn cut(text: &str) -> &str {

@@ -104,6 +104,9 @@ pub(crate) struct Positions {
     pub client_ip_source: usize,
     pub country: usize,
     pub principal: usize,
+    pub principal_kind: usize,
+    pub credential: usize,
+    pub auth_result: usize,
     pub partition: usize,
     pub offset: usize,
 }
@@ -121,6 +124,9 @@ pub(crate) static POSITIONS: LazyLock<Positions> = LazyLock::new(|| Positions {
     client_ip_source: position("client_ip_source"),
     country: position("country"),
     principal: position("principal"),
+    principal_kind: position("principal_kind"),
+    credential: position("credential"),
+    auth_result: position("auth_result"),
     partition: position("partition"),
     offset: position("offset"),
 });

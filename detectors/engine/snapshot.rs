@@ -22,7 +22,7 @@ use super::{Engine, EngineError, EngineLimits, check_schema};
 use crate::rule::Rule;
 
 /// Names the format and its version. Change it with any change of what is written.
-const MAGIC: &[u8; 8] = b"GWSTATE2";
+const MAGIC: &[u8; 8] = b"GWSTATE3";
 const HEADER: usize = MAGIC.len() + 16;
 
 /// Bytes written in one piece.

@@ -45,10 +45,14 @@ pub enum Kind {
     Awaiting,
     /// The kill switch is pulled.
     Halted,
+    /// More attackers than may be kept out within an hour.
+    Budget,
+    /// What is in force at a target cannot be read.
+    Unread,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Rejects,
         Kind::Late,
         Kind::Damaged,
@@ -62,6 +66,8 @@ impl Kind {
         Kind::Parked,
         Kind::Awaiting,
         Kind::Halted,
+        Kind::Budget,
+        Kind::Unread,
     ];
 
     pub fn name(self) -> &'static str {
@@ -79,6 +85,8 @@ impl Kind {
             Kind::Parked => "parked",
             Kind::Awaiting => "awaiting",
             Kind::Halted => "halted",
+            Kind::Budget => "budget",
+            Kind::Unread => "unread",
         }
     }
 }

@@ -5,11 +5,11 @@
 //! bounded: what comes beyond is recorded as suppressed, but for pages and containment.
 //! Never: reads a clock of its own; never loses or invents an action.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use schemas::Alert;
@@ -23,15 +23,15 @@ use super::actions::common::{Common, Ready};
 use super::backoff;
 use super::breaker::{Breaker, Position};
 use super::config::{ConfigError, DeliveryConfig, RespondConfig, Telling};
-use super::guard::{Behind, Circumstances, Guard, Reason, Verdict};
+use super::guard::{Circumstances, Guard, Reason, Verdict};
 use super::halt::Changes;
 use super::incident::{Change, Row, book};
 use super::message;
 use super::pace::Pace;
 use super::plan::{self, Around, NO_TARGET};
 use super::policy;
+use super::preflight::{Bystanders, Preflight};
 use super::queue::{Count, Entry, NewStep, Queue, Tx};
-use super::scope::Scope;
 use super::target::Target;
 use super::wanted::{self, Stand};
 use crate::audit::{self, Fact, What};
@@ -39,14 +39,6 @@ use crate::store::{Store, StoreError};
 
 /// Microseconds since 1970, UTC.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
-
-/// Who else is behind an address, by what the lake knows of the day before.
-pub trait Bystanders: Send + Sync {
-    fn behind<'a>(&'a self, scope: &'a Scope, now_us: i64) -> BoxFuture<'a, Result<Behind, String>>;
-}
-
-/// When it was looked who is behind an address, and what was found.
-pub(super) type Looked = (i64, Result<Behind, String>);
 
 pub(super) const HOUR_US: i64 = 3_600_000_000;
 /// How far back offences count.
@@ -61,9 +53,13 @@ pub struct Outbox {
     pub(super) config: RespondConfig,
     pub(super) guard: Guard,
     pub(super) changes: Changes,
-    pub(super) bystanders: Option<Arc<dyn Bystanders>>,
-    /// Who is behind what, as it was asked lately: by scope, with when.
-    pub(super) behind: Mutex<HashMap<String, Looked>>,
+    pub(super) preflight: Preflight,
+    /// When the last event came, from any source; the end of time where nobody says (`heard`).
+    pub(super) heard_us: AtomicI64,
+    /// Attackers for whom the budget had no room in the last pass.
+    pub(super) no_room: AtomicU64,
+    /// When the latest incidents were opened, for `flood.rs`.
+    pub(super) opened: Mutex<VecDeque<i64>>,
     /// Something is wanted that was not, or no longer.
     pub(super) wake: Notify,
     routes: Vec<Common>,
@@ -83,8 +79,8 @@ pub(super) struct Lane {
     pub permits: Arc<Semaphore>,
     /// Something changed: an action came, or a place became free.
     pub wake: Notify,
-    /// When what is in force there is read next.
-    pub read_next_us: Mutex<i64>,
+    /// Why what is in force there could not be read back, if it was so the last time.
+    pub unread: Mutex<Option<String>>,
 }
 
 impl Lane {
@@ -100,6 +96,9 @@ pub struct TargetStatus {
     pub breaker: Position,
     pub in_flight: usize,
     pub dry_run: bool,
+    /// Why what is in force there could not be read back, if it was so the last time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
 }
 
 impl Outbox {
@@ -127,7 +126,7 @@ impl Outbox {
                 in_flight: Mutex::new(HashSet::new()),
                 permits: Arc::new(Semaphore::new(concurrency)),
                 wake: Notify::new(),
-                read_next_us: Mutex::new(i64::MIN),
+                unread: Mutex::new(None),
             })
         };
         let lanes = targets.into_iter().map(lane).collect();
@@ -145,8 +144,10 @@ impl Outbox {
             clock,
             config,
             guard,
-            bystanders: None,
-            behind: Mutex::default(),
+            preflight: Preflight::default(),
+            heard_us: AtomicI64::new(i64::MAX),
+            no_room: AtomicU64::new(0),
+            opened: Mutex::default(),
             wake: Notify::new(),
             routes,
             rules,
@@ -162,7 +163,18 @@ impl Outbox {
 
     /// Looks who else is behind an address before it is blocked.
     pub fn asking(self, bystanders: Arc<dyn Bystanders>) -> Outbox {
-        Outbox { bystanders: Some(bystanders), ..self }
+        Outbox { preflight: Preflight::of(bystanders), ..self }
+    }
+
+    /// To be told when the last event came. Where it is, nobody is kept out for longer than `guard.ttl` after it: without
+    /// events an alert never closes.
+    pub fn heard(&self, at_us: i64) {
+        self.heard_us.store(at_us, Ordering::Relaxed);
+    }
+
+    /// Attackers that are not kept out because the budget has no room.
+    pub fn no_room(&self) -> u64 {
+        self.no_room.load(Ordering::Relaxed)
     }
 
     /// The state store, for what people do with incidents and the kill switch.
@@ -327,8 +339,21 @@ impl Outbox {
         if !told {
             return Ok(());
         }
-        let case = plan::case(change, offences, now_us);
-        for action in plan::messages(change, &change.row.kinds, &case, &self.around(now_us)) {
+        let planned = |change: &Change| {
+            let case = plan::case(change, offences, now_us);
+            plan::messages(change, &change.row.kinds, &case, &self.around(now_us))
+        };
+        let mut actions = planned(change);
+        if self.is_one_of_many(tx, change, &actions, now_us).await? {
+            actions = match self.digest(tx, change, actions, now_us, taken).await? {
+                Some(digest) => {
+                    audit::pend(tx, now_us, &changed(&digest.row, digest.event.unwrap_or(Event::Updated))).await?;
+                    planned(&digest)
+                }
+                None => Vec::new(),
+            };
+        }
+        for action in actions {
             self.take_in(tx, action, taken).await?;
         }
         Ok(())
@@ -410,6 +435,7 @@ impl Outbox {
             breaker: locked(&lane.breaker).position(),
             in_flight: locked(&lane.in_flight).len(),
             dry_run: self.is_dry(lane),
+            unread: locked(&lane.unread).clone(),
         };
         self.lanes.iter().map(status).collect()
     }

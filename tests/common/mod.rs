@@ -10,6 +10,7 @@ pub mod alertmanager;
 pub mod alerts;
 pub mod crowdsec;
 pub mod edges;
+pub mod hands;
 pub mod haproxy;
 pub mod http;
 pub mod kafka;
