@@ -1,23 +1,29 @@
-//! Who else is behind an address: asked of the lake before anybody is blocked.
+//! Who else is behind addresses: asked of the lake before anybody is blocked.
 //!
-//! Promises: bounded in time, rows and memory; what it cannot find out is an error, which the guard takes for "ask a person".
-//! Never: sees what is not committed yet; that is at most one checkpoint.
+//! Promises: one look for many addresses, bounded in time, rows and memory; what it cannot find out is an error, which the guard
+//! takes for "ask a person". Who counts has proven who they are, and was there before the attack began.
+//! Never: takes a name that a client merely claims for somebody; sees what is not committed yet, that is at most one
+//! checkpoint.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::Int64Type;
+use arrow::array::{Array, AsArray, StringArray};
+use arrow::datatypes::{DataType, Int64Type};
+use arrow::record_batch::RecordBatch;
+use datafusion::prelude::SessionContext;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::query::{self, QueryError, QueryLimits};
 use crate::respond::scope::Scope;
-use crate::respond::{Behind, Bystanders};
+use crate::respond::{Behind, Bystanders, Question};
 
 /// How far back is looked.
 const DAY_US: i64 = 24 * 3_600_000_000;
 const LIMITS: QueryLimits = QueryLimits { rows_max: 100_000, memory_bytes: 256 << 20, timeout: Duration::from_secs(5) };
+/// Endpoints that are known to ask who somebody is; the busiest of them.
+const CHECKING_MAX: usize = 500;
 
 pub struct LakeBystanders {
     pub uri: String,
@@ -25,89 +31,179 @@ pub struct LakeBystanders {
 }
 
 impl Bystanders for LakeBystanders {
-    fn behind<'a>(&'a self, scope: &'a Scope, now_us: i64) -> BoxFuture<'a, Result<Behind, String>> {
-        self.ask(scope, now_us).boxed()
+    fn behind<'a>(&'a self, asked: &'a [Question], now_us: i64) -> BoxFuture<'a, Result<Vec<Behind>, String>> {
+        self.ask(asked, now_us).boxed()
     }
 }
 
 impl LakeBystanders {
-    async fn ask(&self, scope: &Scope, now_us: i64) -> Result<Behind, String> {
+    async fn ask(&self, asked: &[Question], now_us: i64) -> Result<Vec<Behind>, String> {
         let session = match query::session(&self.uri, &self.options, LIMITS).await {
             Ok(session) => session,
             // Nothing was ever committed, so nobody is known.
-            Err(QueryError::NoLake { .. }) => return Ok(Behind::default()),
+            Err(QueryError::NoLake { .. }) => return Ok(vec![Behind::default(); asked.len()]),
             Err(error) => return Err(error.to_string()),
         };
-        let output = query::run(&session, &question(scope, now_us), LIMITS).await.map_err(|e| e.to_string())?;
-        let mut behind = Behind::default();
-        let (mut principals, mut tenants) = (HashSet::new(), HashSet::new());
-        for batch in &output.batches {
-            let text = |n: usize| arrow::compute::cast(batch.column(n), &arrow::datatypes::DataType::Utf8);
-            let wrong = |error: arrow::error::ArrowError| error.to_string();
-            let (addresses, whos, whose) = (text(0).map_err(wrong)?, text(1).map_err(wrong)?, text(2).map_err(wrong)?);
-            let (addresses, whos, whose) =
-                (addresses.as_string::<i32>(), whos.as_string::<i32>(), whose.as_string::<i32>());
-            let counts = batch.column(3).as_primitive::<Int64Type>();
-            for row in 0..batch.num_rows() {
-                if !Scope::parse(addresses.value(row)).is_some_and(|address| scope.contains(&address)) {
-                    continue;
-                }
-                behind.good_requests += counts.value(row).unsigned_abs();
-                if whos.is_valid(row) {
-                    principals.insert(whos.value(row).to_owned());
-                }
-                if whose.is_valid(row) {
-                    tenants.insert(whose.value(row).to_owned());
-                }
-            }
-        }
-        // More than can be looked at is more than anybody may block without asking.
-        behind.principals = if output.truncated { u64::MAX } else { principals.len() as u64 };
-        behind.tenants = tenants.len() as u64;
-        Ok(behind)
+        ask_of(&session, asked, now_us).await
     }
 }
 
-/// Good requests of the last day by address, principal and tenant. A network is cut out of what begins like it.
-fn question(scope: &Scope, now_us: i64) -> String {
-    let since = chrono::DateTime::from_timestamp_micros(now_us.saturating_sub(DAY_US)).unwrap_or_default();
-    let address = if scope.is_address() {
-        format!("client_ip = '{scope}'")
-    } else {
-        let separator = if scope.is_v4() { '.' } else { ':' };
-        let text = scope.net().addr().to_string();
-        // Two groups are written the same in every address of a network of at least 32 bits.
-        let groups: Vec<&str> = text.split(separator).take(2).filter(|group| !group.is_empty()).collect();
-        let wide = scope.net().prefix_len() < if scope.is_v4() { 16 } else { 32 } || groups.len() < 2;
-        if wide {
-            "true".to_owned()
-        } else {
-            format!("client_ip LIKE '{}{separator}%'", groups.join(&separator.to_string()))
+async fn ask_of(session: &SessionContext, asked: &[Question], now_us: i64) -> Result<Vec<Behind>, String> {
+    let (batches, _) = run(session, &who_checks(now_us)).await?;
+    let mut checking: Vec<String> = asked.iter().flat_map(|question| question.checking.clone()).collect();
+    for batch in &batches {
+        checking.extend(texts(batch, 0)?.iter().flatten().map(str::to_owned));
+    }
+    let (batches, truncated) = run(session, &who_was_there(asked, &checking, now_us)).await?;
+    let mut found: Vec<Found> = asked.iter().map(|_| Found::default()).collect();
+    for batch in &batches {
+        let (addresses, whos, whose) = (texts(batch, 0)?, texts(batch, 1)?, texts(batch, 2)?);
+        let counts = batch.column(3).as_primitive::<Int64Type>();
+        for row in 0..batch.num_rows() {
+            let Some(address) = Scope::parse(addresses.value(row)) else { continue };
+            for (question, found) in asked.iter().zip(&mut found) {
+                if question.scope.contains(&address) {
+                    found.good_requests += counts.value(row).unsigned_abs();
+                    found.principals.extend(whos.is_valid(row).then(|| whos.value(row).to_owned()));
+                    found.tenants.extend(whose.is_valid(row).then(|| whose.value(row).to_owned()));
+                }
+            }
         }
+    }
+    let behind = |found: Found| Behind {
+        // More than can be looked at is more than anybody may block without asking.
+        principals: if truncated { u64::MAX } else { found.principals.len() as u64 },
+        tenants: found.tenants.len() as u64,
+        good_requests: found.good_requests,
     };
+    Ok(found.into_iter().map(behind).collect())
+}
+
+#[derive(Default)]
+struct Found {
+    principals: HashSet<String>,
+    tenants: HashSet<String>,
+    good_requests: u64,
+}
+
+async fn run(session: &SessionContext, sql: &str) -> Result<(Vec<RecordBatch>, bool), String> {
+    let output = query::run(session, sql, LIMITS).await.map_err(|error| error.to_string())?;
+    Ok((output.batches, output.truncated))
+}
+
+fn texts(batch: &RecordBatch, column: usize) -> Result<StringArray, String> {
+    let cast = arrow::compute::cast(batch.column(column), &DataType::Utf8).map_err(|error| error.to_string())?;
+    Ok(cast.as_string::<i32>().clone())
+}
+
+fn stamp(us: i64) -> String {
+    let time = chrono::DateTime::from_timestamp_micros(us).unwrap_or_default();
+    format!("TIMESTAMP '{}'", time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true))
+}
+
+fn last_day(now_us: i64) -> String {
+    let since_us = now_us.saturating_sub(DAY_US);
+    let since = chrono::DateTime::from_timestamp_micros(since_us).unwrap_or_default();
+    format!("day >= DATE '{}' AND time >= {}", since.format("%Y-%m-%d"), stamp(since_us))
+}
+
+/// Endpoints that refuse who does not say who they are: a good answer there means that a name is more than a claim.
+fn who_checks(now_us: i64) -> String {
     format!(
-        "SELECT client_ip, principal, tenant, count(*) FROM events WHERE {address} AND status BETWEEN 100 AND 399 \
-         AND day >= DATE '{}' AND time >= TIMESTAMP '{}' GROUP BY client_ip, principal, tenant",
-        since.format("%Y-%m-%d"),
-        since.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
+        "SELECT endpoint FROM events WHERE status = 401 AND endpoint IS NOT NULL AND {} \
+         GROUP BY endpoint ORDER BY count(*) DESC LIMIT {CHECKING_MAX}",
+        last_day(now_us)
     )
+}
+
+/// Good requests of the last day by address, principal and tenant, of those who are proven: by a credential, by the gateway that
+/// names its consumer, or by an endpoint that checks. A network is cut out of what begins like it.
+fn who_was_there(asked: &[Question], checking: &[String], now_us: i64) -> String {
+    let there = |question: &Question| format!("({} AND time < {})", within(&question.scope), stamp(question.before_us));
+    let there: Vec<String> = asked.iter().map(there).collect();
+    let quoted: Vec<String> = checking.iter().map(|endpoint| format!("'{}'", endpoint.replace('\'', "''"))).collect();
+    let checked = if quoted.is_empty() { "false".to_owned() } else { format!("endpoint IN ({})", quoted.join(", ")) };
+    format!(
+        "SELECT client_ip, principal, tenant, count(*) FROM events WHERE status BETWEEN 100 AND 399 AND {} AND ({}) \
+         AND (credential IS NOT NULL OR principal_kind IN ('consumer', 'service') OR (principal IS NOT NULL AND {checked})) \
+         GROUP BY client_ip, principal, tenant",
+        last_day(now_us),
+        there.join(" OR ")
+    )
+}
+
+fn within(scope: &Scope) -> String {
+    if scope.is_address() {
+        return format!("client_ip = '{scope}'");
+    }
+    let separator = if scope.is_v4() { '.' } else { ':' };
+    let text = scope.net().addr().to_string();
+    // Two groups are written the same in every address of a network of at least 32 bits.
+    let groups: Vec<&str> = text.split(separator).take(2).filter(|group| !group.is_empty()).collect();
+    let wide = scope.net().prefix_len() < if scope.is_v4() { 16 } else { 32 } || groups.len() < 2;
+    if wide {
+        "true".to_owned()
+    } else {
+        format!("client_ip LIKE '{}{separator}%'", groups.join(&separator.to_string()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const NOW_US: i64 = 1_772_445_600_000_000;
+
+    fn question(text: &str, before_us: i64) -> Question {
+        Question { scope: Scope::parse(text).expect("a scope"), before_us, checking: Vec::new() }
+    }
+
     #[test]
     fn a_network_is_asked_for_by_how_its_addresses_begin() {
-        let asked = |text: &str| question(&Scope::parse(text).expect("a scope"), 1_772_445_600_000_000);
-        assert!(asked("203.0.113.7").contains("WHERE client_ip = '203.0.113.7' AND status BETWEEN 100 AND 399"));
-        assert!(
-            asked("203.0.113.7")
-                .contains("day >= DATE '2026-03-01' AND time >= TIMESTAMP '2026-03-01T10:00:00.000000Z'")
-        );
-        assert!(asked("203.0.113.0/24").contains("client_ip LIKE '203.0.%'"));
-        assert!(asked("2001:db8:0:5::/64").contains("client_ip LIKE '2001:db8:%'"));
-        assert!(asked("2001:db8::/64").contains("client_ip LIKE '2001:db8:%'"));
-        assert!(asked("2001::/32").contains("WHERE true"));
+        let asked = |text: &str| within(&Scope::parse(text).expect("a scope"));
+        assert_eq!(asked("203.0.113.7"), "client_ip = '203.0.113.7'");
+        assert_eq!(asked("203.0.113.0/24"), "client_ip LIKE '203.0.%'");
+        assert_eq!(asked("2001:db8:0:5::/64"), "client_ip LIKE '2001:db8:%'");
+        assert_eq!(asked("2001:db8::/64"), "client_ip LIKE '2001:db8:%'");
+        assert_eq!(asked("2001::/32"), "true");
+    }
+
+    /// An hour of the lake, and who is found behind an address that attacks from its second half on.
+    #[tokio::test]
+    async fn only_who_has_proven_it_and_was_there_before_counts() {
+        let session = SessionContext::new();
+        let rows = [
+            // An office: tokens, names of the gateway's consumers, names at a page with a log-in.
+            ("10", "'203.0.113.7'", "'anna'", "'user'", "'tok:1'", "GET /orders", 200),
+            ("11", "'203.0.113.7'", "'shop'", "'consumer'", "NULL", "GET /orders", 200),
+            ("12", "'203.0.113.7'", "'bela'", "'user'", "NULL", "GET /inside", 200),
+            ("13", "'198.51.100.1'", "NULL", "NULL", "NULL", "GET /inside", 401),
+            // Invented names on a page without one, before and in the attack.
+            ("14", "'203.0.113.7'", "'nobody1'", "'user'", "NULL", "GET /", 200),
+            ("40", "'203.0.113.7'", "'nobody2'", "'user'", "NULL", "GET /", 200),
+            // Proven, but of the attack itself.
+            ("41", "'203.0.113.7'", "'mallory'", "'user'", "'tok:2'", "GET /orders", 200),
+            // Refused.
+            ("15", "'203.0.113.7'", "'carla'", "'user'", "'tok:3'", "GET /orders", 401),
+            ("16", "'2001:db8::5'", "'dora'", "'user'", "'tok:4'", "GET /orders", 204),
+        ];
+        let rows = rows.map(|(minute, address, who, kind, credential, endpoint, status)| {
+            format!(
+                "SELECT DATE '2026-03-02' AS day, TIMESTAMP '2026-03-02T09:{minute}:00Z' AS time, {address} AS client_ip, \
+                 {who} AS principal, {kind} AS principal_kind, {credential} AS credential, NULL AS tenant, \
+                 '{endpoint}' AS endpoint, {status} AS status"
+            )
+        });
+        let table = format!("CREATE TABLE events AS {}", rows.join(" UNION ALL "));
+        session.sql(&table).await.expect("a table").collect().await.expect("filled");
+        let began_us = NOW_US - 30 * 60_000_000;
+        let asked = [question("203.0.113.7", began_us), question("2001:db8::/64", began_us)];
+        let found = ask_of(&session, &asked, NOW_US).await.expect("answers");
+        assert_eq!(found[0], Behind { principals: 3, tenants: 0, good_requests: 3 });
+        assert_eq!(found[1], Behind { principals: 1, tenants: 0, good_requests: 1 });
+        // The alert itself may show that a page asks for a log-in.
+        let shown = Question { checking: vec!["GET /".to_owned()], ..question("203.0.113.7", began_us) };
+        let found = ask_of(&session, &[shown], NOW_US).await.expect("answers");
+        assert_eq!(found[0].principals, 4);
     }
 }

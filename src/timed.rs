@@ -1,7 +1,7 @@
 //! How long a connection of an HTTP listener may take: to send the head of a request, to be answered, to send the next one.
 //!
 //! Promises: a connection past its deadline fails at once, whoever waits for it, and gives its place back. So connections
-//! that say nothing cannot keep the others out for longer than that.
+//! that say nothing cannot keep the others out for longer than that, and one that waits can be closed to make room.
 
 use std::future::Future;
 use std::io;
@@ -16,8 +16,8 @@ use axum::extract::Request;
 use axum::extract::connect_info::ConnectInfo;
 use axum::middleware::Next;
 use axum::response::Response;
+use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
 use crate::clock::Stopwatch;
@@ -26,6 +26,8 @@ use crate::clock::Stopwatch;
 const FIRST_HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// From an answer to the end of the next head; longer than senders keep an idle connection.
 pub const NEXT_HEAD_TIME_MAX: Duration = Duration::from_secs(90);
+/// For a request with one, to the end of its answer.
+const BODY_TIME_MAX: Duration = Duration::from_secs(15);
 /// For a request without a body.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -58,12 +60,13 @@ pub fn peer_of(request: &Request) -> Option<SocketAddr> {
     request.extensions().get::<ConnectInfo<TimedPeer>>().and_then(|info| info.0.address)
 }
 
-/// Layer of a router whose requests have no body: sets the deadline for the answer and for the next head.
+/// Layer of a router whose requests have small bodies or none: sets the deadline for the answer and for the next head.
 pub async fn limit(request: Request, next: Next) -> Response {
     let deadline = deadline_of(&request);
-    deadline.iter().for_each(|deadline| deadline.set(ANSWER_TIME_MAX));
+    let time = if request.method().is_safe() { ANSWER_TIME_MAX } else { BODY_TIME_MAX };
+    deadline.iter().for_each(|deadline| deadline.answers_within(time));
     let response = next.run(request).await;
-    deadline.iter().for_each(|deadline| deadline.set(NEXT_HEAD_TIME_MAX));
+    deadline.iter().for_each(|deadline| deadline.waits_for(NEXT_HEAD_TIME_MAX));
     response
 }
 
@@ -71,9 +74,54 @@ pub async fn limit(request: Request, next: Next) -> Response {
 pub struct Deadline {
     since: Stopwatch,
     at_ms: AtomicU64,
+    /// Since when it waits for a head; never while a request is being answered.
+    waits_ms: AtomicU64,
+    /// Whoever waits for the connection.
+    waiting: AtomicWaker,
 }
 
+/// Not at all.
+const NEVER: u64 = u64::MAX;
+
 impl Deadline {
+    /// Of a connection that has so long for its first head.
+    pub fn new(first_head: Duration) -> Deadline {
+        Deadline {
+            since: Stopwatch::start(),
+            at_ms: AtomicU64::new(millis(first_head)),
+            waits_ms: AtomicU64::new(0),
+            waiting: AtomicWaker::new(),
+        }
+    }
+
+    fn answers_within(&self, time: Duration) {
+        self.waits_ms.store(NEVER, Ordering::Relaxed);
+        self.set(time);
+    }
+
+    fn waits_for(&self, time: Duration) {
+        // From the first head on it is not silent any more.
+        self.waits_ms.store(millis(self.since.elapsed()).max(1), Ordering::Relaxed);
+        self.set(time);
+    }
+
+    /// For how long it has waited for a head; none while a request is being answered.
+    pub fn waited(&self) -> Option<Duration> {
+        let since_ms = Some(self.waits_ms.load(Ordering::Relaxed)).filter(|ms| *ms != NEVER)?;
+        Some(self.since.elapsed().saturating_sub(Duration::from_millis(since_ms)))
+    }
+
+    /// Whether it has never sent a head.
+    pub fn is_silent(&self) -> bool {
+        self.waits_ms.load(Ordering::Relaxed) == 0
+    }
+
+    /// The connection fails now.
+    pub fn close(&self) {
+        self.at_ms.store(0, Ordering::Relaxed);
+        self.waiting.wake();
+    }
+
     pub fn set(&self, from_now: Duration) {
         self.at_ms.store(millis(self.since.elapsed() + from_now), Ordering::Relaxed);
     }
@@ -91,16 +139,19 @@ fn millis(time: Duration) -> u64 {
 /// A connection that fails once its deadline is past. It keeps its place among those that may be open until it is closed.
 pub struct Timed<I> {
     io: I,
-    _place: OwnedSemaphorePermit,
+    _place: Box<dyn Send + Sync>,
     deadline: Arc<Deadline>,
     /// Wakes whoever waits at the deadline that it was made for.
     alarm: Option<(u64, Pin<Box<Sleep>>)>,
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Timed<I> {
-    pub fn new(io: I, place: OwnedSemaphorePermit) -> Timed<I> {
-        let deadline = Deadline { since: Stopwatch::start(), at_ms: AtomicU64::new(millis(FIRST_HEAD_TIME_MAX)) };
-        Timed { io, _place: place, deadline: Arc::new(deadline), alarm: None }
+    pub fn new(io: I, place: impl Send + Sync + 'static) -> Timed<I> {
+        Timed::with(io, place, Arc::new(Deadline::new(FIRST_HEAD_TIME_MAX)))
+    }
+
+    pub fn with(io: I, place: impl Send + Sync + 'static, deadline: Arc<Deadline>) -> Timed<I> {
+        Timed { io, _place: Box::new(place), deadline, alarm: None }
     }
 
     fn poll<T>(
@@ -119,6 +170,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Timed<I> {
     }
 
     fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        self.deadline.waiting.register(context.waker());
         loop {
             let left = self.deadline.left();
             if left.is_zero() {

@@ -46,7 +46,7 @@ impl Rig {
 
     fn config(&self) -> String {
         format!(
-            "dry_run: false\nincidents: {{ quiet: 0s }}\ndelivery: {{ backoff_first: 1ms, backoff_max: 5ms, {} }}\ntargets:\n  webhook:\n    \
+            "dry_run: false\nincidents: {{ quiet: 0s, digest_after: 0 }}\ndelivery: {{ backoff_first: 1ms, backoff_max: 5ms, {} }}\ntargets:\n  webhook:\n    \
              - {{ name: soar, url: \"{}\", secrets: [{{ env: SOAR }}], kinds: [case, notify] }}\n",
             self.extra,
             self.receiver.url()

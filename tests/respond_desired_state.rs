@@ -7,11 +7,11 @@ mod common;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use common::alerts::{closing, opening, step_names, steps, tell};
 use common::crowdsec::{Crowdsec, MACHINE, PASSWORD};
+use common::hands::{HOUR_US, Hands, LIVE, MINUTE_US, apart, over, settle, until};
 use common::wall::{Fault, Wall};
 use common::{wall_clock, wall_us};
 use futures::FutureExt;
@@ -23,58 +23,13 @@ use gatewatch::respond::halt::{self, Halt, Never};
 use gatewatch::respond::incident::desk::{self, Deed, Which};
 use gatewatch::respond::link::{Links, LinksConfig};
 use gatewatch::respond::scope::Scope;
-use gatewatch::respond::{Behind, Bystanders, Clock, Outbox};
+use gatewatch::respond::{Behind, Bystanders, Clock, Outbox, Question};
 use gatewatch::store::Store;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use schemas::Alert;
 use schemas::alert::Severity;
 use schemas::incident::Verdict;
-
-const PLENTY: Duration = Duration::from_secs(30);
-const MINUTE_US: i64 = 60_000_000;
-const HOUR_US: i64 = 60 * MINUTE_US;
-
-/// A clock that a test can put forward.
-struct Hands(Arc<AtomicI64>);
-
-impl Hands {
-    fn new() -> Hands {
-        Hands(Arc::new(AtomicI64::new(0)))
-    }
-
-    fn now(&self) -> i64 {
-        wall_us() + self.0.load(Ordering::SeqCst)
-    }
-
-    fn advance(&self, us: i64) {
-        self.0.fetch_add(us, Ordering::SeqCst);
-    }
-
-    fn clock(&self) -> Clock {
-        let ahead = self.0.clone();
-        Arc::new(move || wall_us() + ahead.load(Ordering::SeqCst))
-    }
-}
-
-async fn over(folder: &Path, yaml: &str, targets: Vec<Ready>, clock: Clock) -> Arc<Outbox> {
-    let config: RespondConfig = serde_saphyr::from_str(yaml).expect("a valid configuration");
-    let store = Store::open(&folder.join("state.db")).await.expect("the store opens");
-    Arc::new(Outbox::new(store, config, targets, &[], clock, 1).expect("an outbox"))
-}
-
-const LIVE: &str = "{ dry_run: false, incidents: { quiet: 0s }, guard: { ttl: 1h }, reconcile_every: 1m, \
-                    delivery: { backoff_first: 1ms, backoff_max: 5ms } }";
-
-/// An address far from the others.
-fn apart(n: usize) -> String {
-    format!("203.0.{}.{}", n / 250, n % 250 + 1)
-}
-
-/// Everything that is due now, until nothing is.
-async fn settle(outbox: &Arc<Outbox>) {
-    outbox.drain(PLENTY).await.expect("drains");
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_has_no_gap_while_the_attack_lasts_and_ends_after_it() {
@@ -216,16 +171,6 @@ async fn the_kill_switch_stops_what_is_retrying_and_lifts_what_is_in_force() {
     running.await.expect("it stops");
 }
 
-/// Waits for what another task brings about.
-async fn until(holds: impl Fn() -> bool) {
-    let reached = tokio::time::timeout(PLENTY, async {
-        while !holds() {
-            tokio::task::yield_now().await;
-        }
-    });
-    reached.await.expect("it comes about");
-}
-
 #[tokio::test]
 async fn a_protected_address_is_let_go_and_not_blocked_again() {
     let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
@@ -340,11 +285,12 @@ async fn a_first_start_on_a_year_of_attacks_pages_and_blocks_nobody() {
 struct Office;
 
 impl Bystanders for Office {
-    fn behind<'a>(&'a self, scope: &'a Scope, _now_us: i64) -> BoxFuture<'a, Result<Behind, String>> {
-        let crowd = scope.to_string() == "203.0.113.7";
-        let behind =
-            if crowd { Behind { principals: 200, tenants: 1, good_requests: 9_000 } } else { Behind::default() };
-        std::future::ready(Ok(behind)).boxed()
+    fn behind<'a>(&'a self, asked: &'a [Question], _now_us: i64) -> BoxFuture<'a, Result<Vec<Behind>, String>> {
+        let crowd = Behind { principals: 200, tenants: 1, good_requests: 9_000 };
+        let behind = |question: &Question| {
+            if question.scope.to_string() == "203.0.113.7" { crowd } else { Behind::default() }
+        };
+        std::future::ready(Ok(asked.iter().map(behind).collect())).boxed()
     }
 }
 
@@ -414,7 +360,8 @@ async fn where_a_gateway_can_the_attackers_own_account_is_taken_instead() {
     let targets = vec![wall.ready("waf", &[Kind::Block]), gateway.ready("kong", &[Kind::Revoke])];
     let outbox = with_office(folder.path(), LIVE, targets, hands.clock()).await;
     let mut open = opening("al-1", "203.0.113.7", hands.now());
-    open.evidence = serde_json::json!({ "counted": 60, "principals": [{ "value": "mallory", "count": 60 }] });
+    open.evidence = serde_json::json!({ "counted": 60, "principals": [{ "value": "mallory", "count": 60 }],
+        "proven": [{ "value": "mallory", "count": 58 }] });
     tell(&outbox, &[open], &["block"], hands.now()).await;
     settle(&outbox).await;
     settle(&outbox).await;
@@ -460,6 +407,40 @@ async fn alerts_of_one_attacker_are_one_incident_with_one_page() {
     tell(&outbox, &[opening("al-6", "203.0.113.7", hands.now())], &["page"], hands.now()).await;
     let incidents = desk::incidents(outbox.store(), &which).await.expect("incidents");
     assert_eq!((incidents.len(), closed(incidents)), (2, 0));
+}
+
+#[tokio::test]
+async fn a_flood_of_incidents_is_told_as_one_and_the_worst_by_themselves() {
+    let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
+    let chat = Wall::new(true, hands.clock());
+    let yaml = LIVE.replace("quiet: 0s", "quiet: 5m");
+    let outbox = over(folder.path(), &yaml, vec![chat.ready("chat", &[Kind::Notify])], hands.clock()).await;
+    let flood: Vec<Alert> =
+        (0..60).map(|n| opening(&format!("al-{n}"), &format!("2001:db8:{n:x}::1"), hands.now())).collect();
+    tell(&outbox, &flood, &["notify"], hands.now()).await;
+    let worst = Alert { severity: Severity::Critical, ..opening("al-worst", "203.0.113.7", hands.now()) };
+    tell(&outbox, &[worst], &["notify"], hands.now()).await;
+    settle(&outbox).await;
+    // 20, the digest's beginning, its tenth, and the critical one.
+    assert_eq!(chat.calls().len(), 20 + 2 + 1);
+    let suppressed = steps(&outbox).await.into_iter().filter(|step| step.step == "suppressed").count();
+    assert_eq!(suppressed, 40, "each is on record");
+    let which = Which { limit: 100, ..Which::default() };
+    let incidents = desk::incidents(outbox.store(), &which).await.expect("incidents");
+    assert_eq!(incidents.len(), 62, "and in the list");
+    let digest = incidents.iter().find(|row| row.subject.kind == "flood").expect("a digest");
+    assert_eq!(digest.title, "40 more incidents in a flood, see gatewatch incidents list");
+    // The ends of those are no messages either; the digest has an end of its own.
+    let over: Vec<Alert> = flood.iter().map(closing).collect();
+    tell(&outbox, &over, &["notify"], hands.now()).await;
+    hands.advance(6 * MINUTE_US);
+    settle(&outbox).await;
+    assert_eq!(chat.calls().len(), 23 + 20 + 1);
+    // Later it is calm again.
+    hands.advance(20 * MINUTE_US);
+    tell(&outbox, &[opening("al-later", "192.0.2.77", hands.now())], &["notify"], hands.now()).await;
+    settle(&outbox).await;
+    assert_eq!(chat.calls().len(), 45);
 }
 
 #[tokio::test]

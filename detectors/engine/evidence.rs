@@ -1,11 +1,9 @@
 //! Evidence: what a person needs to believe an alert. Gathered only for entities that look bad.
 //!
-//! Promises: bounded (five small counters, at most five samples, the first `ROWS_MAX` events); counts are of events
+//! Promises: bounded (six small counters, at most five samples, the first `ROWS_MAX` events); counts are of events
 //! that were counted and never more than there were; the SQL shows the rows of the alert and quotes what came from
 //! outside.
 //! Never: on the path of an ordinary event.
-
-use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -20,10 +18,6 @@ const ROWS_MAX: u64 = 2_000;
 const VALUES_MAX: usize = 16;
 const SHOWN: usize = 5;
 const FIRST_SAMPLES: usize = 4;
-/// Principals that are remembered as proven.
-const PROVEN_MAX: usize = 16;
-/// What `auth_result` says of a request whose credential was taken.
-const AUTHENTICATED: &str = "ok";
 /// Longest text kept of one value, in characters.
 const TEXT_MAX: usize = 200;
 
@@ -159,9 +153,8 @@ pub(crate) struct Evidence {
     countries: Tops,
     client_ips: Tops,
     principals: Tops,
-    /// Those of which a counted request authenticated.
-    #[serde(default)]
-    proven: BTreeSet<String>,
+    /// Principals of those events in which they proved who they are.
+    proven: Tops,
     first: Vec<Sample>,
     /// The event of the latest telling.
     telling: Option<Sample>,
@@ -193,11 +186,8 @@ impl Evidence {
                 tops.add(cut(text));
             }
         }
-        if let Some(principal) = event.text(at.principal)
-            && event.text(at.auth_result) == Some(AUTHENTICATED)
-            && self.proven.len() < PROVEN_MAX
-        {
-            self.proven.insert(cut(principal).to_owned());
+        if let Some(principal) = event.text(at.principal).filter(|_| is_proven(event)) {
+            self.proven.add(cut(principal));
         }
         if let Some(status) = event.number(at.status) {
             self.statuses.add(&status.to_string());
@@ -225,17 +215,12 @@ impl Evidence {
             ("countries", &self.countries),
             ("client_ips", &self.client_ips),
             ("principals", &self.principals),
+            ("proven", &self.proven),
         ];
         for (label, tops) in columns {
             if let Some(top) = tops.show() {
                 shown.insert(label.into(), top);
             }
-        }
-        if !self.proven.is_empty() {
-            shown.insert(
-                "principals_proven".into(),
-                self.proven.iter().map(|name| Value::from(name.as_str())).collect(),
-            );
         }
         shown.insert("counted".into(), self.counted.into());
         let last = self.telling.iter().filter(|t| !self.first.contains(t));
@@ -246,6 +231,15 @@ impl Evidence {
         shown.insert("sql".into(), sql(rule, name, from, to).into());
         Value::Object(shown)
     }
+}
+
+/// Whether the principal is more than a claim: the request was answered well and came with a credential, or the gateway
+/// found the consumer that it names. A name that anybody may write, and one that was refused, prove nothing.
+fn is_proven(event: EventRow<'_>) -> bool {
+    let at = &*POSITIONS;
+    let accepted = event.text(at.auth_result) == Some("ok") && event.text(at.credential).is_some();
+    let found = event.text(at.principal_kind) == Some("consumer") && event.number(at.status) != Some(401);
+    accepted || found
 }
 
 fn cut(text: &str) -> &str {

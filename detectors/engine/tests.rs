@@ -240,6 +240,28 @@ fn only_newcomers_count_where_that_is_asked() {
 }
 
 #[test]
+fn a_name_is_proven_by_a_credential_that_was_accepted_or_by_the_gateway() {
+    let any = rule("any", "client_ip", "{ threshold: { at_least: 4, within: 1m } }", "where: \"status > 0\"");
+    let proven = |more: Value| {
+        let rows: Vec<Value> = (0..6).map(|n| event(f64::from(n), more.clone())).collect();
+        alerts(std::slice::from_ref(&any), &rows)[0].evidence["proven"].clone()
+    };
+    let three = json!([{ "value": "anna", "count": 3 }]);
+    let with = |status: i32, more: Value| {
+        let mut event = json!({ "principal": "anna", "principal_kind": "user", "status": status });
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+    };
+    assert_eq!(proven(with(200, json!({ "credential": "tok:1", "auth_result": "ok" }))), three);
+    assert_eq!(proven(with(404, json!({ "principal_kind": "consumer" }))), three);
+    assert_eq!(proven(with(200, json!({ "auth_result": "ok" }))), Value::Null, "the bare name of a client");
+    assert_eq!(proven(with(404, json!({}))), Value::Null);
+    assert_eq!(proven(with(404, json!({ "credential": "tok:1" }))), Value::Null, "nobody looked at it");
+    assert_eq!(proven(with(401, json!({ "credential": "tok:1", "auth_result": "invalid" }))), Value::Null);
+    assert_eq!(proven(with(401, json!({ "principal_kind": "consumer" }))), Value::Null);
+}
+
+#[test]
 fn evidence_holds_what_a_person_needs() {
     let quoted = rule("q", "principal", "{ threshold: { at_least: 4, within: 1m } }", "where: \"status = 401 -- any\"");
     let rows: Vec<Value> = (0..6)
@@ -255,6 +277,7 @@ fn evidence_holds_what_a_person_needs() {
     assert_eq!(evidence["endpoints"], json!([{ "value": "GET /b", "count": 2 }, { "value": "GET /a", "count": 1 }]));
     assert_eq!(evidence["statuses"], json!([{ "value": "401", "count": 3 }]));
     assert_eq!(evidence["client_ips"], json!([{ "value": "203.0.113.7", "count": 3 }]));
+    assert_eq!((&evidence["principals"][0]["count"], &evidence["proven"]), (&json!(3), &Value::Null), "guessed at");
     assert_eq!((&evidence["counted"], evidence["samples"].as_array().map(Vec::len)), (&json!(3), Some(3)));
     assert_eq!(
         evidence["samples"][2],

@@ -49,10 +49,14 @@ pub enum Kind {
     Awaiting,
     /// The kill switch is pulled.
     Halted,
+    /// More attackers than may be kept out within an hour.
+    Budget,
+    /// What is in force at a target cannot be read.
+    Unread,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 17] = [
         Kind::Rejects,
         Kind::Late,
         Kind::Ahead,
@@ -68,6 +72,8 @@ impl Kind {
         Kind::Parked,
         Kind::Awaiting,
         Kind::Halted,
+        Kind::Budget,
+        Kind::Unread,
     ];
 
     pub fn name(self) -> &'static str {
@@ -87,6 +93,8 @@ impl Kind {
             Kind::Parked => "parked",
             Kind::Awaiting => "awaiting",
             Kind::Halted => "halted",
+            Kind::Budget => "budget",
+            Kind::Unread => "unread",
         }
     }
 }

@@ -117,6 +117,8 @@ impl Watch {
         if self.board.phase() == Phase::Running {
             self.judge_sources(now_us);
         }
+        let last = self.board.facts.sources.iter().filter_map(|facts| self.board.activity(&facts.name).last_us).max();
+        self.outbox.heard(last.unwrap_or(self.board.started_us));
         let uncommitted = samples.count(metric::UNCOMMITTED_ROWS, &[]);
         self.uncommitted.judge(&self.board, uncommitted, samples.value(metric::CHECKPOINT_LAST, &[]));
         self.count_suppressed(&samples, now_us);
@@ -184,6 +186,7 @@ impl Watch {
             }
         }
         self.judge_halt(now_us);
+        self.judge_budget(now_us);
         for target in self.outbox.targets() {
             let name = target.target.as_str();
             let level = match target.breaker {
@@ -199,6 +202,14 @@ impl Watch {
                 let cure = "is it up, and are its address and secret right? the actions table has what it answered; they are sent \
                             when it answers";
                 self.hold(Kind::Breaker, name, 1, message, cure, now_us, false);
+            }
+            match &target.unread {
+                None => self.board.warnings.end(Kind::Unread, name, now_us, false),
+                Some(error) => {
+                    let message = format!("what is in force there cannot be read back: {error}");
+                    let cure = "is it up, and may we read its list? until then what is changed there behind our back stays unseen";
+                    self.hold(Kind::Unread, name, 1, message, cure, now_us, false);
+                }
             }
             let parked = self.parked.get(name).copied().unwrap_or(0);
             gauge!(metric::OUTBOX_PARKED, "target" => name.to_owned()).set(parked as f64);
@@ -218,6 +229,18 @@ impl Watch {
                 let message = format!("{awaiting} actions wait for a person to agree");
                 let cure = "gatewatch actions list --state awaiting says what and why; then approve or revert each";
                 self.hold(Kind::Awaiting, name, awaiting, message, cure, now_us, false);
+            }
+        }
+    }
+
+    fn judge_budget(&self, now_us: i64) {
+        match self.outbox.no_room() {
+            0 => self.board.warnings.end(Kind::Budget, "respond", now_us, false),
+            held => {
+                let message = format!("{held} attackers are not kept out: the budget of this hour is used up");
+                let cure = "gatewatch actions contained says who: block one network by hand at the edge, raise \
+                            respond.guard.blocks_per_hour for many attackers, mend or silence a detector that is wrong";
+                self.hold(Kind::Budget, "respond", held, message, cure, now_us, false);
             }
         }
     }

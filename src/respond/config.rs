@@ -88,6 +88,8 @@ pub struct IncidentsConfig {
     /// After this time a risk score is worth half.
     #[serde(deserialize_with = "span")]
     pub half_life: Duration,
+    /// More new incidents than this within ten minutes are told of as one; 0: each by itself.
+    pub digest_after: u32,
 }
 
 impl Default for IncidentsConfig {
@@ -96,6 +98,7 @@ impl Default for IncidentsConfig {
             join_within: Duration::from_secs(3600),
             quiet: Duration::from_secs(300),
             half_life: Duration::from_secs(6 * 3600),
+            digest_after: 20,
         }
     }
 }

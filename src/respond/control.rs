@@ -1,76 +1,80 @@
 //! The control loop: what is wanted against what is in force, until they agree.
 //!
 //! A pass looks at every wanted containment and every target that does its kind: what is missing is applied, what is half over
-//! while the attack goes on is renewed, what nobody wants any more is undone. From time to time the targets are read
-//! back, so that what was changed behind our back is repaired.
-//! Promises: a pass is one transaction and is idempotent: after a crash, a restart or a changed configuration the next one
-//! converges. What a rail refused is looked at again in the next pass, and told once. Nobody is contained while the kill
-//! switch is pulled; with `lift` what is in force is undone.
-//! Never: speaks to a target but to read it back; what is to be done goes through the outbox.
+//! while the attack goes on is renewed, what nobody wants any more is undone (`undo.rs`).
+//! Promises: a pass is idempotent, and so is each of its transactions: after a crash, a restart or a changed configuration the
+//! next one converges. Letting go comes first, and what people change is heeded in the middle of a pass, however much is
+//! wanted. What a rail refused is looked at again in the next pass, and told once. Nobody is contained while the kill switch
+//! is pulled; with `lift` what is in force is undone.
+//! Never: waits for a target or for the lake; what is to be done goes through the outbox, what is to be known is asked for
+//! beside it (`preflight.rs`, `read_back.rs`).
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use schemas::incident::Status;
 use tokio::sync::watch;
 
-use super::action::{Action, Kind, Op, State, StepKind, hex_id};
-use super::guard::{Behind, Circumstances, Reason, Verdict};
+use super::action::{Action, Kind, Op, State};
+use super::guard::{Circumstances, Reason, Verdict};
 use super::halt::{self, Live};
 use super::incident::book;
 use super::message;
-use super::outbox::{HOUR_US, Lane, Outbox, TakenIn, insert, locked, micros};
+use super::outbox::{HOUR_US, Outbox, TakenIn, insert, micros};
 use super::plan;
-use super::queue::{Entry, NewStep, Queue, Tx};
+use super::preflight::Question;
+use super::queue::{Entry, Queue, Tx};
 use super::scope::Scope;
-use super::wanted::{self, Stand, Wanted};
+use super::wanted::{self, Brief, Stand, Wanted};
 use crate::metric;
 use crate::store::StoreError;
 
-/// Wanted containments looked at in one pass; far above any budget.
-const WANTED_MAX: u32 = 10_000;
-const QUIET_MAX: u32 = 1_000;
+/// Rows of what is wanted that one transaction looks at: what people change is heeded between two of them.
+const AT_ONCE: usize = 200;
+const QUIET_MAX: u32 = 100;
 /// What a rail refused is looked at again after this time.
 const HELD_AGAIN_US: i64 = 1_000_000;
+/// An undoing that was given up on is tried again after this time.
+const UNDO_AGAIN_US: i64 = 60_000_000;
 /// Why somebody is not contained yet.
 pub(super) const LOOKING: &str = "who else is behind it is being looked up";
-/// For so long an answer about who is behind an address holds.
-const BEHIND_KEPT_US: i64 = 600_000_000;
-const BEHIND_TIMEOUT: Duration = Duration::from_secs(5);
-/// Answers that are remembered; all are forgotten beyond.
-const BEHIND_MAX: usize = 10_000;
+const UNHEARD: &str = "no events come any more, so nobody can say that the attack goes on";
 /// What ends this soon is not worth a repair.
-const NEAR_END_US: i64 = 2_000_000;
+pub(super) const NEAR_END_US: i64 = 2_000_000;
 /// The pause after the state store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a pass found to be done later.
-struct Pass {
-    now_us: i64,
-    live: Arc<Live>,
-    taken: TakenIn,
+pub(super) struct Pass {
+    pub now_us: i64,
+    pub live: Arc<Live>,
+    pub taken: TakenIn,
     /// When something is due next.
     next_us: i64,
     /// Who has to be looked up before they can be judged.
-    unknown: Vec<Scope>,
+    unknown: Vec<Question>,
     in_force: HashSet<String>,
     /// Offenders that were let through in the last hour, by their queues: those of a dry run, and the others.
     offenders: [HashSet<String>; 2],
     held: u64,
+    /// Of those, for whom the budget has no room.
+    no_room: u64,
 }
 
 impl Pass {
-    fn new(now_us: i64, live: Arc<Live>) -> Pass {
+    pub fn new(now_us: i64, live: Arc<Live>) -> Pass {
         Pass {
             now_us,
             live,
             taken: TakenIn { pending: 0, new: Vec::new() },
-            next_us: now_us.saturating_add(HOUR_US),
+            next_us: now_us.saturating_add(UNDO_AGAIN_US),
             unknown: Vec::new(),
             in_force: HashSet::new(),
             offenders: [HashSet::new(), HashSet::new()],
             held: 0,
+            no_room: 0,
         }
     }
 
@@ -82,20 +86,21 @@ impl Pass {
 }
 
 impl Outbox {
-    /// Keeps the targets as they are wanted until told to stop.
-    pub(super) async fn control(&self, mut stop: watch::Receiver<bool>) {
-        let mut next_us = i64::MIN;
-        let mut first = true;
+    /// Keeps the targets as they are wanted until told to stop. Look-ups and reading back go on beside it.
+    pub(super) async fn control(&self, stop: watch::Receiver<bool>) {
+        tokio::join!(self.keep(stop.clone()), self.keep_asking(stop.clone()), self.keep_reading_back(stop));
+    }
+
+    async fn keep(&self, mut stop: watch::Receiver<bool>) {
+        let (mut next_us, mut rails) = (i64::MIN, true);
         while !*stop.borrow() {
-            let now_us = (self.clock)();
-            let pause = match self.beat(now_us, &mut next_us, first).await {
+            let pause = match self.beat(&mut next_us, &mut rails).await {
                 Ok(()) => halt::LOOK_EVERY,
                 Err(error) => {
                     tracing::error!(%error, "what is wanted cannot be held against what is in force; it is tried again");
                     STORE_PAUSE
                 }
             };
-            first = false;
             tokio::select! {
                 _ = stop.changed() => {}
                 () = self.wake.notified() => next_us = i64::MIN,
@@ -104,45 +109,116 @@ impl Outbox {
         }
     }
 
-    /// One look: what people changed, what has become quiet, what is due.
-    async fn beat(&self, now_us: i64, next_us: &mut i64, first: bool) -> Result<(), StoreError> {
-        let changed = self.changes.refresh(now_us).await? | self.guard.refresh();
-        if changed || first {
+    /// One look: what people changed, what has become quiet, what is due. `rails` holds until they were looked at.
+    async fn beat(&self, next_us: &mut i64, rails: &mut bool) -> Result<(), StoreError> {
+        let now_us = (self.clock)();
+        *rails |= self.changes.refresh(now_us).await? | self.guard.refresh();
+        if *rails {
             self.lanes.iter().for_each(|lane| lane.wake.notify_one());
         }
-        let drifted = self.read_back_due(now_us).await?;
-        if changed || first || drifted || now_us >= *next_us {
-            *next_us = self.pass(changed || first).await?;
+        if *rails || now_us >= *next_us {
+            let pass = self.pass_once(*rails).await?;
+            (*next_us, *rails) = (pass.next_us, false);
+            self.ask_behind(pass.unknown);
         }
         Ok(())
     }
 
-    /// One whole pass; when the next one is due. `rails`: what is in force is held against the rails, too.
+    /// Passes until everybody is looked up who has to be; when the next one is due. `rails`: what is in force is held against
+    /// the rails, too.
     pub async fn pass(&self, rails: bool) -> Result<i64, StoreError> {
         loop {
-            let now_us = (self.clock)();
-            let mut tx = self.queue.begin().await?;
-            let mut pass = Pass::new(now_us, self.changes.live());
-            pass.offenders = Queue::offenders_since(&mut tx, now_us.saturating_sub(HOUR_US)).await?;
-            self.close_quiet(&mut tx, &mut pass).await?;
-            if rails {
-                self.hold_against_rails(&mut tx, &mut pass).await?;
-            }
-            for wanted in wanted::all(&mut tx, WANTED_MAX).await? {
-                self.converge(&mut tx, &wanted, &mut pass).await?;
-            }
-            Queue::commit(tx).await?;
-            pass.taken.new.iter().for_each(|(action, steps)| self.say(action, steps));
-            if !pass.taken.new.is_empty() {
-                self.lanes.iter().for_each(|lane| lane.wake.notify_one());
-            }
-            metrics::gauge!(metric::CONTAINED).set(pass.in_force.len() as f64);
-            metrics::gauge!(metric::HELD).set(pass.held as f64);
+            let pass = self.pass_once(rails).await?;
             if pass.unknown.is_empty() {
                 return Ok(pass.next_us);
             }
-            self.look_behind(&pass.unknown, now_us).await;
+            self.find_behind(&pass.unknown).await;
         }
+    }
+
+    /// One whole pass. Who is to be let go comes first and is durable before anything else is looked at.
+    async fn pass_once(&self, rails: bool) -> Result<Pass, StoreError> {
+        let mut pass = Pass::new((self.clock)(), self.changes.live());
+        self.let_go(&mut pass, rails).await?;
+        let mut tx = self.queue.begin().await?;
+        pass.offenders = Queue::offenders_since(&mut tx, pass.now_us.saturating_sub(HOUR_US)).await?;
+        self.close_quiet(&mut tx, &mut pass).await?;
+        let all = wanted::kept(&mut tx).await?;
+        self.commit(tx, &mut pass).await?;
+        let mut all = all.into_iter().peekable();
+        while all.peek().is_some() {
+            // A person does not wait for the end of a long list.
+            if self.changes.refresh((self.clock)()).await? {
+                pass.live = self.changes.live();
+                self.let_go(&mut pass, true).await?;
+            }
+            pass.now_us = (self.clock)();
+            let mut tx = self.queue.begin().await?;
+            let mut looked_at = 0;
+            while looked_at < AT_ONCE
+                && let Some(brief) = all.next()
+            {
+                if !self.still_has_no_room(&brief, &mut pass)
+                    && let Some(wanted) = wanted::row(&mut tx, &brief).await?
+                {
+                    self.converge(&mut tx, &wanted, &mut pass).await?;
+                    looked_at += 1;
+                }
+            }
+            self.commit(tx, &mut pass).await?;
+        }
+        metrics::gauge!(metric::CONTAINED).set(pass.in_force.len() as f64);
+        metrics::gauge!(metric::HELD).set(pass.held as f64);
+        self.no_room.store(pass.no_room, Ordering::Relaxed);
+        Ok(pass)
+    }
+
+    /// Undoes what a rail or a person says no to.
+    async fn let_go(&self, pass: &mut Pass, rails: bool) -> Result<(), StoreError> {
+        let mut tx = self.queue.begin().await?;
+        if rails {
+            self.hold_against_rails(&mut tx, pass).await?;
+        }
+        let again_us = pass.now_us.saturating_sub(UNDO_AGAIN_US);
+        if Queue::release_undos(&mut tx, again_us, pass.now_us).await? > 0 {
+            self.lanes.iter().for_each(|lane| lane.wake.notify_one());
+        }
+        let all = wanted::lifted(&mut tx).await?;
+        self.commit(tx, pass).await?;
+        for some in all.chunks(AT_ONCE) {
+            let mut tx = self.queue.begin().await?;
+            for brief in some {
+                if let Some(wanted) = wanted::row(&mut tx, brief).await? {
+                    self.converge(&mut tx, &wanted, pass).await?;
+                }
+            }
+            self.commit(tx, pass).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes it durable, and tells of it.
+    pub(super) async fn commit(&self, tx: Tx, pass: &mut Pass) -> Result<(), StoreError> {
+        Queue::commit(tx).await?;
+        let new = std::mem::take(&mut pass.taken.new);
+        new.iter().for_each(|(action, steps)| self.say(action, steps));
+        if !new.is_empty() {
+            self.lanes.iter().for_each(|lane| lane.wake.notify_one());
+        }
+        Ok(())
+    }
+
+    /// Of a flood most are here: the budget is still used up, and nothing else has to be known.
+    fn still_has_no_room(&self, brief: &Brief, pass: &mut Pass) -> bool {
+        let besides = pass.offenders_besides(&brief.queue(), brief.dry_run);
+        let is_full = self.guard.refused_by_budget(brief.severity, besides);
+        let no_room = brief.stand == Stand::Active && brief.held.is_some() && brief.held == is_full;
+        if no_room {
+            pass.held += 1;
+            pass.no_room += 1;
+            pass.next_us = pass.next_us.min(pass.now_us + HELD_AGAIN_US);
+        }
+        no_room
     }
 
     async fn close_quiet(&self, tx: &mut Tx, pass: &mut Pass) -> Result<(), StoreError> {
@@ -156,63 +232,28 @@ impl Outbox {
         Ok(())
     }
 
-    /// What is in force and may no longer be is undone: a changed list, a switch to dry run, the kill switch.
-    async fn hold_against_rails(&self, tx: &mut Tx, pass: &mut Pass) -> Result<(), StoreError> {
-        for lane in &self.lanes {
-            for entry in Queue::all_in_force(tx, lane.name()).await? {
-                let why = self.no_longer(lane, &entry.action, pass);
-                if let Some(why) = why {
-                    self.undo(tx, lane, &entry, &why, pass).await?;
-                }
-            }
-            for (entry, state) in Queue::all_unsent(tx, lane.name()).await? {
-                if let Some(why) = self.no_longer(lane, &entry.action, pass) {
-                    self.cancel(tx, lane, &entry, state, &why, pass).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn no_longer(&self, lane: &Lane, action: &Action, pass: &Pass) -> Option<String> {
-        if let Some(halt) = pass.live.halt.as_ref().filter(|halt| halt.lift) {
-            return Some(format!("halted by {}: {}", halt.actor, halt.reason));
-        }
-        if self.is_dry(lane) {
-            return Some("the target was switched to dry run".to_owned());
-        }
-        // Age is no reason to undo: a block outlives the news of its attack.
-        let still = self.guard.may_still(action, &pass.live.never, action.about_us);
-        still.err().map(|(_, words)| words)
-    }
-
     async fn converge(&self, tx: &mut Tx, wanted: &Wanted, pass: &mut Pass) -> Result<(), StoreError> {
         let queue = wanted.queue();
-        // Of a flood most are here: there is still no room, and nothing else has to be known.
-        let besides = pass.offenders_besides(&queue, wanted.dry_run);
-        let is_full = self.guard.refused_by_budget(wanted.severity, besides);
-        if wanted.stand == Stand::Active && wanted.held.is_some() && wanted.held == is_full {
-            pass.held += 1;
-            pass.next_us = pass.next_us.min(pass.now_us + HELD_AGAIN_US);
-            return Ok(());
-        }
         let incident = book::row(tx, &wanted.incident_id).await?;
         let over = incident.as_ref().is_none_or(|row| row.status == Status::Closed);
         let (mut anything, mut held) = (false, None);
         for lane in self.lanes.iter().filter(|lane| lane.common.kinds.contains(&wanted.kind)) {
+            if wanted.stand == Stand::Lift {
+                anything |= self.lift(tx, lane, &queue, "nobody wants it any more", pass).await?;
+                continue;
+            }
             if let Some(row) = &incident {
                 let change = super::incident::Change { row: row.clone(), event: None, alert: None };
                 if !lane.common.when.holds(&plan::case(&change, 0, pass.now_us)) {
                     continue;
                 }
             }
-            if wanted.stand == Stand::Lift {
-                anything |= self.lift(tx, lane, &queue, "nobody wants it any more", pass).await?;
-                continue;
-            }
             let newest = Queue::newest(tx, lane.name(), &queue).await?;
             let need = self.need(wanted, newest.as_ref(), pass);
             anything |= need.stands;
+            if wanted.stand == Stand::Active && !need.stands && need.apply_until_us.is_none() {
+                held = Some(UNHEARD.to_owned());
+            }
             if let Some(expires_us) = need.apply_until_us {
                 let nth = newest.as_ref().map_or(0, |(entry, _)| entry.n);
                 let action = wanted::action(
@@ -231,7 +272,11 @@ impl Outbox {
         }
         if held.is_some() {
             pass.held += 1;
-            pass.next_us = pass.next_us.min(pass.now_us + HELD_AGAIN_US);
+            let besides = pass.offenders_besides(&queue, wanted.dry_run);
+            pass.no_room += u64::from(held == self.guard.refused_by_budget(wanted.severity, besides));
+            // Letting go of the switch is seen anyway.
+            let again_us = if pass.live.halt.is_some() { HOUR_US } else { HELD_AGAIN_US };
+            pass.next_us = pass.next_us.min(pass.now_us + again_us);
         }
         if held != wanted.held {
             wanted::hold(tx, wanted, held.as_deref()).await?;
@@ -247,8 +292,10 @@ impl Outbox {
     /// What this target needs for it.
     fn need(&self, wanted: &Wanted, newest: Option<&(Entry, State)>, pass: &mut Pass) -> Need {
         let now_us = pass.now_us;
-        let whole_us = now_us.saturating_add(wanted.ttl_us);
-        let active = wanted.stand == Stand::Active;
+        // Where no events come any more nobody can say that an attack goes on, nor that it is over.
+        let heard_us = self.heard_us.load(Ordering::Relaxed).min(now_us);
+        let whole_us = heard_us.saturating_add(wanted.ttl_us);
+        let active = wanted.stand == Stand::Active && whole_us > now_us;
         // An attack that was over before anybody could act still has its time.
         let rest_us = wanted.attack_us.max(wanted.since_us).saturating_add(wanted.ttl_us);
         let missed = (rest_us > now_us + NEAR_END_US).then_some(rest_us);
@@ -263,8 +310,9 @@ impl Outbox {
                 pass.in_force.insert(wanted.queue());
                 // Half of it left: time enough to renew it before it ends.
                 let renew_us = ends_us.saturating_sub(wanted.ttl_us / 2);
-                let due = active && now_us >= renew_us;
-                pass.next_us = pass.next_us.min(if active { renew_us.max(now_us + 1) } else { ends_us });
+                let due = active && whole_us > ends_us && now_us >= renew_us;
+                let next_us = if active && now_us >= renew_us { now_us + HELD_AGAIN_US } else { renew_us };
+                pass.next_us = pass.next_us.min(if active { next_us } else { ends_us });
                 Need { stands: true, apply_until_us: due.then_some(whole_us), renews: true }
             }
             // It was taken away behind our back, before its end.
@@ -297,7 +345,7 @@ impl Outbox {
         };
         let mut verdict = self.guard.judge(&action, &around);
         if matches!(verdict, Verdict::Send | Verdict::DryRun) && !action.renews {
-            match self.preflight(&action, pass) {
+            match self.preflight(wanted, &action, pass) {
                 Preflight::Unknown => return Ok(Some(LOOKING.to_owned())),
                 Preflight::Known(Verdict::Send) if wanted.approve && verdict == Verdict::Send => {
                     verdict = Verdict::Ask("the policy asks for a person's word".to_owned());
@@ -324,33 +372,23 @@ impl Outbox {
         Ok(why)
     }
 
-    fn preflight(&self, action: &Action, pass: &mut Pass) -> Preflight {
-        let (Some(scope), true) = (Scope::of(action), self.bystanders.is_some()) else {
+    fn preflight(&self, wanted: &Wanted, action: &Action, pass: &mut Pass) -> Preflight {
+        let (Some(scope), true) = (Scope::of(action), self.preflight.asks()) else {
             return Preflight::Known(Verdict::Send);
         };
-        match locked(&self.behind).get(&scope.to_string()) {
-            Some((at_us, found)) if pass.now_us.saturating_sub(*at_us) < BEHIND_KEPT_US => match found {
-                Ok(behind) => Preflight::Known(self.guard.judge_shared(behind)),
-                Err(error) => Preflight::Known(Verdict::Ask(format!("nobody knows who else is behind it: {error}"))),
-            },
-            _ => {
-                pass.unknown.push(scope);
+        match self.preflight.known(scope, pass.now_us) {
+            Some(Ok(behind)) => Preflight::Known(self.guard.judge_shared(&behind)),
+            Some(Err(error)) => Preflight::Known(Verdict::Ask(format!("nobody knows who else is behind it: {error}"))),
+            None => {
+                // No more than could be blocked now: what does not fit is not worth a look at the lake.
+                let besides = pass.offenders_besides(&action.queue, action.dry_run);
+                let room = self.guard.room(wanted.severity, besides);
+                let is_asked = pass.unknown.iter().any(|question| question.scope == scope);
+                if !is_asked && pass.unknown.len() < usize::try_from(room).unwrap_or(usize::MAX) {
+                    pass.unknown.push(Question::of(scope, wanted));
+                }
                 Preflight::Unknown
             }
-        }
-    }
-
-    async fn look_behind(&self, scopes: &[Scope], now_us: i64) {
-        let Some(bystanders) = &self.bystanders else { return };
-        for scope in scopes {
-            let asked = tokio::time::timeout(BEHIND_TIMEOUT, bystanders.behind(scope, now_us)).await;
-            let found: Result<Behind, String> =
-                asked.unwrap_or_else(|_| Err(format!("no answer within {BEHIND_TIMEOUT:?}")));
-            let mut known = locked(&self.behind);
-            if known.len() >= BEHIND_MAX {
-                known.clear();
-            }
-            known.insert(scope.to_string(), (now_us, found));
         }
     }
 
@@ -360,9 +398,7 @@ impl Outbox {
         if wanted.kind != Kind::Block {
             return Ok(refusal);
         }
-        let Some(alert) = serde_json::from_slice::<schemas::Message>(&wanted.body).ok().and_then(|m| m.alert) else {
-            return Ok(refusal);
-        };
+        let Some(alert) = wanted.alert() else { return Ok(refusal) };
         let able = |kind: &Kind| self.lanes.iter().any(|lane| lane.common.kinds.contains(kind));
         for kind in [Kind::Revoke, Kind::Throttle].into_iter().filter(|kind| able(kind)) {
             if let Some(entity) = plan::entity_for(&alert, kind, self.config.guard.ipv6_prefix) {
@@ -380,184 +416,6 @@ impl Outbox {
             }
         }
         Ok(refusal)
-    }
-
-    /// Cancels what waits and undoes what is in force; whether anything is left to wait for.
-    async fn lift(
-        &self,
-        tx: &mut Tx,
-        lane: &Lane,
-        queue: &str,
-        why: &str,
-        pass: &mut Pass,
-    ) -> Result<bool, StoreError> {
-        let mut left = false;
-        for (entry, state) in Queue::unsent(tx, lane.name(), queue).await? {
-            self.cancel(tx, lane, &entry, state, why, pass).await?;
-        }
-        for entry in Queue::in_force(tx, lane.name(), queue).await? {
-            left = true;
-            self.undo(tx, lane, &entry, why, pass).await?;
-        }
-        Ok(left || Queue::reverts_waiting(tx, lane.name(), queue).await?)
-    }
-
-    /// It is not sent; where an attempt may have had its effect, that is undone.
-    async fn cancel(
-        &self,
-        tx: &mut Tx,
-        lane: &Lane,
-        entry: &Entry,
-        state: State,
-        why: &str,
-        pass: &mut Pass,
-    ) -> Result<(), StoreError> {
-        let step = NewStep::new(StepKind::Cancelled, why);
-        if Queue::settle_in(tx, entry, state, State::Cancelled, pass.now_us, step.clone()).await? {
-            pass.taken.new.push((entry.action.clone(), vec![step]));
-            if entry.attempts > 0 {
-                self.undo(tx, lane, entry, why, pass).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Plans the undoing of an action, once at a time.
-    async fn undo(
-        &self,
-        tx: &mut Tx,
-        lane: &Lane,
-        entry: &Entry,
-        why: &str,
-        pass: &mut Pass,
-    ) -> Result<(), StoreError> {
-        let Some(nth) = Queue::next_revert(tx, &entry.action.id).await? else { return Ok(()) };
-        let action = Action {
-            id: hex_id(&["revert", &entry.action.id, &nth.to_string()]),
-            op: Op::Revert,
-            undoes: Some(entry.action.id.clone()),
-            dry_run: false,
-            created_us: pass.now_us,
-            about_us: pass.now_us,
-            expires_us: None,
-            renews: false,
-            target: lane.name().to_owned(),
-            ..entry.action.clone()
-        };
-        let steps = vec![NewStep::new(StepKind::Planned, format!("undoes {}: {why}", entry.action.id))];
-        Queue::insert(tx, &action, State::Pending, &steps).await?;
-        pass.taken.new.push((action, steps));
-        Ok(())
-    }
-
-    /// What ends at a target that does not end it by itself is undone there.
-    pub(super) async fn undo_ended(&self, lane: &Lane, entries: &[Entry], now_us: i64) -> Result<(), StoreError> {
-        if entries.is_empty() {
-            return Ok(());
-        }
-        let mut tx = self.queue.begin().await?;
-        let mut pass = Pass::new(now_us, self.changes.live());
-        for entry in entries {
-            // What came after it stands in its place, or is about to; then that one's end counts.
-            let newest = Queue::newest(&mut tx, lane.name(), &entry.action.queue).await?;
-            match newest.filter(|(newer, _)| newer.n > entry.n) {
-                Some((_, State::Pending | State::Awaiting)) => {}
-                Some((newer, State::Delivered)) => {
-                    let step = NewStep::new(StepKind::Expired, format!("renewed by {}", newer.action.id));
-                    Queue::settle_in(&mut tx, entry, State::Delivered, State::Expired, now_us, step).await?;
-                }
-                _ => self.undo(&mut tx, lane, entry, "its time is over", &mut pass).await?,
-            }
-        }
-        Queue::commit(tx).await
-    }
-
-    /// Reads every target back now, whosever turn it is.
-    pub async fn reconcile(&self) -> Result<(), StoreError> {
-        for lane in &self.lanes {
-            self.read_back(lane, (self.clock)()).await?;
-        }
-        Ok(())
-    }
-
-    /// Reads back the targets whose turn it is; true when something was not as it should be.
-    async fn read_back_due(&self, now_us: i64) -> Result<bool, StoreError> {
-        let mut drifted = false;
-        for lane in &self.lanes {
-            if !lane.common.kinds.iter().any(|kind| kind.contains()) || self.is_dry(lane) {
-                continue;
-            }
-            {
-                let mut next_us = locked(&lane.read_next_us);
-                if now_us < *next_us {
-                    continue;
-                }
-                *next_us = now_us.saturating_add(micros(self.config.reconcile_every));
-            }
-            drifted |= self.read_back(lane, now_us).await?;
-        }
-        Ok(drifted)
-    }
-
-    /// Holds one target's own list against ours.
-    pub(super) async fn read_back(&self, lane: &Lane, now_us: i64) -> Result<bool, StoreError> {
-        // Before the list is asked for: what is delivered meanwhile is no drift.
-        let mut tx = self.queue.begin().await?;
-        let ours = Queue::all_in_force(&mut tx, lane.name()).await?;
-        let ended = Queue::ended_since(&mut tx, lane.name(), now_us.saturating_sub(HOUR_US)).await?;
-        Queue::commit(tx).await?;
-        if ours.is_empty() && ended.is_empty() {
-            return Ok(false);
-        }
-        let asked = tokio::time::timeout(self.delivery.timeout, lane.target.read_back(now_us)).await;
-        let there = match asked.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.delivery.timeout))) {
-            Ok(Some(there)) => there,
-            Ok(None) => return Ok(false),
-            Err(error) => {
-                tracing::warn!(target = lane.name(), error, "what is in force cannot be read back; it is tried again");
-                return Ok(false);
-            }
-        };
-        let there: HashSet<(Option<Kind>, String)> =
-            there.into_iter().map(|entry| (entry.kind, entry.entity)).collect();
-        // A list that ran out of room holds some of ours as one network.
-        let names = there.iter().filter_map(|(_, text)| Scope::parse(text));
-        let networks: Vec<Scope> = names.filter(|scope| !scope.is_address()).collect();
-        let is_named = |kind: Kind, name: &str| {
-            [None, Some(kind)].into_iter().any(|kind| there.contains(&(kind, name.to_owned())))
-        };
-        let is_there = |kind: Kind, name: &str| {
-            let within = |scope: Scope| networks.iter().any(|network| network.contains(&scope));
-            is_named(kind, name) || Scope::parse(name).is_some_and(within)
-        };
-        let mut tx = self.queue.begin().await?;
-        let mut pass = Pass::new(now_us, self.changes.live());
-        let name = |action: &Action| Scope::of(action).map_or_else(|| action.entity_value.clone(), |s| s.to_string());
-        let held: HashSet<(Kind, String)> = ours.iter().map(|entry| (entry.action.kind, name(&entry.action))).collect();
-        for entry in ours {
-            let lasts = entry.action.expires_us.is_some_and(|ends| ends > now_us + NEAR_END_US);
-            if lasts && !is_there(entry.action.kind, &name(&entry.action)) {
-                let step = NewStep::new(StepKind::Drifted, "it is not there any more, and not by us");
-                if Queue::settle_in(&mut tx, &entry, State::Delivered, State::Expired, now_us, step.clone()).await? {
-                    metrics::counter!(metric::DRIFTED, "target" => lane.name().to_owned()).increment(1);
-                    pass.taken.new.push((entry.action, vec![step]));
-                }
-            }
-        }
-        for entry in ended {
-            let name = name(&entry.action);
-            let kind = entry.action.kind;
-            if is_named(kind, &name) && !held.contains(&(kind, name)) {
-                metrics::counter!(metric::DRIFTED, "target" => lane.name().to_owned()).increment(1);
-                self.undo(&mut tx, lane, &entry, "it is still there, or there again", &mut pass).await?;
-            }
-        }
-        Queue::commit(tx).await?;
-        pass.taken.new.iter().for_each(|(action, steps)| self.say(action, steps));
-        if !pass.taken.new.is_empty() {
-            lane.wake.notify_one();
-        }
-        Ok(!pass.taken.new.is_empty())
     }
 }
 

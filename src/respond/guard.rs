@@ -56,6 +56,7 @@ reasons! {
     Shared = "shared",
     Budget = "budget",
     QueueFull = "queue_full",
+    Flood = "flood",
     Suppressed = "suppressed_by_person",
     Halted = "halted",
     DryRun = "dry_run",
@@ -211,10 +212,19 @@ impl Guard {
     /// Why there is no room for one more of this severity. Counted in offenders: one who is blocked at three targets, or
     /// again, is one.
     pub fn refused_by_budget(&self, severity: Severity, offenders_last_hour: u32) -> Option<String> {
-        let reserve = if severity == Severity::Critical { self.config.critical_reserve } else { 0 };
-        let budget = self.config.blocks_per_hour.saturating_add(reserve);
-        let is_full = offenders_last_hour >= budget;
+        let budget = self.budget(severity);
+        let is_full = self.room(severity, offenders_last_hour) == 0;
         is_full.then(|| format!("the budget of {budget} offenders per hour is used up; it is looked at again"))
+    }
+
+    /// For how many more of this severity there is room.
+    pub fn room(&self, severity: Severity, offenders_last_hour: u32) -> u32 {
+        self.budget(severity).saturating_sub(offenders_last_hour)
+    }
+
+    fn budget(&self, severity: Severity) -> u32 {
+        let reserve = if severity == Severity::Critical { self.config.critical_reserve } else { 0 };
+        self.config.blocks_per_hour.saturating_add(reserve)
     }
 
     /// Whether a block would hit others.

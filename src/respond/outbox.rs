@@ -5,11 +5,11 @@
 //! bounded: what comes beyond is recorded as suppressed, but for pages and containment.
 //! Never: reads a clock of its own; never loses or invents an action.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use schemas::Alert;
@@ -23,7 +23,7 @@ use super::actions::common::{Common, Ready};
 use super::backoff;
 use super::breaker::{Breaker, Position, STALE_US_MAX};
 use super::config::{ConfigError, DeliveryConfig, RespondConfig, Telling};
-use super::guard::{Behind, Circumstances, Guard, Reason, Verdict};
+use super::guard::{Circumstances, Guard, Reason, Verdict};
 use super::halt::Changes;
 use super::incident::{Change, Row, book};
 use super::link::Links;
@@ -31,8 +31,8 @@ use super::message;
 use super::pace::Pace;
 use super::plan::{self, Around, NO_TARGET};
 use super::policy;
+use super::preflight::{Bystanders, Preflight};
 use super::queue::{Count, Entry, NewStep, Queue, Tx};
-use super::scope::Scope;
 use super::target::Target;
 use super::wanted::{self, Stand};
 use crate::audit::{self, Fact, What};
@@ -41,14 +41,6 @@ use crate::store::{Store, StoreError};
 
 /// Microseconds since 1970, UTC.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
-
-/// Who else is behind an address, by what the lake knows of the day before.
-pub trait Bystanders: Send + Sync {
-    fn behind<'a>(&'a self, scope: &'a Scope, now_us: i64) -> BoxFuture<'a, Result<Behind, String>>;
-}
-
-/// When it was looked who is behind an address, and what was found.
-pub(super) type Looked = (i64, Result<Behind, String>);
 
 pub(super) const HOUR_US: i64 = 3_600_000_000;
 /// How far back offences count.
@@ -63,11 +55,15 @@ pub struct Outbox {
     pub(super) config: RespondConfig,
     pub(super) guard: Guard,
     pub(super) changes: Changes,
-    pub(super) bystanders: Option<Arc<dyn Bystanders>>,
-    /// Who is behind what, as it was asked lately: by scope, with when.
-    pub(super) behind: Mutex<HashMap<String, Looked>>,
     /// What signs the links in messages; without it there are none.
     pub(super) links: Option<Links>,
+    pub(super) preflight: Preflight,
+    /// When the last event came, from any source; the end of time where nobody says (`heard`).
+    pub(super) heard_us: AtomicI64,
+    /// Attackers for whom the budget had no room in the last pass.
+    pub(super) no_room: AtomicU64,
+    /// When the latest incidents were opened, for `flood.rs`.
+    pub(super) opened: Mutex<VecDeque<i64>>,
     /// Something is wanted that was not, or no longer.
     pub(super) wake: Notify,
     routes: Vec<Common>,
@@ -87,12 +83,12 @@ pub(super) struct Lane {
     pub permits: Arc<Semaphore>,
     /// Something changed: an action came, or a place became free.
     pub wake: Notify,
-    /// When what is in force there is read next.
-    pub read_next_us: Mutex<i64>,
     /// Since what waits was counted.
     pub counted: Mutex<Option<Stopwatch>>,
     /// Messages that wait for what is done about their attackers, by row, and since when.
     pub held_back: Mutex<HashMap<i64, Stopwatch>>,
+    /// Why what is in force there could not be read back, if it was so the last time.
+    pub unread: Mutex<Option<String>>,
 }
 
 impl Lane {
@@ -108,6 +104,9 @@ pub struct TargetStatus {
     pub breaker: Position,
     pub in_flight: usize,
     pub dry_run: bool,
+    /// Why what is in force there could not be read back, if it was so the last time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
 }
 
 impl Outbox {
@@ -135,9 +134,9 @@ impl Outbox {
                 in_flight: Mutex::new(HashSet::new()),
                 permits: Arc::new(Semaphore::new(concurrency)),
                 wake: Notify::new(),
-                read_next_us: Mutex::new(i64::MIN),
                 counted: Mutex::default(),
                 held_back: Mutex::default(),
+                unread: Mutex::new(None),
             })
         };
         let lanes = targets.into_iter().map(lane).collect();
@@ -155,9 +154,11 @@ impl Outbox {
             clock,
             config,
             guard,
-            bystanders: None,
-            behind: Mutex::default(),
             links: None,
+            preflight: Preflight::default(),
+            heard_us: AtomicI64::new(i64::MAX),
+            no_room: AtomicU64::new(0),
+            opened: Mutex::default(),
             wake: Notify::new(),
             routes,
             rules,
@@ -173,7 +174,18 @@ impl Outbox {
 
     /// Looks who else is behind an address before it is blocked.
     pub fn asking(self, bystanders: Arc<dyn Bystanders>) -> Outbox {
-        Outbox { bystanders: Some(bystanders), ..self }
+        Outbox { preflight: Preflight::of(bystanders), ..self }
+    }
+
+    /// To be told when the last event came. Where it is, nobody is kept out for longer than `guard.ttl` after it: without
+    /// events an alert never closes.
+    pub fn heard(&self, at_us: i64) {
+        self.heard_us.store(at_us, Ordering::Relaxed);
+    }
+
+    /// Attackers that are not kept out because the budget has no room.
+    pub fn no_room(&self) -> u64 {
+        self.no_room.load(Ordering::Relaxed)
     }
 
     /// Puts the links with which people agree into messages.
@@ -344,8 +356,21 @@ impl Outbox {
         if !told {
             return Ok(());
         }
-        let case = plan::case(change, offences, now_us);
-        for action in plan::messages(change, &change.row.kinds, &case, &self.around(now_us)) {
+        let planned = |change: &Change| {
+            let case = plan::case(change, offences, now_us);
+            plan::messages(change, &change.row.kinds, &case, &self.around(now_us))
+        };
+        let mut actions = planned(change);
+        if self.is_one_of_many(tx, change, &actions, now_us).await? {
+            actions = match self.digest(tx, change, actions, now_us, taken).await? {
+                Some(digest) => {
+                    audit::pend(tx, now_us, &changed(&digest.row, digest.event.unwrap_or(Event::Updated))).await?;
+                    planned(&digest)
+                }
+                None => Vec::new(),
+            };
+        }
+        for action in actions {
             if change.event == Some(Event::Updated) {
                 taken.pending = taken.pending.saturating_sub(Queue::overtake(tx, &action, now_us).await?);
             }
@@ -430,6 +455,7 @@ impl Outbox {
             breaker: locked(&lane.breaker).position(),
             in_flight: locked(&lane.in_flight).len(),
             dry_run: self.is_dry(lane),
+            unread: locked(&lane.unread).clone(),
         };
         self.lanes.iter().map(status).collect()
     }

@@ -30,6 +30,9 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The share of an alert's events that a client or principal must have made to be contained for it.
 const AUTHOR_SHARE: f64 = 0.9;
 
+/// The share of an alert's events in which a principal must have proven who it is to be contained for them.
+const PROVEN_SHARE: f64 = 0.5;
+
 /// What planning needs to know besides.
 #[derive(Clone, Copy, Debug)]
 pub struct Around<'a> {
@@ -163,7 +166,9 @@ pub fn entity_for(alert: &Alert, kind: Kind, ipv6_prefix: u8) -> Option<Entity> 
         Kind::Revoke | Kind::Throttle => {
             let named = parts.iter().find(|part| part.kind == "principal").map(|part| part.value.as_str());
             let author = || keys::authors(alert, "principals", AUTHOR_SHARE).first().copied();
-            let value = named.or_else(author)?;
+            // Anybody can write a name into a request, and the one at whom passwords are guessed is the victim.
+            let proven = keys::authors(alert, "proven", PROVEN_SHARE);
+            let value = named.or_else(author).filter(|value| proven.contains(value))?;
             Some(Entity { kind: "principal".to_owned(), value: value.to_owned() })
         }
         Kind::Notify | Kind::Case | Kind::Page => None,
@@ -373,11 +378,30 @@ pub(crate) mod tests {
         let contain = "[{ do: [contain] }]";
         let mut pair = alert("");
         pair.entity = Entity { kind: "client_ip+principal".to_owned(), value: "203.0.113.7+anna".to_owned() };
-        pair.evidence = serde_json::json!({ "entity": { "client_ip": "203.0.113.7", "principal": "anna" } });
+        pair.evidence = serde_json::json!({ "entity": { "client_ip": "203.0.113.7", "principal": "anna" }, "counted": 60,
+            "proven": [{ "value": "anna", "count": 60 }] });
         assert_eq!(wanted(&pair, contain, &routes()), owned([("block", "client_ip", "203.0.113.7")]));
         let mut gateway = routes();
         gateway.push(Common { name: "kong".to_owned(), kinds: vec![Kind::Revoke], ..Common::default() });
         assert_eq!(wanted(&pair, contain, &gateway), owned([("revoke", "principal", "anna")]));
+        // A name that was only claimed, or at which passwords were guessed, is not the attacker's.
+        pair.evidence["proven"] = serde_json::json!([{ "value": "anna", "count": 29 }]);
+        assert_eq!(wanted(&pair, contain, &gateway), owned([("block", "client_ip", "203.0.113.7")]));
+        let mut claimed = alert("203.0.113.66");
+        claimed.evidence = serde_json::json!({ "counted": 12, "statuses": [{ "value": "404", "count": 12 }],
+            "principals": [{ "value": "alice", "count": 12 }] });
+        assert_eq!(wanted(&claimed, contain, &gateway), owned([("block", "client_ip", "203.0.113.66")]));
+        let mut victim = alert("");
+        victim.entity = Entity { kind: "principal".to_owned(), value: "bob".to_owned() };
+        victim.evidence = serde_json::json!({ "entity": { "principal": "bob" }, "counted": 12,
+            "principals": [{ "value": "bob", "count": 12 }] });
+        assert_eq!(
+            wanted(&victim, contain, &gateway),
+            owned([("block", "principal", "bob")]),
+            "which no guard lets pass"
+        );
+        // A policy that says so means it.
+        assert_eq!(wanted(&victim, "[{ do: [revoke] }]", &gateway), owned([("revoke", "principal", "bob")]));
         // Who made nearly all of it is who is meant.
         let mut endpoint = alert("");
         endpoint.entity = Entity { kind: "endpoint".to_owned(), value: "GET /v1/orders/{id}".to_owned() };

@@ -388,6 +388,24 @@ impl Queue {
         Ok(())
     }
 
+    /// Puts undoings that were given up on back into the queue, where nothing was tried since that time.
+    pub async fn release_undos(tx: &mut Tx, before_us: i64, now_us: i64) -> Result<u64, StoreError> {
+        let sql = format!(
+            "SELECT {ENTRY} FROM outbox AS o WHERE state = 'parked' AND op = 'revert' AND urgency = 0 AND NOT EXISTS \
+             (SELECT 1 FROM action_steps AS s WHERE s.action_id = o.action_id AND s.time_us > ?)"
+        );
+        let rows = sqlx::query(&sql).bind(before_us).fetch_all(&mut **tx).await?;
+        for row in &rows {
+            let entry = entry(row)?;
+            let sql =
+                "UPDATE outbox SET state = 'pending', attempts = min(attempts, 1), next_attempt_us = ? WHERE n = ?";
+            sqlx::query(sql).bind(now_us).bind(entry.n).execute(&mut **tx).await?;
+            let step = NewStep::new(StepKind::Released, "letting go is never given up on");
+            write_steps(tx, &entry.action, now_us, &[step]).await?;
+        }
+        Ok(rows.len() as u64)
+    }
+
     pub async fn steps_after(&self, seq: i64, limit: u32) -> Result<Vec<Step>, StoreError> {
         let sql = "SELECT * FROM action_steps WHERE seq > ? ORDER BY seq LIMIT ?";
         let rows = sqlx::query(sql).bind(seq).bind(limit).fetch_all(self.store.pool()).await?;

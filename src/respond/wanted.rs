@@ -59,6 +59,11 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// The alert that asks for it.
+    pub fn alert(&self) -> Option<schemas::Alert> {
+        serde_json::from_slice::<schemas::Message>(&self.body).ok().and_then(|message| message.alert)
+    }
+
     /// The queue of everything done to this entity in this way, at each target.
     pub fn queue(&self) -> String {
         queue_of(self.kind, &self.entity_kind, &self.entity_value)
@@ -73,6 +78,7 @@ pub fn queue_of(kind: Kind, entity_kind: &str, entity_value: &str) -> String {
     }
 }
 
+const ORDER: &str = "CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 ELSE 2 END, since_us, entity_value, kind";
 const COLUMNS: &str = "kind, entity_kind, entity_value, incident_id, alert_id, detector, state, since_us, attack_us, \
                        ttl_us, approve, held, body, dry_run, severity";
 
@@ -149,11 +155,66 @@ pub async fn lift(tx: &mut Tx, kind: Kind, entity_kind: &str, entity_value: &str
     Ok(())
 }
 
-pub async fn all(tx: &mut Tx, limit: u32) -> Result<Vec<Wanted>, StoreError> {
+/// A row in short: enough to leave it alone.
+#[derive(Clone, Debug)]
+pub struct Brief {
+    pub kind: Kind,
+    pub entity_kind: String,
+    pub entity_value: String,
+    pub stand: Stand,
+    pub held: Option<String>,
+    pub dry_run: bool,
+    pub severity: Severity,
+}
+
+impl Brief {
+    pub fn queue(&self) -> String {
+        queue_of(self.kind, &self.entity_kind, &self.entity_value)
+    }
+}
+
+/// All that is to be kept up to its end, the worst and the oldest first.
+pub async fn kept(tx: &mut Tx) -> Result<Vec<Brief>, StoreError> {
+    briefs(tx, "state <> 'lift'").await
+}
+
+/// All that is to be undone.
+pub async fn lifted(tx: &mut Tx) -> Result<Vec<Brief>, StoreError> {
+    briefs(tx, "state = 'lift'").await
+}
+
+async fn briefs(tx: &mut Tx, which: &str) -> Result<Vec<Brief>, StoreError> {
+    // The words are ours.
     let sql = format!(
-        "SELECT {COLUMNS} FROM wanted ORDER BY CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 ELSE 2 END, \
-         since_us, entity_value LIMIT ?"
+        "SELECT kind, entity_kind, entity_value, state, held, dry_run, severity FROM wanted WHERE {which} ORDER BY {ORDER}"
     );
+    let rows = sqlx::query(&sql).fetch_all(&mut **tx).await?;
+    let brief = |row: &SqliteRow| {
+        let (kind, stand, severity): (String, String, String) =
+            (row.try_get("kind")?, row.try_get("state")?, row.try_get("severity")?);
+        Ok(Brief {
+            kind: kind_of(&kind)?,
+            entity_kind: row.try_get("entity_kind")?,
+            entity_value: row.try_get("entity_value")?,
+            stand: stand_of(&stand)?,
+            held: row.try_get("held")?,
+            dry_run: row.try_get("dry_run")?,
+            severity: severity_of(&severity).ok_or_else(|| wrong("severity", &severity))?,
+        })
+    };
+    rows.iter().map(brief).collect()
+}
+
+/// The whole of it, unless it is gone by now.
+pub async fn row(tx: &mut Tx, brief: &Brief) -> Result<Option<Wanted>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM wanted WHERE kind = ? AND entity_kind = ? AND entity_value = ?");
+    let query = sqlx::query(&sql).bind(brief.kind.name()).bind(&brief.entity_kind).bind(&brief.entity_value);
+    query.fetch_optional(&mut **tx).await?.map(|row| read(&row)).transpose()
+}
+
+/// Those that are shown.
+pub async fn all(tx: &mut Tx, limit: u32) -> Result<Vec<Wanted>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM wanted ORDER BY {ORDER} LIMIT ?");
     let rows = sqlx::query(&sql).bind(limit).fetch_all(&mut **tx).await?;
     rows.iter().map(read).collect()
 }
@@ -172,20 +233,29 @@ pub async fn drop(tx: &mut Tx, wanted: &Wanted) -> Result<(), StoreError> {
     Ok(())
 }
 
+fn wrong(what: &str, value: &str) -> sqlx::Error {
+    sqlx::Error::Decode(format!("wanted: unknown {what} `{value}`").into())
+}
+
+fn kind_of(name: &str) -> Result<Kind, sqlx::Error> {
+    Kind::parse(name).ok_or_else(|| wrong("kind", name))
+}
+
+fn stand_of(name: &str) -> Result<Stand, sqlx::Error> {
+    Stand::ALL.into_iter().find(|stand| stand.name() == name).ok_or_else(|| wrong("state", name))
+}
+
 fn read(row: &SqliteRow) -> Result<Wanted, StoreError> {
-    fn wrong(what: &str, value: &str) -> sqlx::Error {
-        sqlx::Error::Decode(format!("wanted: unknown {what} `{value}`").into())
-    }
     let (kind, stand): (String, String) = (row.try_get("kind")?, row.try_get("state")?);
     let severity: String = row.try_get("severity")?;
     Ok(Wanted {
-        kind: Kind::parse(&kind).ok_or_else(|| wrong("kind", &kind))?,
+        kind: kind_of(&kind)?,
         entity_kind: row.try_get("entity_kind")?,
         entity_value: row.try_get("entity_value")?,
         incident_id: row.try_get("incident_id")?,
         alert_id: row.try_get("alert_id")?,
         detector: row.try_get("detector")?,
-        stand: Stand::ALL.into_iter().find(|s| s.name() == stand).ok_or_else(|| wrong("state", &stand))?,
+        stand: stand_of(&stand)?,
         since_us: row.try_get("since_us")?,
         attack_us: row.try_get("attack_us")?,
         ttl_us: row.try_get("ttl_us")?,

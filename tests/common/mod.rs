@@ -12,6 +12,7 @@ pub mod crowdsec;
 pub mod edges;
 pub mod far;
 pub mod faults;
+pub mod hands;
 pub mod haproxy;
 pub mod http;
 pub mod kafka;

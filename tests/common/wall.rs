@@ -34,6 +34,7 @@ struct State {
     otherwise: Option<Fault>,
     calls: Vec<(Op, String)>,
     bodies: Vec<Vec<u8>>,
+    mute: bool,
 }
 
 pub struct Wall {
@@ -79,6 +80,11 @@ impl Wall {
 
     pub fn otherwise(&self, fault: Option<Fault>) {
         self.state().otherwise = fault;
+    }
+
+    /// It accepts questions about its list, and never answers.
+    pub fn mute(&self) {
+        self.state().mute = true;
     }
 
     /// Somebody changes the list behind our back.
@@ -133,6 +139,9 @@ impl Target for Wall {
     }
 
     fn read_back(&self, now_us: i64) -> BoxFuture<'_, Result<Option<Vec<InForce>>, String>> {
+        if self.state().mute {
+            return std::future::pending().boxed();
+        }
         let entries = self.state().entries.clone();
         let there = entries.into_iter().filter(move |(_, ends_us)| !self.ends || *ends_us > now_us);
         let list =

@@ -3,7 +3,8 @@
 //! Promises: the file is replaced as a whole (temporary file, fsync, rename), so that a reload never reads half of it; a
 //! failing test puts back what was there; an attempt that is repeated reloads again, because the earlier one may have been
 //! cut off before it did.
-//! Never: writes to a file with lines that are not ours; gives a command to a shell.
+//! Never: adds to a file with lines that are not ours, or changes those; what is ours is taken out of it all the same. Gives
+//! no command to a shell.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -89,16 +90,55 @@ pub struct ListFile {
     pub form: Form,
 }
 
+/// What a file says: our entries, and the whole of it where lines of another's stand among them.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    pub entries: Entries,
+    strange: Option<Strange>,
+}
+
+/// A file that is not our own any more.
+#[derive(Clone, Debug)]
+struct Strange {
+    problem: String,
+    text: String,
+}
+
+impl Listed {
+    /// Does or undoes these; one outcome each, once it is written. Beside lines of another's nothing is added, and what is ours
+    /// can still be taken out.
+    pub fn take(&mut self, orders: &[Order<'_>]) -> Vec<Delivery> {
+        if let Some(order) = orders.first() {
+            self.entries.drop_ended(order.attempt.now_us);
+        }
+        let take = |order: &Order<'_>| match &self.strange {
+            Some(strange) if order.action.op == Op::Apply => Delivery::failed(strange.problem.clone()),
+            _ => self.entries.take(order),
+        };
+        orders.iter().map(take).collect()
+    }
+}
+
+/// What a line is.
+enum Line {
+    /// Ours, and says nothing.
+    Empty,
+    /// The mark of the entry on the next line.
+    Mark,
+    Entry(Scope, Mark),
+    Strange,
+}
+
 impl ListFile {
     /// What it says now; a file that is not there is empty.
-    pub async fn read(&self) -> Result<Entries, Delivery> {
+    pub async fn read(&self) -> Result<Listed, Delivery> {
         let path = self.path.clone();
         let text = blocking(move || read(&path)).await.map_err(|error| self.passing("read", &error))?;
-        self.parse(&text).map_err(|problem| Delivery::failed(format!("{}: {problem}", self.path.display())))
+        Ok(self.parse(text))
     }
 
-    pub async fn write(&self, entries: &Entries) -> Result<(), Delivery> {
-        let (path, text) = (self.path.clone(), self.render(entries));
+    pub async fn write(&self, listed: &Listed) -> Result<(), Delivery> {
+        let (path, text) = (self.path.clone(), self.render(listed));
         blocking(move || replace(&path, &text)).await.map_err(|error| self.passing("write", &error))
     }
 
@@ -106,9 +146,12 @@ impl ListFile {
         Delivery::retry(format!("cannot {what} {}: {error}", self.path.display()))
     }
 
-    fn render(&self, entries: &Entries) -> String {
+    fn render(&self, listed: &Listed) -> String {
+        if let Some(strange) = &listed.strange {
+            return self.without_what_left(&strange.text, &listed.entries);
+        }
         let mut text = format!("{HEADER}\n");
-        for (scope, mark) in entries.ours() {
+        for (scope, mark) in listed.entries.ours() {
             text += &match self.form {
                 Form::Nginx => format!("deny {scope}; # {mark}\n"),
                 Form::Plain => format!("# {mark}\n{scope}\n"),
@@ -118,36 +161,69 @@ impl ListFile {
         text
     }
 
-    fn parse(&self, text: &str) -> Result<Entries, String> {
-        let mut list = Vec::new();
-        let mut above = None;
-        for (n, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line == HEADER {
-                continue;
+    /// The same text without those lines of ours whose entries are gone; everything else as it stands.
+    fn without_what_left(&self, text: &str, entries: &Entries) -> String {
+        let (mut kept, mut above, mut mark_line) = (String::new(), None, "");
+        for whole in text.split_inclusive('\n') {
+            match self.line(whole, &mut above) {
+                Line::Mark => {
+                    kept += mark_line;
+                    mark_line = whole;
+                    continue;
+                }
+                Line::Entry(scope, _) if !matches!(entries.get(&scope), Some(Entry::Ours { .. })) => {}
+                Line::Entry(..) | Line::Empty | Line::Strange => {
+                    kept += mark_line;
+                    kept += whole;
+                }
             }
-            let comment = line.strip_prefix('#').and_then(Mark::parse);
-            if self.form == Form::Plain && comment.is_some() {
-                above = comment;
-                continue;
-            }
-            let entry = match self.form {
-                Form::Nginx => line.strip_prefix("deny ").and_then(|rest| rest.split_once("; #")),
-                Form::Plain => Some((line, "")),
-                Form::Map => line.split_once(' '),
-            };
-            let entry = entry.and_then(|(address, beside)| {
-                let mark = match self.form {
-                    Form::Nginx => Mark::parse(beside),
-                    Form::Plain => above.take(),
-                    Form::Map => Mark::parse_compact(beside.trim()),
-                };
-                Some((Scope::parse(address)?, Entry::Ours { mark: mark?, id: String::new() }))
-            });
-            let problem = || format!("line {} is not Gatewatch's; the file must be its own", n + 1);
-            list.push(entry.ok_or_else(problem)?);
+            mark_line = "";
         }
-        Ok(Entries::new(list))
+        kept + mark_line
+    }
+
+    fn parse(&self, text: String) -> Listed {
+        let (mut list, mut above, mut first_strange) = (Vec::new(), None, None);
+        for (n, whole) in text.lines().enumerate() {
+            match self.line(whole, &mut above) {
+                Line::Empty | Line::Mark => {}
+                Line::Entry(scope, mark) => list.push((scope, Entry::Ours { mark, id: String::new() })),
+                Line::Strange => first_strange = first_strange.or(Some(n + 1)),
+            }
+        }
+        let strange = first_strange.map(|n| {
+            let path = self.path.display();
+            let problem = format!("{path}: line {n} is not Gatewatch's; the file must be its own to be added to");
+            Strange { problem, text }
+        });
+        Listed { entries: Entries::new(list), strange }
+    }
+
+    /// `above`: the mark on the line before, where marks have lines of their own.
+    fn line(&self, line: &str, above: &mut Option<Mark>) -> Line {
+        let line = line.trim();
+        if line.is_empty() || line == HEADER {
+            return Line::Empty;
+        }
+        let comment = line.strip_prefix('#').and_then(Mark::parse);
+        if self.form == Form::Plain && comment.is_some() {
+            *above = comment;
+            return Line::Mark;
+        }
+        let entry = match self.form {
+            Form::Nginx => line.strip_prefix("deny ").and_then(|rest| rest.split_once("; #")),
+            Form::Plain => Some((line, "")),
+            Form::Map => line.split_once(' '),
+        };
+        let entry = entry.and_then(|(address, beside)| {
+            let mark = match self.form {
+                Form::Nginx => Mark::parse(beside),
+                Form::Plain => above.take(),
+                Form::Map => Mark::parse_compact(beside.trim()),
+            };
+            Some((Scope::parse(address)?, mark?))
+        });
+        entry.map_or(Line::Strange, |(scope, mark)| Line::Entry(scope, mark))
     }
 }
 
@@ -244,30 +320,27 @@ impl Target for ListWall {
 
     fn read_back(&self, now_us: i64) -> BoxFuture<'_, Result<Option<Vec<InForce>>, String>> {
         let _ = now_us;
-        async move { self.file.read().await.map(|entries| Some(entries.in_force())).map_err(reason) }.boxed()
+        async move { self.file.read().await.map(|listed| Some(listed.entries.in_force())).map_err(reason) }.boxed()
     }
 }
 
 impl ListWall {
     async fn carry_out_orders(&self, orders: &[Order<'_>]) -> Vec<Delivery> {
         let _writing = self.writing.lock().await;
-        let mut entries = match self.file.read().await {
-            Ok(entries) => entries,
+        let mut listed = match self.file.read().await {
+            Ok(listed) => listed,
             Err(failure) => return vec![failure; orders.len()],
         };
-        let before = entries.clone();
-        if let Some(order) = orders.first() {
-            entries.drop_ended(order.attempt.now_us);
-        }
-        let outcomes = orders.iter().map(|order| entries.take(order)).collect();
-        settle(outcomes, self.put_in_force(before, &entries, orders).await)
+        let before = listed.clone();
+        let outcomes = listed.take(orders);
+        settle(outcomes, self.put_in_force(before, &listed, orders).await)
     }
 
-    async fn put_in_force(&self, before: Entries, after: &Entries, orders: &[Order<'_>]) -> Result<(), Delivery> {
-        if after.len() > ENTRIES_MAX {
+    async fn put_in_force(&self, before: Listed, after: &Listed, orders: &[Order<'_>]) -> Result<(), Delivery> {
+        if after.entries.len() > ENTRIES_MAX {
             return Err(Delivery::failed(format!("{} is full: {ENTRIES_MAX} entries", self.file.path.display())));
         }
-        let changed = !after.changes().is_empty();
+        let changed = !after.entries.changes().is_empty();
         if changed {
             self.file.write(after).await?;
         } else if orders.iter().all(|order| order.attempt.number <= 1) {
@@ -286,9 +359,9 @@ impl ListWall {
     }
 
     /// What was there, without what an earlier attempt at these orders may have left.
-    async fn put_back(&self, mut before: Entries, orders: &[Order<'_>]) -> Result<(), Delivery> {
+    async fn put_back(&self, mut before: Listed, orders: &[Order<'_>]) -> Result<(), Delivery> {
         let applied = orders.iter().filter(|order| order.action.op == Op::Apply);
-        before.drop_held(&applied.map(|order| order.action.id.as_str()).collect::<Vec<_>>());
+        before.entries.drop_held(&applied.map(|order| order.action.id.as_str()).collect::<Vec<_>>());
         self.file.write(&before).await
     }
 }
@@ -296,6 +369,10 @@ impl ListWall {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::respond::action::{Action, Kind};
+    use crate::respond::message::tests::action;
+    use crate::respond::target::Attempt;
+    use schemas::incident::Event;
 
     fn file(form: Form) -> ListFile {
         ListFile { path: PathBuf::from("/nowhere/list"), form }
@@ -310,9 +387,10 @@ mod tests {
             (Form::Map, "203.0.113.7 gatewatch:ac-1:1772449210\n2001:db8::/64 gatewatch:ac-2:\n".to_owned()),
         ] {
             let text = format!("{HEADER}\n{body}");
-            let entries = file(form).parse(&text).expect("ours");
-            assert_eq!(entries.len(), 2, "{form:?}");
-            assert_eq!(file(form).render(&entries), text);
+            let listed = file(form).parse(text.clone());
+            assert!(listed.strange.is_none(), "{form:?}");
+            assert_eq!(listed.entries.len(), 2, "{form:?}");
+            assert_eq!(file(form).render(&listed), text);
         }
     }
 
@@ -326,11 +404,51 @@ mod tests {
             (Form::Plain, "# gatewatch ac-1\n192.0.2.1\n192.0.2.2\n", 3),
             (Form::Map, "192.0.2.1 office\n", 1),
         ] {
-            let problem = file(form).parse(text).expect_err(text);
-            assert!(problem.starts_with(&format!("line {line} ")), "{text}: {problem}");
+            let problem = file(form).parse(text.to_owned()).strange.expect(text).problem;
+            assert!(problem.contains(&format!("line {line} is not")), "{text}: {problem}");
         }
-        let orphan = file(Form::Plain).parse("# gatewatch ac-1\n# gatewatch ac-2\n192.0.2.2\n").expect("ours");
-        assert_eq!(orphan.in_force()[0].entity, "192.0.2.2");
-        assert_eq!(orphan.len(), 1);
+        let orphan = file(Form::Plain).parse("# gatewatch ac-1\n# gatewatch ac-2\n192.0.2.2\n".to_owned());
+        assert_eq!(orphan.entries.in_force()[0].entity, "192.0.2.2");
+        assert_eq!(orphan.entries.len(), 1);
+    }
+
+    #[test]
+    fn what_is_ours_leaves_a_file_with_lines_of_others_and_nothing_is_added() {
+        let block = |id: &str, address: &str| Action {
+            id: id.to_owned(),
+            entity_value: address.to_owned(),
+            ..action(Event::Open, Kind::Block)
+        };
+        let lift = |id: &str, address: &str| Action {
+            op: Op::Revert,
+            undoes: Some(id.to_owned()),
+            ..block(&format!("{id}-lift"), address)
+        };
+        let orders = [block("ac-9", "203.0.113.9"), lift("ac-1", "203.0.113.7")];
+        let now_us = orders[0].created_us;
+        let order = |action| Order { action, attempt: Attempt { number: 1, now_us }, remote_ref: None };
+        for (form, text, left) in [
+            (
+                Form::Nginx,
+                "allow 192.0.2.1;\ndeny 203.0.113.7; # gatewatch ac-1\n  deny 203.0.113.8; # gatewatch ac-2\n# by hand\n",
+                "allow 192.0.2.1;\n  deny 203.0.113.8; # gatewatch ac-2\n# by hand\n",
+            ),
+            (
+                Form::Plain,
+                "# by hand\n# gatewatch ac-1\n203.0.113.7\n192.0.2.1\n# gatewatch ac-2\n203.0.113.8",
+                "# by hand\n192.0.2.1\n# gatewatch ac-2\n203.0.113.8",
+            ),
+            (
+                Form::Map,
+                "192.0.2.1 office\n203.0.113.7 gatewatch:ac-1:\n203.0.113.8 gatewatch:ac-2:\n",
+                "192.0.2.1 office\n203.0.113.8 gatewatch:ac-2:\n",
+            ),
+        ] {
+            let mut listed = file(form).parse(text.to_owned());
+            let outcomes = listed.take(&[order(&orders[0]), order(&orders[1])]);
+            assert!(matches!(&outcomes[0], Delivery::Failed { reason, .. } if reason.contains("is not Gatewatch's")));
+            assert_eq!(reason(outcomes[1].clone()), "203.0.113.7 is taken off the list");
+            assert_eq!(file(form).render(&listed), left, "{form:?}");
+        }
     }
 }

@@ -56,8 +56,8 @@ pub fn authors<'a>(alert: &'a Alert, list: &str, share: f64) -> Vec<&'a str> {
 /// Whether some of this principal's requests among those that the alert counted authenticated: until then it is a name that
 /// anybody can claim.
 fn is_proven(alert: &Alert, principal: &str) -> bool {
-    let proven = alert.evidence["principals_proven"].as_array().map(Vec::as_slice).unwrap_or_default();
-    proven.iter().any(|name| name.as_str() == Some(principal))
+    let proven = alert.evidence["proven"].as_array().map(Vec::as_slice).unwrap_or_default();
+    proven.iter().any(|name| name["value"] == principal)
 }
 
 /// The keys of an alert, in order, each once.
@@ -132,7 +132,7 @@ mod tests {
         pair.entity.kind = "client_ip+principal".to_owned();
         pair.evidence = json!({ "entity": { "client_ip": "203.0.113.7", "principal": "anna" } });
         assert_eq!(of(&pair), ["client_ip=203.0.113.7", "network=203.0.113.0/24 auth-burst-ip"], "a claimed name");
-        pair.evidence["principals_proven"] = json!(["anna"]);
+        pair.evidence["proven"] = json!([{ "value": "anna", "count": 9 }]);
         assert_eq!(of(&pair), ["client_ip=203.0.113.7", "network=203.0.113.0/24 auth-burst-ip", "principal=anna"]);
         pair.evidence["client_ip_source"] = "unproven".into();
         assert_eq!(of(&pair), ["client_ip_unproven=203.0.113.7", "principal=anna"]);
@@ -150,7 +150,7 @@ mod tests {
         let mut named = alert("anna");
         named.entity = Entity { kind: "principal".to_owned(), value: "anna".to_owned() };
         assert_eq!(of(&named), ["principal_claimed=anna auth-burst-ip"]);
-        named.evidence = json!({ "counted": 9, "principals_proven": ["anna"] });
+        named.evidence = json!({ "counted": 9, "proven": [{ "value": "anna", "count": 9 }] });
         assert_eq!(of(&named), ["principal=anna"]);
     }
 

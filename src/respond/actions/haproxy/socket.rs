@@ -16,8 +16,8 @@ use tokio::sync::Mutex;
 
 use crate::respond::action::{Op, scrub};
 use crate::respond::actions::ask::{reason, settle, undone};
-use crate::respond::actions::entries::{Entries, Entry, Mark, in_force};
-use crate::respond::actions::list_file::{ENTRIES_MAX, ListFile};
+use crate::respond::actions::entries::{Entry, Mark, in_force};
+use crate::respond::actions::list_file::{ENTRIES_MAX, ListFile, Listed};
 use crate::respond::scope::Scope;
 use crate::respond::target::{Delivery, InForce, Order, Target};
 
@@ -86,25 +86,23 @@ impl Socket {
     async fn carry_out_orders(&self, orders: &[Order<'_>]) -> Vec<Delivery> {
         let _writing = self.writing.lock().await;
         let read = async { Ok::<_, Delivery>((self.file.read().await?, self.running().await?)) };
-        let (mut entries, running) = match read.await {
+        let (mut listed, running) = match read.await {
             Ok(read) => read,
             Err(failure) => return vec![failure; orders.len()],
         };
-        if let Some(order) = orders.first() {
-            entries.drop_ended(order.attempt.now_us);
-        }
-        let outcomes = orders.iter().map(|order| entries.take(order)).collect();
-        settle(outcomes, self.put_in_force(&entries, running, orders).await)
+        let outcomes = listed.take(orders);
+        settle(outcomes, self.put_in_force(&listed, running, orders).await)
     }
 
     /// The file first: what the process is told and the file does not have is lost at the next reload.
-    async fn put_in_force(&self, entries: &Entries, running: Running, orders: &[Order<'_>]) -> Result<(), Delivery> {
+    async fn put_in_force(&self, listed: &Listed, running: Running, orders: &[Order<'_>]) -> Result<(), Delivery> {
+        let entries = &listed.entries;
         if entries.len() > ENTRIES_MAX {
             return Err(Delivery::failed(format!("{} is full: {ENTRIES_MAX} entries", self.name)));
         }
         let changes = entries.changes();
         if !changes.is_empty() {
-            self.file.write(entries).await?;
+            self.file.write(listed).await?;
         }
         // Beside what left the file now: what an earlier attempt took out of it and did not come to tell the process.
         let repeated = orders.iter().filter(|order| order.action.op == Op::Revert && order.attempt.number > 1);
@@ -141,7 +139,7 @@ impl Socket {
     }
 
     async fn in_force(&self) -> Result<Vec<InForce>, Delivery> {
-        let (running, entries) = (self.running().await?, self.file.read().await?);
+        let (running, entries) = (self.running().await?, self.file.read().await?.entries);
         let tell = |(scope, value): (Scope, String)| match self.list {
             List::Map => Mark::parse_compact(&value).map(|mark| in_force(scope, Some(&mark))),
             // An ACL has no room for a mark; the file has it, where it has the entry.

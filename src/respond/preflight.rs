@@ -1,0 +1,151 @@
+//! Who else is behind those who are to be blocked: asked beside the control loop, remembered for a while.
+//!
+//! Promises: nothing waits for an answer but the block it is about. Several are asked for at once, no more of them than may be
+//! blocked within the hour; what cannot be found out in time is an answer, too: a person is asked.
+//! Never: holds a transaction while it asks.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use super::guard::Behind;
+use super::incident::micros_of;
+use super::outbox::{Clock, Outbox, locked};
+use super::scope::Scope;
+use super::wanted::Wanted;
+
+/// Whom to look behind: who was there in the day before that time. What came later may be the attack itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub scope: Scope,
+    pub before_us: i64,
+    /// Endpoints that are known to ask who somebody is: the alert was about refusals there.
+    pub checking: Vec<String>,
+}
+
+impl Question {
+    pub(super) fn of(scope: Scope, wanted: &Wanted) -> Question {
+        let Some(alert) = wanted.alert() else {
+            return Question { scope, before_us: wanted.attack_us, checking: Vec::new() };
+        };
+        let times = [micros_of(&alert.window.start), micros_of(&alert.opened)];
+        let before_us = times.into_iter().flatten().fold(wanted.attack_us, i64::min);
+        let values = |list: &str| alert.evidence[list].as_array().cloned().unwrap_or_default();
+        let refusals: f64 =
+            values("statuses").iter().filter(|it| it["value"] == "401").filter_map(|it| it["count"].as_f64()).sum();
+        let are_all = refusals > 0.0 && alert.evidence["counted"].as_f64() == Some(refusals);
+        let names = values("endpoints").into_iter().filter_map(|it| it["value"].as_str().map(str::to_owned));
+        Question { scope, before_us, checking: if are_all { names.collect() } else { Vec::new() } }
+    }
+}
+
+/// Who else is behind addresses, by what the lake knows of the day before.
+pub trait Bystanders: Send + Sync {
+    /// As many answers as questions, in their order.
+    fn behind<'a>(&'a self, asked: &'a [Question], now_us: i64) -> BoxFuture<'a, Result<Vec<Behind>, String>>;
+}
+
+/// For so long an answer holds.
+const KEPT_US: i64 = 600_000_000;
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Questions that are asked at once.
+const AT_ONCE: usize = 64;
+/// Answers that are remembered; all are forgotten beyond.
+const ANSWERS_MAX: usize = 10_000;
+
+/// When it was answered, and how.
+type Answer = (i64, Result<Behind, String>);
+
+#[derive(Default)]
+pub(super) struct Preflight {
+    source: Option<Arc<dyn Bystanders>>,
+    /// By scope.
+    known: Mutex<HashMap<Scope, Answer>>,
+    open: Mutex<Vec<Question>>,
+    asked: Notify,
+}
+
+impl Preflight {
+    pub fn of(source: Arc<dyn Bystanders>) -> Preflight {
+        Preflight { source: Some(source), ..Preflight::default() }
+    }
+
+    /// Whether anybody can be asked.
+    pub fn asks(&self) -> bool {
+        self.source.is_some()
+    }
+
+    pub fn known(&self, scope: Scope, now_us: i64) -> Option<Result<Behind, String>> {
+        let known = locked(&self.known);
+        let (_, found) = known.get(&scope).filter(|(at_us, _)| now_us.saturating_sub(*at_us) < KEPT_US)?;
+        Some(found.clone())
+    }
+
+    /// These are to be found out, and no others.
+    fn ask(&self, questions: Vec<Question>) {
+        *locked(&self.open) = questions;
+        self.asked.notify_one();
+    }
+
+    /// Finds out; each answer is of the time at which it came.
+    async fn find(&self, questions: &[Question], clock: &Clock) {
+        let Some(source) = &self.source else { return };
+        let now_us = clock();
+        let unknown: Vec<Question> =
+            questions.iter().filter(|question| self.known(question.scope, now_us).is_none()).cloned().collect();
+        for questions in unknown.chunks(AT_ONCE) {
+            let (source, asked, now_us) = (Arc::clone(source), questions.to_vec(), clock());
+            // A task of its own: reading a lake is work, and the control loop shall not stand behind it.
+            let mut task = JoinSet::new();
+            task.spawn(async move { source.behind(&asked, now_us).await });
+            let found = match tokio::time::timeout(TIMEOUT, task.join_next()).await {
+                Ok(Some(Ok(Ok(found)))) if found.len() == questions.len() => Ok(found),
+                Ok(Some(Ok(Err(error)))) => Err(error),
+                Ok(_) => Err("the look-up broke off".to_owned()),
+                Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
+            };
+            let at_us = clock();
+            let mut known = locked(&self.known);
+            if known.len() + questions.len() > ANSWERS_MAX {
+                known.clear();
+            }
+            for (n, question) in questions.iter().enumerate() {
+                let found = found.as_ref().map(|found| found[n]).map_err(String::clone);
+                known.insert(question.scope, (at_us, found));
+            }
+        }
+    }
+}
+
+impl Outbox {
+    /// Hands over what a pass would like to know.
+    pub(super) fn ask_behind(&self, questions: Vec<Question>) {
+        self.preflight.ask(questions);
+    }
+
+    pub(super) async fn find_behind(&self, questions: &[Question]) {
+        self.preflight.find(questions, &self.clock).await;
+    }
+
+    /// Finds out what passes would like to know until told to stop.
+    pub(super) async fn keep_asking(&self, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow() {
+            let open = std::mem::take(&mut *locked(&self.preflight.open));
+            if open.is_empty() {
+                tokio::select! {
+                    _ = stop.changed() => {}
+                    () = self.preflight.asked.notified() => {}
+                }
+                continue;
+            }
+            tokio::select! {
+                _ = stop.changed() => {}
+                () = self.find_behind(&open) => self.wake.notify_one(),
+            }
+        }
+    }
+}

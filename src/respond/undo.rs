@@ -1,0 +1,133 @@
+//! Letting go: what is in force and may no longer be, or is no longer wanted, is undone; what waits is cancelled.
+//!
+//! Promises: an undoing is an action of its own, planned once at a time in the caller's transaction. It asks nobody: neither the
+//! lake nor a target nor a rail.
+//! Never: forgets what an attempt may have left behind; that is undone, too.
+
+use super::action::{Action, Op, State, StepKind, hex_id};
+use super::control::Pass;
+use super::outbox::{Lane, Outbox};
+use super::queue::{Entry, NewStep, Queue, Tx};
+use crate::store::StoreError;
+
+impl Outbox {
+    /// What is in force and may no longer be is undone: a changed list, a switch to dry run, the kill switch.
+    pub(super) async fn hold_against_rails(&self, tx: &mut Tx, pass: &mut Pass) -> Result<(), StoreError> {
+        for lane in &self.lanes {
+            for entry in Queue::all_in_force(tx, lane.name()).await? {
+                let why = self.no_longer(lane, &entry.action, pass);
+                if let Some(why) = why {
+                    self.undo(tx, lane, &entry, &why, pass).await?;
+                }
+            }
+            for (entry, state) in Queue::all_unsent(tx, lane.name()).await? {
+                if let Some(why) = self.no_longer(lane, &entry.action, pass) {
+                    self.cancel(tx, lane, &entry, state, &why, pass).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn no_longer(&self, lane: &Lane, action: &Action, pass: &Pass) -> Option<String> {
+        if let Some(halt) = pass.live.halt.as_ref().filter(|halt| halt.lift) {
+            return Some(format!("halted by {}: {}", halt.actor, halt.reason));
+        }
+        if self.is_dry(lane) {
+            return Some("the target was switched to dry run".to_owned());
+        }
+        // Age is no reason to undo: a block outlives the news of its attack.
+        let still = self.guard.may_still(action, &pass.live.never, action.about_us);
+        still.err().map(|(_, words)| words)
+    }
+
+    /// Cancels what waits and undoes what is in force; whether anything is left to wait for.
+    pub(super) async fn lift(
+        &self,
+        tx: &mut Tx,
+        lane: &Lane,
+        queue: &str,
+        why: &str,
+        pass: &mut Pass,
+    ) -> Result<bool, StoreError> {
+        let mut left = false;
+        for (entry, state) in Queue::unsent(tx, lane.name(), queue).await? {
+            self.cancel(tx, lane, &entry, state, why, pass).await?;
+        }
+        for entry in Queue::in_force(tx, lane.name(), queue).await? {
+            left = true;
+            self.undo(tx, lane, &entry, why, pass).await?;
+        }
+        Ok(left || Queue::reverts_waiting(tx, lane.name(), queue).await?)
+    }
+
+    /// It is not sent; where an attempt may have had its effect, that is undone.
+    async fn cancel(
+        &self,
+        tx: &mut Tx,
+        lane: &Lane,
+        entry: &Entry,
+        state: State,
+        why: &str,
+        pass: &mut Pass,
+    ) -> Result<(), StoreError> {
+        let step = NewStep::new(StepKind::Cancelled, why);
+        if Queue::settle_in(tx, entry, state, State::Cancelled, pass.now_us, step.clone()).await? {
+            pass.taken.new.push((entry.action.clone(), vec![step]));
+            if entry.attempts > 0 {
+                self.undo(tx, lane, entry, why, pass).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Plans the undoing of an action, once at a time.
+    pub(super) async fn undo(
+        &self,
+        tx: &mut Tx,
+        lane: &Lane,
+        entry: &Entry,
+        why: &str,
+        pass: &mut Pass,
+    ) -> Result<(), StoreError> {
+        let Some(nth) = Queue::next_revert(tx, &entry.action.id).await? else { return Ok(()) };
+        let action = Action {
+            id: hex_id(&["revert", &entry.action.id, &nth.to_string()]),
+            op: Op::Revert,
+            undoes: Some(entry.action.id.clone()),
+            dry_run: false,
+            created_us: pass.now_us,
+            about_us: pass.now_us,
+            expires_us: None,
+            renews: false,
+            target: lane.name().to_owned(),
+            ..entry.action.clone()
+        };
+        let steps = vec![NewStep::new(StepKind::Planned, format!("undoes {}: {why}", entry.action.id))];
+        Queue::insert(tx, &action, State::Pending, &steps).await?;
+        pass.taken.new.push((action, steps));
+        Ok(())
+    }
+
+    /// What ends at a target that does not end it by itself is undone there.
+    pub(super) async fn undo_ended(&self, lane: &Lane, entries: &[Entry], now_us: i64) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.queue.begin().await?;
+        let mut pass = Pass::new(now_us, self.changes.live());
+        for entry in entries {
+            // What came after it stands in its place, or is about to; then that one's end counts.
+            let newest = Queue::newest(&mut tx, lane.name(), &entry.action.queue).await?;
+            match newest.filter(|(newer, _)| newer.n > entry.n) {
+                Some((_, State::Pending | State::Awaiting)) => {}
+                Some((newer, State::Delivered)) => {
+                    let step = NewStep::new(StepKind::Expired, format!("renewed by {}", newer.action.id));
+                    Queue::settle_in(&mut tx, entry, State::Delivered, State::Expired, now_us, step).await?;
+                }
+                _ => self.undo(&mut tx, lane, entry, "its time is over", &mut pass).await?,
+            }
+        }
+        Queue::commit(tx).await
+    }
+}
