@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::serve::Shown;
+use crate::clock;
 use crate::config::Span;
 use crate::ingest::http::Token;
 use crate::respond::action::State as ActionState;
@@ -23,7 +24,7 @@ use crate::respond::halt::{self, Halt};
 use crate::respond::incident::desk::{self, Deed, DeskError, Suppression, Which, WhichActions, WhichAlerts, words};
 use crate::respond::incident::look::{self, What};
 use crate::respond::link::Links;
-use crate::{audit, clock, timed};
+use crate::timed;
 
 /// Bytes of a body; a larger one is refused.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -147,7 +148,7 @@ pub async fn api(State(shown): State<Shown>, path: Option<Path<String>>, request
     };
     let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
     let known = json!({ "via": "api", "token": "observe.api.token", "peer": peer });
-    match audit::in_the_name_of(known, call.answer(&shown, &segments)).await {
+    match desk::in_the_name_of(known, call.answer(&shown, &segments)).await {
         Ok((code, value)) => (code, Json(value)).into_response(),
         Err(refusal) => refusal.into_response(),
     }

@@ -13,11 +13,12 @@ use serde_json::json;
 
 use super::api;
 use super::serve::Shown;
+use crate::clock;
 use crate::respond::action::{State as ActionState, scrub};
-use crate::respond::incident::desk::DeskError;
+use crate::respond::incident::desk::{self, DeskError};
 use crate::respond::incident::look::{self, ActionFile, IncidentFile};
 use crate::respond::link::Refused;
-use crate::{audit, clock, timed};
+use crate::timed;
 
 /// Who agrees, as far as a link says.
 const ACTOR: &str = "link";
@@ -58,7 +59,7 @@ async fn agree(
         Err(refusal) => return refusal.into_response(),
     };
     let known = json!({ "via": "link", "peer": timed::peer_of(&request).map(|peer| peer.to_string()) });
-    match audit::in_the_name_of(known, shown.outbox.approve(&file.action.id, ACTOR)).await {
+    match desk::in_the_name_of(known, shown.outbox.approve(&file.action.id, ACTOR)).await {
         Ok(true) => {
             tracing::info!(action = file.action.id, "approved by a signed link");
             shown.outbox.look_now();

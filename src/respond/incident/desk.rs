@@ -11,6 +11,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::{Row, book, look};
+pub use crate::audit::in_the_name_of;
 use crate::audit::{self, Fact, What};
 use crate::respond::Outbox;
 use crate::respond::action::{ANSWER_CHARS_MAX, Action, State, StepKind, hex_id, scrub};
