@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::Context;
 use detectors::{Engine, EngineLimits, Rule};
@@ -13,7 +14,7 @@ use schemas::{KeyPin, Keys, Lane, Normaliser, SourceConfig};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::audit::Audit;
-use crate::clock::{self, Clock};
+use crate::clock::{self, Clock, Stopwatch};
 use crate::config::{Config, LakeSection};
 use crate::geo::GeoFiles;
 use crate::ingest::{Positions, Source};
@@ -193,6 +194,11 @@ impl Positions for LakePositions {
     }
 }
 
+/// A state store that takes nothing is asked again for so long, after waits that double from the first to the longest.
+const TELL_AGAIN_FOR: Duration = Duration::from_secs(300);
+const TELL_AGAIN_FIRST: Duration = Duration::from_secs(1);
+const TELL_AGAIN_MAX: Duration = Duration::from_secs(15);
+
 /// Alerts into the outbox, at once, with what their detectors ask for.
 struct ToOutbox {
     outbox: Arc<Outbox>,
@@ -206,7 +212,17 @@ impl Outlet for ToOutbox {
         let none: &[String] = &[];
         let asked = |alert: &schemas::Alert| self.respond.get(&alert.detector).map_or(none, Vec::as_slice);
         let told: Vec<(&schemas::Alert, &[String])> = alerts.iter().map(|alert| (alert, asked(alert))).collect();
-        self.runtime.block_on(self.outbox.tell(&told, (self.clock)()))?;
+        let (since, mut wait) = (Stopwatch::start(), TELL_AGAIN_FIRST);
+        // All of it or nothing is taken in, and each telling once: the same is told again.
+        while let Err(error) = self.runtime.block_on(self.outbox.tell(&told, (self.clock)())) {
+            if !error.may_pass() || since.elapsed() >= TELL_AGAIN_FOR {
+                return Err(error.into());
+            }
+            let seconds = since.elapsed().as_secs();
+            tracing::warn!(seconds, "alerts wait for the state store and are told again; nothing is lost: {error}");
+            std::thread::sleep(wait);
+            wait = (2 * wait).min(TELL_AGAIN_MAX);
+        }
         Ok(())
     }
 }
@@ -215,9 +231,9 @@ impl Outlet for ToOutbox {
 pub fn keep_in(data_dir: &Path, instance: String) -> Keep {
     let lake = LakeConfig::new(&lake_dir(data_dir).display().to_string(), clock::now_us);
     let ledger = LedgerConfig {
-        every: std::time::Duration::from_secs(10),
+        every: Duration::from_secs(10),
         rows: crate::limits::CHECKPOINT_ROWS_MAX / 2,
-        maintain_every: std::time::Duration::from_secs(600),
+        maintain_every: Duration::from_secs(600),
         maintenance: Maintenance::default(),
     };
     Keep { lake, instance, ledger, audit: None }

@@ -25,6 +25,7 @@ use crate::clock;
 use crate::config::{self, Config, Listen, SourceSection};
 use crate::geo::GeoFiles;
 use crate::ingest::file::{self, FileSource};
+use crate::ingest::follow::find::Look;
 use crate::ingest::follow::{FollowConfig, FollowSource, find};
 use crate::ingest::health::Health;
 use crate::ingest::kafka::{KafkaConfig, KafkaSource};
@@ -110,7 +111,9 @@ fn check_files(section: &SourceSection, data_dir: &Path) -> anyhow::Result<()> {
 fn first_looks(section: &SourceSection, data_dir: &Path) -> anyhow::Result<Vec<(PathBuf, RawBatch)>> {
     let follow = section.follow(data_dir)?;
     let paths = match &follow {
-        Some(follow) => follow.patterns.find().0.into_iter().rev().take(LOOKS_MAX).map(|found| found.path).collect(),
+        Some(follow) => {
+            follow.patterns.look().found.into_iter().rev().take(LOOKS_MAX).map(|found| found.path).collect()
+        }
         None => section.files.clone().unwrap_or_default(),
     };
     let mut heads = Vec::new();
@@ -160,7 +163,7 @@ pub fn unread(config: &Config) -> anyhow::Result<Vec<String>> {
     let mut unread = Vec::new();
     for section in &config.sources {
         let Some(follow) = section.follow(&config.data_dir)? else { continue };
-        let (found, refused) = follow.patterns.find();
+        let Look { found, refused, .. } = follow.patterns.look();
         let told = |path: &Path, why: &str| format!("sources: {}: {}: {why}", section.name, path.display());
         unread.extend(refused.iter().map(|refused| told(&refused.path, &refused.why)));
         let closed = found.iter().filter_map(|found| Some((&found.path, find::open(&found.path).err()?)));
@@ -194,7 +197,11 @@ pub fn concerns(config: &Config, parts: &Parts) -> Vec<Warning> {
             kind: Kind::NoTarget,
             about: NO_TARGETS.to_owned(),
             count: asks as u64,
-            message: format!("there is no target: what {asks} detectors ask for is recorded, and done by nobody"),
+            message: match asks {
+                0 => "there is no target: nobody is told of alerts".to_owned(),
+                1 => "there is no target: what 1 detector asks for is recorded, and done by nobody".to_owned(),
+                _ => format!("there is no target: what {asks} detectors ask for is recorded, and done by nobody"),
+            },
             cure: "name targets (respond.targets), if somebody or something shall hear of it".to_owned(),
         });
     }

@@ -51,7 +51,9 @@ fn in_words(message: &str) -> String {
 fn key_before(text: &str, line: usize, column: usize) -> Option<&str> {
     let line = text.lines().nth(line.checked_sub(1)?)?;
     let end = line.char_indices().nth(column.checked_sub(1)?).map_or(line.len(), |(at, _)| at);
-    let before = line[..end].trim_end().strip_suffix(':')?;
+    let (before, behind) = (line[..end].trim_end(), line[end..].trim());
+    // Where the value is missing, the place is that of the colon.
+    let before = before.strip_suffix(':').or_else(|| (behind == ":").then_some(before))?;
     let begin = before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| at + 1);
     Some(&before[begin..]).filter(|key| !key.is_empty())
 }
@@ -70,7 +72,7 @@ mod tests {
             |more: &str| format!("data_dir: d\nsources:\n  - {{ name: a, kind: kong, files: [a.log], {more} }}\n");
         for (yaml, expected) in [
             ("data_dir: a\ndata_dir: b\n".to_owned(), "`data_dir` is there twice; expected it once"),
-            ("data_dir: d\nsources:\nlake: {}\n".to_owned(), "expected a list"),
+            ("data_dir: d\nsources:\nlake: {}\n".to_owned(), "sources: expected a list"),
             (source("trusted_hops: -1"), "trusted_hops: expected a whole number from 0"),
             (source("follow: \"yes\""), "follow: expected true or false"),
             (source("follow: yes"), "follow: expected true or false"),

@@ -22,6 +22,7 @@ use schemas::{Lane, RawBatch};
 use super::batch::Filling;
 use super::follow::find::{self, not_a_file};
 use super::lines::{Lines, Pause};
+use super::shown::shown;
 use super::unpack::unpack;
 use super::{Clock, IngestError, Positions, ReadLimits, Signal, Source};
 
@@ -186,7 +187,7 @@ impl OpenFile {
             Ok(Pause::End) if lines.is_short() => State::Damaged(replaced(&self.path, lines.line())),
             Ok(Pause::End) => {
                 if packed_bytes == 0 {
-                    tracing::warn!(file = %self.path.display(), "the file is empty: no records");
+                    tracing::warn!(file = %shown(&self.path), "the file is empty: no records");
                 }
                 State::Ending
             }
@@ -204,7 +205,7 @@ impl OpenFile {
 fn damage(path: &Path, line: i64, byte: u64, error: &io::Error) -> IngestError {
     let message =
         format!("{error}, in line {} near byte {byte} of the file; the {line} lines before it are kept", line + 1);
-    IngestError::File { path: path.display().to_string(), message }
+    IngestError::File { path: shown(path).to_string(), message }
 }
 
 /// The file is shorter than what was read of it before.
@@ -213,13 +214,13 @@ fn replaced(path: &Path, lines: i64) -> IngestError {
         "it has {lines} lines, fewer than were read of it before: it was rotated or replaced. `follow: true` reads files that \
          are rotated; `gatewatch replay` reads a copy of it under another name"
     );
-    IngestError::File { path: path.display().to_string(), message }
+    IngestError::File { path: shown(path).to_string(), message }
 }
 
 fn position(path: &Path, lane: &Lane, positions: &dyn Positions) -> Result<i64, IngestError> {
     let position = positions.next_offset(lane).map_err(|error| {
         let message = format!("cannot look up where to continue: {error:#}");
-        IngestError::File { path: path.display().to_string(), message }
+        IngestError::File { path: shown(path).to_string(), message }
     })?;
     Ok(position.unwrap_or(0))
 }
@@ -248,7 +249,7 @@ pub fn unpacked(path: &Path) -> Result<Box<dyn Read + Send>, IngestError> {
 
 /// Opens a file and unpacks it. Also gives the count of bytes read of it.
 fn open(path: &Path, progress: &Progress) -> Result<(Box<dyn Read + Send>, Arc<AtomicU64>), IngestError> {
-    let failed = |message: String| IngestError::File { path: path.display().to_string(), message };
+    let failed = |message: String| IngestError::File { path: shown(path).to_string(), message };
     // One that is no file is not opened: opening a FIFO would wait for its writer.
     let metadata = fs::metadata(path).map_err(|error| failed(explain(&error)))?;
     if let Some(why) = not_a_file(&metadata.file_type()) {
@@ -289,7 +290,7 @@ impl Read for Counted {
 /// ending, at most 64 KiB of it), so that a rotated log is another file under the same name, and a log that grew is the
 /// same. A file of one line that is still being written changes its identity until that line is complete.
 pub fn identity(path: &Path) -> Result<String, IngestError> {
-    let failed = |error: io::Error| IngestError::File { path: path.display().to_string(), message: explain(&error) };
+    let failed = |error: io::Error| IngestError::File { path: shown(path).to_string(), message: explain(&error) };
     let (reader, _) = open(path, &Progress::default())?;
     let mut first = Vec::new();
     BufReader::new(reader.take(IDENTITY_BYTES)).read_until(b'\n', &mut first).map_err(failed)?;

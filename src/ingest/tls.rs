@@ -14,6 +14,7 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 use super::IngestError;
+use super::shown::shown;
 
 /// PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +48,7 @@ impl ServerTls {
             }
         };
         let config = builder.with_single_cert(certificates, key).map_err(|error| {
-            failed(&self.key, format!("does not go with the certificate {}: {error}", self.cert.display()))
+            failed(&self.key, format!("does not go with the certificate {}: {error}", shown(&self.cert)))
         })?;
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
@@ -63,5 +64,5 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IngestError
 }
 
 fn failed(path: &Path, message: impl std::fmt::Display) -> IngestError {
-    IngestError::File { path: path.display().to_string(), message: message.to_string() }
+    IngestError::File { path: shown(path).to_string(), message: message.to_string() }
 }

@@ -23,7 +23,7 @@ use url::Url;
 
 use super::error::{During, LakeError};
 use super::layout::{DAY, Table};
-use super::storage;
+use super::{markers, storage};
 
 /// Attempts to commit against other writers.
 const ATTEMPTS_MAX: usize = 100;
@@ -97,6 +97,8 @@ pub(crate) struct TableLog {
     opened: DeltaTable,
     version: Version,
     markers: HashMap<String, Option<i64>>,
+    /// All markers of the table are among them.
+    all_markers: bool,
     /// Files removed since the table was opened. None when nobody counts, so that no file may be replaced.
     removed: Option<HashSet<String>>,
 }
@@ -119,7 +121,7 @@ impl TableLog {
             return Err(LakeError::Table { table: place.name(), message });
         }
         let version = opened.version().unwrap_or_default();
-        Ok(TableLog { place, store, opened, version, markers: HashMap::new(), removed: None })
+        Ok(TableLog { place, store, opened, version, markers: HashMap::new(), all_markers: false, removed: None })
     }
 
     /// Opens the table to replace files of it.
@@ -142,6 +144,10 @@ impl TableLog {
         if let Some(known) = self.markers.get(app_id) {
             return Ok(*known);
         }
+        self.read_all_markers().await;
+        if self.all_markers {
+            return Ok(self.markers.get(app_id).copied().flatten());
+        }
         let version = match self.read_marker(app_id).await {
             Ok(version) => version,
             // The log entries it needs may have been cleaned up since the table was opened.
@@ -152,6 +158,17 @@ impl TableLog {
         };
         self.markers.insert(app_id.to_string(), version);
         Ok(version)
+    }
+
+    /// Those that somebody moved since the table was opened are known, and newer.
+    async fn read_all_markers(&mut self) {
+        let opened = self.opened.version().filter(|_| !self.all_markers);
+        let Some(opened) = opened else { return };
+        let Some(all) = markers::at(&self.store, opened).await else { return };
+        for (app_id, version) in all {
+            self.markers.entry(app_id).or_insert(Some(version));
+        }
+        self.all_markers = true;
     }
 
     async fn read_marker(&self, app_id: &str) -> Result<Option<i64>, LakeError> {
@@ -204,8 +221,13 @@ impl TableLog {
         check_table(self.place.table, &self.opened)?;
         self.version = self.opened.version().unwrap_or_default();
         let known: Vec<String> = self.markers.drain().map(|(app_id, _)| app_id).collect();
-        self.removed = None;
+        (self.removed, self.all_markers) = (None, false);
+        self.read_all_markers().await;
         for app_id in known {
+            if self.all_markers {
+                self.markers.entry(app_id).or_insert(None);
+                continue;
+            }
             let version = self.read_marker(&app_id).await?;
             self.markers.insert(app_id, version);
         }

@@ -17,6 +17,7 @@ mod error;
 mod layout;
 mod log;
 mod maintain;
+mod markers;
 mod pins;
 mod rows;
 mod state;

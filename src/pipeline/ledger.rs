@@ -255,7 +255,7 @@ async fn land(
     tracing::debug!(number = committed.checkpoint, rows = committed.rows, bytes = committed.bytes, "checkpoint");
     if let Some(outbox) = outbox {
         match write_steps(lake, outbox).await {
-            Err(PipelineError::Lake(error)) if error.is_retryable() => {
+            Err(error) if error.may_pass() => {
                 tracing::warn!(%error, "the steps of actions wait for the next checkpoint");
             }
             done => done?,
@@ -263,7 +263,7 @@ async fn land(
     }
     if let Some(audit) = audit {
         match write_audit(lake, audit).await {
-            Err(PipelineError::Lake(error)) if error.is_retryable() => {
+            Err(error) if error.may_pass() => {
                 tracing::warn!(%error, "the audit's entries wait for the next checkpoint");
             }
             done => done?,

@@ -61,6 +61,17 @@ pub enum PipelineError {
     ReaderGone(String),
 }
 
+impl PipelineError {
+    /// Whether the same may succeed later.
+    fn may_pass(&self) -> bool {
+        match self {
+            PipelineError::Lake(error) => error.is_retryable(),
+            PipelineError::Store(error) | PipelineError::Audit(AuditError::Store(error)) => error.may_pass(),
+            _ => false,
+        }
+    }
+}
+
 /// What one run did, for people and for `--summary`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Totals {

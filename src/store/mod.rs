@@ -33,6 +33,16 @@ pub enum StoreError {
     Query(#[from] sqlx::Error),
 }
 
+impl StoreError {
+    /// Whether the same may succeed later: the disk is full or does not do as it is told, or another process writes.
+    pub fn may_pass(&self) -> bool {
+        let StoreError::Query(sqlx::Error::Database(error)) = self else { return false };
+        let code = error.code().and_then(|code| code.parse::<u32>().ok());
+        // The low byte says which: busy, locked, input or output, full, cannot open.
+        code.is_some_and(|code| matches!(code & 0xFF, 5 | 6 | 10 | 13 | 14))
+    }
+}
+
 #[derive(Clone)]
 pub struct Store {
     pool: SqlitePool,
@@ -161,6 +171,27 @@ mod tests {
         let sql = "SELECT count(DISTINCT expires_us) FROM blocks";
         let row = sqlx::query(sql).fetch_one(one.pool()).await.expect("a row");
         assert_eq!(row.get::<i64, _>(0), 100);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_may_pass_and_a_wrong_statement_does_not() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(&folder.path().join("state.db")).await.expect("opens");
+        // No page more than there are: what a full disk amounts to.
+        let pages = sqlx::query("PRAGMA page_count").fetch_one(store.pool()).await.expect("a row").get::<i64, _>(0);
+        sqlx::raw_sql(&format!("PRAGMA max_page_count = {pages}")).execute(store.pool()).await.expect("sets");
+        let fill = async || -> Result<(), StoreError> {
+            let mut tx = store.begin().await?;
+            let insert = "INSERT INTO blocks VALUES (hex(randomblob(200000)), 'waf', 'a1', 99)";
+            sqlx::query(insert).execute(&mut *tx).await?;
+            Ok(tx.commit().await?)
+        };
+        let full = fill().await.expect_err("no room");
+        assert!(full.may_pass() && full.to_string().contains("full"), "{full}");
+        sqlx::raw_sql("PRAGMA max_page_count = 1000000").execute(store.pool()).await.expect("sets");
+        fill().await.expect("there is room again, and nothing was left open");
+        let wrong = sqlx::query("INSERT INTO nothing VALUES (1)").execute(store.pool()).await.expect_err("no table");
+        assert!(!StoreError::from(wrong).may_pass());
     }
 
     #[tokio::test]

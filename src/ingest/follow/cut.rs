@@ -109,6 +109,13 @@ impl Cutter {
         self.start < self.buffer.len() || self.long.is_some() || self.parts.is_open()
     }
 
+    /// Whether what has begun and has no end holds carriage returns, as if they were to end lines.
+    pub fn has_returns(&self) -> bool {
+        let text = self.long.as_ref().map_or(&self.buffer[self.start.min(self.buffer.len())..], |long| &long.bytes);
+        // One at the end may be followed by its newline.
+        memchr::memchr_iter(b'\r', &text[..text.len().saturating_sub(1)]).nth(1).is_some()
+    }
+
     /// Gives out the lines that have an end; false when the sink is full before.
     pub fn cut(&mut self, sink: &mut Filling) -> bool {
         while self.start < self.buffer.len() {

@@ -13,6 +13,10 @@ use glob::{MatchOptions, Pattern};
 
 use super::identity::FileId;
 use crate::ingest::IngestError;
+use crate::ingest::shown::shown;
+
+/// Links that lead to each other; the system follows no more.
+const LINKS_MAX: usize = 40;
 
 /// A file that a pattern matches.
 #[derive(Clone, Debug)]
@@ -42,6 +46,17 @@ impl Refused {
     }
 }
 
+/// What the patterns lead to.
+#[derive(Default)]
+pub struct Look {
+    /// The files there are now, older ones first.
+    pub found: Vec<Found>,
+    /// What cannot be followed or looked into.
+    pub refused: Vec<Refused>,
+    /// The folders in which files and folders of the patterns are or may appear, also where links lead.
+    pub folders: BTreeSet<PathBuf>,
+}
+
 /// As a shell matches: `*` stays within a folder, and a dot at the beginning is written out.
 const LIKE_A_SHELL: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
@@ -54,7 +69,7 @@ impl Patterns {
     /// Relative ones are relative to the working directory.
     pub fn new(patterns: &[PathBuf]) -> Result<Patterns, IngestError> {
         let one = |path: &PathBuf| {
-            let failed = |message: String| IngestError::File { path: path.display().to_string(), message };
+            let failed = |message: String| IngestError::File { path: shown(path).to_string(), message };
             let text = path.to_str().ok_or_else(|| failed("expected a path in UTF-8".into()))?;
             let whole = std::path::absolute(text).map_err(|error| failed(error.to_string()))?;
             let whole = whole.to_string_lossy().into_owned();
@@ -85,14 +100,16 @@ impl Patterns {
         self.0.iter().any(matches)
     }
 
-    /// The files there are now, older ones first, and what cannot be followed or looked into.
-    pub fn find(&self) -> (Vec<Found>, Vec<Refused>) {
-        let (mut found, mut refused): (Vec<Found>, Vec<_>) = (Vec::new(), Vec::new());
+    /// Looks for them.
+    pub fn look(&self) -> Look {
+        let Look { mut found, mut refused, mut folders } = Look::default();
         let mut seen = BTreeSet::new();
         for (pattern, text) in self.0.iter().enumerate() {
             let walked = walk(text);
             refused.extend(walked.refused);
+            folders.extend(walked.folders);
             for path in walked.matched {
+                follow_links(&path, &mut folders);
                 let meta = match fs::metadata(&path) {
                     Ok(meta) => meta,
                     // Gone between two looks, or a link to nothing.
@@ -114,12 +131,19 @@ impl Patterns {
             }
         }
         found.sort_by(|a, b| (a.written, &a.path).cmp(&(b.written, &b.path)));
-        (found, refused)
+        Look { found, refused, folders }
     }
+}
 
-    /// The folders in which files and folders of the patterns are or may appear.
-    pub fn folders(&self) -> BTreeSet<PathBuf> {
-        self.0.iter().flat_map(|text| walk(text).folders).collect()
+/// The folders to which the links of a path lead, step by step, also where the last one leads to nothing: a file that was
+/// rotated away comes back there. The nearest one that is there.
+fn follow_links(path: &Path, folders: &mut BTreeSet<PathBuf>) {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let (Ok(target), Some(folder)) = (fs::read_link(&path), path.parent()) else { return };
+        path = folder.join(target);
+        let there = path.ancestors().skip(1).find_map(|folder| fs::canonicalize(folder).ok());
+        folders.extend(there.filter(|folder| folder.is_dir()));
     }
 }
 
@@ -262,7 +286,7 @@ mod tests {
         fs::create_dir(at("folder.log")).expect("made");
         let _socket = std::os::unix::net::UnixListener::bind(at("socket.log")).expect("bound");
         let patterns = Patterns::new(&[at("*.log"), at("a.log")]).expect("patterns");
-        let (found, refused) = patterns.find();
+        let Look { found, refused, .. } = patterns.look();
         let mut names: Vec<_> = found.iter().map(|f| f.path.file_name().expect("named").to_owned()).collect();
         names.sort();
         assert_eq!(names, ["a.log", "b.log"]);
@@ -283,8 +307,8 @@ mod tests {
         }
         let found = |pattern: &str| {
             let patterns = Patterns::new(&[folder.path().join(pattern)]).expect("a pattern");
-            assert!(patterns.folders().contains(folder.path()));
-            let (found, refused) = patterns.find();
+            let Look { found, refused, folders } = patterns.look();
+            assert!(folders.contains(folder.path()));
             assert_eq!(refused, []);
             let mut paths: Vec<_> = found.into_iter().map(|found| found.path).collect();
             assert!(paths.iter().all(|path| patterns.match_path(path)));
@@ -304,10 +328,25 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let base = folder.path().to_owned();
         let patterns = Patterns::new(&[base.join("pods/*/app/*.log")]).expect("a pattern");
-        assert_eq!(patterns.folders(), BTreeSet::from([base.clone()]));
+        assert_eq!(patterns.look().folders, BTreeSet::from([base.clone()]));
         fs::create_dir_all(base.join("pods/one/app")).expect("made");
         let expected = ["pods", "pods/one", "pods/one/app"].map(|name| base.join(name));
-        assert_eq!(patterns.folders(), BTreeSet::from(expected));
+        assert_eq!(patterns.look().folders, BTreeSet::from(expected));
+    }
+
+    #[test]
+    fn the_folders_of_each_step_of_a_link_are_watched_also_when_it_leads_to_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let base = fs::canonicalize(folder.path()).expect("there");
+        for name in ["containers", "pods/one", "real"] {
+            fs::create_dir_all(base.join(name)).expect("made");
+        }
+        std::os::unix::fs::symlink("../pods/one/0.log", base.join("containers/a.log")).expect("linked");
+        std::os::unix::fs::symlink(base.join("real/gone/x.log"), base.join("pods/one/0.log")).expect("linked");
+        let patterns = Patterns::new(&[base.join("containers/*.log")]).expect("a pattern");
+        let look = patterns.look();
+        assert!(look.found.is_empty() && look.refused.is_empty());
+        assert_eq!(look.folders, BTreeSet::from(["containers", "pods/one", "real"].map(|name| base.join(name))));
     }
 
     #[test]

@@ -221,14 +221,22 @@ impl Content {
         Ok(bytes)
     }
 
+    /// Packed data that can be unpacked to its end: nobody is packing it any more.
+    pub fn is_whole(&self) -> bool {
+        self.packed && self.unpacked().is_ok_and(|mut reader| io::copy(&mut reader, &mut io::sink()).is_ok())
+    }
+
     /// Where the first byte stands that is not NUL.
     fn first_byte(&self) -> io::Result<Option<u64>> {
-        if self.packed {
-            return Ok((!self.some(0, 1)?.is_empty()).then_some(0));
-        }
+        // Of packed data that is damaged or not yet whole, what comes before its end.
+        let Some(mut reader) = self.reader(0) else { return Ok(None) };
         let (mut at, mut buffer) = (0, vec![0; STEP_BYTES]);
         loop {
-            let bytes = self.read_at(&mut buffer, at)?;
+            let bytes = match reader.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) if self.packed => return Ok(None),
+                read => read?,
+            };
             if bytes == 0 {
                 return Ok(None);
             }
@@ -304,6 +312,9 @@ mod tests {
         assert!(head.begins(&cut).expect("read"));
         assert!(!Head::of(&content(b"line\n")).expect("read").begins(&cut).expect("read"));
         assert!(Head::of(&content(&[0; 50])).expect("read").is_empty());
+        let packed = content(&gzip(&[&[0; 100_000][..], b"line\n"].concat()));
+        assert_eq!(Head::of(&packed).expect("read"), head, "packed or not");
+        assert!(head.begins(&packed).expect("read"));
     }
 
     #[test]

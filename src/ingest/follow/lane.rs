@@ -39,6 +39,10 @@ pub struct Followed {
     /// The place where this content was, and is not any more.
     pub former: Option<FileId>,
     pub tail: Option<Tail>,
+    /// All of the open file was handed out when it was last read.
+    pub was_at_end: bool,
+    /// That its lines have no newlines.
+    pub returns_told: bool,
     /// `Opened` was said, and no `Ended`.
     pub open: bool,
     pub paused: bool,
@@ -71,6 +75,8 @@ impl Followed {
             home: true,
             former: None,
             tail: None,
+            was_at_end: false,
+            returns_told: false,
             open: false,
             paused: false,
             filling,
@@ -101,6 +107,8 @@ impl Followed {
             home: false,
             former: None,
             tail: None,
+            was_at_end: false,
+            returns_told: false,
             open: false,
             paused: false,
             filling,

@@ -17,7 +17,7 @@ mod scan;
 mod tail;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,7 @@ use self::registry::Registry;
 use self::tail::Pause;
 use self::watch::Watch;
 use super::batch::Filling;
+use super::shown::shown;
 use super::{Clock, IngestError, Positions, ReadLimits, Signal, Source};
 use crate::metric;
 
@@ -46,6 +47,10 @@ const QUIET_US: i64 = 60_000_000;
 const REST_US: i64 = 300_000_000;
 /// Where no file matches for so long, something may be wrong with the pattern.
 const NOTHING_US: i64 = 300_000_000;
+/// Files that wait for so long to be opened are told of.
+const WAITING_US: i64 = 120_000_000;
+/// What the registry may learn later is written at most so often.
+const SAVE_US: i64 = 1_000_000;
 /// Everything is looked at so often, whatever the watches say.
 const SWEEP_US: i64 = 10_000_000;
 const BLIND_SWEEP_US: i64 = 1_000_000;
@@ -79,6 +84,8 @@ pub struct FollowSource {
     /// Lanes that have to be read to their end before an undecided file can be decided.
     awaited: BTreeSet<i32>,
     by_path: BTreeMap<PathBuf, i32>,
+    /// Where files lie that were found and are no lane's yet, with their links followed.
+    strangers: BTreeSet<PathBuf>,
     next_number: i32,
     signals: VecDeque<Signal>,
     /// Lanes in which there may be something to read.
@@ -86,9 +93,16 @@ pub struct FollowSource {
     turn: i32,
     watch: Watch,
     scan_wanted: bool,
+    /// When the last look at everything ended, and how long it took.
     scanned_us: Option<i64>,
+    scan_took_us: i64,
+    /// Lanes that were not read since.
+    round: BTreeSet<i32>,
     /// The registry has to be written before anything else is said.
     unsaved: bool,
+    /// What the registry does not know can be found out again: it is written within a second.
+    stale: bool,
+    saved_us: i64,
     first_start: bool,
     /// What was told once and not again.
     told: BTreeSet<(PathBuf, String)>,
@@ -96,10 +110,16 @@ pub struct FollowSource {
     unreadable: BTreeMap<PathBuf, String>,
     /// Since when no file matches.
     nothing_since_us: Option<i64>,
-    /// So many files may be open; those that wait until others are closed.
+    /// So many files may be open, so many are; those that wait until others are closed.
     open_max: usize,
+    open_files: usize,
     waiting: usize,
-    waiting_told: bool,
+    /// Since when some wait.
+    waiting_since_us: Option<i64>,
+    /// Lanes that could be closed, those that were quiet for longest first; not looked for yet in this scan when `None`.
+    resting: Option<VecDeque<i32>>,
+    /// The newest lane of each path, while new files are taken in.
+    newest_of: Option<HashMap<PathBuf, i32>>,
 }
 
 impl FollowSource {
@@ -122,6 +142,7 @@ impl FollowSource {
             undecided: BTreeMap::new(),
             awaited: BTreeSet::new(),
             by_path: BTreeMap::new(),
+            strangers: BTreeSet::new(),
             next_number: 0,
             signals: VecDeque::new(),
             hot: BTreeSet::new(),
@@ -129,14 +150,21 @@ impl FollowSource {
             watch: Watch::new(source_name),
             scan_wanted: true,
             scanned_us: None,
+            scan_took_us: 0,
+            round: BTreeSet::new(),
             unsaved: false,
+            stale: false,
+            saved_us: 0,
             first_start: registry.is_none(),
             told: BTreeSet::new(),
             unreadable: BTreeMap::new(),
             nothing_since_us: None,
             open_max: OPEN_MAX,
+            open_files: 0,
             waiting: 0,
-            waiting_told: false,
+            waiting_since_us: None,
+            resting: None,
+            newest_of: None,
             clock,
             config,
         };
@@ -191,7 +219,7 @@ impl FollowSource {
         if first > 0 {
             tracing::warn!(
                 source = &*self.name,
-                registry = %self.config.registry.display(),
+                registry = %shown(&self.config.registry),
                 "the lake has files of this source that the registry does not know: all files are read from their beginning"
             );
         }
@@ -201,8 +229,13 @@ impl FollowSource {
     fn save(&mut self) -> Result<(), IngestError> {
         let entries = self.lanes.values().map(Followed::entry).collect();
         Registry::new(self.next_number, entries).save(&self.config.registry)?;
-        self.unsaved = false;
+        (self.unsaved, self.stale, self.saved_us) = (false, false, (self.clock)());
         Ok(())
+    }
+
+    fn save_if_due(&mut self) -> Result<(), IngestError> {
+        let late = self.stale && ((self.clock)() - self.saved_us).abs() >= SAVE_US;
+        if self.unsaved || late { self.save() } else { Ok(()) }
     }
 
     /// Takes in what the watches saw.
@@ -216,39 +249,52 @@ impl FollowSource {
                     // A file that was closed is opened again.
                     self.scan_wanted |= self.lanes.get(number).is_none_or(|lane| lane.tail.is_none());
                 }
-                None => self.scan_wanted |= self.config.patterns.match_path(&path),
-            }
-            if news.changed && !path.exists() {
-                self.watch.forget(&path);
+                None => {
+                    self.scan_wanted |= self.strangers.contains(&path) || self.config.patterns.match_path(&path);
+                }
             }
         }
-        // Where files wait until others are closed, some may be at their end by now.
-        let often = self.watch.is_blind() || self.waiting > 0;
-        let every_us = if often { BLIND_SWEEP_US } else { SWEEP_US };
+        // Also where there is one of that name again: it is another one, which nobody watches.
+        for folder in news.gone {
+            self.watch.forget(&folder);
+        }
+        // Where files wait until others are closed, some may be at their end once all were read.
+        let room = self.waiting > 0 && !self.round.iter().any(|number| self.is_ready(*number));
+        let every_us = if self.watch.is_blind() || room { BLIND_SWEEP_US } else { SWEEP_US };
         let sweep = self.scanned_us.is_none_or(|scanned_us| now_us - scanned_us >= every_us);
         self.scan_wanted |= news.changed || news.unknown || sweep;
         if news.unknown || sweep {
             self.hot.extend(self.lanes.iter().filter(|(_, lane)| lane.tail.is_some()).map(|(number, _)| *number));
         }
-        if self.scan_wanted {
+        if self.scan_is_due(now_us) {
             self.scan(now_us)?;
+            let ended_us = (self.clock)();
+            (self.scanned_us, self.scan_took_us) = (Some(ended_us), (ended_us - now_us).max(0));
+            self.round.clone_from(&self.hot);
         }
-        if self.unsaved {
-            self.save()?;
-        }
-        Ok(())
+        self.save_if_due()
+    }
+
+    /// Looking at everything takes time where there are many files: what it found is handed out first, and at least half
+    /// of the time is left for reading.
+    fn scan_is_due(&self, now_us: i64) -> bool {
+        let rested = |ended_us: i64| (now_us - ended_us).abs() >= self.scan_took_us;
+        self.scan_wanted && self.signals.is_empty() && self.scanned_us.is_none_or(rested)
+    }
+
+    fn is_ready(&self, number: i32) -> bool {
+        self.lanes.get(&number).is_some_and(|lane| !lane.paused && lane.tail.is_some())
     }
 
     /// Reads a batch of the next lane that may have something.
     fn read_turn(&mut self) -> Result<Option<Signal>, IngestError> {
-        let ready = |number: &&i32| self.lanes.get(number).is_some_and(|lane| !lane.paused && lane.tail.is_some());
+        let ready = |number: &&i32| self.is_ready(**number);
         let next = self.hot.range(self.turn + 1..).find(ready).or_else(|| self.hot.iter().find(ready)).copied();
         let Some(number) = next else { return Ok(None) };
         self.turn = number;
+        self.round.remove(&number);
         let signal = self.read(number);
-        if self.unsaved {
-            self.save()?;
-        }
+        self.save_if_due()?;
         Ok(signal)
     }
 
@@ -258,11 +304,11 @@ impl FollowSource {
         let tail = lane.tail.as_mut()?;
         let pause = tail.read(&lane.head, &mut lane.filling);
         if matches!(pause, Ok(Pause::More | Pause::End)) {
-            self.unsaved |= lane.grow_head();
+            self.stale |= lane.grow_head();
         }
         let records = lane.take_records();
         if records.is_none() && matches!(pause, Ok(Pause::End)) {
-            self.unsaved |= lane.catch_up_with_the_lake();
+            self.stale |= lane.catch_up_with_the_lake();
         }
         if records.is_some() {
             (lane.read_us, lane.end_us, lane.damage) = (now_us, None, None);
@@ -272,7 +318,7 @@ impl FollowSource {
             show_lag(&self.name, number, tail.left());
         }
         match pause {
-            Ok(Pause::More) => {}
+            Ok(Pause::More) => lane.was_at_end = false,
             Ok(Pause::End) if lane.tail.as_ref().is_some_and(|tail| tail.content.packed) => {
                 if signal.is_none() {
                     self.finish(number);
@@ -282,6 +328,7 @@ impl FollowSource {
             Ok(Pause::End) => {
                 self.hot.remove(&number);
                 lane.end_us.get_or_insert(now_us);
+                lane.was_at_end = true;
                 self.scan_wanted |= self.awaited.remove(&number);
             }
             Ok(Pause::Replaced) => self.replaced(number, now_us),
@@ -306,10 +353,16 @@ impl FollowSource {
     fn replaced(&mut self, number: i32, now_us: i64) {
         self.hot.remove(&number);
         let Some(lane) = self.lanes.get_mut(&number) else { return };
-        tracing::info!(source = &*self.name, file = %lane.path.display(), "was cut or replaced: it is read as a new file");
+        tracing::info!(source = &*self.name, file = %shown(&lane.path), "was cut or replaced: it is read as a new file");
         self.places.remove(&lane.id);
         lane.former = Some(lane.id);
-        (lane.tail, lane.home, lane.lost_us) = (None, false, Some(now_us));
+        if lane.was_at_end && lane.tail.as_ref().is_some_and(|tail| !tail.cutter.is_within()) {
+            // As far as we can know it was read to its end.
+            lane.done = Some((lane.handed.end, 0));
+            self.unsaved = true;
+        }
+        self.open_files -= usize::from(lane.tail.take().is_some());
+        (lane.home, lane.lost_us) = (false, Some(now_us));
         lane.end_us.get_or_insert(now_us);
         self.scan_wanted = true;
         self.move_to_copy(number);
@@ -350,8 +403,16 @@ impl FollowSource {
                 self.signals.push_back(Signal::CaughtUp { lane: lane.lane.clone() });
             }
             let quiet_us = now_us - lane.read_us.max(lane.lost_us.unwrap_or(i64::MIN));
-            let moved = lane.tail.as_ref().is_some_and(|tail| tail.has_moved());
-            if lane.lost_us.is_some() && moved {
+            let untold = quiet_us >= QUIET_US && !lane.returns_told;
+            if untold && lane.tail.as_ref().is_some_and(|tail| tail.cutter.has_returns()) {
+                lane.returns_told = true;
+                tracing::warn!(
+                    source = &*self.name,
+                    file = %shown(&lane.path),
+                    "its lines end in carriage returns alone, so none of them is read: expected newlines (LF or CR LF)"
+                );
+            }
+            if lane.lost_us.is_some() && lane.tail.as_ref().is_some_and(|tail| tail.has_moved()) {
                 self.hot.insert(number);
             } else if lane.lost_us.is_some() && quiet_us >= QUIET_US {
                 self.leave(number);
@@ -377,7 +438,7 @@ impl FollowSource {
     fn give_up(&mut self, number: i32) {
         let Some(lane) = self.lanes.get_mut(&number) else { return };
         if let Some((error, _)) = &lane.damage {
-            tracing::warn!(source = &*self.name, file = %lane.path.display(), "{error}; what was before it is read");
+            tracing::warn!(source = &*self.name, file = %shown(&lane.path), "{error}; what was before it is read");
         }
         self.finish(number);
     }
@@ -394,8 +455,9 @@ impl FollowSource {
         let at_end = lane.tail.as_ref().and_then(|tail| tail.content.metadata().ok());
         // Also of a file that is gone: it was read to its end.
         lane.done = Some(at_end.map_or((lane.handed.end, 0), |meta| scan::size_and_time(&meta)));
-        (lane.tail, lane.open, lane.end_us) = (None, false, None);
-        self.unsaved = true;
+        self.open_files -= usize::from(lane.tail.take().is_some());
+        (lane.open, lane.end_us) = (false, None);
+        self.stale = true;
         self.hot.remove(&number);
         self.scan_wanted |= self.awaited.remove(&number);
         let lane = lane.lane.clone();
@@ -410,7 +472,8 @@ impl FollowSource {
             return false;
         }
         lane.done = lane.tail.as_ref().and_then(|tail| tail.content.metadata().ok()).map(|m| scan::size_and_time(&m));
-        (lane.tail, lane.open, lane.end_us) = (None, false, None);
+        self.open_files -= usize::from(lane.tail.take().is_some());
+        (lane.open, lane.end_us) = (false, None);
         self.signals.push_back(Signal::Ended { lane: lane.lane.clone() });
         true
     }
@@ -418,7 +481,7 @@ impl FollowSource {
     fn tell_once(&mut self, path: PathBuf, why: String) {
         if self.told.len() < OPEN_MAX && self.told.insert((path.clone(), why.clone())) {
             metrics::counter!(metric::SOURCE_FAILURES, "source" => self.name.to_string()).increment(1);
-            tracing::warn!(source = &*self.name, file = %path.display(), "{why}");
+            tracing::warn!(source = &*self.name, file = %shown(&path), "{why}");
         }
     }
 
@@ -439,7 +502,7 @@ fn show_lag(source: &str, number: i32, bytes: u64) {
 /// The first of those that cannot be read, and how many there are.
 fn in_one_line(unreadable: &BTreeMap<PathBuf, String>) -> Option<String> {
     let (path, why) = unreadable.first_key_value()?;
-    let path = path.display();
+    let path = shown(path);
     Some(match unreadable.len() {
         1 => format!("{path} cannot be read: {why}"),
         many => format!("{many} files cannot be read, among them {path}: {why}"),
@@ -458,7 +521,7 @@ impl Source for FollowSource {
                 return Ok(Some(signal));
             }
             self.tend();
-            if self.signals.is_empty() && !self.scan_wanted && !self.has_ready() {
+            if self.signals.is_empty() && !self.scan_is_due((self.clock)()) && !self.has_ready() {
                 if left.is_zero() {
                     return Ok(None);
                 }
@@ -500,7 +563,15 @@ impl Source for FollowSource {
             let patterns = self.config.patterns.texts().join(", ");
             Some(format!("no file matches {patterns} since {minutes} min: is the path right?"))
         };
-        in_one_line(&self.unreadable).or_else(nothing)
+        let waiting = || {
+            let since_us = self.waiting_since_us.filter(|since_us| (self.clock)() - since_us >= WAITING_US)?;
+            let minutes = ((self.clock)() - since_us) / 60_000_000;
+            let (files, open) = (self.waiting, self.open_files);
+            Some(format!(
+                "files that wait since {minutes} min to be opened: {files}; {open} are open, and have more to be read"
+            ))
+        };
+        in_one_line(&self.unreadable).or_else(waiting).or_else(nothing)
     }
 
     fn committed(&mut self, positions: &[(Lane, i64)]) -> Result<(), IngestError> {
@@ -512,6 +583,8 @@ impl Source for FollowSource {
         }
         if news {
             self.forget_old();
+        }
+        if news || self.stale {
             self.save()?;
         }
         Ok(())

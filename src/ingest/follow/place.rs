@@ -84,6 +84,8 @@ pub fn place(lanes: &BTreeMap<i32, Followed>, heads: &Heads, found: &Found, sett
         // Nothing but NULs, or packed data of which nothing can be unpacked (yet).
         return Ok(if settled && content.packed { Place::New(content, head) } else { Place::Undecided });
     }
+    // What a packed file has is all there will be, when it can be unpacked to its end. A large one is told by its first bytes.
+    let settled = settled || (content.packed && !head.is_whole() && content.is_whole());
     let mut beyond = None;
     for number in heads.begin(&content, &head)? {
         let Some(lane) = lanes.get(&number).filter(|lane| lane.former != Some(found.id)) else { continue };

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::identity::{FileId, Head, Mark};
 use crate::ingest::IngestError;
+use crate::ingest::shown::shown;
 
 const VERSION: u32 = 1;
 
@@ -89,7 +90,7 @@ fn as_text<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
 }
 
 fn failed(path: &Path, message: &str) -> IngestError {
-    IngestError::File { path: path.display().to_string(), message: message.to_owned() }
+    IngestError::File { path: shown(path).to_string(), message: message.to_owned() }
 }
 
 #[cfg(test)]

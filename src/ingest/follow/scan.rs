@@ -3,17 +3,19 @@
 //! Promises: every lane that has something to read is open before a record is read of any that was found with it. A lane
 //! is in the registry before its first record is handed out.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
-use super::find::{self, Found};
+use super::find::{self, Found, Look};
 use super::identity::{Content, FileId, Head};
 use super::lane::Followed;
 use super::place::{Copy, Heads, Place, is_still, place};
 use super::tail::Tail;
 use super::{FollowSource, QUIET_US, show_lag};
+use crate::ingest::shown::shown;
 use crate::ingest::{IngestError, Signal};
 use crate::metric;
 
@@ -28,10 +30,14 @@ pub fn size_and_time(meta: &Metadata) -> (u64, i64) {
 impl FollowSource {
     pub(super) fn scan(&mut self, now_us: i64) -> Result<(), IngestError> {
         self.scan_wanted = false;
-        self.watch.set(&self.folders());
-        let (found, refused) = self.config.patterns.find();
+        let mut look = self.config.patterns.look();
+        if self.watch.set(&self.watched(&look.folders)) {
+            // What appeared there before it was watched.
+            look = self.config.patterns.look();
+        }
+        let Look { found, refused, folders } = look;
         self.unreadable.clear();
-        self.waiting = 0;
+        (self.waiting, self.resting) = (0, None);
         for refused in refused {
             if refused.is_error {
                 self.unreadable.insert(refused.path.clone(), refused.why.clone());
@@ -52,9 +58,11 @@ impl FollowSource {
                 None => strangers.push(file),
             }
         }
+        self.strangers = strangers.iter().map(|found| found.real.clone()).collect();
         self.note_what_is_gone(&found, &seen, now_us);
         if !strangers.is_empty() {
             let mut heads = Heads::of(&self.lanes);
+            self.newest_of = Some(self.lanes.iter().map(|(number, lane)| (lane.path.clone(), *number)).collect());
             for file in strangers {
                 match self.receive(file, &mut heads, now_us) {
                     // Gone again; the next look shows.
@@ -63,21 +71,21 @@ impl FollowSource {
                     Ok(()) => {}
                 }
             }
+            self.newest_of = None;
         }
         if self.scanned_us.is_none() {
             self.tell_what_went_unread();
         }
-        self.tell_who_waits();
+        self.tell_who_waits(now_us);
         metrics::gauge!(metric::PARTITIONS, "source" => self.name.to_string())
             .set(self.lanes.values().filter(|lane| lane.tail.is_some()).count() as f64);
         // Links lead to folders that were not watched: what happened there meanwhile is seen by looking again.
-        if self.watch.set(&self.folders()) {
+        if self.watch.set(&self.watched(&folders)) {
             self.scan_wanted = true;
             self.hot.extend(self.lanes.keys());
         }
         // That it was not there at the first start is known from now on.
         self.unsaved |= std::mem::replace(&mut self.first_start, false);
-        self.scanned_us = Some(now_us);
         Ok(())
     }
 
@@ -104,7 +112,7 @@ impl FollowSource {
             self.unsaved = true;
             tracing::warn!(
                 source = &*self.name,
-                file = %lane.path.display(),
+                file = %shown(&lane.path),
                 byte = lane.handed.end,
                 "was renamed, deleted or cut while nothing followed it: what was written to it behind this byte is not read; \
                  name the place that rotated files go to as well, for example access.log.1"
@@ -113,26 +121,30 @@ impl FollowSource {
     }
 
     /// Files beyond those that may be open at once.
-    fn tell_who_waits(&mut self) {
-        let waits = self.waiting > 0;
-        if waits && !std::mem::replace(&mut self.waiting_told, waits) {
-            metrics::counter!(metric::SOURCE_FAILURES, "source" => self.name.to_string()).increment(1);
-            tracing::warn!(
+    fn tell_who_waits(&mut self, now_us: i64) {
+        if self.waiting == 0 {
+            self.waiting_since_us = None;
+        } else if self.waiting_since_us.is_none() {
+            self.waiting_since_us = Some(now_us);
+            tracing::info!(
                 source = &*self.name,
                 files = self.waiting,
                 "{} files are open: these wait until others were read to their end",
                 self.open_max
             );
         }
-        self.waiting_told &= waits;
     }
 
-    /// Those of the patterns, and those to which links lead.
-    fn folders(&self) -> BTreeSet<std::path::PathBuf> {
-        let mut folders = self.config.patterns.folders();
-        let linked = self.lanes.values().filter(|lane| lane.home && lane.lost_us.is_none());
-        folders.extend(linked.filter_map(|lane| lane.real.parent()).map(std::path::Path::to_owned));
-        folders
+    /// Those of the patterns, and those in which files lie that are read; for a while also when no path leads there any more.
+    fn watched(&self, folders: &BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+        let lie = self.lanes.values().filter(|lane| lane.home).filter_map(|lane| lane.real.parent());
+        let mut watched = folders.clone();
+        for folder in lie {
+            if !watched.contains(folder) {
+                watched.insert(folder.to_owned());
+            }
+        }
+        watched
     }
 
     /// The lane whose file lies there, if it still does.
@@ -150,7 +162,7 @@ impl FollowSource {
                     let lane = self.lanes.get_mut(&known)?;
                     tracing::info!(
                         source = &*self.name,
-                        file = %found.path.display(),
+                        file = %shown(&found.path),
                         "is another file than the one that was read there before: it is read from its beginning"
                     );
                     (lane.home, lane.former) = (false, Some(lane.id));
@@ -182,10 +194,10 @@ impl FollowSource {
     fn receive(&mut self, found: &Found, heads: &mut Heads, now_us: i64) -> io::Result<()> {
         if let Some(copy) = self.copies.get_mut(&found.id).filter(|copy| copy.is_unchanged(found)) {
             if now_us - copy.since_us >= QUIET_US && !std::mem::replace(&mut copy.told, true) {
-                let of = self.lanes.get(&copy.number).map(|lane| lane.path.display().to_string());
+                let of = self.lanes.get(&copy.number).map(|lane| shown(&lane.path).to_string());
                 tracing::warn!(
                     source = &*self.name,
-                    file = %found.path.display(),
+                    file = %shown(&found.path),
                     bytes = found.size,
                     of,
                     "holds nothing but what another file holds that is read already: these bytes are left out"
@@ -208,7 +220,7 @@ impl FollowSource {
             Place::Copy(number) => {
                 tracing::info!(
                     source = &*self.name,
-                    file = %found.path.display(),
+                    file = %shown(&found.path),
                     "is a copy of a file that is read already: it is left out"
                 );
                 self.copies.insert(found.id, Copy { number, found: found.clone(), since_us: now_us, told: false });
@@ -289,7 +301,7 @@ impl FollowSource {
             followed.after = Some(before);
             tracing::info!(
                 source = &*self.name,
-                file = %found.path.display(),
+                file = %shown(&found.path),
                 byte,
                 "begins with all that another file holds: it is read from there on"
             );
@@ -304,6 +316,7 @@ impl FollowSource {
         if !done {
             self.settle_at(number, found, content, now_us);
         }
+        self.note_path(number);
         Ok(())
     }
 
@@ -313,14 +326,15 @@ impl FollowSource {
         let Some(lane) = self.lanes.get_mut(&number) else { return };
         tracing::info!(
             source = &*self.name,
-            file = %found.path.display(),
+            file = %shown(&found.path),
             byte = lane.handed.end,
             "holds what was read as {} so far: it is read on from there",
-            lane.path.display()
+            shown(&lane.path)
         );
         self.places.remove(&lane.id);
         lane.take_place(found);
-        lane.tail = None;
+        self.open_files -= usize::from(lane.tail.take().is_some());
+        self.note_path(number);
         self.places.insert(found.id, number);
         self.by_path.insert(found.path.clone(), number);
         self.by_path.insert(found.real.clone(), number);
@@ -337,35 +351,59 @@ impl FollowSource {
 
     /// Opens the lane in this file.
     fn settle_at(&mut self, number: i32, found: &Found, content: Content, now_us: i64) {
-        let open = self.lanes.values().filter(|lane| lane.tail.is_some()).count();
-        if open >= self.open_max && !self.make_room() {
+        if self.open_files >= self.open_max && !self.make_room() {
             self.waiting += 1;
             let read = self.lanes.get(&number).map_or(0, |lane| lane.handed.end);
             return show_lag(&self.name, number, content.size().saturating_sub(read));
         }
-        let before = self.predecessor(number, found);
+        let is_new = |lane: &Followed| !lane.open && lane.handed.next == lane.begin;
+        let before = match self.lanes.get(&number).is_some_and(is_new) {
+            true => self.predecessor(number, found),
+            false => None,
+        };
         let Some(lane) = self.lanes.get_mut(&number) else { return };
         lane.take_place(found);
-        lane.tail = Some(Tail::new(content, lane.handed.next, &self.limits));
-        (lane.read_us, lane.end_us) = (now_us, None);
+        let tail = Tail::new(content, lane.handed.next, &self.limits);
+        self.open_files += usize::from(lane.tail.replace(tail).is_none());
+        (lane.read_us, lane.end_us, lane.was_at_end) = (now_us, None, false);
         self.hot.insert(number);
         if !std::mem::replace(&mut lane.open, true) {
             let opened = lane.lane.clone();
-            if let Some(before) = before.filter(|_| lane.handed.next == lane.begin) {
+            if let Some(before) = before {
                 self.signals.push_back(Signal::Succeeds { lane: opened.clone(), before });
             }
             self.signals.push_back(Signal::Opened { lane: opened });
         }
     }
 
-    /// Closes the file that was at its end for longest; false when none is.
+    /// Closes the file that was at its end for longest; false when none is. All are asked once in a scan.
     fn make_room(&mut self) -> bool {
+        let mut resting = self.resting.take().unwrap_or_else(|| self.at_their_end());
+        let mut closed = false;
+        while !closed && let Some(number) = resting.pop_front() {
+            closed = self.rest(number);
+        }
+        self.resting = Some(resting);
+        closed
+    }
+
+    /// The open files that were read to their end, those that were quiet for longest first.
+    fn at_their_end(&self) -> VecDeque<i32> {
         let at_end = |(number, lane): &(&i32, &Followed)| {
             let between_lines = lane.tail.as_ref().is_some_and(|tail| !tail.cutter.is_within());
             between_lines && lane.lost_us.is_none() && lane.is_at_end(self.hot.contains(number))
         };
-        let oldest = self.lanes.iter().filter(at_end).min_by_key(|(_, lane)| lane.read_us).map(|(number, _)| *number);
-        oldest.is_some_and(|number| self.rest(number))
+        let mut numbers: Vec<(i64, i32)> =
+            self.lanes.iter().filter(at_end).map(|(number, lane)| (lane.read_us, *number)).collect();
+        numbers.sort_unstable();
+        numbers.into_iter().map(|(_, number)| number).collect()
+    }
+
+    /// A path has a newer lane.
+    fn note_path(&mut self, number: i32) {
+        let (Some(newest_of), Some(lane)) = (&mut self.newest_of, self.lanes.get(&number)) else { return };
+        let newest = newest_of.entry(lane.path.clone()).or_insert(number);
+        *newest = number.max(*newest);
     }
 
     /// The lane in whose place this one came: that with which it begins, or the last one under its path, or else of its
@@ -375,7 +413,14 @@ impl FollowSource {
             return Some(self.lane(after));
         }
         let before = || self.lanes.range(..number).rev().map(|(_, lane)| lane);
-        let same_path = before().find(|lane| lane.path == found.path);
+        let is_of_path = |lane: &&Followed| lane.path.as_os_str() == found.path.as_os_str();
+        let same_path = match self.newest_of.as_ref().map(|newest_of| newest_of.get(&found.path)) {
+            Some(None) => None,
+            Some(Some(newest)) if *newest < number && self.lanes.get(newest).as_ref().is_some_and(is_of_path) => {
+                self.lanes.get(newest)
+            }
+            _ => before().find(is_of_path),
+        };
         same_path.or_else(|| before().find(|lane| lane.pattern == found.pattern)).map(|lane| lane.lane.clone())
     }
 
@@ -411,8 +456,7 @@ impl FollowSource {
 
     /// Whether a lane waits to be read.
     pub(super) fn has_ready(&self) -> bool {
-        let ready = |number: &i32| self.lanes.get(number).is_some_and(|lane| !lane.paused && lane.tail.is_some());
-        self.hot.iter().any(ready)
+        self.hot.iter().any(|number| self.is_ready(*number))
     }
 }
 

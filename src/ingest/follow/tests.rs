@@ -1,6 +1,8 @@
 //! Followed files: what is read of them through every rotation, and across starts.
 
 mod alike;
+mod found_at_once;
+mod packed;
 
 use std::collections::HashMap;
 use std::fs;

@@ -12,6 +12,8 @@ use std::time::Duration;
 use notify::event::{EventKind, ModifyKind};
 use notify::{ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher};
 
+use crate::ingest::shown::shown;
+
 /// Folders watched at once; those beyond are looked at by the sweep alone.
 const FOLDERS_MAX: usize = 8192;
 /// Paths remembered between two looks; more: everything is looked at.
@@ -24,6 +26,8 @@ pub struct News {
     pub written: BTreeSet<PathBuf>,
     /// Something appeared, went or was renamed.
     pub changed: bool,
+    /// What went, or was renamed.
+    pub gone: BTreeSet<PathBuf>,
     /// Events were lost: anything may have happened.
     pub unknown: bool,
 }
@@ -129,8 +133,8 @@ impl Watch {
 fn why(error: &notify::Error, folder: &Path) -> String {
     match &error.kind {
         ErrorKind::MaxFilesWatch => "the system gives no more watches (fs.inotify.max_user_watches)".to_owned(),
-        ErrorKind::Io(error) => format!("{}: cannot be watched: {error}", folder.display()),
-        _ => format!("{}: cannot be watched: {error}", folder.display()),
+        ErrorKind::Io(error) => format!("{}: cannot be watched: {error}", shown(folder)),
+        _ => format!("{}: cannot be watched: {error}", shown(folder)),
     }
 }
 
@@ -147,6 +151,12 @@ fn note(news: &mut News, event: notify::Result<Event>) -> bool {
     match event.kind {
         EventKind::Access(_) => return false,
         EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => {}
+        EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)) => {
+            news.changed = true;
+            if news.gone.len() < PATHS_MAX {
+                news.gone.extend(event.paths.iter().cloned());
+            }
+        }
         _ => news.changed = true,
     }
     if news.written.len() + event.paths.len() > PATHS_MAX {

@@ -32,6 +32,7 @@ pub use source::SpoolSource;
 
 use self::segment::Segment;
 use self::writer::Writer;
+use super::shown::shown;
 use super::{Clock, IngestError, Positions, ReadLimits};
 use crate::metric;
 
@@ -273,7 +274,7 @@ impl Shared {
             // What stays is removed after the next start; its records are passed over then.
             if let Err(error) = segment::remove(&self.folder, &gone) {
                 let file = segment::path(&self.folder, gone.first);
-                tracing::warn!(file = %file.display(), %error, "a file of the spool that is done with stays");
+                tracing::warn!(file = %shown(&file), %error, "a file of the spool that is done with stays");
             }
         }
         self.room.notify_waiters();

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use super::frame::{Cipher, Contents, HEAD_BYTES, HEADER_BYTES, Head, Header, SpoolKey, find};
 use crate::ingest::IngestError;
+use crate::ingest::shown::shown;
 
 const ENDING: &str = "seg";
 /// What a segment with damage is called when it is done with: it is kept for whoever wants to look.
@@ -36,7 +37,7 @@ pub(super) fn path(folder: &Path, first: u64) -> PathBuf {
 }
 
 pub(super) fn failed(path: &Path, message: impl std::fmt::Display) -> IngestError {
-    IngestError::File { path: path.display().to_string(), message: message.to_string() }
+    IngestError::File { path: shown(path).to_string(), message: message.to_string() }
 }
 
 /// The segments that an earlier run left, in order.
@@ -93,7 +94,7 @@ fn recover_one(path: &Path, first: u64, next: Option<u64>, key: &SpoolKey) -> io
         file.set_len(end)?;
         file.sync_all()?;
         tracing::warn!(
-            file = %path.display(), byte = end, cut = bytes - end,
+            file = %shown(path), byte = end, cut = bytes - end,
             "the end was half-written when the service was ended; nobody was told that it was accepted, and it is cut off"
         );
     } else if end < bytes {
@@ -114,7 +115,7 @@ fn recover_one(path: &Path, first: u64, next: Option<u64>, key: &SpoolKey) -> io
 
 pub(super) fn tell_damage(path: &Path, from: u64, to: u64) {
     tracing::error!(
-        file = %path.display(), byte = from, bytes = to - from,
+        file = %shown(path), byte = from, bytes = to - from,
         "the spool is damaged here: expected a sealed frame; its records are lost unless they were being written when the \
          machine stopped; what follows is read, and the file is kept beside the spool"
     );

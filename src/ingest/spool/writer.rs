@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +19,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::frame::{Cipher, HEADER_BYTES, Header, Parcel, SALT_BYTES, SpoolKey};
 use super::segment::{self, Segment};
 use super::{Reserved, SEGMENT_BYTES_MAX, Shared, SpoolError, Submission};
+use crate::clock::Stopwatch;
+use crate::ingest::shown::shown;
 
 /// Parcels are joined up to this; a longer one is a frame of its own.
 const FRAME_BYTES: u64 = 4 << 20;
@@ -26,6 +29,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     key: SpoolKey,
     active: Option<Active>,
+    refused: Refused,
     /// Held as long as this thread may write.
     _lock: File,
 }
@@ -39,6 +43,28 @@ struct Active {
     at: u64,
 }
 
+/// A line says so often that the disk takes nothing.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// What was refused since that was told last.
+#[derive(Default)]
+struct Refused {
+    parcels: u64,
+    since_told: Option<Stopwatch>,
+}
+
+impl Refused {
+    /// How many there are to be told of, when it is time to tell.
+    fn note(&mut self, parcels: u64) -> Option<u64> {
+        self.parcels += parcels;
+        if self.since_told.as_ref().is_some_and(|told| told.elapsed() < TELL_EVERY) {
+            return None;
+        }
+        self.since_told = Some(Stopwatch::start());
+        Some(std::mem::take(&mut self.parcels))
+    }
+}
+
 type Waiting = (Parcel, Reserved, oneshot::Sender<Result<(), SpoolError>>);
 
 impl Writer {
@@ -48,7 +74,7 @@ impl Writer {
         queue: mpsc::Receiver<Submission>,
         lock: File,
     ) -> io::Result<JoinHandle<()>> {
-        let writer = Writer { shared, key, active: None, _lock: lock };
+        let writer = Writer { shared, key, active: None, refused: Refused::default(), _lock: lock };
         thread::Builder::new().name("spool".to_owned()).spawn(move || writer.run(queue))
     }
 
@@ -85,7 +111,10 @@ impl Writer {
     fn write(&mut self, waiting: Vec<Waiting>) {
         let written = self.write_frame(&waiting).map_err(|error| {
             let error = error.to_string();
-            tracing::error!(folder = %self.shared.folder.display(), error, "the spool cannot be written");
+            if let Some(refused) = self.refused.note(waiting.len() as u64) {
+                let folder = shown(&self.shared.folder);
+                tracing::error!(%folder, error, refused, "the spool cannot be written: what was sent is refused");
+            }
             self.give_up_segment();
             SpoolError::Disk(error)
         });
@@ -167,5 +196,19 @@ impl Writer {
             state.segments.pop_back();
             state.bytes -= active.at;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_full_disk_refuses_is_told_once_in_a_while_with_its_number() {
+        let mut refused = Refused::default();
+        assert_eq!(refused.note(2), Some(2), "the first at once");
+        assert_eq!([refused.note(3), refused.note(4)], [None, None]);
+        refused.since_told = None;
+        assert_eq!(refused.note(1), Some(8), "with those that were passed over");
     }
 }

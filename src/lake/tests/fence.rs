@@ -182,3 +182,35 @@ async fn a_key_that_has_the_name_of_another_one_is_refused() {
     second.commit(&checkpoint(0, 10)).await.unwrap();
     assert_eq!((folder.count("events").await, folder.events().await), (10, 10));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_markers_at_once_are_those_that_are_asked_for_one_by_one() {
+    let folder = Folder::new();
+    let (mut lake, _) = folder.open("a").await;
+    let mut next = [0; 3];
+    for round in 0..9 {
+        let lanes: &[i32] = if round < 5 { &[0, 1] } else { &[1, 2] };
+        let positions = lanes.iter().map(|partition| (lane(*partition), next[*partition as usize] + 5)).collect();
+        let rows = lanes
+            .iter()
+            .map(|partition| events(*partition, next[*partition as usize]..next[*partition as usize] + 5, 0));
+        let checkpoint = Checkpoint { positions, events: rows.collect(), ..checkpoint(0, 5) };
+        lake.commit(&checkpoint).await.unwrap();
+        lanes.iter().for_each(|partition| next[*partition as usize] += 5);
+        if [3, 6].contains(&round) {
+            lake.events.checkpoint_log().await.unwrap();
+        }
+        let place = place(&folder.config, &root_url(&folder.config.uri).unwrap(), Table::Events);
+        let opened = place.load().await.unwrap();
+        let (store, version) = (opened.log_store(), opened.version().unwrap());
+        let all = markers::at(&store, version).await.expect("it is a log of ours");
+        let names =
+            ["gatewatch/kong/0", "gatewatch/kong/1", "gatewatch/kong/2", "gatewatch/instance/a", "gatewatch/nobody"];
+        for name in names {
+            let one = opened.snapshot().unwrap().transaction_version(store.as_ref(), name).await.unwrap();
+            assert_eq!(all.get(name).copied(), one, "{name} in round {round}");
+        }
+        let kept = next.map(|next| (next > 0).then_some(next));
+        assert_eq!([0, 1, 2].map(|n| all.get(&format!("gatewatch/kong/{n}")).copied()), kept);
+    }
+}
