@@ -220,7 +220,7 @@ impl Outlet for ToOutbox {
             }
             let seconds = since.elapsed().as_secs();
             tracing::warn!(seconds, "alerts wait for the state store and are told again; nothing is lost: {error}");
-            std::thread::sleep(wait);
+            self.runtime.block_on(tokio::time::sleep(wait));
             wait = (2 * wait).min(TELL_AGAIN_MAX);
         }
         Ok(())

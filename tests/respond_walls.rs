@@ -12,6 +12,7 @@ use common::moto::Moto;
 use common::nginx::Nginx;
 use common::orders::{HOUR_US, attempt, block, deliver, do_all, entities, lift, order, read_back, refusal, target};
 use common::wall_us;
+use gatewatch::respond::action::Op;
 use gatewatch::respond::target::Order;
 use gatewatch::respond::{Action, Attempt, Delivery, Target};
 

@@ -96,6 +96,8 @@ pub struct FollowSource {
     /// When the last look at everything ended, and how long it took.
     scanned_us: Option<i64>,
     scan_took_us: i64,
+    /// When the watched folders were last looked for.
+    folders_us: i64,
     /// Lanes that were not read since.
     round: BTreeSet<i32>,
     /// The registry has to be written before anything else is said.
@@ -151,6 +153,7 @@ impl FollowSource {
             scan_wanted: true,
             scanned_us: None,
             scan_took_us: 0,
+            folders_us: 0,
             round: BTreeSet::new(),
             unsaved: false,
             stale: false,
@@ -262,6 +265,10 @@ impl FollowSource {
         let room = self.waiting > 0 && !self.round.iter().any(|number| self.is_ready(*number));
         let every_us = if self.watch.is_blind() || room { BLIND_SWEEP_US } else { SWEEP_US };
         let sweep = self.scanned_us.is_none_or(|scanned_us| now_us - scanned_us >= every_us);
+        if (now_us - self.folders_us).abs() >= BLIND_SWEEP_US {
+            self.folders_us = now_us;
+            self.scan_wanted |= self.watch.is_elsewhere();
+        }
         self.scan_wanted |= news.changed || news.unknown || sweep;
         if news.unknown || sweep {
             self.hot.extend(self.lanes.iter().filter(|(_, lane)| lane.tail.is_some()).map(|(number, _)| *number));

@@ -3,7 +3,7 @@
 //! Promises: what happened is merged, so memory is bounded however much happens. Where the system gives no watches the
 //! source looks for itself, less often (`is_blind`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +12,7 @@ use std::time::Duration;
 use notify::event::{EventKind, ModifyKind};
 use notify::{ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher};
 
+use super::identity::FileId;
 use crate::ingest::shown::shown;
 
 /// Folders watched at once; those beyond are looked at by the sweep alone.
@@ -34,7 +35,8 @@ pub struct News {
 
 pub struct Watch {
     watcher: Option<RecommendedWatcher>,
-    folders: BTreeSet<PathBuf>,
+    /// With what was there when the watch began.
+    folders: BTreeMap<PathBuf, Option<FileId>>,
     news: Arc<Mutex<News>>,
     wake: Receiver<()>,
     /// Keeps the channel open where there is no watcher.
@@ -61,7 +63,7 @@ impl Watch {
         }
         Watch {
             watcher: watcher.ok(),
-            folders: BTreeSet::new(),
+            folders: BTreeMap::new(),
             news,
             wake,
             _waker: waker,
@@ -79,14 +81,17 @@ impl Watch {
     pub fn set(&mut self, wanted: &BTreeSet<PathBuf>) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
         self.blind = false;
-        for gone in self.folders.difference(wanted).cloned().collect::<Vec<_>>() {
+        let stays = |folder: &PathBuf, is: &Option<FileId>| wanted.contains(folder) && id_of(folder) == *is;
+        let gone: Vec<PathBuf> =
+            self.folders.iter().filter(|(folder, is)| !stays(folder, is)).map(|(folder, _)| folder.clone()).collect();
+        for gone in gone {
             // One that is deleted is not watched any more.
             let _gone = watcher.unwatch(&gone).is_err();
             self.folders.remove(&gone);
         }
         let mut new = false;
         for folder in wanted {
-            if self.folders.contains(folder) {
+            if self.folders.contains_key(folder) {
                 continue;
             }
             let failed = match self.folders.len() < FOLDERS_MAX {
@@ -94,7 +99,7 @@ impl Watch {
                 false => Some(notify::Error::new(ErrorKind::MaxFilesWatch)),
             };
             let Some(error) = failed else {
-                self.folders.insert(folder.clone());
+                self.folders.insert(folder.clone(), id_of(folder));
                 new = true;
                 continue;
             };
@@ -112,11 +117,16 @@ impl Watch {
 
     /// A folder went away: when it comes back it is watched anew.
     pub fn forget(&mut self, folder: &Path) {
-        if self.folders.remove(folder)
+        if self.folders.remove(folder).is_some()
             && let Some(watcher) = &mut self.watcher
         {
             let _gone = watcher.unwatch(folder).is_err();
         }
+    }
+
+    /// Whether a folder went or another one lies there: while one of its files is open the system does not tell.
+    pub fn is_elsewhere(&self) -> bool {
+        self.folders.iter().any(|(folder, is)| id_of(folder) != *is)
     }
 
     pub fn take(&mut self) -> News {
@@ -127,6 +137,10 @@ impl Watch {
     pub fn wait(&self, timeout: Duration) -> bool {
         self.wake.recv_timeout(timeout).is_ok()
     }
+}
+
+fn id_of(folder: &Path) -> Option<FileId> {
+    std::fs::metadata(folder).ok().map(|meta| FileId::of(&meta))
 }
 
 /// Why a folder is not watched. What the system has too few of is told once, not for each folder.
