@@ -1,6 +1,6 @@
 //! Promise: 200 honest users behind the address of an attacker are not cut off. Who is behind an address is asked of the events
-//! that the service itself stored; then the attacker's own account is taken at the gateway, or a person is asked. An attacker
-//! who is alone behind an address is blocked by the same service in the same minute.
+//! that the service itself stored; then a person is asked. The name that the attacker only claims costs nobody an account, and an
+//! attacker who is alone behind an address is blocked by the same service in the same minute.
 
 mod common;
 
@@ -15,7 +15,7 @@ use common::program::{self, folder, number, path, run};
 use common::service::Service;
 use common::wall_us;
 
-/// An office with an attacker among its accounts.
+/// An office from which somebody claims the name of one of its accounts.
 const OFFICE: &str = "203.0.113.7";
 /// An office from which somebody without an account attacks.
 const CAMPUS: &str = "198.51.100.7";
@@ -88,24 +88,24 @@ fn an_office_is_not_blocked_for_the_attacker_behind_its_address() {
     append(&log, attack(OFFICE, "mallory").chain(attack(CAMPUS, "-")).chain(attack(ALONE, "-")));
     // The lone one is out: the detector, the loop and the wall work.
     service.line_with(&["action delivered", "waf", ALONE], 60);
-    let asked = service.line_with(&["action waits for a person to agree", CAMPUS], 60);
-    assert!(asked.contains("200 principals of 0 tenants made 600 good requests"), "{asked}");
-    service.line_with(&["action delivered", "gw", "mallory"], 60);
-    let instead = service.line_with(&["action suppressed", OFFICE], 60);
-    assert!(instead.contains("revoke of principal mallory instead"), "{instead}");
+    for office in [OFFICE, CAMPUS] {
+        let asked = service.line_with(&["action waits for a person to agree", office], 60);
+        assert!(asked.contains("200 principals of 0 tenants made 600 good requests"), "{asked}");
+    }
 
     let decisions = |address: &str| runtime.block_on(crowdsec.decisions(address)).len();
     assert_eq!([OFFICE, CAMPUS, ALONE].map(decisions), [0, 0, 1]);
-    let revoked = kong.edge(|edge| edge.plugins.clone());
-    assert_eq!((revoked.len(), revoked[0]["name"].as_str()), (1, Some("request-termination")));
+    // No name of the log is held for the attacker's.
+    assert_eq!(kong.edge(|edge| edge.plugins.clone()).len(), 0);
     assert_eq!(kong.problems(), [""; 0]);
 
     // The person who was asked sees why, and their word is what lets it through.
     let waiting = run(&["actions", "list", "--state", "awaiting", "--format", "json", "--data-dir", path(&data)]);
     let waiting: Vec<serde_json::Value> =
         waiting.stdout.lines().map(|line| serde_json::from_str(line).expect("a row is JSON")).collect();
-    assert_eq!(waiting.len(), 1, "{waiting:?}");
-    let id = waiting[0]["id"].as_str().expect("an id");
+    assert_eq!(waiting.len(), 2, "{waiting:?}");
+    let campus = waiting.iter().find(|row| row.to_string().contains(CAMPUS)).expect("both wait");
+    let id = campus["id"].as_str().expect("an id");
     let approved = run(&["actions", "approve", id, "--as", "noor", "--data-dir", path(&data)]);
     assert_eq!(approved.code, 0, "{}", approved.stderr);
     service.line_with(&["action delivered", "waf", CAMPUS], 60);

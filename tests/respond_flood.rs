@@ -19,7 +19,7 @@ use schemas::alert::{Severity, State};
 
 const ATTACKERS: usize = 100;
 const UPDATES: u32 = 10;
-const CONFIG: &str = "{ dry_run: false, tell: [open, updated, closed], incidents: { quiet: 0s }, \
+const CONFIG: &str = "{ dry_run: false, tell: [open, updated, closed], incidents: { quiet: 0s, digest_after: 0 }, \
                       delivery: { concurrency: 1, backoff_first: 1ms, backoff_max: 5ms } }";
 
 fn address(n: usize) -> String {

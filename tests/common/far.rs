@@ -145,6 +145,7 @@ pub fn configuration(fars: &[Far]) -> (String, BTreeMap<String, String>) {
         *kinds.entry(far.kind).or_default() += &format!("    - {{ name: {}, {} }}\n", far.name, far.yaml);
         secrets.extend(far.secret.clone());
     }
+    secrets.insert("integration".to_owned(), pagers::INTEGRATION_KEY.to_owned());
     for name in ["token", "key", "secret", "password"] {
         secrets.insert(name.to_owned(), format!("not-a-real-{name}"));
     }
@@ -435,8 +436,9 @@ impl Making<'_> {
         let holds = |edge: &mut Alertmanager| pagers::lines(&edge.pages);
         let (alertmanager, _) = self.edge("alertmanager", "url: '{url}'", edge, holds).await;
         let holds = |edge: &mut Pagerduty| pagers::lines(&edge.pages);
-        let (pagerduty, _) =
-            self.edge("pagerduty", "url: '{url}', routing_key: { env: key }", Pagerduty::default(), holds).await;
+        let (pagerduty, _) = self
+            .edge("pagerduty", "url: '{url}', routing_key: { env: integration }", Pagerduty::default(), holds)
+            .await;
         let holds = |edge: &mut Opsgenie| pagers::lines(&edge.pages);
         let (opsgenie, _) =
             self.edge("opsgenie", "url: '{url}', api_key: { env: key }", Opsgenie::default(), holds).await;

@@ -4,7 +4,6 @@
 //! Promises: each line once, across rotation by renaming, by copying and cutting, by packing, by deleting, and across kills
 //! of the service at any moment. A line reaches the pipeline when its newline is written; inotify says so. A file that
 //! cannot be read fails alone: it is told, and tried again.
-//!
 //! Never: holds more of a file than a chunk and a line; waits for a FIFO; writes bytes of a log to disk.
 
 mod cut;
@@ -27,13 +26,12 @@ use schemas::Lane;
 pub use self::identity::{Content, Fit, Mark};
 pub use self::registry::write_private;
 
-use self::find::Patterns;
-use self::identity::FileId;
 use self::lane::Followed;
 use self::place::{Copy, copy_of};
 use self::registry::Registry;
 use self::tail::Pause;
 use self::watch::Watch;
+use self::{find::Patterns, identity::FileId};
 use super::batch::Filling;
 use super::shown::shown;
 use super::{Clock, IngestError, Positions, ReadLimits, Signal, Source};

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use super::{Asked, Edge, keys, text};
 
+/// Of 32 letters and digits, as the real ones.
+pub const INTEGRATION_KEY: &str = "f4kef4kef4kef4kef4kef4kef4kef4ke";
+
 /// The alerts of one key: how many were opened, and whether the last one still is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Paged {
@@ -47,7 +50,7 @@ impl Edge for Pagerduty {
             return Err("no such path".to_owned());
         }
         let body = asked.json();
-        if body["routing_key"] != "not-a-real-key" {
+        if body["routing_key"] != INTEGRATION_KEY {
             return Ok((400, json!({ "status": "invalid event", "message": "Event object is invalid" })));
         }
         let key = text(&body, "dedup_key")?.to_owned();
