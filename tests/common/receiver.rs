@@ -327,7 +327,7 @@ fn check_envelope(shared: &Shared, request: &Request, now_us: i64, problems: &mu
 }
 
 fn check_body(body: &Value, problems: &mut Vec<String>) {
-    expect_keys(body, &["type", "timestamp", "kind", "incident", "alert"], "body", problems);
+    expect_keys(body, &["type", "timestamp", "kind", "incident", "alert", "standing"], "body", problems);
     let closed = match body["type"].as_str() {
         Some("incident.open" | "incident.updated") => false,
         Some("incident.closed") => true,
