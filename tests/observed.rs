@@ -288,7 +288,7 @@ fn alerts_actions_and_a_silent_source_are_lines_of_the_log_and_figures() {
     }
     let json = program::run(&["status", "--url", &format!("http://{address}"), "--json"]);
     let json: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
-    assert_eq!(json["sources"][0]["events"], 101);
+    assert_eq!(json["sources"][0]["events"], 102);
 
     let shown = [get(address, "/status").body, get(address, "/metrics").body, get(address, "/readyz").body];
     assert!(shown.iter().all(|text| !text.contains("not-a-real-secret")), "a record is shown");
@@ -585,6 +585,7 @@ fn connections_that_say_nothing_do_not_keep_others_out_and_a_reload_is_no_end() 
     assert_eq!(get(address, "/healthz").status, 200);
     drop(silent);
 
+    service.wait_for("gatewatch runs", 60);
     service.signal("HUP");
     service.line_with(&["SIGHUP changes nothing", "restart"], 60);
     let mut second = Service::start(&config);

@@ -26,7 +26,8 @@ const GOOD: usize = 3;
 const REFUSED: usize = 20;
 
 const DETECTOR: &str = "id: refused\ntitle: A client is refused\nseverity: high\nnotes: For this test.\nentity: client_ip\n\
-                        where: status = 401\nmethod: { threshold: { at_least: 15, within: 5m } }\nrespond: [block]\n";
+                        where: status = 401\nmethod: { threshold: { at_least: 15, within: 5m } }\nrespond: [block]\n\
+                        dry_run: false\n";
 
 fn line(address: &str, user: &str, ago_s: i64, status: u16, n: usize) -> String {
     let time = chrono::DateTime::from_timestamp_micros(wall_us() - ago_s * 1_000_000).expect("a time");

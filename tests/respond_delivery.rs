@@ -298,12 +298,15 @@ async fn a_restart_takes_up_what_waited_and_repeats_what_was_uncertain() {
 }
 
 const CHILD: &str = "GATEWATCH_TEST_TELLING_CHILD";
+/// Each incident by itself.
+const TOLD: &str = "{ incidents: { digest_after: 0 }, targets: { webhook: [{ name: soar, url: \"http://127.0.0.1:9/\", \
+                    secrets: [{ env: SOAR }] }] } }";
 
 /// Not a test by itself: the process that the next test kills. It tells alert after alert and says when each is durable.
 #[tokio::test]
 async fn child_that_tells_until_it_is_killed() {
     let Some(path) = std::env::var_os(CHILD) else { return };
-    let config = "targets: { webhook: [{ name: soar, url: \"http://127.0.0.1:9/\", secrets: [{ env: SOAR }] }] }";
+    let config = TOLD;
     let outbox = outbox(Path::new(&path), config, &[("SOAR", SECRET)], wall_clock()).await;
     for n in 0usize.. {
         tell(&outbox, &[opening(&format!("al-{n}"), &apart(n), wall_us())], &["case"], wall_us()).await;
@@ -330,7 +333,7 @@ async fn what_was_told_survives_kill_9() {
         child.kill().expect("killed");
         child.wait().expect("gone");
 
-        let config = "targets: { webhook: [{ name: soar, url: \"http://127.0.0.1:9/\", secrets: [{ env: SOAR }] }] }";
+        let config = TOLD;
         let outbox = outbox(&path, config, &[("SOAR", SECRET)], wall_clock()).await;
         let names = step_names(&outbox).await;
         let planned = names.iter().filter(|name| *name == "planned").count();

@@ -63,8 +63,10 @@ impl Edge for Story {
         if asked.method != "POST" || format!("/{}", asked.path.join("/")) != self.path {
             return Err("no such path".to_owned());
         }
-        let body = asked.json();
-        keys(&body, &["id", "type", "timestamp", "kind", "incident", "alert"], &[])?;
+        let mut body = asked.json();
+        keys(&body, &["id", "type", "timestamp", "kind", "incident", "alert", "standing"], &[])?;
+        // How things stand is looked up at each attempt.
+        body.as_object_mut().map(|message| message.remove("standing"));
         let id = text(&body, "id")?.to_owned();
         if self.started.get(&id).is_some_and(|first| *first != body) {
             return Err(format!("another body under the same id {id}"));
