@@ -277,11 +277,15 @@ fn deal_with(shared: &Shared, request: &Request) -> Reply {
 
     let mut state = shared.state.lock().expect("no holder panics");
     let id = request.header("webhook-id").to_owned();
+    // How things stand is looked up at each attempt.
+    let mut lasting = body.clone();
+    lasting.as_object_mut().map(|message| message.remove("standing"));
+    let lasting = lasting.to_string().into_bytes();
     match state.bodies.get(&id) {
-        Some(first) if *first != request.body => problems.push("same webhook-id, another body".to_owned()),
+        Some(first) if *first != lasting => problems.push("same webhook-id, another body".to_owned()),
         Some(_) => {}
         None => {
-            state.bodies.insert(id.clone(), request.body.clone());
+            state.bodies.insert(id.clone(), lasting);
         }
     }
     let scripted = state.script.pop_front().or_else(|| state.otherwise.clone()).unwrap_or_else(Reply::accept);
