@@ -1,5 +1,5 @@
 //! Requests on their way to rows: so many at a time go through one stage, then through the next, so that the code of a stage
-//! and what it branches on stay warm. One request through all stages costs a third more.
+//! and what it branches on stay in the caches (`benches/README.md` has what that is worth).
 //!
 //! Promises: what a row borrows lives as long as its draft: in the record, or in an arena that belongs to the drafts.
 //! Never: decides what may be kept.
