@@ -96,6 +96,26 @@ pub(crate) fn clf(text: &[u8], zone: Zone) -> Option<i64> {
     micros_of(days, seconds - offset, micros)
 }
 
+/// `20260124T013436Z`, with decimals and offsets as in RFC 3339: the basic format of ISO 8601.
+pub(crate) fn basic(text: &[u8], zone: Zone) -> Option<i64> {
+    let (date, rest) = text.split_at_checked(8)?;
+    let (clock, rest) = rest.strip_prefix(b"T")?.split_at_checked(6)?;
+    let days = days(number(&date[..4])?, number(&date[4..6])?, number(&date[6..])?)?;
+    let seconds = clock_seconds(&[clock[0], clock[1], b':', clock[2], clock[3], b':', clock[4], clock[5]])?;
+    let (micros, rest) = decimals(rest)?;
+    let offset = match rest {
+        b"Z" | b"z" => 0,
+        b"" => zone.seconds(days * 86_400 + seconds),
+        _ => offset_seconds(rest)?,
+    };
+    micros_of(days, seconds - offset, micros)
+}
+
+/// `Sat, 24 Jan 2026 01:34:36 GMT` (RFC 1123, as in headers of HTTP), also with an offset.
+pub(crate) fn rfc1123(text: &str) -> Option<i64> {
+    DateTime::parse_from_rfc2822(text).ok().map(|at| at.timestamp_micros())
+}
+
 /// A decimal number of seconds (or of any unit of `per_unit` microseconds) as text: `1693840791.756`.
 pub(crate) fn decimal(text: &[u8], nanos_per_unit: i64) -> Option<i64> {
     let (negative, text) = match text.strip_prefix(b"-") {
@@ -182,6 +202,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_basic_format_and_that_of_headers() {
+        let expected = Some(1_769_218_476_000_000);
+        for text in ["20260124T013436Z", "20260124T023436+0100", "20260124T013436.000Z", "20260124T013436"] {
+            assert_eq!(basic(text.as_bytes(), Zone::default()), expected, "{text}");
+        }
+        for text in ["Sat, 24 Jan 2026 01:34:36 GMT", "Sat, 24 Jan 2026 02:34:36 +0100", "24 Jan 2026 01:34:36 GMT"] {
+            assert_eq!(rfc1123(text), expected, "{text}");
+        }
+        for text in ["20260124T", "20261324T013436Z", "20260124 013436Z", "Sat, 24 Jan", ""] {
+            assert_eq!(basic(text.as_bytes(), Zone::default()).or(rfc1123(text)), None, "{text}");
+        }
+    }
 
     #[test]
     fn rfc3339_in_its_forms() {

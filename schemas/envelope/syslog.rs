@@ -25,7 +25,10 @@ pub(super) fn counted(text: &str, observed_us: i64, zone: Zone) -> Option<Stripp
 }
 
 fn plain(line: &str, time_us: Option<i64>) -> Stripped<'_> {
-    Stripped { line: line.trim_start_matches([' ', '\u{feff}']), time_us, is_part: false }
+    let line = line.trim_start_matches([' ', '\u{feff}']);
+    // The cookie of CEE, before JSON.
+    let line = line.strip_prefix("@cee:").map_or(line, str::trim_start);
+    Stripped { line, time_us, is_part: false }
 }
 
 /// `TIMESTAMP HOST APP PROCID MSGID [data] message`.
@@ -59,30 +62,64 @@ fn structured_end(data: &str) -> Option<usize> {
     None
 }
 
-/// `Nov 27 10:00:00 host tag[pid]: message`, perhaps with the year behind the day.
+/// `Nov 27 10:00:00 host tag[pid]: message`, perhaps with the year behind the day, with decimals, with a zone behind the
+/// clock, or with the sign of a clock that is not set (`*`, `.`) before it: as routers write it.
 fn old(text: &str, observed_us: i64, zone: Zone) -> Option<Stripped<'_>> {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let month = MONTHS.iter().position(|month| text.starts_with(month))? + 1;
-    if let Some(year) = year_of(text) {
-        let (day, clock) = (text.get(3..6)?.trim(), text.get(12..20)?);
-        let day: u32 = day.parse().ok()?;
-        let time_us = time::datetime(format!("{year}-{month:02}-{day:02} {clock}").as_bytes(), zone);
-        return Some(plain(behind_tag(text[20..].strip_prefix(' ')?), time_us));
-    }
-    let stamp = text.get(..15)?;
-    let (day, clock) = (stamp.get(3..6)?.trim(), stamp.get(7..)?);
-    let day: u32 = day.parse().ok().filter(|_| text.as_bytes()[3] == b' ')?;
-    let rest = text[15..].strip_prefix(' ')?;
-    Some(plain(
-        behind_tag(rest),
-        in_year(observed_us, |year| time::datetime(format!("{year:04}-{month:02}-{day:02} {clock}").as_bytes(), zone)),
-    ))
+    let (rest, time_us) = old_time(text, observed_us, zone)?;
+    Some(plain(behind_tag(rest), time_us))
 }
 
-/// The year behind the day.
-fn year_of(text: &str) -> Option<&str> {
-    let year = text.get(7..11).filter(|year| year.bytes().all(|b| b.is_ascii_digit()));
-    year.filter(|_| text.as_bytes().get(11) == Some(&b' '))
+/// The time of such a header, and what is behind it.
+fn old_time(text: &str, observed_us: i64, zone: Zone) -> Option<(&str, Option<i64>)> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let text = text.strip_prefix(['*', '.']).unwrap_or(text);
+    let month = MONTHS.iter().position(|month| text.starts_with(month))? + 1;
+    let (day, rest) = text[3..].strip_prefix(' ')?.trim_start().split_once(' ')?;
+    let day: u32 = day.parse().ok().filter(|_| day.len() <= 2)?;
+    let is_year = |year: &&str| year.len() == 4 && year.bytes().all(|b| b.is_ascii_digit());
+    let (year, rest) = match rest.split_once(' ').filter(|(year, _)| is_year(year)) {
+        Some((year, rest)) => (Some(year), rest),
+        None => (None, rest),
+    };
+    let clock = rest.find(|c: char| !c.is_ascii_digit() && !matches!(c, ':' | '.'))?;
+    // A colon ends the time of some.
+    let (clock, rest) = (rest[..clock].trim_end_matches(':'), rest[clock..].strip_prefix(' ')?);
+    let (zone, rest) = named_zone(rest).unwrap_or((zone, rest));
+    let time = |year: &str| time::datetime(format!("{year}-{month:02}-{day:02} {clock}").as_bytes(), zone);
+    let time_us = match year {
+        Some(year) => time(year),
+        None => in_year(observed_us, |year| time(&format!("{year:04}"))),
+    };
+    // A time that never was is still the time of a header.
+    let is_clock = clock.len() >= 8 && clock.as_bytes()[2] == b':' && clock.as_bytes()[5] == b':';
+    is_clock.then_some((rest, time_us))
+}
+
+/// A zone by its name, as routers write it behind the clock, and what is behind it.
+fn named_zone(text: &str) -> Option<(Zone, &str)> {
+    const ZONES: [(&str, i64); 18] = [
+        ("UTC", 0),
+        ("GMT", 0),
+        ("Z", 0),
+        ("WET", 0),
+        ("BST", 60),
+        ("WEST", 60),
+        ("CET", 60),
+        ("CEST", 120),
+        ("EET", 120),
+        ("EEST", 180),
+        ("MSK", 180),
+        ("EST", -300),
+        ("EDT", -240),
+        ("CST", -360),
+        ("CDT", -300),
+        ("MST", -420),
+        ("PST", -480),
+        ("PDT", -420),
+    ];
+    let (name, rest) = text.split_once(' ')?;
+    let minutes = ZONES.iter().find(|(zone, _)| *zone == name.trim_end_matches(':'))?.1;
+    Some((Zone::Offset(minutes * 60), rest))
 }
 
 /// In the year that puts it closest before the arrival; a day ahead is allowed.
@@ -95,9 +132,9 @@ fn in_year(observed_us: i64, at: impl Fn(i64) -> Option<i64>) -> Option<i64> {
 
 /// The same without a priority, as syslogd writes it to a file; the tag must be there.
 pub(super) fn old_file(text: &str, observed_us: i64, zone: Zone) -> Option<Stripped<'_>> {
-    let stripped = old(text, observed_us, zone)?;
-    let header = if year_of(text).is_some() { 22 } else { 17 };
-    (stripped.line.len() + header < text.len()).then_some(stripped)
+    let (rest, time_us) = old_time(text, observed_us, zone)?;
+    let line = behind_tag(rest);
+    (line.len() < rest.len()).then(|| plain(line, time_us))
 }
 
 /// `2026-11-27T10:00:00+00:00 host tag[pid]: message`, as rsyslog writes it.

@@ -24,12 +24,13 @@ const BATCHES: [&str; 4] = ["records", "Records", "logEvents", "streams"];
 const RESOURCES: [&str; 2] = ["resourceLogs", "resource_logs"];
 /// Docker and Fluent Bit; Filebeat, Vector and Logstash; journald; Splunk HEC and `event.original` of Elastic; GELF; the
 /// body of an OpenTelemetry log record; Kafka Connect; Google's log entries; logcli; AKS; exports of Splunk; Azure's diagnostics;
-/// CloudEvents and Firehose.
-const LINES: [&str; 17] = [
+/// CloudEvents and Firehose; exports of Elasticsearch.
+const LINES: [&str; 19] = [
     "log",
     "message",
     "MESSAGE",
     "event",
+    "event.original",
     "full_message",
     "short_message",
     "body",
@@ -43,6 +44,7 @@ const LINES: [&str; 17] = [
     "result",
     "properties",
     "data",
+    "_source",
 ];
 const TIMES: [&str; 6] =
     ["__REALTIME_TIMESTAMP", "@timestamp", "timestamp", "time", "timeUnixNano", "observedTimeUnixNano"];
@@ -198,6 +200,8 @@ mod tests {
         check(r#"{"specversion":"1.0","type":"x","data":{"a":1}}"#, &[r#"{"a":1}"#]);
         check(r#"{"preview":false,"result":{"_raw":"line"}}"#, &[r#"{"_raw":"line"}"#]);
         check(r#"{"data":"MjAzLjAuMTEzLjcgLSAtCg=="}"#, &["203.0.113.7 - -"]);
+        check(r#"{"event.original":"line","event.kind":"event"}"#, &["line"]);
+        check(r#"{"_index":"x","_id":"1","_source":{"message":"line"}}"#, &[r#"{"message":"line"}"#]);
         check(r#"{"data":"203.0.113.7 - -"}"#, &["203.0.113.7 - -"]);
         check(r#"{"short_message":"short","full_message":"whole line"}"#, &["whole line"]);
         for plain in [r#"{"a":1}"#, "{", "[]", r#"{"records":7}"#, r#"{"message":""}"#, r#"{"log":null}"#] {

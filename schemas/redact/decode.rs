@@ -220,7 +220,7 @@ pub(crate) fn hex_pairs(bytes: &[u8], from: usize, least: usize, out: &mut Vec<u
             if bytes.get(end) != Some(&bytes[sign]) {
                 break;
             }
-            let blank = usize::from(bytes[sign] == b',' && bytes.get(end + 1) == Some(&b' '));
+            let blank = usize::from(matches!(bytes[sign], b',' | b':') && bytes.get(end + 1) == Some(&b' '));
             match hex_pair(&bytes[end + 1 + blank..], marked) {
                 Some(_) => end += 1 + blank,
                 None => break,

@@ -6,6 +6,7 @@
 //! `\x1b`. A text with nothing to find is returned as it is, without allocating.
 //! Never: guesses secrets that have neither a telling name nor a known shape.
 
+mod alike;
 mod beside;
 mod classes;
 mod decode;

@@ -134,7 +134,7 @@ fn split(name: &[u8]) -> Words {
             || b.is_ascii_digit() != last.is_ascii_digit()
             || is_capital(i) && !was_capital;
         if !(0x80..0xc0).contains(&b) {
-            was_capital = is_capital(i);
+            was_capital = is_capital(i) || b.is_ascii_uppercase();
         }
         if (!letter || step) && at > open {
             close(&mut words, at, &mut open);
@@ -216,7 +216,83 @@ fn says_whole(name: &[u8]) -> Says {
     while i < words.count {
         i += read_word(&words, i, &mut parts);
     }
-    judge(&parts).unwrap_or_else(|| ending(words.joined(0, words.count - 1)))
+    let whole = words.joined(0, words.count - 1);
+    let said = judge(&parts).unwrap_or_else(|| ending(whole));
+    match said {
+        Says::Nothing | Says::Hardly(_) if whole.iter().any(u8::is_ascii_digit) => disguised(whole).unwrap_or(said),
+        Says::Nothing if is_own_pass(whole) => Says::Unless(Class::PASSWORD),
+        said => said,
+    }
+}
+
+/// `pa55word`, `p4ssw0rd`, `s3cret`: digits that stand for letters.
+fn disguised(name: &[u8]) -> Option<Says> {
+    let mut letters = [0u8; NAME_BYTES_MAX * 2];
+    for (letter, b) in letters.iter_mut().zip(name) {
+        *letter = match b {
+            b'0' => b'o',
+            b'1' => b'i',
+            b'3' => b'e',
+            b'4' => b'a',
+            b'5' => b's',
+            b'7' => b't',
+            b => *b,
+        };
+    }
+    let name = &letters[..name.len()];
+    let noun = words::get(name).filter(|word| word.flags & STRONG != 0).or_else(|| by_ending(name));
+    noun.filter(|_| name.len() >= DISGUISED_MIN).map(|word| Says::Secret(word.class))
+}
+
+/// Letters of the shortest name that is read so.
+const DISGUISED_MIN: usize = 5;
+
+/// `upass`, `ftppass`: one word that ends with `pass`, and is none of English.
+fn is_own_pass(name: &[u8]) -> bool {
+    let ends: [&[u8]; 34] = [
+        b"by",
+        b"com",
+        b"sur",
+        b"tres",
+        b"im",
+        b"under",
+        b"over",
+        b"encom",
+        b"boarding",
+        b"season",
+        b"ski",
+        b"lift",
+        b"battle",
+        b"game",
+        b"day",
+        b"city",
+        b"museum",
+        b"band",
+        b"high",
+        b"low",
+        b"all",
+        b"back",
+        b"stage",
+        b"hall",
+        b"rail",
+        b"travel",
+        b"train",
+        b"bus",
+        b"gate",
+        b"fly",
+        b"out",
+        b"fast",
+        b"multi",
+        b"single",
+    ];
+    name.strip_suffix(b"pass").is_some_and(|before| !before.is_empty() && !ends.iter().any(|end| before.ends_with(end)))
+}
+
+/// The class of a secret that several words with blanks between them name by themselves: `api key`, `mật khẩu`.
+pub(crate) fn of_words(name: &[u8]) -> Option<Class> {
+    let words = split(name);
+    let whole = words.count.checked_sub(1).map(|last| words.joined(0, last))?;
+    words::get(whole).filter(|word| word.flags & STRONG != 0 && word.flags & EVERYDAY == 0).map(|word| word.class)
 }
 
 /// `password[$eq]`, `password[]` and `password[0]` are about the password; so is `password.value`.
@@ -291,7 +367,7 @@ fn segment(word: &[u8], parts: &mut Vec<Word>) -> bool {
     for end in 2..=length {
         for start in end.saturating_sub(longest)..=end - 2 {
             let (count, piece) = (best[start].0, &word[start..end]);
-            let is_long = piece.len() >= INNER_MIN || piece == b"pw";
+            let is_long = piece.len() >= INNER_MIN || matches!(piece, b"pw" | b"db" | b"my" | b"wp" | b"pg");
             if is_long && count != u8::MAX && count + 1 < best[end].0 && words::get(piece).is_some() {
                 best[end] = (count + 1, start as u8);
             }
@@ -360,8 +436,12 @@ fn judge(parts: &[Word]) -> Option<Says> {
 fn is_told_behind(noun: Word, after: &[Word]) -> bool {
     // `key_access` is what a key may do.
     let is_foreign = || words::all().get(usize::from(noun.place)).is_some_and(|word| !word.starts_with("key"));
-    (noun.class == Class::CODE || noun.class == Class::API_KEY && is_foreign())
-        && after.iter().any(|w| w.flags & BEHIND != 0 && w.flags & ABOUT == 0)
+    let is_foreign_key = noun.class == Class::API_KEY && is_foreign();
+    (noun.class == Class::CODE || is_foreign_key)
+        && after.iter().any(|w| {
+            let tells = BEHIND | if is_foreign_key { TELLING } else { 0 };
+            w.flags & tells != 0 && w.flags & ABOUT == 0
+        })
 }
 
 /// A noun whose value is a secret when it was drawn: a ticket, an invitation, a seed.
@@ -381,7 +461,7 @@ pub(crate) static ENDINGS: &[(&str, Class)] = &[
     ("kennwort", Class::PASSWORD), ("passcode", Class::PASSWORD), ("secret", Class::SECRET), ("token", Class::TOKEN),
     ("apikey", Class::API_KEY), ("sessionid", Class::SESSION), ("sessid", Class::SESSION), ("credentials", Class::SECRET),
     ("signature", Class::SIGNATURE), ("privatekey", Class::SECRET), ("secretkey", Class::SECRET), ("accesskey", Class::SECRET),
-    ("jwt", Class::TOKEN), ("cookie", Class::COOKIE), ("pw", Class::PASSWORD),
+    ("jwt", Class::TOKEN), ("cookie", Class::COOKIE), ("pw", Class::PASSWORD), ("pwd", Class::PASSWORD), ("psw", Class::PASSWORD),
     // Words of these languages are written in one piece.
     ("密码", Class::PASSWORD), ("密碼", Class::PASSWORD), ("口令", Class::PASSWORD), ("パスワード", Class::PASSWORD), ("パスコード", Class::PASSWORD), ("비밀번호", Class::PASSWORD), ("пароль", Class::PASSWORD),
     ("비번", Class::PASSWORD), ("암호", Class::PASSWORD), ("暗証番号", Class::PASSWORD), ("暗号", Class::PASSWORD), ("合言葉", Class::PASSWORD), ("秘密", Class::SECRET), ("비밀", Class::SECRET),

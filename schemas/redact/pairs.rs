@@ -9,7 +9,7 @@ use super::classes::Class;
 use super::find::Finding;
 use super::names::{Memo, NAME_BYTES_MAX, Says};
 use super::rules;
-use super::values::{is_labelled_digest, is_placeholder, is_plain, is_random, is_random_anywhere, trim};
+use super::values::{is_camel, is_labelled_digest, is_placeholder, is_plain, is_random, is_random_anywhere, trim};
 
 /// A pair as it stands.
 pub(crate) struct Pair<'t> {
@@ -43,6 +43,9 @@ pub(crate) fn pairs(text: &str, memo: &mut Memo, findings: &mut Vec<Finding>) {
             Says::Unless(class) if is_pass(pair.name) && *has_user.get_or_insert_with(|| names_user(bytes)) => {
                 Says::Secret(class)
             }
+            says @ (Says::Nothing | Says::Name | Says::Value | Says::Hardly(_) | Says::Perhaps(_)) => {
+                words_before(bytes, &pair, floor).unwrap_or(says)
+            }
             says => says,
         };
         match says {
@@ -70,6 +73,28 @@ pub(crate) fn pairs(text: &str, memo: &mut Memo, findings: &mut Vec<Finding>) {
             }
         }
     }
+}
+
+/// `mật khẩu: x`, `كلمة السر: x`, `mot de passe = x`: what a noun of two or three words says.
+fn words_before(bytes: &[u8], pair: &Pair<'_>, floor: usize) -> Option<Says> {
+    let end = pair.name_start + pair.name.len();
+    let mut start = pair.name_start;
+    for _ in 0..2 {
+        if start <= floor || !matches!(bytes[start - 1], b' ' | b'+') {
+            return None;
+        }
+        let lowest = floor.max(start.saturating_sub(NAME_BYTES_MAX / 2));
+        let is_letter = |b: &u8| b.is_ascii_alphabetic() || *b >= 0x80;
+        let word = bytes[lowest..start - 1].iter().rev().take_while(|b| is_letter(b)).count();
+        if word < 2 || end - start + word > NAME_BYTES_MAX {
+            return None;
+        }
+        start -= 1 + word;
+        if let Some(class) = super::names::of_words(&bytes[start..end]) {
+            return Some(if class == Class::PASSWORD { Says::Secret(class) } else { Says::Unless(class) });
+        }
+    }
+    None
 }
 
 fn is_pass(name: &[u8]) -> bool {
@@ -106,8 +131,10 @@ pub(crate) fn confirmed(says: Says, value: &[u8]) -> Option<Class> {
         // `show_password=1` switches something.
         Says::Secret(Class::PASSWORD) if matches!(trim(value), b"0" | b"1") => None,
         Says::Secret(class) => Some(class),
+        // `sin=45`, `pan=-30` are numbers of something else.
+        Says::Unless(Class::NATIONAL_ID | Class::CARD) if is_small(value) => None,
         Says::Unless(class) => (has_digit(value) || !is_plain(value)).then_some(class),
-        Says::Perhaps(class) => (!is_plain(value)).then_some(class),
+        Says::Perhaps(class) => (!is_plain(value) && !is_camel(value)).then_some(class),
         Says::Drawn(class) => (is_random(value) && !is_labelled_digest(value)).then_some(class),
         Says::Hardly(Class::PHONE) => {
             (value.iter().filter(|b| b.is_ascii_digit()).count() >= 7).then_some(Class::PHONE)
@@ -115,6 +142,12 @@ pub(crate) fn confirmed(says: Says, value: &[u8]) -> Option<Class> {
         Says::Hardly(class) => (is_random_anywhere(value) && !is_labelled_digest(value)).then_some(class),
         Says::Nothing | Says::Name | Says::Value => None,
     }
+}
+
+/// A number of at most five digits.
+fn is_small(value: &[u8]) -> bool {
+    let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
+    digits <= 5 && value.iter().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b' '))
 }
 
 fn has_digit(value: &[u8]) -> bool {
@@ -141,6 +174,10 @@ pub(crate) fn marker_end(bytes: &[u8], at: usize) -> Option<usize> {
 fn pair_at(bytes: &[u8], at: usize, floor: usize) -> Option<Pair<'_>> {
     let mut end = at;
     while end > floor && matches!(bytes[end - 1], b' ' | b'\t' | b'+' | b'\n' | b'\r') {
+        end -= 1;
+    }
+    // `**password**: x`
+    while end > floor && bytes[end - 1] == b'*' {
         end -= 1;
     }
     let mut quoted = false;
@@ -189,6 +226,9 @@ fn secret_value(bytes: &[u8], pair: &Pair<'_>, says: Says, around: &mut Around) 
         b'\n' | b'\r' => pair.quoted,
         _ => false,
     };
+    // `**password:** x`
+    let stars = bytes[start..].iter().take(3).take_while(|&&b| b == b'*').count();
+    start += if stars < 3 && bytes.get(start + stars) == Some(&b' ') { stars } else { 0 };
     let blanks = (start..bytes.len()).take_while(is_blank).count();
     start += blanks;
     // `$password: String = "x"`: what follows the colon is the type of a variable of GraphQL.

@@ -58,7 +58,11 @@ const fn table() -> [u16; 256] {
         flags |= match b {
             b'0'..=b'9' => DIGIT,
             // First bytes of digits of other alphabets, see `personal`.
-            0xd9 | 0xdb | 0xe0 | 0xef | 0xf0 => SEPARATOR | DIGIT,
+            0xd9 | 0xdb | 0xe0 | 0xf0 => SEPARATOR | DIGIT,
+            // And of the signs `：`, `＝` and `＠`.
+            0xef => SEPARATOR | DIGIT | PAIR | AT,
+            // Of languages that put no blanks between words.
+            0xe3..=0xed => SEPARATOR | SPACE,
             b'-' | b'.' | b'_' | b'|' | b'*' | b'~' | 0x80.. => SEPARATOR,
             b'[' | b'(' | b'{' => OPEN,
             b'+' => SEPARATOR | SPACE,

@@ -61,7 +61,7 @@ fixed! {
     DSN "grammar:dsn";
     EMAIL "grammar:email";
     SPELLED "grammar:spelled-address";
-    FOLD "decode:other-digits";
+    FOLD "decode:look-alikes";
     VENDOR "finder:vendor";
     PERSONAL "finder:personal";
     PEM "grammar:pem";

@@ -39,8 +39,12 @@ pub(crate) static SCHEMES: &[Scheme] = &[
     scheme("privatetoken", Class::BEARER, false), scheme("sharedkey", Class::AUTHORIZATION, false), scheme("sharedaccesssignature", Class::SIGNATURE, false), scheme("googlelogin", Class::BEARER, false), scheme("key", Class::API_KEY, false), scheme("kerberos", Class::AUTHORIZATION, false), scheme("hoba", Class::AUTHORIZATION, false), scheme("mutual", Class::AUTHORIZATION, false), scheme("splunk", Class::API_KEY, false),
     // Nouns of a sentence.
     scheme("password", Class::PASSWORD, false), scheme("passwd", Class::PASSWORD, false), scheme("passphrase", Class::PASSWORD, false), scheme("secret", Class::SECRET, false), scheme("authorization", Class::AUTHORIZATION, false), scheme("pwd", Class::PASSWORD, false), scheme("pass", Class::PASSWORD, false), scheme("passwort", Class::PASSWORD, false), scheme("session", Class::SESSION, false),
+    scheme("kennwort", Class::PASSWORD, false), scheme("contraseña", Class::PASSWORD, false), scheme("contrasena", Class::PASSWORD, false), scheme("senha", Class::PASSWORD, false), scheme("mot de passe", Class::PASSWORD, false), scheme("wachtwoord", Class::PASSWORD, false), scheme("hasło", Class::PASSWORD, false), scheme("пароль", Class::PASSWORD, false),
+    scheme("lösenord", Class::PASSWORD, false), scheme("şifre", Class::PASSWORD, false), scheme("パスワード", Class::PASSWORD, false), scheme("密码", Class::PASSWORD, false), scheme("密碼", Class::PASSWORD, false), scheme("비밀번호", Class::PASSWORD, false),
+    // A command of Windows, a name and a password.
+    scheme("net user", Class::PASSWORD, false), scheme("net+user", Class::PASSWORD, false),
     // Words of SQL.
-    scheme("identified", Class::PASSWORD, false), scheme("values", Class::PASSWORD, false),
+    scheme("identified", Class::PASSWORD, false), scheme("values", Class::PASSWORD, false), scheme("select", Class::PASSWORD, false),
 ];
 
 static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| {
@@ -66,11 +70,12 @@ pub(crate) fn schemes(text: &str, findings: &mut Vec<Finding>) {
         let place = hit.pattern().as_usize();
         let starts = hit.start() == 0 || !bytes[hit.start() - 1].is_ascii_alphanumeric();
         let Some(&next) = bytes.get(hit.end()) else { return };
-        if !starts || !(is_blank(next) || next == b'(') || !rules::on(Kind::Scheme, place) {
+        if !starts || !(is_blank(next) || next == b'(' || next >= 0x80) || !rules::on(Kind::Scheme, place) {
             continue;
         }
-        if SCHEMES[place].word == "values" {
-            done = sql::values(bytes, hit.start(), hit.end(), findings);
+        if matches!(SCHEMES[place].word, "values" | "select") {
+            let in_rows = SCHEMES[place].word == "values";
+            done = sql::values(bytes, hit.start(), hit.end(), in_rows, findings);
             continue;
         }
         if let Some((start, end)) = sql::password(bytes, hit.start(), hit.end(), SCHEMES[place].word) {
@@ -78,10 +83,11 @@ pub(crate) fn schemes(text: &str, findings: &mut Vec<Finding>) {
             done = end;
             continue;
         }
-        if next == b'(' {
+        // `password(x)`
+        if next == b'(' && SCHEMES[place].class != Class::PASSWORD {
             continue;
         }
-        if let Some(finding) = behind(bytes, hit.end(), &SCHEMES[place]) {
+        if let Some(finding) = behind(bytes, hit.end() + usize::from(next == b'('), &SCHEMES[place]) {
             done = finding.end;
             findings.push(finding);
         }
@@ -90,7 +96,10 @@ pub(crate) fn schemes(text: &str, findings: &mut Vec<Finding>) {
 
 fn behind(bytes: &[u8], word_end: usize, scheme: &Scheme) -> Option<Finding> {
     let mut start = word_end + bytes[word_end..].iter().take_while(|&&b| is_blank(b)).count();
-    if !scheme.certain {
+    if scheme.word.starts_with("net") {
+        let name = bytes[start..].iter().take(NAME_BYTES_MAX).position(|&b| is_blank(b))?;
+        start += name + bytes[start + name..].iter().take_while(|&&b| is_blank(b)).count();
+    } else if !scheme.certain {
         start = over_filler(bytes, start);
     }
     let quoted = matches!(bytes.get(start), Some(b'"' | b'\''));
@@ -139,13 +148,25 @@ static TOPIC: [&[u8]; 12] = [
     b"shares",
 ];
 
-/// `password is x`, `password: x`: over one small word.
+/// `password is x`, `Passwort lautet x`, `パスワードはx`: over one small word.
 fn over_filler(bytes: &[u8], start: usize) -> usize {
-    let fillers: [&[u8]; 9] = [b"is ", b"was ", b"= ", b"to ", b"token ", b"bearer ", b"basic ", b"- ", b"-> "];
     let rest = &bytes[start.min(bytes.len())..];
-    let filler = fillers.iter().find(|f| rest.len() >= f.len() && rest[..f.len()].eq_ignore_ascii_case(f));
-    start + filler.map_or(0, |f| f.len())
+    let is = |filler: &&&str| {
+        let filler = filler.as_bytes();
+        rest.len() > filler.len()
+            && rest[..filler.len()].eq_ignore_ascii_case(filler)
+            && (!filler[0].is_ascii() || is_blank(rest[filler.len()]))
+    };
+    let length = FILLERS.iter().find(is).map_or(0, |filler| filler.len());
+    start + length + rest[length..].iter().take_while(|&&b| length > 0 && is_blank(b)).count()
 }
+
+/// Those that end with a letter of ASCII stand before a blank.
+#[rustfmt::skip]
+static FILLERS: [&str; 26] = [
+    "is", "was", "=", "to", "token", "bearer", "basic", "->", "-", "ist", "war", "lautet", "es", "era", "est", "jest", "är",
+    "é", "è", "это", "は", "が", "是", "为", "은", "는",
+];
 
 /// People's passwords mix, too: letters with digits and signs, of any length from 6.
 fn is_passphrase(class: Class, value: &[u8]) -> bool {
@@ -308,7 +329,9 @@ fn short(bytes: &[u8], dash: usize, flag: u8, value: &[u8]) -> Says {
         b'a' if runs(&[b"redis"]) => Says::Secret(Class::PASSWORD),
         b'b' if value.contains(&b'=') && runs(&[b"curl"]) => Says::Secret(Class::COOKIE),
         b'u' | b'U' if value.contains(&b':') && runs(&[b"curl", b"http", b"wget"]) => Says::Secret(Class::USERINFO),
-        b'P' if runs(&[b"sqlcmd", b"bcp"]) => Says::Secret(Class::PASSWORD),
+        b'P' if runs(&[b"sqlcmd", b"bcp", b"unzip", b"zip "]) => Says::Secret(Class::PASSWORD),
+        b'k' if runs(&[b"openssl"]) => Says::Secret(Class::PASSWORD),
+        b'U' if value.contains(&b'%') && runs(&[b"smbclient", b"rpcclient"]) => Says::Secret(Class::USERINFO),
         _ => Says::Nothing,
     }
 }

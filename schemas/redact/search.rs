@@ -43,6 +43,7 @@ impl Scrubber {
 
     fn search(&mut self, text: &str, profile: Profile, depth: usize, hits: &mut Vec<Hit>) {
         self.level(text, None, text, profile, depth, hits);
+        self.folded(text, None, text, depth, hits);
         if profile.has(ESCAPES) {
             self.layers(text, depth, hits);
         }
@@ -60,6 +61,7 @@ impl Scrubber {
         while undone {
             let profile = Profile::of(view.text.as_bytes());
             self.level(&view.text, Some(&view.map), text, profile, depth, hits);
+            self.folded(&view.text, Some(&view.map), text, depth, hits);
             if profile.has(PAIR) {
                 self.quoted(&view.text, Some(&view.map), depth, hits);
             }
@@ -78,6 +80,18 @@ impl Scrubber {
         }
         self.views.push(view);
         self.views.push(next);
+    }
+
+    /// Searches a text as it looks, where that is another one.
+    fn folded(&mut self, text: &str, map: Option<&[u32]>, root: &str, depth: usize, hits: &mut Vec<Hit>) {
+        if text.is_ascii() {
+            return;
+        }
+        let mut view = self.views.pop().unwrap_or_default();
+        if view.fold(text, map) {
+            self.level(&view.text, Some(&view.map), root, Profile::of(view.text.as_bytes()), depth, hits);
+        }
+        self.views.push(view);
     }
 
     fn quoted(&mut self, text: &str, map: Option<&[u32]>, depth: usize, hits: &mut Vec<Hit>) {
@@ -170,8 +184,10 @@ impl Scrubber {
         if profile.has(MARKUP) {
             elements::elements(text, &mut self.memo, findings);
         }
-        if profile.has(SPACE) {
+        if profile.has(SPACE | OPEN) {
             schemes::schemes(text, findings);
+        }
+        if profile.has(SPACE) {
             schemes::flags(text, &mut self.memo, findings);
             shapes::key_blocks(text, findings);
             if profile.has(CONTROL) {

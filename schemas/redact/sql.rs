@@ -1,5 +1,5 @@
 //! Passwords in statements of SQL: `identified by 'x'`, `alter user u password 'x'`, `set password for u = 'x'`, and the values
-//! of columns whose names are secret: `insert into u (name, password) values ('bob', 'x')`.
+//! of columns whose names are secret: `insert into u (name, password) values ('bob', 'x')`, or `select 'bob', 'x'`.
 //!
 //! Promises: linear time: what is looked at before a word and behind it is bounded.
 //! Never: parses a statement; a word that no statement stands around says nothing.
@@ -98,16 +98,17 @@ fn bare(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
     is_told.then_some((at, at + length))
 }
 
-/// The values of secret columns behind the word `values` at `start..end`; how far was read.
-pub(crate) fn values(bytes: &[u8], start: usize, end: usize, findings: &mut Vec<Finding>) -> usize {
+/// The values of secret columns behind the word at `start..end`, which stand in parentheses (`values`), or do not
+/// (`select`); how far was read.
+pub(crate) fn values(bytes: &[u8], start: usize, end: usize, in_rows: bool, findings: &mut Vec<Finding>) -> usize {
     let mut columns = [Says::Nothing; COLUMNS_MAX];
     let Some(count) = columns_before(bytes, start, &mut columns) else { return end };
     let mut at = over_blanks(bytes, end);
     for _ in 0..ROWS_MAX {
-        if bytes.get(at) != Some(&b'(') {
+        if in_rows && bytes.get(at) != Some(&b'(') {
             break;
         }
-        at += 1;
+        at += usize::from(in_rows);
         for says in columns.iter().take(count) {
             at = over_blanks(bytes, at);
             let (from, to) = text_at(bytes, at).unwrap_or_else(|| {
@@ -127,7 +128,7 @@ pub(crate) fn values(bytes: &[u8], start: usize, end: usize, findings: &mut Vec<
             }
         }
         at = over_blanks(bytes, at);
-        if bytes.get(at) != Some(&b',') {
+        if !in_rows || bytes.get(at) != Some(&b',') {
             break;
         }
         at = over_blanks(bytes, at + 1);

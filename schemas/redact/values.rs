@@ -67,6 +67,24 @@ fn is_word(word: &[u8]) -> bool {
     letters && word.len() <= 12 && (!rest.iter().any(u8::is_ascii_uppercase) || word.iter().all(u8::is_ascii_uppercase))
 }
 
+/// Two or three words in one, as programs name things: `ArrowLeft`, `InvalidRequest`, `pageDown`.
+pub(crate) fn is_camel(value: &[u8]) -> bool {
+    let value = trim(value);
+    let starts = value.iter().skip(1).filter(|b| b.is_ascii_uppercase()).count();
+    let is_vowel = |b: &u8| matches!(b.to_ascii_lowercase(), b'a' | b'e' | b'i' | b'o' | b'u' | b'y');
+    let mut humps = 0;
+    let mut at = 0;
+    while at < value.len() {
+        let length = 1 + value[at + 1..].iter().take_while(|b| b.is_ascii_lowercase()).count();
+        if !value[at].is_ascii_alphabetic() || length < 2 || !value[at..at + length].iter().any(is_vowel) {
+            return false;
+        }
+        humps += usize::from(length >= 4);
+        at += length;
+    }
+    value.len() <= 24 && (1..=2).contains(&starts) && humps >= 1
+}
+
 /// What a text is made of, counted.
 #[derive(Default)]
 struct Mix {

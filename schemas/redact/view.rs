@@ -1,12 +1,13 @@
 //! A text with one layer of escapes undone, and where each of its bytes came from: percent escapes (`%41`, `%u0041`),
-//! backslash escapes (`\x41`, `\u0041`, `\101`, `\"`), HTML entities, the zero bytes of UTF-16, quoted-printable.
+//! backslash escapes (`\x41`, `\u0041`, `\101`, `\"`), HTML entities, the zero bytes of UTF-16, quoted-printable, and letters
+//! and signs that only look like those of ASCII (see `alike.rs`).
 //!
 //! Promises: one pass; the view is never longer than its source; bytes that are not UTF-8 become `?`.
 //! Never: decides what a text is.
 
 use std::ops::Range;
 
-use super::rules;
+use super::{alike, rules};
 
 /// A decoded text; `map` holds for each of its bytes, and for its end, the place in the text it was made from.
 #[derive(Default)]
@@ -46,6 +47,22 @@ impl View {
                 let (width, unit) = quoted(&bytes[at..])?;
                 let is_break = matches!(unit, Unit::Nothing);
                 (is_break || part.is_quoted(bytes, at)).then_some((width, unit))
+            },
+        )
+    }
+
+    /// Writes letters, digits and signs that look like those of ASCII as those.
+    pub(crate) fn fold(&mut self, text: &str, map: Option<&[u32]>) -> bool {
+        if text.is_ascii() || !rules::has(rules::FOLD) {
+            return false;
+        }
+        self.read(
+            text.as_bytes(),
+            map,
+            |b| b >= 0xc0,
+            |at| {
+                let (c, plain) = alike::plain(text, at)?;
+                Some((c.len_utf8(), plain.map_or(Unit::Nothing, Unit::Char)))
             },
         )
     }

@@ -346,7 +346,9 @@ impl<'r, 'b> Get<'r, 'b> {
             _ => {
                 let bytes = text.trim_matches(['[', ']']).as_bytes();
                 let written = time::rfc3339(bytes).or_else(|| time::clf(bytes, self.zone));
-                written.or_else(|| time::datetime(bytes, self.zone)).or_else(|| Value::Text(text).epoch())
+                let written =
+                    written.or_else(|| time::datetime(bytes, self.zone)).or_else(|| time::basic(bytes, self.zone));
+                written.or_else(|| Value::Text(text).epoch()).or_else(|| time::rfc1123(text))
             }
         }
     }

@@ -7,15 +7,13 @@
 mod card;
 mod chain;
 mod check;
-mod fold;
 mod iban;
 mod mask;
 mod national;
 mod phone;
 
 use super::classes::Class;
-use super::find::{Finding, addresses};
-use super::rules;
+use super::find::Finding;
 use chain::Chain;
 pub(crate) use mask::mask;
 
@@ -24,21 +22,6 @@ const SHORTEST: usize = 8;
 
 /// Personal data in `text`.
 pub(crate) fn find(text: &str, findings: &mut Vec<Finding>) {
-    numbers(text, findings);
-    if !text.is_ascii()
-        && rules::has(rules::FOLD)
-        && let Some(folded) = fold::fold(text)
-    {
-        let first = findings.len();
-        numbers(&folded.text, findings);
-        addresses(&folded.text, findings);
-        for finding in &mut findings[first..] {
-            (finding.start, finding.end) = (folded.map[finding.start], folded.map[finding.end]);
-        }
-    }
-}
-
-fn numbers(text: &str, findings: &mut Vec<Finding>) {
     let bytes = text.as_bytes();
     phone::find(text, findings);
     let mut at = 0;

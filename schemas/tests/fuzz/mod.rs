@@ -103,7 +103,9 @@ pub fn run(
         let outcome = done.map_err(|_| fault("panicked".to_string()))?.map_err(fault)?;
         let kib = input.len() as f64 / 1024.0;
         let base = if input.setup.is_some() { TIME_SETUP_MAX } else { TIME_MAX };
-        if took > base + TIME_PER_KIB_MAX.mul_f64(kib) {
+        let longest = base + TIME_PER_KIB_MAX.mul_f64(kib);
+        // Once more, and again, for what else the machine may have done: a hang hangs each time.
+        if took > longest && (0..2).all(|_| meter.time(&mut work).1 > longest) {
             return Err(fault(format!("took {took:?} for {} bytes", input.len())));
         }
         report.slowest = report.slowest.max((took, input.len(), number));

@@ -147,6 +147,7 @@ fn candidates(kind: &str, word: &str) -> Vec<(String, String)> {
                     "h=S #",
                     "S: #",
                     "S=#",
+                    "S bob #",
                 ] {
                     add(form.replace('S', word).replace('#', &secret), secret.clone());
                 }

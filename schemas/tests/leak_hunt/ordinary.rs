@@ -105,6 +105,11 @@ pub const PATHS: &[&str] = &[
 ];
 
 pub const QUERIES: &[&str] = &[
+    "key=ArrowLeft",
+    "code=InvalidRequest&key=pageDown",
+    "sin=45&cos=0.7",
+    "pan=-30&tilt=10",
+    "compass=on&bypass=cache&boardingpass=economy",
     "page=2&sort=price&q=blue+shoes",
     "page_token=2",
     "nextToken=3",
@@ -323,6 +328,11 @@ pub const REFERRERS: &[&str] = &[
 ];
 
 pub const TEXTS: &[&str] = &[
+    "license key: invalid",
+    "the user name: bob",
+    "выбор: город",
+    "東京の天気：晴れ",
+    "select name, price from goods",
     "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     "W/\"33a64df551425fcc55e4d42a148795d9f25f89d4\"",
     "\"5f3a-62b1c0de7f0a4\"",
