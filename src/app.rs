@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -19,7 +19,9 @@ use crate::config::{Config, LakeSection};
 use crate::geo::GeoFiles;
 use crate::ingest::{Positions, Source};
 use crate::lake::{Lake, LakeConfig, Maintenance, Pinned, RetainDays};
-use crate::pipeline::{Controls, Drifted, Lanes, Ledger, LedgerConfig, Outlet, Pipeline, Reader, Totals, Watcher};
+use crate::pipeline::{
+    Controls, Drifted, Lanes, Ledger, LedgerConfig, Outlet, Pipeline, Reader, Swap, Totals, Watcher,
+};
 use crate::respond::Outbox;
 
 /// Makes the source once it is known where its lanes continue.
@@ -48,6 +50,8 @@ pub struct Job<'a> {
     pub outbox: Option<Arc<Outbox>>,
     pub outlets: Vec<Box<dyn Outlet>>,
     pub stop: Arc<AtomicBool>,
+    /// New detectors while it runs.
+    pub swap: Arc<Swap>,
     pub progress: Box<dyn FnMut(&Totals) + 'a>,
     pub watcher: Box<dyn Watcher + 'a>,
 }
@@ -92,7 +96,7 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
         ledger = Some(new);
     }
     let continued = snapshot.is_some();
-    let respond = job.rules.iter().map(|rule| (rule.id.clone(), rule.respond.clone())).collect();
+    let respond = responses(&job.rules);
     let engine = engine(job.rules, &job.keys, snapshot.as_deref())?;
     let mut reader = Reader::new((job.open)(positions)?, normalisers, Arc::new(Controls::default()));
     if let Some(mut files) = job.geo {
@@ -100,7 +104,7 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
     }
     let mut outlets = job.outlets;
     if let Some(outbox) = job.outbox {
-        outlets.push(Box::new(ToOutbox { outbox, respond, runtime: runtime.clone(), clock }));
+        outlets.push(Box::new(ToOutbox { outbox, respond, runtime: runtime.clone(), clock, stop: job.stop.clone() }));
     }
     let lateness = job.lateness_us;
     let mut pipeline = Pipeline {
@@ -110,6 +114,7 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
         outlets,
         lateness_us: Box::new(move |lane: &Lane| lateness.get(&*lane.source).copied().unwrap_or(0)),
         stop: job.stop,
+        swap: job.swap,
         progress: job.progress,
         watcher: job.watcher,
         totals: Totals::default(),
@@ -197,7 +202,7 @@ impl Positions for LakePositions {
 /// A state store that takes nothing is asked again for so long, after waits that double from the first to the longest.
 const TELL_AGAIN_FOR: Duration = Duration::from_secs(300);
 const TELL_AGAIN_FIRST: Duration = Duration::from_secs(1);
-const TELL_AGAIN_MAX: Duration = Duration::from_secs(15);
+const TELL_AGAIN_MAX: Duration = Duration::from_secs(5);
 
 /// Alerts into the outbox, at once, with what their detectors ask for.
 struct ToOutbox {
@@ -205,9 +210,19 @@ struct ToOutbox {
     respond: HashMap<String, Vec<String>>,
     runtime: Handle,
     clock: Clock,
+    stop: Arc<AtomicBool>,
+}
+
+/// What each detector asks for.
+fn responses(rules: &[Arc<Rule>]) -> HashMap<String, Vec<String>> {
+    rules.iter().map(|rule| (rule.id.clone(), rule.respond.clone())).collect()
 }
 
 impl Outlet for ToOutbox {
+    fn swapped(&mut self, rules: &[Arc<Rule>]) {
+        self.respond = responses(rules);
+    }
+
     fn tell(&mut self, alerts: &[schemas::Alert]) -> anyhow::Result<()> {
         let none: &[String] = &[];
         let asked = |alert: &schemas::Alert| self.respond.get(&alert.detector).map_or(none, Vec::as_slice);
@@ -220,6 +235,10 @@ impl Outlet for ToOutbox {
             }
             let seconds = since.elapsed().as_secs();
             tracing::warn!(seconds, "alerts wait for the state store and are told again; nothing is lost: {error}");
+            // Told to stop, it does not wait: what was not told is not committed either, and is found again.
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(anyhow::Error::from(error).context("told to stop while alerts waited for the state store"));
+            }
             self.runtime.block_on(tokio::time::sleep(wait));
             wait = (2 * wait).min(TELL_AGAIN_MAX);
         }

@@ -9,12 +9,13 @@
 
 #![allow(clippy::disallowed_methods)] // the one module that may read the environment
 
+mod named;
 mod observe;
 mod push;
 mod span;
 mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,9 +58,15 @@ pub struct Config {
     pub respond: RespondConfig,
     #[serde(default)]
     pub observe: ObserveSection,
+    /// Whether it is read again when its file, one that it names, or a detector changes; SIGHUP asks for it in any case.
+    #[serde(default = "default_watch")]
+    pub watch_config_files: bool,
     /// What the file says, as hashes: by the name of each key at its top.
     #[serde(skip)]
     pub hashes: BTreeMap<String, String>,
+    /// The files it names whose content is part of it.
+    #[serde(skip)]
+    pub files: BTreeSet<PathBuf>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -413,6 +420,10 @@ fn hashes(text: &str) -> BTreeMap<String, String> {
     fields.into_iter().map(|(key, value)| (key, hash(value))).collect()
 }
 
+fn default_watch() -> bool {
+    true
+}
+
 fn default_instance() -> String {
     "main".to_owned()
 }
@@ -463,6 +474,7 @@ impl Config {
         let text = read_text(path)?;
         let mut config: Config = yaml::parse(&text).map_err(|e| anyhow::anyhow!(yaml::explain(&e, &text, path)))?;
         config.hashes = hashes(&text);
+        config.files = named::files(&text);
         config.check().with_context(|| format!("{}", path.display()))?;
         Ok(config)
     }
@@ -475,7 +487,7 @@ impl Config {
         }
         self.redaction.check()?;
         self.observe.check()?;
-        let mut names = std::collections::BTreeSet::new();
+        let mut names = BTreeSet::new();
         for source in &self.sources {
             let name = &source.name;
             if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {

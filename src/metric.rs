@@ -42,6 +42,7 @@ metrics! {
     SOURCE_LAST_RECORD = Gauge "gatewatch_source_last_record_timestamp_seconds" ["source"] "When the last record of the source was read.";
     SOURCE_LAST_EVENT = Gauge "gatewatch_source_last_event_timestamp_seconds" ["source"] "The newest event time of the source.";
     PARTITIONS = Gauge "gatewatch_partitions" ["source"] "Partitions, files or connections that are open.";
+    TOPIC_PARTITIONS = Gauge "gatewatch_topic_partitions" ["source"] "Partitions of the topic; more than gatewatch_partitions when other copies read some.";
     LAG_RECORDS = Gauge "gatewatch_lag_records" ["source", "partition"] "Records of a topic or spool that are not read yet.";
     LAG_BYTES = Gauge "gatewatch_lag_bytes" ["source", "partition"] "Bytes of a followed file that are not read yet.";
     RECORDS = Counter "gatewatch_records_total" ["source"] "Records read.";
@@ -84,6 +85,8 @@ metrics! {
     UNCOMMITTED_ROWS = Gauge "gatewatch_uncommitted_rows" [] "Event rows that no checkpoint covers yet.";
     // What a person should know.
     WARNINGS = Gauge "gatewatch_warnings" ["warning"] "Warnings in force now, by kind; the log and /status say what to do about them.";
+    CONFIG_RELOAD_SUCCESSFUL = Gauge "gatewatch_config_last_reload_successful" [] "1 when the configuration was right the last time it was read, 0 when it was refused.";
+    CONFIG_RELOAD_SUCCESS = Gauge "gatewatch_config_last_reload_success_timestamp_seconds" [] "When the configuration was last read and right.";
     // The process, under the names every exporter uses.
     PROCESS_CPU = Counter "process_cpu_seconds_total" [] "Processor time used, in whole seconds.";
     PROCESS_RSS = Gauge "process_resident_memory_bytes" [] "Resident memory.";

@@ -1,9 +1,13 @@
 //! The service: what `gatewatch run` starts from a configuration, and how it stops.
 //!
 //! Promises: everything that can be wrong with the configuration is found by `check`, before anything starts. A source that
-//! fails later fails alone. SIGTERM and Ctrl-C stop reading, commit what was read, and give deliveries under way a moment.
+//! fails later fails alone. SIGTERM and Ctrl-C stop reading, commit what was read, and give deliveries under way a moment. A
+//! changed configuration begins the service again within the process (`reload`); one with which it cannot begin is given up
+//! for the one before.
 
 mod deaf;
+mod reload;
+mod signals;
 mod watching;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -35,7 +39,7 @@ use crate::ingest::{IngestError, Positions, ReadLimits, Source};
 use crate::lake::{self, LakeConfig};
 use crate::observe::Phase;
 use crate::observe::warn::{Kind, NO_TARGETS, Warning};
-use crate::pipeline::{Drifted, LedgerConfig, Totals};
+use crate::pipeline::{Drifted, LedgerConfig, Swap, Totals};
 use crate::pushed::{self, Inlets, Pushed};
 use crate::respond::actions::common::Ready;
 use crate::respond::guard::Guard;
@@ -43,6 +47,8 @@ use crate::respond::{Outbox, Secret, SecretRef};
 use crate::store::Store;
 use crate::survey::Survey;
 use crate::{keys, private, rules, trail};
+use reload::{Hands, Next, Reload};
+pub use signals::Signals;
 use watching::Watching;
 
 /// How long deliveries may go on after the last record was committed.
@@ -272,11 +278,65 @@ fn targets(config: &Config) -> anyhow::Result<Vec<Ready>> {
     Ok(config.respond.targets.build(&resolve)?)
 }
 
+/// How a run ended.
+enum End {
+    Stopped,
+    /// It begins again with this configuration.
+    Again(Box<(Config, Parts)>),
+}
+
 /// Runs until it is told to stop, or something fails that only a restart can mend.
-pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
+pub fn serve(path: &Path, config: Config, parts: Parts, signals: &Signals) -> anyhow::Result<()> {
+    let mut running = Box::new((config, parts));
+    let mut lock = Alone::default();
+    let mut before: Option<Config> = None;
+    loop {
+        let began = AtomicBool::new(false);
+        let (config, parts) = *running;
+        match run(path, &config, parts, signals, &mut lock, &began) {
+            Ok(End::Stopped) => return Ok(()),
+            // Told to stop meanwhile: all is committed.
+            Ok(End::Again(_)) if signals.stopping() => return Ok(()),
+            Ok(End::Again(next)) => {
+                before = Some(config);
+                running = next;
+            }
+            Err(error) => {
+                let Some(last) = before.take().filter(|_| !began.load(Ordering::Relaxed)) else { return Err(error) };
+                tracing::error!(
+                    "the service cannot begin with the new configuration and goes back to the one before: {error:#}"
+                );
+                let parts = check(&last).context("the configuration before")?;
+                running = Box::new((last, parts));
+            }
+        }
+    }
+}
+
+/// The lock of the data folder, held as long as the folder stays the same.
+#[derive(Default)]
+struct Alone(Option<(PathBuf, std::fs::File)>);
+
+impl Alone {
+    fn hold(&mut self, folder: &Path) -> anyhow::Result<()> {
+        if self.0.as_ref().is_none_or(|(held, _)| held != folder) {
+            self.0 = Some((folder.to_owned(), private::lock(folder)?));
+        }
+        Ok(())
+    }
+}
+
+fn run(
+    path: &Path,
+    config: &Config,
+    parts: Parts,
+    signals: &Signals,
+    lock: &mut Alone,
+    began: &AtomicBool,
+) -> anyhow::Result<End> {
     let listener = watching::bind(config)?;
     private::data_folder(&config.data_dir, lake_is_within(config))?;
-    let _alone = private::lock(&config.data_dir)?;
+    lock.hold(&config.data_dir)?;
     warnings(config, &parts).iter().for_each(|warning| tracing::warn!("{warning}"));
     let runtime = app::runtime()?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -285,10 +345,19 @@ pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
     let watching = Watching::start(config, &parts, &outbox, &health, listener, runtime.handle())?;
     // Before anything acts: what is done has its place in the chain.
     let audit = runtime.block_on(trail::begin(config, store)).context("the audit's table")?;
-    stop_on_signals(runtime.handle(), stop.clone(), watching.farewell(outbox.clone()))?;
+    runtime.spawn(stop_when_told(signals.clone(), stop.clone(), watching.farewell(outbox.clone())));
     let (end, ended) = watch::channel(false);
     let signing = runtime.spawn(trail::keep_signed(audit.clone(), ended.clone()));
     let delivering = runtime.spawn(outbox.clone().run(ended));
+    let (swap, next) = (Arc::new(Swap::default()), Arc::new(Next::default()));
+    let hands = Hands {
+        board: watching.board.clone(),
+        audit: audit.clone(),
+        swap: swap.clone(),
+        next: next.clone(),
+        stop: stop.clone(),
+    };
+    let reload = Reload::new(path, config, &parts, hands);
 
     let inlets = Arc::new(parts.pushed.ready(config, runtime.handle())?);
     let job = Job {
@@ -302,13 +371,19 @@ pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
         outbox: Some(outbox.clone()),
         outlets: Vec::new(),
         stop,
+        swap,
         progress: Box::new(|_| {}),
         watcher: Box::new(watching.tally()),
     };
+    runtime.spawn(reload.watch(signals.reload.clone()));
     tracing::info!(sources = config.sources.len(), detectors = job.rules.len(), "gatewatch runs");
+    began.store(true, Ordering::Relaxed);
     let result = app::run(job, runtime.handle());
+    let next = next.take().filter(|_| result.is_ok());
     watching.board.set_phase(Phase::Stopping);
-    let left = runtime.block_on(outbox.drain(DRAIN_DEADLINE))?;
+    // What waits is delivered after the new beginning.
+    let deadline = if next.is_some() { Duration::ZERO } else { DRAIN_DEADLINE };
+    let left = runtime.block_on(outbox.drain(deadline))?;
     // Nobody listening means delivery has ended already.
     let _ended = end.send(true).is_err();
     runtime.block_on(delivering)?;
@@ -333,7 +408,11 @@ pub fn run(config: &Config, parts: Parts) -> anyhow::Result<()> {
         waiting_actions = left,
         "gatewatch stopped; everything read is committed"
     );
-    all_was_read(config, &health, &done.totals)
+    if let Some(next) = next {
+        return Ok(End::Again(Box::new(next)));
+    }
+    all_was_read(config, &health, &done.totals)?;
+    Ok(End::Stopped)
 }
 
 /// Says how records differ from what their mappings expect.
@@ -474,38 +553,16 @@ fn open_one(
     Ok(Box::new(FileSource::new(files, name, limits, positions.clone(), clock)?))
 }
 
-/// The first signal stops in good order, a second one at once. SIGHUP, with which others read their configuration again,
-/// changes nothing and says so.
-fn stop_on_signals(
-    runtime: &Handle,
-    stop: Arc<AtomicBool>,
-    farewell: impl Future<Output = ()> + Send + 'static,
-) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let _guard = runtime.enter();
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
-    let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
-    runtime.spawn(async move {
-        while hangup.recv().await.is_some() {
-            tracing::warn!(
-                "SIGHUP changes nothing: the configuration is read at the start only; restart for a new one"
-            );
-        }
-    });
-    runtime.spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        farewell.await;
-        stop.store(true, Ordering::Relaxed);
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+/// The first signal stops in good order, a second one at once.
+async fn stop_when_told(mut signals: Signals, stop: Arc<AtomicBool>, farewell: impl Future<Output = ()> + Send) {
+    // An error says that nobody listens to signals any more, which does not happen before the process ends.
+    if signals.stop.wait_for(|count| *count > 0).await.is_err() {
+        return;
+    }
+    farewell.await;
+    stop.store(true, Ordering::Relaxed);
+    if signals.stop.wait_for(|count| *count > 1).await.is_ok() {
         tracing::warn!("told to stop a second time: what is not committed is read again at the next start");
         std::process::exit(1);
-    });
-    Ok(())
+    }
 }

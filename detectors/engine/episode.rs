@@ -12,7 +12,7 @@ use std::sync::Arc;
 use schemas::Alert;
 use schemas::alert::{Entity, State, Window};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use siphasher::sip128::SipHasher13;
 
 use super::columns::EntityKey;
@@ -20,6 +20,9 @@ use super::evidence::{Evidence, Name};
 use super::run::{EventRow, position};
 use super::time::rfc3339;
 use crate::rule::Rule;
+
+/// Why an alert of a detector that goes is closed.
+const GAVE_UP: &str = "the detector was changed or taken away";
 
 /// An entity that looks bad.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -203,6 +206,18 @@ impl Episodes {
         watched.episode = None;
         self.clear(suspect);
         true
+    }
+
+    /// Ends the episode at `time`, whatever the entity does: its detector goes.
+    pub fn give_up(&self, suspect: &mut Suspect, time: i64, out: &mut Vec<Telling>) {
+        let Some(episode) = suspect.episode.as_mut() else { return };
+        episode.revision += 1;
+        let end = time.max(episode.last_breach);
+        let finding = Finding { start: episode.from, end: episode.last_breach, ..episode.peak.clone() };
+        let first = out.len();
+        self.tell(suspect, Moment::Due(end), State::Closed, &finding, out);
+        out[first..].iter_mut().for_each(|telling| telling.alert.evidence["closed_because"] = json!(GAVE_UP));
+        suspect.episode = None;
     }
 
     /// After a restore: what was open is due again.

@@ -14,6 +14,7 @@ pub(crate) mod episode;
 pub(crate) mod evidence;
 pub(crate) mod keyed;
 mod order;
+mod reload;
 pub(crate) mod run;
 pub(crate) mod seen;
 mod snapshot;

@@ -281,7 +281,8 @@ fn checksum(body: &[u8]) -> [u8; 16] {
     SipHasher13::new_with_keys(0x736e_6170, 0x7368_6f74).hash(body).as_bytes()
 }
 
-fn identity(rule: &Rule) -> u128 {
+/// What a detector counts, as a hash: one that counts the same may go on with the state of the other.
+pub(super) fn identity(rule: &Rule) -> u128 {
     SipHasher13::new_with_keys(0x7275_6c65, 0x6964).hash(rule.state_identity().as_bytes()).as_u128()
 }
 

@@ -262,6 +262,14 @@ impl<W: Sliding> Detector for Counting<W> {
         }
     }
 
+    fn give_up(&mut self, time: i64, out: &mut Vec<Telling>) {
+        while let Some(key) = self.episodes.take_due(i64::MAX) {
+            if let Some(suspect) = self.entities.get(key).and_then(|slot| slot.suspect.as_mut()) {
+                self.episodes.give_up(suspect, time, out);
+            }
+        }
+    }
+
     fn rule(&self) -> &Arc<Rule> {
         &self.episodes.rule
     }

@@ -56,6 +56,8 @@ pub(crate) trait Detector: Send {
     fn fold(&mut self, run: &Run<'_>, out: &mut Vec<Telling>);
     /// Does what is due up to `time`: every row before it has been folded.
     fn settle(&mut self, time: i64, out: &mut Vec<Telling>);
+    /// Closes what is open: the detector goes.
+    fn give_up(&mut self, time: i64, out: &mut Vec<Telling>);
     fn rule(&self) -> &Arc<Rule>;
     fn stats(&self) -> DetectorStats;
     fn save(&self, out: &mut Vec<u8>) -> Result<(), BinaryError>;

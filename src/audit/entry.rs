@@ -41,7 +41,7 @@ whats! {
     Suppression = "suppression" "A suppression was made, changed or ended.";
     NeverBlock = "never_block" "An entry of the never-block list was made or removed.";
     Halt = "halt" "Actions were stopped, or allowed again.";
-    Configuration = "configuration" "The configuration is not the one of the last start.";
+    Configuration = "configuration" "The configuration is another one than before: at a start, or the detectors while it ran.";
     Start = "start" "The service started.";
     Stop = "stop" "The service stopped in good order.";
     RejectsOpened = "rejects_opened" "Somebody opened a sealed reject.";

@@ -68,6 +68,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         outbox: Some(Arc::new(outbox)),
         outlets: vec![Box::new(Collect(told.clone()))],
         stop: Arc::new(AtomicBool::new(false)),
+        swap: Arc::default(),
         progress: Box::new(|totals| progress.update(totals.events, totals)),
         watcher: Box::new(Nobody),
     };

@@ -94,6 +94,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         outbox: None,
         outlets: alerts.clone().map(|file| Box::new(file) as Box<dyn Outlet>).into_iter().collect(),
         stop: Arc::new(AtomicBool::new(false)),
+        swap: Arc::default(),
         progress: Box::new(|totals| progress.update(inputs.bytes_read(), totals)),
         watcher: Box::new(Nobody),
     };

@@ -7,12 +7,12 @@ use anyhow::Context;
 use super::{Failure, usage};
 use crate::config::Config;
 use crate::observe::trace::{self, Traces};
-use crate::service;
+use crate::service::{self, Signals};
 use crate::telemetry::Collector;
 
 /// Run the service until SIGTERM or Ctrl-C: records from Kafka, files as they are written, syslog, HTTP and OpenTelemetry.
 ///
-/// The configuration is read at the start only.
+/// The configuration and the detectors are read again when they change, and on SIGHUP.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gatewatch check --config gatewatch.yaml
@@ -32,7 +32,8 @@ impl Args {
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
+    let signals = Signals::listen()?;
     let config = Config::load(&args.config).map_err(usage)?;
     let parts = service::check(&config).with_context(|| args.config.display().to_string()).map_err(usage)?;
-    Ok(service::run(&config, parts)?)
+    Ok(service::serve(&args.config, config, parts, &signals)?)
 }

@@ -18,6 +18,10 @@ pub struct SourceHealth {
     pub next_try_us: Option<i64>,
     /// How often it failed.
     pub failures: u64,
+    /// Of a topic: how many of its partitions this copy reads, of how many.
+    pub share: Option<(u32, u32)>,
+    /// Since when that is fewer than all.
+    pub shared_since_us: Option<i64>,
     /// It was read to its end, or given up on.
     pub ended: bool,
 }

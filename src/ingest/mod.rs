@@ -109,6 +109,10 @@ pub trait Source: Send {
     fn lag(&self) -> Vec<(i32, u64)> {
         Vec::new()
     }
+    /// How many partitions there are, where they may be divided among copies of the service and the source knows it.
+    fn partitions_of_topic(&self) -> Option<u32> {
+        None
+    }
     /// Lanes of which everything there is has been read, and more may come. Not for sources that do not see their end.
     fn at_end(&self) -> Vec<Lane> {
         Vec::new()

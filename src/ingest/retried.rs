@@ -221,6 +221,17 @@ impl Retried {
         self.lagging = shown;
     }
 
+    /// How much of a topic this copy reads.
+    fn show_share(&self, of: Option<u32>, now_us: i64) {
+        let Some(of) = of else { return };
+        gauge!(metric::TOPIC_PARTITIONS, "source" => self.name.clone()).set(f64::from(of));
+        let open = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
+        self.health.change(&self.name, |health| {
+            health.share = Some((open, of));
+            health.shared_since_us = (open < of).then(|| health.shared_since_us.unwrap_or(now_us));
+        });
+    }
+
     /// Now and then: how far behind it is, and what keeps it.
     fn look(&mut self) {
         let now_us = (self.clock)();
@@ -229,8 +240,9 @@ impl Retried {
         }
         self.looked_us = now_us;
         let Some(source) = &self.source else { return };
-        let (lag, trouble) = (source.lag(), source.trouble());
+        let (lag, trouble, of) = (source.lag(), source.trouble(), source.partitions_of_topic());
         self.show_lag(&lag);
+        self.show_share(of, now_us);
         match (self.failure.as_ref().map(|failure| failure.reopened_us), trouble) {
             (Some(Some(at_us)), None) if now_us - at_us >= WELL_AFTER_US => self.well_again(),
             (Some(_), _) => {}

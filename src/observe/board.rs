@@ -5,8 +5,10 @@
 //! Never: holds an event, a record, or a word of one.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use detectors::Rule;
 
 use super::warn::Warnings;
 use crate::clock::{Clock, Stopwatch};
@@ -29,12 +31,27 @@ pub struct SourceFacts {
 pub struct Facts {
     pub instance: String,
     pub sources: Vec<SourceFacts>,
-    /// The ids of the detectors.
-    pub detectors: Vec<String>,
-    /// Columns that detectors need, and which ones.
-    pub needs: BTreeMap<String, Vec<String>>,
     pub checkpoint_every: Duration,
     pub dry_run: bool,
+}
+
+/// The detectors that run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DetectorFacts {
+    pub ids: Vec<String>,
+    /// Columns that they need, and which ones do.
+    pub needs: BTreeMap<String, Vec<String>>,
+}
+
+impl DetectorFacts {
+    pub fn of(rules: &[Arc<Rule>]) -> DetectorFacts {
+        let mut needs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for rule in rules {
+            let columns = rule.needs().into_iter();
+            columns.for_each(|column| needs.entry(column.to_owned()).or_default().push(rule.id.clone()));
+        }
+        DetectorFacts { ids: rules.iter().map(|rule| rule.id.clone()).collect(), needs }
+    }
 }
 
 /// In which part of its life the service is.
@@ -58,6 +75,8 @@ type Age = Box<dyn Fn() -> Duration + Send + Sync>;
 
 pub struct Board {
     pub facts: Facts,
+    /// Others after a reload.
+    detectors: Mutex<Arc<DetectorFacts>>,
     pub started_us: i64,
     pub clock: Clock,
     pub health: Health,
@@ -84,6 +103,7 @@ impl Board {
     fn with_age(facts: Facts, health: Health, clock: Clock, age: Age) -> Board {
         Board {
             facts,
+            detectors: Mutex::default(),
             started_us: clock(),
             clock,
             health,
@@ -93,6 +113,14 @@ impl Board {
             beat: Mutex::new(None),
             activity: Mutex::default(),
         }
+    }
+
+    pub fn detectors(&self) -> Arc<DetectorFacts> {
+        locked(&self.detectors).clone()
+    }
+
+    pub fn set_detectors(&self, detectors: DetectorFacts) {
+        *locked(&self.detectors) = Arc::new(detectors);
     }
 
     pub fn now_us(&self) -> i64 {
@@ -154,8 +182,6 @@ pub mod testing {
         let facts = Facts {
             instance: "one".into(),
             sources: vec![source],
-            detectors: Vec::new(),
-            needs: BTreeMap::new(),
             checkpoint_every: Duration::from_secs(5),
             dry_run: true,
         };

@@ -21,7 +21,7 @@ pub mod warn;
 mod watch;
 mod window;
 
-pub use board::{Board, Facts, Phase, SourceFacts};
+pub use board::{Board, DetectorFacts, Facts, Phase, SourceFacts};
 pub use notify::Manager;
 pub use status::Status;
 pub use tally::Tally;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::OnceLock;
 
 use anyhow::Context;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -23,8 +24,12 @@ pub const BUCKETS: &[(&str, &[f64])] = &[
 /// Linux counts processor time of a process in hundredths of a second, on every machine.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// Counts from now on. Once per process.
+/// Counts from now on. The process has one: a service that begins again goes on with its counts.
 pub fn install() -> anyhow::Result<Recorder> {
+    static INSTALLED: OnceLock<Recorder> = OnceLock::new();
+    if let Some(installed) = INSTALLED.get() {
+        return Ok(installed.clone());
+    }
     let mut builder = PrometheusBuilder::new();
     for (name, buckets) in BUCKETS {
         builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), buckets)?;
@@ -38,7 +43,7 @@ pub fn install() -> anyhow::Result<Recorder> {
         }
     }
     gauge!(metric::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    Ok(Recorder(handle))
+    Ok(INSTALLED.get_or_init(|| Recorder(handle)).clone())
 }
 
 #[derive(Clone)]
@@ -61,13 +66,8 @@ impl Recorder {
     }
 }
 
-/// Begins the series of everything that is known from the configuration.
-pub fn begin(sources: &[&str], detectors: &[&str], targets: &[&str], started_us: i64) {
-    for source in sources {
-        for name in [metric::RECORDS, metric::RECORD_BYTES, metric::EVENTS, metric::LATE, metric::AHEAD] {
-            counter!(name, "source" => (*source).to_owned()).absolute(0);
-        }
-    }
+/// Begins the series of detectors.
+pub fn begin_detectors(detectors: &[&str], sources: &[&str]) {
     for detector in detectors {
         for state in ["opened", "updated", "closed"] {
             counter!(metric::ALERTS, "detector" => (*detector).to_owned(), "state" => state).absolute(0);
@@ -77,6 +77,16 @@ pub fn begin(sources: &[&str], detectors: &[&str], targets: &[&str], started_us:
             gauge!(metric::DETECTOR_BLIND, &labels).set(0.0);
         }
     }
+}
+
+/// Begins the series of everything that is known from the configuration.
+pub fn begin(sources: &[&str], detectors: &[&str], targets: &[&str], started_us: i64) {
+    for source in sources {
+        for name in [metric::RECORDS, metric::RECORD_BYTES, metric::EVENTS, metric::LATE, metric::AHEAD] {
+            counter!(name, "source" => (*source).to_owned()).absolute(0);
+        }
+    }
+    begin_detectors(detectors, sources);
     for target in targets {
         for name in [metric::OUTBOX_PENDING, metric::OUTBOX_PARKED, metric::TARGET_BREAKER] {
             gauge!(name, "target" => (*target).to_owned()).set(0.0);

@@ -49,6 +49,9 @@ pub struct SourceStatus {
     pub next_try: Option<String>,
     pub failures: u64,
     pub partitions: u64,
+    /// Of a topic: how many it has.
+    #[serde(default)]
+    pub topic_partitions: Option<u64>,
     pub lag_records: Option<u64>,
     pub lag_bytes: Option<u64>,
     pub spool_bytes: Option<u64>,
@@ -187,6 +190,7 @@ fn source_status(facts: &SourceFacts, health: SourceHealth, samples: &Samples) -
         error: health.error,
         failures: health.failures,
         partitions: count(metric::PARTITIONS),
+        topic_partitions: sum(metric::TOPIC_PARTITIONS),
         lag_records: sum(metric::LAG_RECORDS),
         lag_bytes: sum(metric::LAG_BYTES),
         spool_bytes: sum(metric::SPOOL_BYTES),
@@ -221,7 +225,7 @@ fn detection(board: &Board, samples: &Samples) -> DetectionStatus {
         watermark: time_of(samples, metric::WATERMARK, &[]),
         held_rows: samples.count(metric::HELD_ROWS, &[]),
         unevaluated: samples.count(metric::UNEVALUATED, &[]),
-        detectors: board.facts.detectors.iter().map(detector).collect(),
+        detectors: board.detectors().ids.iter().map(detector).collect(),
     }
 }
 

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::TimestampMicrosecondType;
-use detectors::Engine;
+use detectors::{Engine, Rule};
 use metrics::{counter, gauge, histogram};
 use schemas::alert::{Severity, State};
 use schemas::{Alert, Code, Lane};
 
-use super::board::{Board, SourceFacts};
+use super::board::{Board, DetectorFacts, SourceFacts};
 use super::notify::Manager;
+use super::recorder;
 use super::warn::{Kind, Warning};
 use super::window::{Counts, RECORDS_MIN, Window};
 use crate::clock::Stopwatch;
@@ -77,9 +78,7 @@ struct Updates {
 
 impl Tally {
     pub fn new(board: Arc<Board>, manager: Arc<Manager>) -> Tally {
-        let needs = &board.facts.needs;
-        let unfilled: Vec<String> =
-            needs.keys().filter(|column| !NOT_OF_SOURCES.contains(&column.as_str())).cloned().collect();
+        let unfilled = needed(&board.detectors());
         let source = |facts: &SourceFacts| {
             let source = Source {
                 facts: facts.clone(),
@@ -197,7 +196,33 @@ impl Tally {
     }
 }
 
+/// Columns that detectors need and that sources fill.
+fn needed(detectors: &DetectorFacts) -> Vec<String> {
+    detectors.needs.keys().filter(|column| !NOT_OF_SOURCES.contains(&column.as_str())).cloned().collect()
+}
+
 impl Watcher for Tally {
+    fn swapped(&mut self, rules: &[Arc<Rule>]) {
+        let (before, now) = (self.board.detectors(), DetectorFacts::of(rules));
+        for gone in before.ids.iter().filter(|id| !now.ids.contains(id)) {
+            for name in [metric::ENTITIES, metric::ALERTS_OPEN] {
+                gauge!(name, "detector" => gone.clone()).set(0.0);
+            }
+            for source in self.sources.keys() {
+                let labels = [("detector", gone.clone()), ("source", source.clone())];
+                gauge!(metric::DETECTOR_BLIND, &labels).set(0.0);
+            }
+        }
+        // What a source fills is seen anew.
+        for source in self.sources.values_mut() {
+            (source.unfilled, source.events) = (needed(&now), 0);
+        }
+        let (ids, sources): (Vec<&str>, Vec<&str>) =
+            (now.ids.iter().map(String::as_str).collect(), self.sources.keys().map(String::as_str).collect());
+        recorder::begin_detectors(&ids, &sources);
+        self.board.set_detectors(now);
+    }
+
     fn opened(&mut self, lane: &Lane, position: Option<i64>) {
         let before = position.is_some_and(|position| position > 0);
         self.board.note_activity(&lane.source, |activity| activity.before |= before);
@@ -447,7 +472,8 @@ fn judge_blind(board: &Board, source: &Source) {
         return;
     }
     let mut blind: BTreeMap<&str, bool> = BTreeMap::new();
-    for (column, detectors) in &board.facts.needs {
+    let facts = board.detectors();
+    for (column, detectors) in &facts.needs {
         let is_unfilled = source.unfilled.contains(column);
         detectors.iter().for_each(|detector| *blind.entry(detector).or_default() |= is_unfilled);
         if !is_unfilled {

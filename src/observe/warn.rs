@@ -31,6 +31,8 @@ pub enum Kind {
     Silent,
     /// A source cannot be read.
     Failing,
+    /// Other copies read a part of a source's topic.
+    Shared,
     /// Detectors see nothing on a source, because a column is never filled.
     Blind,
     /// Detectors ask for what no target does.
@@ -53,16 +55,19 @@ pub enum Kind {
     Budget,
     /// What is in force at a target cannot be read.
     Unread,
+    /// The configuration was changed and is wrong.
+    Reload,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Rejects,
         Kind::Late,
         Kind::Ahead,
         Kind::Damaged,
         Kind::Silent,
         Kind::Failing,
+        Kind::Shared,
         Kind::Blind,
         Kind::NoTarget,
         Kind::NotAsked,
@@ -74,6 +79,7 @@ impl Kind {
         Kind::Halted,
         Kind::Budget,
         Kind::Unread,
+        Kind::Reload,
     ];
 
     pub fn name(self) -> &'static str {
@@ -84,6 +90,7 @@ impl Kind {
             Kind::Damaged => "damaged",
             Kind::Silent => "silent",
             Kind::Failing => "failing",
+            Kind::Shared => "shared",
             Kind::Blind => "blind",
             Kind::NoTarget => "no_target",
             Kind::NotAsked => "not_asked",
@@ -95,6 +102,7 @@ impl Kind {
             Kind::Halted => "halted",
             Kind::Budget => "budget",
             Kind::Unread => "unread",
+            Kind::Reload => "reload",
         }
     }
 }

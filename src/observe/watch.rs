@@ -16,6 +16,7 @@ use super::notify::Manager;
 use super::recorder::{Recorder, Samples};
 use super::warn::{Kind, NO_TARGETS, Warning};
 use crate::clock::Stopwatch;
+use crate::ingest::health::SourceHealth;
 use crate::metric;
 use crate::respond::Outbox;
 use crate::respond::breaker::Position;
@@ -26,6 +27,9 @@ const COUNT_EVERY: Duration = Duration::from_secs(3);
 /// Rows that no checkpoint covers for so long, and for several of its intervals, are too many.
 const OVERDUE_MIN: Duration = Duration::from_secs(60);
 const OVERDUE_INTERVALS: u32 = 6;
+
+/// A group has divided its topic after so long.
+const SHARED_AFTER_US: i64 = 15_000_000;
 
 /// Looks until `stop` is said.
 pub async fn watch(
@@ -142,6 +146,7 @@ impl Watch {
                 }
                 None => self.board.warnings.end(Kind::Failing, name, now_us, true),
             }
+            self.judge_share(name, &is, now_us);
             let activity = self.board.activity(name);
             let quiet_us = now_us.saturating_sub(activity.last_us.unwrap_or(self.board.started_us));
             let judged = facts.silent_us > 0 && !is.ended && is.error.is_none();
@@ -158,6 +163,20 @@ impl Watch {
                 self.board.warnings.end(Kind::Silent, name, now_us, false);
             }
         }
+    }
+
+    /// A copy that reads a part of a topic sees a part of an attack. While a group divides its topic nobody is warned.
+    fn judge_share(&self, name: &str, is: &SourceHealth, now_us: i64) {
+        let long = is.shared_since_us.is_some_and(|since_us| now_us - since_us >= SHARED_AFTER_US);
+        let Some((open, of)) = is.share.filter(|_| long && is.error.is_none()) else {
+            return self.board.warnings.end(Kind::Shared, name, now_us, false);
+        };
+        let message = format!(
+            "this copy reads {open} of the {of} partitions of the topic, and its detectors count what is in those alone: an attack that \
+             is spread over all of them is seen in part by each copy, or by none"
+        );
+        let cure = "let one copy read the whole topic, or have the producer key it by what detectors count (the client's address)";
+        self.hold(Kind::Shared, name, u64::from(of.saturating_sub(open)), message, cure, now_us, false);
     }
 
     /// The warning that nobody does what detectors ask for is of the configuration; its count grows.

@@ -9,6 +9,7 @@
 
 mod ledger;
 mod reader;
+mod swap;
 #[cfg(test)]
 mod tests;
 mod watcher;
@@ -21,12 +22,13 @@ use std::time::Duration;
 
 use arrow::array::{AsArray, BooleanArray};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use detectors::{Engine, EngineError};
+use detectors::{Engine, EngineError, Rule};
 use schemas::alert::State;
 use schemas::{Alert, Lane};
 
 pub use ledger::{Ledger, LedgerConfig, write_audit, write_steps};
 pub use reader::{Controls, Drifted, Read, ReadBatch, Reader};
+pub use swap::Swap;
 pub use watcher::{Nobody, Taken, Watcher};
 
 use crate::audit::AuditError;
@@ -41,6 +43,8 @@ use crate::survey::Survey;
 /// Where alerts go at once: a file, the outbox.
 pub trait Outlet: Send {
     fn tell(&mut self, alerts: &[Alert]) -> anyhow::Result<()>;
+    /// From now on these detectors run.
+    fn swapped(&mut self, _rules: &[Arc<Rule>]) {}
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +100,8 @@ pub struct Pipeline<'a> {
     pub lateness_us: Box<dyn Fn(&Lane) -> i64 + Send + 'a>,
     /// Set from outside: stop at the next step, commit, return.
     pub stop: Arc<AtomicBool>,
+    /// New detectors, from outside.
+    pub swap: Arc<Swap>,
     /// Told after every batch.
     pub progress: Box<dyn FnMut(&Totals) + 'a>,
     pub watcher: Box<dyn Watcher + 'a>,
@@ -187,6 +193,7 @@ impl Pipeline<'_> {
                 }
             }
             self.stop_waiting_for_restored();
+            self.swap_detectors()?;
             let alerts = self.engine.advance()?;
             self.tell(&alerts)?;
             self.balance(controls);
@@ -198,6 +205,8 @@ impl Pipeline<'_> {
             }
             self.commit_if_due(controls)?;
         }
+        // Those that came with the word to stop close alerts, too.
+        self.swap_detectors()?;
         if finished {
             let alerts = self.engine.finish()?;
             self.tell(&alerts)?;
@@ -205,6 +214,20 @@ impl Pipeline<'_> {
         self.watcher.ended(&self.engine);
         self.commit(controls)?;
         self.settle(controls)
+    }
+
+    /// Takes new detectors, if there are some: before the next row is judged.
+    fn swap_detectors(&mut self) -> Result<(), PipelineError> {
+        let Some(rules) = self.swap.take() else { return Ok(()) };
+        let closed = self.engine.reload(rules.clone())?;
+        self.tell(&closed)?;
+        self.outlets.iter_mut().for_each(|outlet| outlet.swapped(&rules));
+        self.watcher.swapped(&rules);
+        for note in self.engine.notes() {
+            tracing::info!("{note}");
+        }
+        tracing::info!(detectors = rules.len(), alerts_closed = closed.len(), "other detectors run from here on");
+        Ok(())
     }
 
     /// One thing the reader said; true when it was its last word.

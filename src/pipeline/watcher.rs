@@ -2,8 +2,10 @@
 //!
 //! Promises: a watcher changes nothing of what the loop does.
 
+use std::sync::Arc;
+
 use arrow::record_batch::RecordBatch;
-use detectors::Engine;
+use detectors::{Engine, Rule};
 use schemas::{Alert, Lane, Reject};
 
 /// What came of a batch of records.
@@ -23,6 +25,8 @@ pub trait Watcher: Send {
     fn opened(&mut self, _lane: &Lane, _position: Option<i64>) {}
     fn took(&mut self, _taken: &Taken<'_>) {}
     fn told(&mut self, _alerts: &[Alert]) {}
+    /// From now on these detectors run.
+    fn swapped(&mut self, _rules: &[Arc<Rule>]) {}
     /// The loop has gone round once more.
     fn turned(&mut self, _engine: &Engine) {}
     /// Nothing more is read.

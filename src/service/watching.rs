@@ -3,7 +3,6 @@
 //!
 //! Promises: everything here is started by `start` and ended by `end`.
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +19,8 @@ use crate::metric;
 use crate::observe::api::Access;
 use crate::observe::recorder::{self, Recorder};
 use crate::observe::serve::{self, Shown};
-use crate::observe::{self, Board, Facts, Manager, Phase, SourceFacts, Tally};
+use crate::observe::warn::Kind;
+use crate::observe::{self, Board, DetectorFacts, Facts, Manager, Phase, SourceFacts, Tally};
 use crate::respond::Outbox;
 use crate::respond::link::Links;
 use crate::{clock, keys};
@@ -54,15 +54,15 @@ impl Watching {
         runtime: &Handle,
     ) -> anyhow::Result<Watching> {
         let recorder = recorder::install()?;
-        let board = Arc::new(Board::new(facts(config, parts), health.clone(), clock::system()));
+        let board = Arc::new(Board::new(facts(config), health.clone(), clock::system()));
         let names: Vec<&str> = board.facts.sources.iter().map(|source| source.name.as_str()).collect();
-        let detectors: Vec<&str> = board.facts.detectors.iter().map(String::as_str).collect();
+        let running = DetectorFacts::of(&parts.rules);
+        board.set_detectors(running.clone());
+        let detectors: Vec<&str> = running.ids.iter().map(String::as_str).collect();
         let targets = outbox.targets();
         let targets: Vec<&str> = targets.iter().map(|target| target.target.as_str()).collect();
         recorder::begin(&names, &detectors, &targets, board.started_us);
-        for concern in concerns(config, parts) {
-            board.warnings.hold(concern, board.now_us(), false);
-        }
+        hold_concerns(&board, config, parts);
         let manager = Arc::new(Manager::from_environment());
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
@@ -125,6 +125,20 @@ impl Watching {
     }
 }
 
+/// What the configuration says against itself is in force, and nothing that it said before.
+pub fn hold_concerns(board: &Board, config: &Config, parts: &Parts) {
+    let concerns = concerns(config, parts);
+    let of_configuration = |kind: Kind| matches!(kind, Kind::NoTarget | Kind::NotAsked);
+    for held in board.warnings.in_force().into_iter().filter(|held| of_configuration(held.warning)) {
+        if !concerns.iter().any(|concern| (concern.kind, &concern.about) == (held.warning, &held.about)) {
+            board.warnings.end(held.warning, &held.about, board.now_us(), false);
+        }
+    }
+    for concern in concerns {
+        board.warnings.hold(concern, board.now_us(), false);
+    }
+}
+
 /// What makes and judges the links with which people agree to actions.
 pub fn links(config: &Config) -> anyhow::Result<Option<Links>> {
     let Some(links) = &config.respond.links else { return Ok(None) };
@@ -136,22 +150,16 @@ fn access(config: &Config) -> anyhow::Result<Access> {
     Ok(Access { token: config.observe.api_token()?, links: links(config)? })
 }
 
-fn facts(config: &Config, parts: &Parts) -> Facts {
+fn facts(config: &Config) -> Facts {
     let source = |section: &crate::config::SourceSection| SourceFacts {
         name: section.name.clone(),
         kind: section.kind.clone(),
         lateness_us: section.lateness.us,
         silent_us: section.silent_after.us,
     };
-    let mut needs: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for rule in &parts.rules {
-        rule.needs().into_iter().for_each(|column| needs.entry(column.to_owned()).or_default().push(rule.id.clone()));
-    }
     Facts {
         instance: config.instance.clone(),
         sources: config.sources.iter().map(source).collect(),
-        detectors: parts.rules.iter().map(|rule| rule.id.clone()).collect(),
-        needs,
         checkpoint_every: config.lake.checkpoint_every.duration(),
         dry_run: config.respond.dry_run,
     }

@@ -5,7 +5,7 @@
 //! Never: blocks, or answers a revocation before the lanes were released.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::client::ClientContext;
@@ -32,6 +32,8 @@ pub struct Context {
     closing: AtomicBool,
     /// By partition, the offset after the last record the broker told of.
     ends: Mutex<BTreeMap<i32, i64>>,
+    /// How many partitions the topic has; 0: not known.
+    partitions: AtomicU32,
     /// A broker answered when the client last told.
     up: AtomicBool,
 }
@@ -75,6 +77,11 @@ impl Context {
         lock(&self.ends).get(&partition).copied()
     }
 
+    /// How many partitions the topic has, as far as the client knows it.
+    pub fn partitions_of_topic(&self) -> Option<u32> {
+        Some(self.partitions.load(Ordering::Relaxed)).filter(|count| *count > 0)
+    }
+
     pub fn next_change(&self) -> Option<Change> {
         lock(&self.changes).pop_front()
     }
@@ -109,7 +116,10 @@ impl ClientContext for Context {
         let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) else { return };
         let up = statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP");
         self.up.store(up, Ordering::Relaxed);
-        let all = statistics.topics.into_values().flat_map(|topic| topic.partitions);
+        let all: Vec<(i32, Ends)> = statistics.topics.into_values().flat_map(|topic| topic.partitions).collect();
+        let count = all.iter().filter(|(partition, _)| *partition >= 0).count();
+        self.partitions.store(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Relaxed);
+        let all = all.into_iter();
         let known = all.filter(|(partition, ends)| *partition >= 0 && ends.hi_offset >= 0);
         lock(&self.ends).extend(known.map(|(partition, ends)| (partition, ends.hi_offset)));
     }

@@ -295,6 +295,10 @@ impl Source for KafkaSource {
         self.partitions.iter().filter_map(of).collect()
     }
 
+    fn partitions_of_topic(&self) -> Option<u32> {
+        self.consumer.context().partitions_of_topic()
+    }
+
     fn at_end(&self) -> Vec<Lane> {
         let ended = self.partitions.iter().filter(|partition| partition.at_end && partition.is_readable());
         ended.map(|partition| partition.lane.clone()).collect()

@@ -1,0 +1,252 @@
+//! Promise: what is changed while the service runs is checked first, taken whole or refused whole, and costs nothing: no line
+//! is lost or read twice, no count begins anew that need not, no alert stays open whose detector is gone.
+
+mod common;
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use common::http::{get, until};
+use common::program::{folder, number, path, query, run};
+use common::service::Service;
+use tempfile::TempDir;
+
+const CLIENT: &str = "203.0.113.7";
+const OTHER: &str = "203.0.113.8";
+
+/// A service on one followed log, with a folder of detectors and nothing else.
+struct Desk {
+    folder: TempDir,
+    config: PathBuf,
+    log: PathBuf,
+    /// Lines written so far.
+    written: i64,
+}
+
+impl Desk {
+    fn new() -> Desk {
+        let folder = folder();
+        let (config, log) = (folder.path().join("gatewatch.yaml"), folder.path().join("a.log"));
+        fs::create_dir(folder.path().join("detectors")).unwrap();
+        fs::write(&log, "").unwrap();
+        let desk = Desk { folder, config, log, written: 0 };
+        desk.configure("");
+        desk
+    }
+
+    /// The configuration, with more at its end.
+    fn configure(&self, more: &str) {
+        let at = self.folder.path();
+        let text = format!(
+            "data_dir: {0}/data\ndetectors: {{ catalogue: false, paths: [{0}/detectors] }}\nlake: {{ checkpoint_every: 1s }}\nsources:\n  \
+             - {{ name: edge, kind: combined, files: [{0}/a.log], follow: true, lateness: 0s }}\n{more}",
+            at.display()
+        );
+        replace(&self.config, &text);
+    }
+
+    fn detector(&self, id: &str, at_least: u32, title: &str) {
+        let text = format!(
+            "id: {id}\ntitle: {title}\nseverity: low\nentity: client_ip\nquiet: 1h\nnotes: of a test\n\
+             method: {{ threshold: {{ at_least: {at_least}, within: 30m }} }}\n"
+        );
+        replace(&self.file_of(id), &text);
+    }
+
+    fn file_of(&self, id: &str) -> PathBuf {
+        self.folder.path().join("detectors").join(format!("{id}.yaml"))
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn write(&mut self, client: &str, lines: usize) {
+        let time = chrono::DateTime::from_timestamp_micros(common::wall_us())
+            .expect("a time")
+            .format("%d/%b/%Y:%H:%M:%S +0000");
+        let line = format!("{client} - - [{time}] \"GET /v1/items HTTP/1.1\" 200 12 \"-\" \"curl/8.5.0\"\n");
+        let mut log = OpenOptions::new().append(true).open(&self.log).unwrap();
+        log.write_all(line.repeat(lines).as_bytes()).unwrap();
+        self.written += lines as i64;
+    }
+
+    /// Every line is an event, once.
+    fn nothing_is_lost_or_twice(&self) {
+        let data = self.data();
+        assert_eq!(number(&data, "select count(*) from events"), self.written);
+        assert_eq!(number(&data, "select count(distinct \"offset\") from events"), self.written);
+    }
+}
+
+/// As editors do: written beside it, then put in its place.
+fn replace(path: &Path, text: &str) {
+    let beside = path.with_extension("new");
+    fs::write(&beside, text).unwrap();
+    fs::rename(&beside, path).unwrap();
+}
+
+fn events_read(service: &mut Service, count: i64) {
+    let words = format!("gatewatch_events_total{{source=\"edge\"}} {count}");
+    until(service.address(), "/metrics", |answer| answer.body.contains(&words));
+}
+
+#[test]
+fn detectors_are_swapped_while_lines_come_in() {
+    let mut desk = Desk::new();
+    desk.detector("three", 3, "First");
+    desk.detector("gone", 2, "Gone");
+    let mut service = Service::start(&desk.config);
+    service.wait_for("gatewatch runs", 60);
+    desk.write(CLIENT, 2);
+    service.wait_for("alert opened: Gone", 60);
+
+    // One goes, one comes, one gets another title. What `three` has counted stays counted.
+    desk.detector("five", 5, "Five");
+    desk.detector("three", 3, "Another title");
+    fs::remove_file(desk.file_of("gone")).unwrap();
+    service.wait_for("other detectors run from here on", 60);
+    service.line_with(&["the detectors have changed", "removed=\"gone\""], 60);
+    service.line_with(&["alert closed: Gone"], 60);
+    desk.write(CLIENT, 1);
+    service.wait_for("alert opened: Another title", 60);
+    let status = get(service.address(), "/status").json();
+    let ids: Vec<&str> =
+        status["detection"]["detectors"].as_array().unwrap().iter().map(|d| d["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["five", "three"]);
+
+    // Nothing has changed: said when somebody asks.
+    service.signal("HUP");
+    service.wait_for("nothing has changed in the configuration or the detectors", 60);
+
+    // A wrong one is refused with all that came with it; what ran goes on.
+    desk.detector("three", 1, "Not taken");
+    replace(&desk.file_of("wrong"), "id: wrong\ntitle: x\n");
+    service.wait_for("is refused, what ran before goes on", 60);
+    let line = service.line_with(&["wrong.yaml", "gatewatch check --config"], 60);
+    assert!(line.contains("warning=\"reload\""), "{line}");
+    assert_eq!(run(&["check", "--config", path(&desk.config)]).code, 2);
+    let metrics = get(service.address(), "/metrics").body;
+    assert!(metrics.contains("gatewatch_config_last_reload_successful 0"), "{metrics}");
+    assert!(metrics.contains("gatewatch_warnings{warning=\"reload\"} 1"), "{metrics}");
+    desk.write(OTHER, 2);
+    events_read(&mut service, 5);
+    assert!(!service.said.iter().any(|line| line.contains("Not taken")));
+
+    // Mended, it is taken, and the warning is over.
+    fs::remove_file(desk.file_of("wrong")).unwrap();
+    service.wait_for("other detectors run from here on", 60);
+    desk.write(OTHER, 1);
+    service.wait_for("alert opened: Not taken", 60);
+    let metrics = get(service.address(), "/metrics").body;
+    assert!(metrics.contains("gatewatch_config_last_reload_successful 1"), "{metrics}");
+    assert!(metrics.contains("gatewatch_warnings{warning=\"reload\"} 0"), "{metrics}");
+    service.stop();
+
+    desk.nothing_is_lost_or_twice();
+    let sql = "select detector, state, evidence from alerts where state = 'closed' order by 1";
+    let closed: Vec<String> =
+        query(&desk.data(), sql).iter().map(|row| format!("{} {}", row["detector"], row["evidence"])).collect();
+    // `three` gave way to one that counts to another number.
+    assert_eq!(closed.len(), 2, "{closed:?}");
+    assert!(closed.iter().all(|row| row.contains("the detector was changed or taken away")), "{closed:?}");
+    let changes = "select detail from audit where what = 'configuration' order by n";
+    assert_eq!(query(&desk.data(), changes).len(), 2);
+}
+
+#[test]
+fn a_new_source_begins_and_the_others_go_on_where_they_were() {
+    let mut desk = Desk::new();
+    desk.detector("three", 3, "First");
+    let mut service = Service::start(&desk.config);
+    service.wait_for("gatewatch runs", 60);
+    desk.write(CLIENT, 2);
+    events_read(&mut service, 2);
+
+    let more = desk.folder.path().join("more.log");
+    fs::write(&more, fs::read(&desk.log).unwrap()).unwrap();
+    desk.configure(&format!("  - {{ name: more, kind: combined, files: [{}], follow: true }}\n", more.display()));
+    service.wait_for("the service begins again with it", 60);
+    service.wait_for("gatewatch runs", 60);
+    // Two of `edge` before, and two of the new source.
+    service.wait_for("alert opened: First", 60);
+    desk.write(CLIENT, 1);
+    let address = service.said.iter().rev().find_map(|line| line.rsplit_once("metrics and status: http://"));
+    let address = address.expect("it listens again").1.trim().parse().expect("an address");
+    until(address, "/metrics", |answer| answer.body.contains("gatewatch_events_total{source=\"edge\"} 3"));
+    service.stop();
+
+    let by_source = query(&desk.data(), "select source, count(*) as n from events group by 1 order by 1");
+    assert_eq!(by_source.iter().map(|row| row["n"].as_i64()).collect::<Vec<_>>(), [Some(3), Some(2)]);
+    let starts = "select count(*) from audit where what in ('start', 'stop')";
+    assert_eq!(number(&desk.data(), starts), 4);
+    let changed = query(&desk.data(), "select detail from audit where what = 'configuration'");
+    assert!(changed.len() == 1 && changed[0]["detail"].to_string().contains("sources"), "{changed:?}");
+}
+
+#[test]
+fn a_configuration_with_which_it_cannot_begin_is_given_up_for_the_one_before() {
+    let mut desk = Desk::new();
+    desk.detector("three", 3, "First");
+    let mut service = Service::start(&desk.config);
+    service.wait_for("gatewatch runs", 60);
+    desk.write(CLIENT, 2);
+    events_read(&mut service, 2);
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    desk.configure(&format!("observe: {{ listen: {} }}\n", taken.local_addr().unwrap()));
+    service.wait_for("cannot begin with the new configuration and goes back to the one before", 60);
+    service.wait_for("gatewatch runs", 60);
+    desk.write(CLIENT, 1);
+    service.wait_for("alert opened: First", 60);
+    service.stop();
+    desk.nothing_is_lost_or_twice();
+}
+
+#[test]
+fn a_storm_of_changes_and_signals_loses_nothing_and_doubles_nothing() {
+    let mut desk = Desk::new();
+    desk.detector("many", 40, "Many");
+    let mut service = Service::start(&desk.config);
+    service.wait_for("gatewatch runs", 60);
+    for round in 0..6 {
+        desk.write(CLIENT, 3);
+        // Another redaction begins the service again, another title does not.
+        match round % 2 {
+            0 => {
+                desk.configure(&format!(
+                    "redaction: {{ classes: {{ phone: {} }} }}\n",
+                    if round % 4 == 0 { "drop" } else { "mask" }
+                ));
+                desk.write(CLIENT, 3);
+                service.signal("HUP");
+                service.wait_for("gatewatch runs", 60);
+            }
+            _ => {
+                desk.detector("many", 40, &format!("Many {round}"));
+                desk.write(CLIENT, 3);
+                service.wait_for("other detectors run from here on", 60);
+            }
+        }
+    }
+    // Thirty-six so far; the fortieth opens the one alert, with the newest title.
+    desk.write(CLIENT, 4);
+    service.wait_for("alert opened: Many 5", 60);
+    service.stop();
+    desk.nothing_is_lost_or_twice();
+    assert_eq!(number(&desk.data(), "select count(*) from alerts where state = 'open'"), 1);
+}
+
+#[test]
+fn a_signal_before_it_runs_ends_nothing() {
+    let desk = Desk::new();
+    desk.detector("three", 3, "First");
+    let mut service = Service::start(&desk.config);
+    // As soon as it says anything its signals are heard.
+    service.line_with(&["gatewatch"], 60);
+    service.signal("HUP");
+    service.line_with(&["gatewatch runs"], 60);
+    service.stop();
+}
