@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use detectors::{Engine, EngineLimits, Rule};
+use detectors::{Engine, EngineError, EngineLimits, Rule};
 use schemas::{KeyPin, Keys, Lane, Normaliser, SourceConfig};
 use tokio::runtime::{Handle, Runtime};
 
@@ -18,7 +18,7 @@ use crate::clock::{self, Clock, Stopwatch};
 use crate::config::{Config, LakeSection};
 use crate::geo::GeoFiles;
 use crate::ingest::{Positions, Source};
-use crate::lake::{Lake, LakeConfig, Maintenance, Pinned, RetainDays};
+use crate::lake::{self, Damage, Lake, LakeConfig, Maintenance, Pinned, RetainDays};
 use crate::pipeline::{
     Controls, Drifted, Lanes, Ledger, LedgerConfig, Outlet, Pipeline, Reader, Swap, Totals, Watcher,
 };
@@ -80,12 +80,16 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
     let mut positions: Arc<dyn Positions> = Arc::new(FromTheStart);
     if let Some(keep) = job.keep {
         positions = Arc::new(LakePositions { runtime: runtime.clone(), lake: keep.lake.clone() });
+        for damage in runtime.block_on(lake::mend(&keep.lake)).with_context(|| format!("lake {}", keep.lake.uri))? {
+            let Damage { table, path, what, rows } = damage;
+            tracing::error!(table, path, rows, "{what}");
+        }
         let opened = runtime.block_on(Lake::open(&keep.lake, &keep.instance));
         let (mut lake, recovered) = opened.with_context(|| format!("lake {}", keep.lake.uri))?;
         let pinned = runtime.block_on(lake.pin_keys(&job.keys.pins()));
         tell_keys(&pinned.with_context(|| format!("lake {}", keep.lake.uri))?);
         let lane_states = recovered.as_ref().map(|recovered| recovered.lane_states.clone()).unwrap_or_default();
-        snapshot = recovered.map(|recovered| recovered.snapshot);
+        snapshot = recovered.map(|recovered| recovered.snapshot).filter(|snapshot| !snapshot.is_empty());
         restore_lanes(&mut normalisers, &lane_states);
         if let (Some(outbox), Some(seq)) = (&job.outbox, lake.actions_marker()) {
             runtime.block_on(outbox.continue_after(seq))?;
@@ -153,7 +157,17 @@ fn engine(rules: Vec<Arc<Rule>>, keys: &Keys, snapshot: Option<&[u8]>) -> anyhow
     // Outsiders choose addresses and names; with a known key they could choose them to collide.
     let limits = EngineLimits { hash_key: keys.hash_key(), ..EngineLimits::default() };
     let Some(snapshot) = snapshot else { return Ok(Engine::new(rules, limits)?) };
-    let engine = Engine::restore(rules, limits, snapshot).context("restoring detection from the last checkpoint")?;
+    let engine = match Engine::restore(rules.clone(), limits.clone(), snapshot) {
+        Ok(engine) => engine,
+        // Of a later version, or damaged: detection without a past is better than none.
+        Err(error @ EngineError::Snapshot(_)) => {
+            tracing::error!(
+                "detection starts without a past, what it held of the last checkpoint cannot be read: {error}"
+            );
+            return Ok(Engine::new(rules, limits)?);
+        }
+        Err(error) => return Err(error).context("restoring detection from the last checkpoint"),
+    };
     for note in engine.notes() {
         tracing::info!("{note}");
     }

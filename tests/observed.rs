@@ -593,27 +593,3 @@ fn connections_that_say_nothing_do_not_keep_others_out_and_a_reload_is_no_end() 
     assert_eq!(get(address, "/healthz").status, 200);
     service.stop();
 }
-
-#[test]
-fn a_copy_that_reads_a_part_of_a_topic_says_what_that_means() {
-    let broker = Broker::shared();
-    let topic = broker.topic(2);
-    let folders = [folder(), folder()];
-    let configs = folders.each_ref().map(|folder| config(folder, &topic_source("edge", &broker, &topic, ""), ""));
-    let mut first = Service::start(&configs[0]);
-    let alone = "gatewatch_topic_partitions{source=\"edge\"} 2";
-    until(first.address(), "/metrics", |answer| {
-        answer.body.contains(alone) && answer.body.contains("gatewatch_partitions{source=\"edge\"} 2")
-    });
-    let mut second = Service::start(&configs[1]);
-    for copy in [&mut first, &mut second] {
-        copy.line_with(&["warning=\"shared\"", "about=\"edge\"", "this copy reads 1 of the 2 partitions"], 90);
-        let status = get(copy.address(), "/status").json();
-        let source = &status["sources"][0];
-        assert_eq!((&source["partitions"], &source["topic_partitions"]), (&1.into(), &2.into()));
-    }
-    // The first one has it all again.
-    second.stop();
-    first.line_with(&["warning=\"shared\"", "is over: this copy reads 1 of the 2 partitions"], 90);
-    first.stop();
-}

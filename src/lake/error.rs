@@ -30,13 +30,10 @@ pub enum LakeError {
     #[error("the position of {lane} cannot go back from {held} to {asked}")]
     Backwards { lane: String, held: i64, asked: i64 },
     /// The events table names a checkpoint whose state file is gone.
-    #[error(
-        "checkpoint {checkpoint} is committed but its state file {path} is missing: restore it, or start over with \
-             another instance name"
-    )]
+    #[error("checkpoint {checkpoint} is committed but its state file {path} is missing")]
     StateMissing { checkpoint: i64, path: String },
     /// The state file is not what was committed.
-    #[error("state file {path} is damaged ({message}): restore it, or start over with another instance name")]
+    #[error("state file {path} is damaged ({message})")]
     StateDamaged { path: String, message: String },
     /// The table is not one this version can write.
     #[error("table {table}: {message}")]
@@ -109,6 +106,15 @@ impl Cause for TransactionError {
             TransactionError::MaxCommitAttempts(_) | TransactionError::CommitConflict(_) => true,
             _ => false,
         }
+    }
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Cause for std::io::Error {
+    fn retry(&self) -> bool {
+        false
     }
     fn text(&self) -> String {
         self.to_string()

@@ -18,10 +18,12 @@ mod layout;
 mod log;
 mod maintain;
 mod markers;
+mod mend;
 mod pins;
 mod rows;
 mod state;
 mod storage;
+mod synced;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +46,7 @@ pub use audit_row::AuditRow;
 pub use error::LakeError;
 pub use layout::{DAY, Table};
 pub use maintain::{MaintainReport, Maintenance, RetainDays, TableReport, maintain};
+pub use mend::{Damage, mend};
 pub use pins::Pinned;
 
 use error::During;
@@ -103,6 +106,7 @@ pub struct Recovered {
     pub checkpoint: i64,
     /// Of every lane this instance committed: where it stands now, also if another copy moved it since.
     pub positions: Vec<(Lane, i64)>,
+    /// Empty when the state file was lost.
     pub snapshot: Vec<u8>,
     /// Of lanes that no other copy moved since.
     pub lane_states: Vec<(Lane, Arc<[u8]>)>,
@@ -333,8 +337,20 @@ impl Lake {
             return Ok(None);
         };
         let digest = self.events.marker(&state_id(&self.instance)).await?.unwrap_or_default();
-        let state = self.read_state(number, digest).await?;
         self.checkpoint = number;
+        let state = match self.read_state(number, digest).await {
+            Ok(state) => state,
+            // Lanes go on where the log says. What only this file had is gone, and somebody is told.
+            Err(error @ (LakeError::StateDamaged { .. } | LakeError::StateMissing { .. })) => {
+                tracing::error!(
+                    "{error}; detection starts without a past, and alerts and rejects of checkpoint {number} that were not in \
+                     their tables yet are gone"
+                );
+                let (positions, snapshot, lane_states) = (Vec::new(), Vec::new(), Vec::new());
+                return Ok(Some(Recovered { checkpoint: number, positions, snapshot, lane_states }));
+            }
+            Err(error) => return Err(error),
+        };
         let mut positions = Vec::with_capacity(state.positions.len());
         for (lane, committed) in &state.positions {
             let now = self.events.marker(&lane_id(lane)).await?.unwrap_or(*committed);

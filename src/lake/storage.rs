@@ -3,6 +3,8 @@
 //! S3 goes through `object_store`, which the table library is built on, rather than through that library's own S3
 //! crate: that one brings the AWS SDK for a lock table, which stores with conditional writes do not need.
 //!
+//! Folders go through `synced`, so that what was stored survives a power loss.
+//!
 //! Promises: settings come from `lake.options` and, where those are silent, from the environment variables every AWS
 //! tool reads (`AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_ENDPOINT_URL`, roles and instance profiles). Log entries are put
 //! only where none is (`If-None-Match: *`), so two writers cannot both win.
@@ -23,6 +25,7 @@ use object_store::path::Path;
 use url::Url;
 
 use super::error::LakeError;
+use super::synced::Synced;
 
 /// The scheme of buckets.
 const S3: &str = "s3";
@@ -34,6 +37,7 @@ static REGISTERED: LazyLock<()> = LazyLock::new(|| {
     let scheme = Url::parse("s3://").expect("a scheme");
     object_store_factories().insert(scheme.clone(), Arc::new(Buckets));
     logstore_factories().insert(scheme, Arc::new(Buckets));
+    object_store_factories().insert(Url::parse("file://").expect("a scheme"), Arc::new(Folders));
 });
 
 /// A handle on the table at `url`, a URL below one that `root_url` gave; not opened yet.
@@ -86,6 +90,15 @@ pub(crate) fn check(uri: &str, options: &HashMap<String, String>) -> Result<(), 
 
 fn parse_key(key: &str) -> Option<AmazonS3ConfigKey> {
     key.to_ascii_lowercase().parse().ok()
+}
+
+/// Folders of this machine.
+struct Folders;
+
+impl ObjectStoreFactory for Folders {
+    fn parse_url_opts(&self, url: &Url, _: &StorageConfig) -> DeltaResult<(ObjectStoreRef, Path)> {
+        Ok((Arc::new(Synced::new()), Path::from_url_path(url.path())?))
+    }
 }
 
 /// Buckets behind the S3 API.

@@ -140,7 +140,7 @@ async fn a_checkpoint_without_events_moves_the_positions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_or_damaged_state_file_is_said() {
+async fn a_missing_or_damaged_state_file_costs_detection_its_past_and_no_event() {
     let folder = Folder::new();
     let (mut lake, _) = folder.open("a").await;
     lake.commit(&checkpoint(0, 10)).await.unwrap();
@@ -149,14 +149,25 @@ async fn a_missing_or_damaged_state_file_is_said() {
     let whole = std::fs::read(&file).unwrap();
     let mut damaged = whole.clone();
     *damaged.last_mut().unwrap() ^= 1;
-    std::fs::write(&file, damaged).unwrap();
-    let refused = Lake::open(&folder.config, "a").await.err().unwrap();
-    assert!(matches!(refused, LakeError::StateDamaged { .. }), "{refused}");
-    std::fs::remove_file(&file).unwrap();
-    let refused = Lake::open(&folder.config, "a").await.err().unwrap();
-    assert!(matches!(refused, LakeError::StateMissing { checkpoint: 1, .. }), "{refused}");
+    let empty = Recovered { checkpoint: 1, positions: vec![], snapshot: vec![], lane_states: vec![] };
+    for content in [Some(damaged), Some(Vec::new()), None] {
+        match &content {
+            Some(content) => std::fs::write(&file, content).unwrap(),
+            None => std::fs::remove_file(&file).unwrap(),
+        }
+        let (mut lake, recovered) = folder.open("a").await;
+        assert_eq!(recovered.unwrap(), empty);
+        // The log knows where the lane stands, and the next checkpoint is the next one.
+        let at = lake.refresh_positions(&[lane(0)]).await.unwrap();
+        assert_eq!(at, [(lane(0), Some(10))]);
+    }
     std::fs::write(&file, whole).unwrap();
-    assert_eq!(folder.open("a").await.1.unwrap().checkpoint, 1);
+    assert_eq!(folder.open("a").await.1.unwrap().positions, [(lane(0), 10)]);
+    std::fs::remove_file(&file).unwrap();
+    let (mut lake, _) = folder.open("a").await;
+    lake.refresh_positions(&[lane(0)]).await.unwrap();
+    assert_eq!(lake.commit(&checkpoint(10, 20)).await.unwrap().checkpoint, 2);
+    assert_eq!(folder.events().await, 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]

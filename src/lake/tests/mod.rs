@@ -3,6 +3,7 @@
 mod crash;
 mod fence;
 mod files;
+mod power;
 mod upkeep;
 
 use std::path::PathBuf;
