@@ -100,7 +100,9 @@ pub fn begin(sources: &[&str], detectors: &[&str], targets: &[&str], started_us:
     for name in [metric::UNCOMMITTED_ROWS, metric::HELD_ROWS] {
         gauge!(name).set(0.0);
     }
-    gauge!(metric::PROCESS_START).set(started_us as f64 / 1e6);
+    // A service that begins again is the same process.
+    static STARTED_US: OnceLock<i64> = OnceLock::new();
+    gauge!(metric::PROCESS_START).set(*STARTED_US.get_or_init(|| started_us) as f64 / 1e6);
 }
 
 /// What Linux says of this process; elsewhere these metrics are missing.
