@@ -287,19 +287,19 @@ enum End {
 
 /// Runs until it is told to stop, or something fails that only a restart can mend.
 pub fn serve(path: &Path, config: Config, parts: Parts, signals: &Signals) -> anyhow::Result<()> {
-    let mut running = Box::new((config, parts));
+    let mut running = (config, parts);
     let mut lock = Alone::default();
     let mut before: Option<Config> = None;
     loop {
         let began = AtomicBool::new(false);
-        let (config, parts) = *running;
+        let (config, parts) = running;
         match run(path, &config, parts, signals, &mut lock, &began) {
             Ok(End::Stopped) => return Ok(()),
             // Told to stop meanwhile: all is committed.
             Ok(End::Again(_)) if signals.stopping() => return Ok(()),
             Ok(End::Again(next)) => {
                 before = Some(config);
-                running = next;
+                running = *next;
             }
             Err(error) => {
                 let Some(last) = before.take().filter(|_| !began.load(Ordering::Relaxed)) else { return Err(error) };
@@ -307,7 +307,7 @@ pub fn serve(path: &Path, config: Config, parts: Parts, signals: &Signals) -> an
                     "the service cannot begin with the new configuration and goes back to the one before: {error:#}"
                 );
                 let parts = check(&last).context("the configuration before")?;
-                running = Box::new((last, parts));
+                running = (last, parts);
             }
         }
     }
