@@ -60,12 +60,6 @@ impl CallError {
         }
     }
 
-    pub fn into_reason(self) -> String {
-        match self {
-            CallError::Passing { reason, .. } | CallError::Refused { reason, .. } => reason,
-        }
-    }
-
     pub fn into_delivery(self) -> Delivery {
         match self {
             CallError::Passing { after, reason, answer } => Delivery::Retry { after, reason, answer },
