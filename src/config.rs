@@ -463,6 +463,7 @@ impl Config {
         let text = read_text(path)?;
         let mut config: Config = yaml::parse(&text).map_err(|e| anyhow::anyhow!(yaml::explain(&e, &text, path)))?;
         config.hashes = hashes(&text);
+        config.respond.guard.mmdb = config.enrich.mmdb.clone();
         config.check().with_context(|| format!("{}", path.display()))?;
         Ok(config)
     }

@@ -139,6 +139,11 @@ pub struct GuardConfig {
     pub never_block: Vec<String>,
     /// Files with the published ranges of search engines and monitors, read again when they are replaced.
     pub never_block_files: Vec<PathBuf>,
+    /// Autonomous systems whose addresses are never blocked.
+    pub never_asns: Vec<u32>,
+    /// Databases that tell the system of an address: those of `enrich.mmdb`, which the configuration as a whole has.
+    #[serde(skip)]
+    pub mmdb: Vec<PathBuf>,
     /// Principals that are neither revoked nor throttled.
     pub never_principals: Vec<String>,
     /// Offenders beyond this many within an hour wait until there is room.
@@ -166,6 +171,8 @@ impl Default for GuardConfig {
             never_block_files: Vec::new(),
             never_principals: Vec::new(),
             blocks_per_hour: 20,
+            never_asns: Vec::new(),
+            mmdb: Vec::new(),
             critical_reserve: 5,
             ipv6_prefix: 64,
             preflight: PreflightConfig::default(),
@@ -250,6 +257,11 @@ impl GuardConfig {
         Ok(())
     }
 }
+        if !self.never_asns.is_empty() && self.mmdb.is_empty() {
+            let problem = "whose network an address is in is not known: it needs a database of autonomous systems in \
+                           enrich.mmdb";
+            return Err(ConfigError::new("guard.never_asns", problem));
+        }
 
 impl DeliveryConfig {
     fn check(&self) -> Result<(), ConfigError> {
@@ -468,6 +480,7 @@ targets:
             ("delivery: { attempts_max: 0 }", "delivery.attempts_max"),
             ("delivery: { backoff_first: 2h }", "delivery.backoff_first"),
         ] {
+            ("guard: { never_asns: [64496] }", "guard.never_asns"),
             assert_eq!(parse(text).expect(text).check().expect_err(text).at, at);
         }
     }

@@ -8,6 +8,7 @@
 
 pub mod action;
 pub mod actions;
+mod asns;
 mod backoff;
 pub mod breaker;
 pub mod config;
