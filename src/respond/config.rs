@@ -152,6 +152,8 @@ pub struct GuardConfig {
     pub critical_reserve: u32,
     /// The prefix at which IPv6 clients are blocked: a customer has at least a /64.
     pub ipv6_prefix: u8,
+    /// More networks than this of one IPv6 range are blocked as the range; 0: never.
+    pub neighbours_max: u32,
     pub preflight: PreflightConfig,
     /// How long a block lasts.
     #[serde(deserialize_with = "span")]
@@ -169,12 +171,13 @@ impl Default for GuardConfig {
         GuardConfig {
             never_block: Vec::new(),
             never_block_files: Vec::new(),
-            never_principals: Vec::new(),
-            blocks_per_hour: 20,
             never_asns: Vec::new(),
             mmdb: Vec::new(),
+            never_principals: Vec::new(),
+            blocks_per_hour: 20,
             critical_reserve: 5,
             ipv6_prefix: 64,
+            neighbours_max: 8,
             preflight: PreflightConfig::default(),
             ttl: Duration::from_secs(4 * 3600),
             alert_age_max: Duration::from_secs(24 * 3600),
@@ -254,14 +257,14 @@ impl GuardConfig {
         if !(32..=128).contains(&self.ipv6_prefix) {
             return Err(ConfigError::new("guard.ipv6_prefix", "between 32 and 128"));
         }
-        Ok(())
-    }
-}
         if !self.never_asns.is_empty() && self.mmdb.is_empty() {
             let problem = "whose network an address is in is not known: it needs a database of autonomous systems in \
                            enrich.mmdb";
             return Err(ConfigError::new("guard.never_asns", problem));
         }
+        Ok(())
+    }
+}
 
 impl DeliveryConfig {
     fn check(&self) -> Result<(), ConfigError> {
@@ -477,10 +480,10 @@ targets:
         }
         for (text, at) in [
             ("guard: { ttl: 30d }", "guard.ttl"),
+            ("guard: { never_asns: [64496] }", "guard.never_asns"),
             ("delivery: { attempts_max: 0 }", "delivery.attempts_max"),
             ("delivery: { backoff_first: 2h }", "delivery.backoff_first"),
         ] {
-            ("guard: { never_asns: [64496] }", "guard.never_asns"),
             assert_eq!(parse(text).expect(text).check().expect_err(text).at, at);
         }
     }

@@ -21,6 +21,7 @@ mod http;
 pub mod incident;
 pub mod link;
 pub mod message;
+mod neighbours;
 pub mod outbox;
 mod pace;
 pub mod plan;
