@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
+use crate::respond::actions::ask::below;
 use crate::respond::config::Secret;
 use crate::respond::http::{self, Answer};
 use crate::respond::scope::Scope;
@@ -295,9 +296,7 @@ impl Api {
     }
 
     fn url(&self, path: &[&str]) -> Url {
-        let mut url = self.base.clone();
-        url.path_segments_mut().expect("http addresses have a path").pop_if_empty().extend(path);
-        url
+        below(&self.base, path)
     }
 }
 
