@@ -17,6 +17,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::respond::action::scrub;
 use crate::respond::config::Secret;
@@ -99,7 +100,7 @@ impl Route {
         Ok(said.join(" "))
     }
 
-    async fn encrypt<S: Stream + 'static>(&self, stream: S) -> Result<impl Stream + use<S>, Failure> {
+    async fn encrypt<S: Stream>(&self, stream: S) -> Result<TlsStream<S>, Failure> {
         let name = ServerName::try_from(self.host.clone());
         let name = name.map_err(|_| Failure::Final(format!("`{}` is no name of a server", scrub(&self.host))))?;
         self.tls.connect(name, stream).await.map_err(broken)
