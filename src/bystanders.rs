@@ -116,8 +116,9 @@ fn who_checks(now_us: i64) -> String {
     )
 }
 
-/// Good requests of the last day by address, principal and tenant, of those who are proven: by a credential, by the gateway that
-/// names its consumer, or by an endpoint that checks. A network is cut out of what begins like it.
+/// Good requests of the last day by address, principal and tenant, of those whom somebody vouches for: the gateway that names its
+/// consumer, or an endpoint that checks names and credentials. A token that nobody had to verify is a claim like a name: anybody
+/// can write one. A network is cut out of what begins like it.
 fn who_was_there(asked: &[Question], checking: &[String], now_us: i64) -> String {
     let there = |question: &Question| format!("({} AND time < {})", within(&question.scope), stamp(question.before_us));
     let there: Vec<String> = asked.iter().map(there).collect();
@@ -125,7 +126,7 @@ fn who_was_there(asked: &[Question], checking: &[String], now_us: i64) -> String
     let checked = if quoted.is_empty() { "false".to_owned() } else { format!("endpoint IN ({})", quoted.join(", ")) };
     format!(
         "SELECT client_ip, principal, tenant, count(*) FROM events WHERE status BETWEEN 100 AND 399 AND {} AND ({}) \
-         AND (credential IS NOT NULL OR principal_kind IN ('consumer', 'service') OR (principal IS NOT NULL AND {checked})) \
+         AND (principal_kind = 'consumer' OR ((credential IS NOT NULL OR principal IS NOT NULL) AND {checked})) \
          GROUP BY client_ip, principal, tenant",
         last_day(now_us),
         there.join(" OR ")
@@ -181,6 +182,9 @@ mod tests {
             // Invented names on a page without one, before and in the attack.
             ("14", "'203.0.113.7'", "'nobody1'", "'user'", "NULL", "GET /", 200),
             ("40", "'203.0.113.7'", "'nobody2'", "'user'", "NULL", "GET /", 200),
+            // A forged token, which a public page answers like any other, and one that calls itself a service.
+            ("17", "'203.0.113.7'", "'forged1'", "'user'", "'tok:8'", "GET /", 200),
+            ("18", "'203.0.113.7'", "'forged2'", "'service'", "'tok:9'", "GET /", 200),
             // Proven, but of the attack itself.
             ("41", "'203.0.113.7'", "'mallory'", "'user'", "'tok:2'", "GET /orders", 200),
             // Refused.
@@ -204,6 +208,6 @@ mod tests {
         // The alert itself may show that a page asks for a log-in.
         let shown = Question { checking: vec!["GET /".to_owned()], ..question("203.0.113.7", began_us) };
         let found = ask_of(&session, &[shown], NOW_US).await.expect("answers");
-        assert_eq!(found[0].principals, 4);
+        assert_eq!(found[0].principals, 6);
     }
 }

@@ -475,6 +475,7 @@ impl Config {
         let mut config: Config = yaml::parse(&text).map_err(|e| anyhow::anyhow!(yaml::explain(&e, &text, path)))?;
         config.hashes = hashes(&text);
         config.files = named::files(&text);
+        config.respond.guard.mmdb = config.enrich.mmdb.clone();
         config.check().with_context(|| format!("{}", path.display()))?;
         Ok(config)
     }

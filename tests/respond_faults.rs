@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use common::alerts::{closing, opening, outbox, tell};
 use common::far::{ATTACKER, Far, Making, PRINCIPAL, SECOND, STRANGER, configuration};
-use common::faults::{Fault, Form, Traffic};
+use common::faults::{ASKED_US, Fault, Form, Traffic};
 use common::wall_us;
 use futures::StreamExt;
 use gatewatch::respond::actions::KINDS;
@@ -193,14 +193,17 @@ async fn live(world: &World, fault: Option<Fault>, times: usize, expected: Optio
         settle(&outbox, &story).await;
     }
     world.fars.iter().for_each(Far::meddle);
-    // A reading that is told to wait is not held to that: it comes again when its turn is, which here is at once.
-    world.spoil(fault.filter(|fault| !matches!(fault, Fault::Busy(_))), times);
+    world.spoil(fault, times);
     for _ in 0..=2 * times {
         outbox.reconcile().await.expect("read back");
         settle(&outbox, &story).await;
         let unspoilt = |far: &Far| far.proxy().is_none_or(|proxy| !proxy.is_spoiling());
         if expected.is_some_and(|expected| world.holdings() == expected.middle) || world.fars.iter().all(unspoilt) {
             break;
+        }
+        if matches!(fault, Some(Fault::Busy(_))) {
+            // A reading that was told to wait comes again after that time.
+            world.hands.advance(ASKED_US);
         }
     }
     let middle = world.holdings();
@@ -298,7 +301,7 @@ const FAULTS: [Fault; 13] = [
 const AT_ONCE: usize = 3;
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "does not always pass: once e-mail counted an update in another order where answers never end"]
+#[ignore = "the client that e-mail hung in is replaced; it has not been run three times since"]
 async fn every_kind_of_target_converges_through_every_fault() {
     let oracle = oracle().await;
     let stories = FAULTS.map(|fault| with(fault, &oracle));
@@ -306,7 +309,7 @@ async fn every_kind_of_target_converges_through_every_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails: an entry that somebody takes out of Cloudflare's list is not put back in this story; to be found out"]
+#[ignore = "the counterparty that forgot operations is mended; it has not been run three times since"]
 async fn every_kind_of_target_converges_where_requests_come_twice() {
     let oracle = oracle().await;
     with(Fault::Twice, &oracle).await;

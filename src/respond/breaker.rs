@@ -64,16 +64,11 @@ impl Breaker {
 
     /// Ask to start a delivery. After `Yes`, exactly one of `succeeded`, `failed` and `abandoned` must follow.
     pub fn pass(&mut self, now_us: i64) -> Pass {
-        // A time further ahead than it was ever set means that the clock was set back since; a little further only that
-        // this caller looked at the clock before the failure that set it.
-        let lies_ahead = |until_us: i64, most_us: i64| {
-            now_us < until_us && until_us.saturating_sub(now_us) <= most_us.saturating_add(STALE_US_MAX)
-        };
-        if lies_ahead(self.not_before_us, self.asked_us_max) {
-            return Pass::NotBefore(self.not_before_us);
+        if let Some(until_us) = self.asked_until(now_us) {
+            return Pass::NotBefore(until_us);
         }
         if let State::Open { until_us } = self.state {
-            if lies_ahead(until_us, self.open_us) {
+            if lies_ahead(now_us, until_us, self.open_us) {
                 return Pass::NotBefore(until_us);
             }
             self.state = State::HalfOpen { trying: false };
@@ -88,6 +83,16 @@ impl Breaker {
         }
     }
 
+    /// Until when the target asked to be left alone, where that is still to come.
+    pub fn asked_until(&self, now_us: i64) -> Option<i64> {
+        lies_ahead(now_us, self.not_before_us, self.asked_us_max).then_some(self.not_before_us)
+    }
+
+    /// The target asks to be left alone for so long.
+    pub fn asked(&mut self, now_us: i64, after_us: i64) {
+        self.not_before_us = self.not_before_us.max(now_us.saturating_add(after_us.min(self.asked_us_max)));
+    }
+
     /// The target answered, whatever it said about this one action.
     pub fn succeeded(&mut self) {
         self.state = State::Closed { failures: 0 };
@@ -96,7 +101,7 @@ impl Breaker {
     /// The target did not answer, or said that it cannot take anything now; `after_us`: for how long.
     pub fn failed(&mut self, now_us: i64, after_us: Option<i64>) {
         if let Some(after_us) = after_us {
-            self.not_before_us = self.not_before_us.max(now_us.saturating_add(after_us.min(self.asked_us_max)));
+            self.asked(now_us, after_us);
         }
         let failures = match self.state {
             State::Closed { failures } => failures.saturating_add(1),
@@ -125,6 +130,12 @@ impl Breaker {
             State::Open { .. } => Position::Open,
         }
     }
+}
+
+/// A time further ahead than it was ever set means that the clock was set back since; a little further only that this caller
+/// looked at the clock before the failure that set it.
+fn lies_ahead(now_us: i64, until_us: i64, most_us: i64) -> bool {
+    now_us < until_us && until_us.saturating_sub(now_us) <= most_us.saturating_add(STALE_US_MAX)
 }
 
 #[cfg(test)]

@@ -139,6 +139,11 @@ pub struct GuardConfig {
     pub never_block: Vec<String>,
     /// Files with the published ranges of search engines and monitors, read again when they are replaced.
     pub never_block_files: Vec<PathBuf>,
+    /// Autonomous systems whose addresses are never blocked.
+    pub never_asns: Vec<u32>,
+    /// Databases that tell the system of an address: those of `enrich.mmdb`, which the configuration as a whole has.
+    #[serde(skip)]
+    pub mmdb: Vec<PathBuf>,
     /// Principals that are neither revoked nor throttled.
     pub never_principals: Vec<String>,
     /// Offenders beyond this many within an hour wait until there is room.
@@ -147,6 +152,8 @@ pub struct GuardConfig {
     pub critical_reserve: u32,
     /// The prefix at which IPv6 clients are blocked: a customer has at least a /64.
     pub ipv6_prefix: u8,
+    /// More networks than this of one IPv6 range are blocked as the range; 0: never.
+    pub neighbours_max: u32,
     pub preflight: PreflightConfig,
     /// How long a block lasts.
     #[serde(deserialize_with = "span")]
@@ -164,10 +171,13 @@ impl Default for GuardConfig {
         GuardConfig {
             never_block: Vec::new(),
             never_block_files: Vec::new(),
+            never_asns: Vec::new(),
+            mmdb: Vec::new(),
             never_principals: Vec::new(),
             blocks_per_hour: 20,
             critical_reserve: 5,
             ipv6_prefix: 64,
+            neighbours_max: 8,
             preflight: PreflightConfig::default(),
             ttl: Duration::from_secs(4 * 3600),
             alert_age_max: Duration::from_secs(24 * 3600),
@@ -246,6 +256,11 @@ impl GuardConfig {
         }
         if !(32..=128).contains(&self.ipv6_prefix) {
             return Err(ConfigError::new("guard.ipv6_prefix", "between 32 and 128"));
+        }
+        if !self.never_asns.is_empty() && self.mmdb.is_empty() {
+            let problem = "whose network an address is in is not known: it needs a database of autonomous systems in \
+                           enrich.mmdb";
+            return Err(ConfigError::new("guard.never_asns", problem));
         }
         Ok(())
     }
@@ -465,6 +480,7 @@ targets:
         }
         for (text, at) in [
             ("guard: { ttl: 30d }", "guard.ttl"),
+            ("guard: { never_asns: [64496] }", "guard.never_asns"),
             ("delivery: { attempts_max: 0 }", "delivery.attempts_max"),
             ("delivery: { backoff_first: 2h }", "delivery.backoff_first"),
         ] {

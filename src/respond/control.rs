@@ -22,6 +22,7 @@ use super::guard::{Circumstances, Reason, Verdict};
 use super::halt::{self, Live};
 use super::incident::book;
 use super::message;
+use super::neighbours::PART;
 use super::outbox::{HOUR_US, Outbox, TakenIn, insert, micros};
 use super::plan;
 use super::preflight::Question;
@@ -58,6 +59,8 @@ pub(super) struct Pass {
     in_force: HashSet<String>,
     /// Offenders that were let through in the last hour, by their queues: those of a dry run, and the others.
     offenders: [HashSet<String>; 2],
+    /// Ranges that are wanted in place of their parts (`neighbours.rs`).
+    pub ranges: Vec<Scope>,
     held: u64,
     /// Of those, for whom the budget has no room.
     no_room: u64,
@@ -73,6 +76,7 @@ impl Pass {
             unknown: Vec::new(),
             in_force: HashSet::new(),
             offenders: [HashSet::new(), HashSet::new()],
+            ranges: Vec::new(),
             held: 0,
             no_room: 0,
         }
@@ -82,6 +86,14 @@ impl Pass {
     fn offenders_besides(&self, queue: &str, dry_run: bool) -> u32 {
         let all = &self.offenders[usize::from(!dry_run)];
         u32::try_from(all.len() - usize::from(all.contains(queue))).unwrap_or(u32::MAX)
+    }
+
+    /// How many there were outside a range: those in it are the same offender.
+    fn offenders_outside(&self, range: &Scope, dry_run: bool) -> u32 {
+        let scope = |queue: &String| Scope::parse(queue.strip_prefix("block:")?);
+        let all = self.offenders[usize::from(!dry_run)].iter();
+        u32::try_from(all.filter(|queue| scope(queue).is_none_or(|scope| !range.contains(&scope))).count())
+            .unwrap_or(u32::MAX)
     }
 }
 
@@ -143,7 +155,7 @@ impl Outbox {
         let mut tx = self.queue.begin().await?;
         pass.offenders = Queue::offenders_since(&mut tx, pass.now_us.saturating_sub(HOUR_US)).await?;
         self.close_quiet(&mut tx, &mut pass).await?;
-        let all = wanted::kept(&mut tx).await?;
+        let all = self.gather(&mut tx, &mut pass).await?;
         self.commit(tx, &mut pass).await?;
         let mut all = all.into_iter().peekable();
         while all.peek().is_some() {
@@ -184,6 +196,8 @@ impl Outbox {
             self.lanes.iter().for_each(|lane| lane.wake.notify_one());
         }
         let all = wanted::lifted(&mut tx).await?;
+        self.let_ranges_go(&mut tx, &all).await?;
+        let all = wanted::lifted(&mut tx).await?;
         self.commit(tx, pass).await?;
         for some in all.chunks(AT_ONCE) {
             let mut tx = self.queue.begin().await?;
@@ -212,7 +226,8 @@ impl Outbox {
     fn still_has_no_room(&self, brief: &Brief, pass: &mut Pass) -> bool {
         let besides = pass.offenders_besides(&brief.queue(), brief.dry_run);
         let is_full = self.guard.refused_by_budget(brief.severity, besides);
-        let no_room = brief.stand == Stand::Active && brief.held.is_some() && brief.held == is_full;
+        let is_one = brief.stand == Stand::Active && self.is_range(brief).is_none();
+        let no_room = is_one && brief.held.is_some() && brief.held == is_full;
         if no_room {
             pass.held += 1;
             pass.no_room += 1;
@@ -236,7 +251,7 @@ impl Outbox {
         let queue = wanted.queue();
         let incident = book::row(tx, &wanted.incident_id).await?;
         let over = incident.as_ref().is_none_or(|row| row.status == Status::Closed);
-        let (mut anything, mut held) = (false, None);
+        let (mut anything, mut held, mut part) = (false, None, None);
         for lane in self.lanes.iter().filter(|lane| lane.common.kinds.contains(&wanted.kind)) {
             if wanted.stand == Stand::Lift {
                 anything |= self.lift(tx, lane, &queue, "nobody wants it any more", pass).await?;
@@ -248,8 +263,17 @@ impl Outbox {
                     continue;
                 }
             }
+            if let Some(range) = self.within_range(tx, lane, wanted, pass).await? {
+                (anything, part) = (true, Some(format!("{PART}{range}")));
+                continue;
+            }
             let newest = Queue::newest(tx, lane.name(), &queue).await?;
             let need = self.need(wanted, newest.as_ref(), pass);
+            if let Some((entry, _)) = newest.as_ref().filter(|_| need.in_force)
+                && !Queue::is_being_undone(tx, &entry.action.id).await?
+            {
+                pass.in_force.insert(queue.clone());
+            }
             anything |= need.stands;
             if wanted.stand == Stand::Active && !need.stands && need.apply_until_us.is_none() {
                 held = Some(UNHEARD.to_owned());
@@ -278,6 +302,7 @@ impl Outbox {
             let again_us = if pass.live.halt.is_some() { HOUR_US } else { HELD_AGAIN_US };
             pass.next_us = pass.next_us.min(pass.now_us + again_us);
         }
+        let held = held.or(part);
         if held != wanted.held {
             wanted::hold(tx, wanted, held.as_deref()).await?;
         }
@@ -301,27 +326,26 @@ impl Outbox {
         let missed = (rest_us > now_us + NEAR_END_US).then_some(rest_us);
         let Some((entry, state)) = newest.filter(|(entry, _)| entry.action.created_us >= wanted.since_us) else {
             let apply_until_us = if active { Some(whole_us) } else { missed };
-            return Need { stands: false, apply_until_us, renews: false };
+            return Need { apply_until_us, ..Need::default() };
         };
         let ends_us = entry.action.expires_us.unwrap_or(i64::MIN);
         match state {
             State::Pending | State::Awaiting | State::Parked => Need { stands: true, ..Need::default() },
             State::Delivered | State::DryRun if ends_us > now_us => {
-                pass.in_force.insert(wanted.queue());
                 // Half of it left: time enough to renew it before it ends.
                 let renew_us = ends_us.saturating_sub(wanted.ttl_us / 2);
                 let due = active && whole_us > ends_us && now_us >= renew_us;
                 let next_us = if active && now_us >= renew_us { now_us + HELD_AGAIN_US } else { renew_us };
                 pass.next_us = pass.next_us.min(if active { next_us } else { ends_us });
-                Need { stands: true, apply_until_us: due.then_some(whole_us), renews: true }
+                Need { stands: true, in_force: true, apply_until_us: due.then_some(whole_us), renews: true }
             }
             // It was taken away behind our back, before its end.
             State::Expired if !active && ends_us > now_us + NEAR_END_US => {
-                Need { stands: false, apply_until_us: Some(ends_us), renews: true }
+                Need { apply_until_us: Some(ends_us), renews: true, ..Need::default() }
             }
             // Refused so far: there may be room by now.
-            State::Suppressed if !active => Need { stands: false, apply_until_us: missed, renews: false },
-            _ => Need { stands: false, apply_until_us: active.then_some(whole_us), renews: false },
+            State::Suppressed if !active => Need { apply_until_us: missed, ..Need::default() },
+            _ => Need { apply_until_us: active.then_some(whole_us), ..Need::default() },
         }
     }
 
@@ -336,7 +360,11 @@ impl Outbox {
         if let Some(halt) = &pass.live.halt {
             return Ok(Some(format!("halted by {}: {}", halt.actor, halt.reason)));
         }
-        let offenders = pass.offenders_besides(&action.queue, action.dry_run);
+        let range = Scope::of(&action).filter(|scope| self.is_wide(scope));
+        let offenders = match &range {
+            Some(range) => pass.offenders_outside(range, action.dry_run),
+            None => pass.offenders_besides(&action.queue, action.dry_run),
+        };
         let around = Circumstances {
             now_us: pass.now_us,
             severity: wanted.severity,
@@ -345,12 +373,13 @@ impl Outbox {
         };
         let mut verdict = self.guard.judge(&action, &around);
         if matches!(verdict, Verdict::Send | Verdict::DryRun) && !action.renews {
-            match self.preflight(wanted, &action, pass) {
+            match self.preflight(wanted, &action, offenders, pass) {
                 Preflight::Unknown => return Ok(Some(LOOKING.to_owned())),
                 Preflight::Known(Verdict::Send) if wanted.approve && verdict == Verdict::Send => {
                     verdict = Verdict::Ask("the policy asks for a person's word".to_owned());
                 }
                 Preflight::Known(Verdict::Send) => {}
+                Preflight::Known(refusal) if range.is_some() => verdict = refusal,
                 Preflight::Known(refusal) => verdict = self.narrower(tx, wanted, refusal).await?,
             }
         }
@@ -372,17 +401,17 @@ impl Outbox {
         Ok(why)
     }
 
-    fn preflight(&self, wanted: &Wanted, action: &Action, pass: &mut Pass) -> Preflight {
+    fn preflight(&self, wanted: &Wanted, action: &Action, offenders: u32, pass: &mut Pass) -> Preflight {
         let (Some(scope), true) = (Scope::of(action), self.preflight.asks()) else {
             return Preflight::Known(Verdict::Send);
         };
         match self.preflight.known(scope, pass.now_us) {
+            Some(behind) if self.is_wide(&scope) => Preflight::Known(self.judge_range(behind)),
             Some(Ok(behind)) => Preflight::Known(self.guard.judge_shared(&behind)),
             Some(Err(error)) => Preflight::Known(Verdict::Ask(format!("nobody knows who else is behind it: {error}"))),
             None => {
                 // No more than could be blocked now: what does not fit is not worth a look at the lake.
-                let besides = pass.offenders_besides(&action.queue, action.dry_run);
-                let room = self.guard.room(wanted.severity, besides);
+                let room = self.guard.room(wanted.severity, offenders);
                 let is_asked = pass.unknown.iter().any(|question| question.scope == scope);
                 if !is_asked && pass.unknown.len() < usize::try_from(room).unwrap_or(usize::MAX) {
                     pass.unknown.push(Question::of(scope, wanted));
@@ -423,6 +452,7 @@ impl Outbox {
 struct Need {
     /// It is in force there, or on its way.
     stands: bool,
+    in_force: bool,
     /// It is to be applied, to last until then.
     apply_until_us: Option<i64>,
     renews: bool,

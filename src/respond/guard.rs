@@ -8,6 +8,7 @@
 use schemas::alert::Severity;
 
 use super::action::{Action, Kind};
+use super::asns::Asns;
 use super::config::{ConfigError, GuardConfig, Shared};
 use super::plan::UNPROVEN_CLIENT;
 use super::ranges::Ranges;
@@ -110,6 +111,7 @@ pub struct Guard {
     never: Vec<(Scope, String)>,
     /// Of search engines and monitors, as they publish them.
     published: Ranges,
+    asns: Asns,
     config: GuardConfig,
 }
 
@@ -127,12 +129,13 @@ impl Guard {
             Ok((scope, text.to_owned()))
         });
         let published = Ranges::new(&config.never_block_files)?;
-        Ok(Guard { never: never.collect::<Result<_, _>>()?, published, config: config.clone() })
+        let asns = Asns::new(&config.never_asns, &config.mmdb)?;
+        Ok(Guard { never: never.collect::<Result<_, _>>()?, published, asns, config: config.clone() })
     }
 
-    /// Reads published ranges again where their files were replaced; true when that changed anything.
+    /// Reads published ranges and databases again where their files were replaced; true when that changed anything.
     pub fn refresh(&self) -> bool {
-        self.published.refresh()
+        self.published.refresh() | self.asns.refresh()
     }
 
     /// All that can be decided without asking who else is behind an address.
@@ -190,6 +193,9 @@ impl Guard {
         }
         if let Some(range) = self.published.hit(&scope) {
             return refuse(Reason::NeverBlock, format!("{scope} is in a published range ({range})"));
+        }
+        if let Some(asn) = self.asns.hit(&scope) {
+            return refuse(Reason::NeverBlock, format!("{scope} is of AS{asn}, which is never blocked"));
         }
         Ok(())
     }
@@ -330,6 +336,17 @@ mod tests {
         let added = [(Scope::parse("203.0.113.7").expect("an address"), "203.0.113.7".to_owned())];
         let around = Circumstances { never: &added, ..calm() };
         assert!(matches!(guard.judge(&network("203.0.113.0/24"), &around), Verdict::Suppress(Reason::NeverBlock, _)));
+    }
+
+    #[test]
+    fn a_listed_autonomous_system_is_not_blocked() {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/tests/data/geo/asn.mmdb");
+        let config = GuardConfig { never_asns: vec![64_497], mmdb: vec![file], ..GuardConfig::default() };
+        let guard = Guard::new(&config, &[]).expect("a guard");
+        let verdict = guard.judge(&block("2001:db8::9"), &calm());
+        let words = "2001:db8::9 is of AS64497, which is never blocked".to_owned();
+        assert_eq!(verdict, Verdict::Suppress(Reason::NeverBlock, words));
+        assert_eq!(guard.judge(&block("198.18.0.7"), &calm()), Verdict::Send);
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn contained(it: &Containment) -> String {
     let until = it.until.as_deref().unwrap_or("its end");
     let why = it.why.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
     match it.state.as_str() {
-        "in_force" => format!("{what} is in force until {until}"),
+        "in_force" => format!("{what} is in force until {until}{why}"),
         "awaiting" => format!("{what} waits for a person to agree{why}"),
         "sending" => format!("{what} is being sent"),
         "parked" => format!("{what} was given up on{why}"),

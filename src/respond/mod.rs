@@ -8,6 +8,7 @@
 
 pub mod action;
 pub mod actions;
+mod asns;
 mod backoff;
 pub mod breaker;
 pub mod config;
@@ -20,6 +21,7 @@ mod http;
 pub mod incident;
 pub mod link;
 pub mod message;
+mod neighbours;
 pub mod outbox;
 mod pace;
 pub mod plan;

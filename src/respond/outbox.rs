@@ -515,7 +515,7 @@ fn told(change: &Change) -> Fact {
 }
 
 /// The entry of the audit about somebody who is wanted out.
-fn planned(wanted: &wanted::Wanted) -> Fact {
+pub(super) fn planned(wanted: &wanted::Wanted) -> Fact {
     let detail = json!({
         "kind": wanted.kind.name(), "entity_kind": wanted.entity_kind, "entity_value": wanted.entity_value,
         "alert": wanted.alert_id, "detector": wanted.detector, "seconds": wanted.ttl_us / 1_000_000,

@@ -73,6 +73,10 @@ pub type Tx = Transaction<'static, Sqlite>;
 pub(super) const ENTRY: &str = "n, action_id, op, undoes, incident_id, alert_id, detector, entity_kind, entity_value, target, kind, \
                      queue, body, dry_run, created_us, about_us, expires_us, renews, attempts, next_attempt_us, remote_ref";
 
+/// Of a row `b` of `blocks`: nobody undoes it.
+pub(in crate::respond) const LASTS: &str = "NOT EXISTS (SELECT 1 FROM outbox AS u WHERE u.undoes = b.action_id AND u.op = 'revert' \
+                     AND u.state IN ('pending', 'parked'))";
+
 impl Queue {
     pub fn new(store: Store) -> Queue {
         Queue { store }
@@ -177,6 +181,11 @@ impl Queue {
         let row = sqlx::query(sql).bind(action_id).fetch_one(&mut **tx).await?;
         let (before, waiting): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         Ok((waiting == 0).then_some(before))
+    }
+
+    /// Whether this action is being undone, or should be and could not.
+    pub async fn is_being_undone(tx: &mut Tx, action_id: &str) -> Result<bool, StoreError> {
+        Ok(Queue::next_revert(tx, action_id).await?.is_none())
     }
 
     /// What was in force of this queue before that action is in force through that action now.
@@ -318,10 +327,12 @@ impl Queue {
         Ok(true)
     }
 
-    /// The blocks in force, as far as we know: (address, target, action id, end).
+    /// The blocks in force, as far as we know, without those that are being undone: (address, target, action id, end).
     pub async fn blocks(&self, limit: u32) -> Result<Vec<(String, String, String, i64)>, StoreError> {
-        let sql = "SELECT entity, target, action_id, expires_us FROM blocks ORDER BY expires_us DESC LIMIT ?";
-        Ok(sqlx::query_as(sql).bind(limit).fetch_all(self.store.pool()).await?)
+        let sql = format!(
+            "SELECT entity, target, action_id, expires_us FROM blocks AS b WHERE {LASTS} ORDER BY expires_us DESC LIMIT ?"
+        );
+        Ok(sqlx::query_as(&sql).bind(limit).fetch_all(self.store.pool()).await?)
     }
 
     /// Delivered blocks whose time is over.

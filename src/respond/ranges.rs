@@ -25,7 +25,7 @@ const WIDEST_V4: u8 = 8;
 const WIDEST_V6: u8 = 16;
 
 /// What tells that a file is another one than before.
-type Stamp = (u64, u64, u64, i64, i64);
+pub(super) type Stamp = (u64, u64, u64, i64, i64);
 
 #[derive(Debug)]
 struct Published {
@@ -103,7 +103,7 @@ impl Ranges {
     }
 }
 
-fn stamp(path: &Path) -> Option<Stamp> {
+pub(super) fn stamp(path: &Path) -> Option<Stamp> {
     let of = fs::metadata(path).ok()?;
     Some((of.dev(), of.ino(), of.size(), of.mtime(), of.mtime_nsec()))
 }

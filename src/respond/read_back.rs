@@ -1,7 +1,8 @@
 //! Reading back: what a target holds against what we believe is in force there.
 //!
 //! Promises: each target is read by itself, at its own time; one that does not answer delays nobody else, and is told of in the
-//! target's status. What was taken away behind our back is put back, what is still there after its end is undone.
+//! target's status. One that asks to be left alone (Retry-After), when it is read or when something is sent to it, is not read
+//! before that time. What was taken away behind our back is put back, what is still there after its end is undone.
 //! Never: changes a target; what is to be done goes through the outbox.
 
 use std::collections::HashSet;
@@ -15,6 +16,7 @@ use super::control::{NEAR_END_US, Pass};
 use super::outbox::{HOUR_US, Lane, Outbox, locked, micros};
 use super::queue::{NewStep, Queue};
 use super::scope::Scope;
+use super::target::Unread;
 use crate::metric;
 use crate::store::StoreError;
 
@@ -41,6 +43,8 @@ impl Outbox {
         let mut next_us = i64::MIN;
         while !*stop.borrow() {
             let now_us = (self.clock)();
+            let asked_us = locked(&lane.breaker).asked_until(now_us);
+            next_us = asked_us.map_or(next_us, |us| next_us.max(us));
             if now_us >= next_us {
                 next_us = now_us.saturating_add(micros(self.config.reconcile_every));
                 let read = tokio::select! {
@@ -71,14 +75,20 @@ impl Outbox {
             *locked(&lane.unread) = None;
             return Ok(false);
         }
+        if locked(&lane.breaker).asked_until(now_us).is_some() {
+            return Ok(false);
+        }
         let asked = tokio::time::timeout(self.delivery.timeout, lane.target.read_back(now_us)).await;
-        let asked = asked.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.delivery.timeout)));
-        *locked(&lane.unread) = asked.as_ref().err().map(|error| scrub(error));
+        let asked = asked.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.delivery.timeout).into()));
+        *locked(&lane.unread) = asked.as_ref().err().map(|unread| scrub(&unread.reason));
         let there = match asked {
             Ok(Some(there)) => there,
             Ok(None) => return Ok(false),
-            Err(error) => {
-                tracing::warn!(target = lane.name(), error, "what is in force cannot be read back; it is tried again");
+            Err(Unread { reason, after }) => {
+                if let Some(after) = after {
+                    locked(&lane.breaker).asked((self.clock)(), micros(after));
+                }
+                tracing::warn!(target = lane.name(), reason, "what is in force cannot be read back; it is tried again");
                 return Ok(false);
             }
         };

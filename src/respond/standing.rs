@@ -17,6 +17,7 @@ use super::action::{Action, Kind, State, StepKind};
 use super::control::LOOKING;
 use super::incident::{Change, book, rfc3339};
 use super::message;
+use super::neighbours::PART;
 use super::outbox::{Lane, Outbox, locked};
 use super::plan::{self, BODY_BYTES_MAX};
 use super::queue::{Entry, Queue, Tx};
@@ -72,7 +73,11 @@ impl Outbox {
                 }
             }
             if containment.len() == before {
-                let state = if wanted.stand == "lift" { "lifted" } else { "not_yet" };
+                let state = match wanted.held.as_deref() {
+                    _ if wanted.stand == "lift" => "lifted",
+                    Some(why) if why.starts_with(PART) => "in_force",
+                    _ => "not_yet",
+                };
                 containment.push(Containment { why: wanted.held.clone(), ..wanted.shown(state) });
             }
         }
@@ -97,8 +102,9 @@ impl Outbox {
         let action = &entry.action;
         let lasts = action.expires_us.is_some_and(|ends| ends > now_us);
         let is_there = state != State::Pending;
+        let undone = wanted.stand == "lift" || Queue::is_being_undone(tx, &action.id).await?;
         let state = match state {
-            State::Delivered if lasts && wanted.stand == "lift" => "lifting",
+            State::Delivered if lasts && undone => "lifting",
             State::Delivered if lasts => "in_force",
             State::Awaiting => "awaiting",
             // What it prolongs is in force meanwhile.

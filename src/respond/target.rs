@@ -59,6 +59,34 @@ impl Delivery {
     }
 }
 
+/// Why a target's list could not be read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    pub reason: String,
+    /// What the target asked to wait.
+    pub after: Option<Duration>,
+}
+
+impl From<String> for Unread {
+    fn from(reason: String) -> Unread {
+        Unread { reason, after: None }
+    }
+}
+
+impl From<Delivery> for Unread {
+    fn from(failure: Delivery) -> Unread {
+        match failure {
+            Delivery::Retry { after, reason, .. } => Unread { reason, after },
+            Delivery::Later { after, reason } => Unread { reason, after: Some(after) },
+            Delivery::Failed { reason, .. } | Delivery::Delivered { answer: reason, .. } => reason.into(),
+            Delivery::Noted { remote_ref } => remote_ref.into(),
+        }
+    }
+}
+
+/// What a target says is in force there; `None` where it cannot say.
+pub type ReadBack = Result<Option<Vec<InForce>>, Unread>;
+
 /// One entry of a target's list that is, or may be, ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InForce {
@@ -103,7 +131,7 @@ pub trait Target: Send + Sync {
 
     /// What is in force there now; `None` where the target cannot say. Entries that are certainly somebody else's are left
     /// out.
-    fn read_back(&self, now_us: i64) -> BoxFuture<'_, Result<Option<Vec<InForce>>, String>> {
+    fn read_back(&self, now_us: i64) -> BoxFuture<'_, ReadBack> {
         let _ = now_us;
         Box::pin(std::future::ready(Ok(None)))
     }

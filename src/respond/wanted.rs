@@ -89,6 +89,17 @@ pub async fn offences(tx: &mut Tx, entity: &str, since_us: i64) -> Result<u32, S
     Ok(u32::try_from(row.try_get::<i64, _>(0)?).unwrap_or(u32::MAX))
 }
 
+/// The IPv6 addresses and networks that were blocked since then.
+pub async fn contained_since(tx: &mut Tx, since_us: i64) -> Result<Vec<Scope>, StoreError> {
+    let sql = "SELECT DISTINCT entity FROM offences WHERE since_us >= ? AND entity GLOB ?";
+    let of_v6 = format!("{}:*:*", Kind::Block.name());
+    let rows = sqlx::query(sql).bind(since_us).bind(of_v6).fetch_all(&mut **tx).await?;
+    let entity = |row: &SqliteRow| row.try_get::<String, _>(0);
+    let entities = rows.iter().map(entity).collect::<Result<Vec<_>, _>>()?;
+    let scope = |entity: &String| Scope::parse(entity.split_once(':')?.1);
+    Ok(entities.iter().filter_map(scope).collect())
+}
+
 /// Asks for it, or goes on asking. True when nobody asked before.
 pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
     let sql = "SELECT state FROM wanted WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
@@ -148,6 +159,21 @@ pub async fn stand_of_incident(tx: &mut Tx, incident_id: &str, stand: Stand) -> 
     Ok(())
 }
 
+/// The attack was last told then.
+pub async fn goes_on(tx: &mut Tx, brief: &Brief, attack_us: i64) -> Result<(), StoreError> {
+    let sql = "UPDATE wanted SET attack_us = max(attack_us, ?) WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
+    let query = sqlx::query(sql).bind(attack_us).bind(brief.kind.name());
+    query.bind(&brief.entity_kind).bind(&brief.entity_value).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// It is no longer renewed.
+pub async fn end(tx: &mut Tx, kind: Kind, entity_kind: &str, entity_value: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE wanted SET state = 'ending' WHERE kind = ? AND entity_kind = ? AND entity_value = ? AND state = 'active'";
+    sqlx::query(sql).bind(kind.name()).bind(entity_kind).bind(entity_value).execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// Nobody wants it any more.
 pub async fn lift(tx: &mut Tx, kind: Kind, entity_kind: &str, entity_value: &str) -> Result<(), StoreError> {
     let sql = "UPDATE wanted SET state = 'lift' WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
@@ -165,6 +191,7 @@ pub struct Brief {
     pub held: Option<String>,
     pub dry_run: bool,
     pub severity: Severity,
+    pub attack_us: i64,
 }
 
 impl Brief {
@@ -186,7 +213,8 @@ pub async fn lifted(tx: &mut Tx) -> Result<Vec<Brief>, StoreError> {
 async fn briefs(tx: &mut Tx, which: &str) -> Result<Vec<Brief>, StoreError> {
     // The words are ours.
     let sql = format!(
-        "SELECT kind, entity_kind, entity_value, state, held, dry_run, severity FROM wanted WHERE {which} ORDER BY {ORDER}"
+        "SELECT kind, entity_kind, entity_value, state, held, dry_run, severity, attack_us FROM wanted WHERE {which} \
+         ORDER BY {ORDER}"
     );
     let rows = sqlx::query(&sql).fetch_all(&mut **tx).await?;
     let brief = |row: &SqliteRow| {
@@ -200,6 +228,7 @@ async fn briefs(tx: &mut Tx, which: &str) -> Result<Vec<Brief>, StoreError> {
             held: row.try_get("held")?,
             dry_run: row.try_get("dry_run")?,
             severity: severity_of(&severity).ok_or_else(|| wrong("severity", &severity))?,
+            attack_us: row.try_get("attack_us")?,
         })
     };
     rows.iter().map(brief).collect()

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// What a client is told to wait by `Busy`.
-const ASKED_US: i64 = 30_000_000;
+pub const ASKED_US: i64 = 30_000_000;
 
 /// How a time to wait is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

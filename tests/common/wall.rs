@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use gatewatch::respond::Clock;
 use gatewatch::respond::action::{Kind, Op};
 use gatewatch::respond::actions::common::{Common, Ready};
-use gatewatch::respond::target::{Delivery, InForce, Order, Target};
+use gatewatch::respond::target::{Delivery, InForce, Order, ReadBack, Target};
 
 /// What becomes of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +138,7 @@ impl Target for Wall {
         .boxed()
     }
 
-    fn read_back(&self, now_us: i64) -> BoxFuture<'_, Result<Option<Vec<InForce>>, String>> {
+    fn read_back(&self, now_us: i64) -> BoxFuture<'_, ReadBack> {
         if self.state().mute {
             return std::future::pending().boxed();
         }

@@ -36,15 +36,6 @@ pub fn below(base: &Url, segments: &[&str]) -> Url {
     url
 }
 
-/// Why an outcome is none, in words.
-pub fn reason(delivery: Delivery) -> String {
-    match delivery {
-        Delivery::Retry { reason, .. } | Delivery::Later { reason, .. } | Delivery::Failed { reason, .. } => reason,
-        Delivery::Delivered { answer, .. } => answer,
-        Delivery::Noted { remote_ref } => remote_ref,
-    }
-}
-
 /// The action whose effect is to be undone.
 pub fn undone<'a>(order: &Order<'a>) -> &'a str {
     order.action.undoes.as_deref().unwrap_or(&order.action.id)

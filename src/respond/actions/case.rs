@@ -15,6 +15,7 @@ use schemas::incident::{Event, Incident};
 use schemas::{Message, alert::Entity};
 use serde_json::Value;
 
+use super::ask::below;
 use super::common::{Make, Reach};
 use crate::respond::action::{Op, scrub};
 use crate::respond::config::{Address, ConfigError, Secret};
@@ -170,8 +171,7 @@ impl Api {
 
     /// The answer, whatever its status.
     pub async fn send(&self, call: &Call<'_>, now_us: i64) -> Result<Answer, Delivery> {
-        let mut url = self.base.clone();
-        url.path_segments_mut().expect("http addresses have a path").pop_if_empty().extend(call.path);
+        let mut url = below(&self.base, call.path);
         if !call.query.is_empty() {
             url.query_pairs_mut().extend_pairs(call.query);
         }

@@ -239,7 +239,7 @@ mod tests {
     use super::*;
     use crate::respond::action::Kind;
     use crate::respond::message::tests::action;
-    use crate::respond::target::Attempt;
+    use crate::respond::target::{Attempt, Unread};
     use schemas::incident::Event;
 
     fn block(id: &str, address: &str) -> Action {
@@ -253,7 +253,7 @@ mod tests {
 
     fn take(entries: &mut Entries, action: &Action) -> String {
         let attempt = Attempt { number: 1, now_us: action.created_us };
-        super::super::ask::reason(entries.take(&Order { action, attempt, remote_ref: None }))
+        Unread::from(entries.take(&Order { action, attempt, remote_ref: None })).reason
     }
 
     #[test]

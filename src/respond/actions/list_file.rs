@@ -18,12 +18,12 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
-use super::ask::{reason, settle};
+use super::ask::settle;
 use super::entries::{Entries, Entry, Mark};
 use crate::respond::action::{Op, scrub};
 use crate::respond::config::ConfigError;
 use crate::respond::scope::Scope;
-use crate::respond::target::{Delivery, InForce, Order, Target};
+use crate::respond::target::{Delivery, Order, ReadBack, Target, Unread};
 
 /// Entries of one file; more: the action fails and says so.
 pub const ENTRIES_MAX: usize = 100_000;
@@ -318,9 +318,10 @@ impl Target for ListWall {
         self.carry_out_orders(orders).boxed()
     }
 
-    fn read_back(&self, now_us: i64) -> BoxFuture<'_, Result<Option<Vec<InForce>>, String>> {
+    fn read_back(&self, now_us: i64) -> BoxFuture<'_, ReadBack> {
         let _ = now_us;
-        async move { self.file.read().await.map(|listed| Some(listed.entries.in_force())).map_err(reason) }.boxed()
+        async move { self.file.read().await.map(|listed| Some(listed.entries.in_force())).map_err(Unread::from) }
+            .boxed()
     }
 }
 
@@ -447,7 +448,7 @@ mod tests {
             let mut listed = file(form).parse(text.to_owned());
             let outcomes = listed.take(&[order(&orders[0]), order(&orders[1])]);
             assert!(matches!(&outcomes[0], Delivery::Failed { reason, .. } if reason.contains("is not Gatewatch's")));
-            assert_eq!(reason(outcomes[1].clone()), "203.0.113.7 is taken off the list");
+            assert_eq!(Unread::from(outcomes[1].clone()).reason, "203.0.113.7 is taken off the list");
             assert_eq!(file(form).render(&listed), left, "{form:?}");
         }
     }

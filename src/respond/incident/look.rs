@@ -15,7 +15,7 @@ use super::desk::{self, DeskError, Note, Shown, WhichActions, WhichAlerts};
 use super::rfc3339;
 use crate::respond::action::{StepKind, scrub};
 use crate::respond::halt::{self, Halt, Never};
-use crate::respond::queue::Queue;
+use crate::respond::queue::{LASTS, Queue};
 use crate::respond::wanted::{self, Wanted};
 use crate::store::{Store, StoreError};
 
@@ -202,18 +202,21 @@ pub async fn contained(store: &Store, now_us: i64) -> Result<Vec<Contained>, Sto
     let mut tx = store.pool().begin().await?;
     let all = wanted::all(&mut tx, CONTAINED_MAX).await?;
     let mut in_force: HashMap<String, Vec<InForce>> = HashMap::new();
-    let sql = "SELECT o.queue, b.target, b.action_id, b.expires_us FROM blocks AS b JOIN outbox AS o USING (action_id) \
-               ORDER BY b.target";
-    for row in sqlx::query(sql).fetch_all(&mut *tx).await? {
+    let sql = format!(
+        "SELECT o.queue, b.target, b.action_id, b.expires_us FROM blocks AS b JOIN outbox AS o USING (action_id) \
+         WHERE {LASTS} ORDER BY b.target"
+    );
+    for row in sqlx::query(&sql).fetch_all(&mut *tx).await? {
         let force = InForce { target: row.try_get(1)?, action_id: row.try_get(2)?, until: rfc3339(row.try_get(3)?) };
         in_force.entry(row.try_get(0)?).or_default().push(force);
     }
     let mut waiting: HashMap<String, String> = HashMap::new();
-    let sql = "SELECT queue, action_id, target, state FROM outbox WHERE urgency = 0 AND op = 'apply' AND \
+    let sql = "SELECT queue, action_id, target, state, op FROM outbox WHERE urgency = 0 AND \
                (state IN ('pending', 'awaiting', 'parked') OR (state = 'dry_run' AND expires_us > ?)) ORDER BY n";
     for row in sqlx::query(sql).bind(now_us).fetch_all(&mut *tx).await? {
         let (id, target, state): (String, String, String) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
         let words = match state.as_str() {
+            "pending" if row.try_get::<&str, _>(4)? == "revert" => format!("being undone at {target}: action {id}"),
             "awaiting" => format!("a person has to agree: action {id}"),
             "parked" => format!("given up on at {target}: action {id}"),
             "pending" => format!("being sent to {target}: action {id}"),

@@ -1,5 +1,7 @@
 //! Cloudflare's Lists API: items with ids, pages with cursors, and bulk operations of which one may be pending at a time.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{Asked, Edge, keys, text};
@@ -27,6 +29,8 @@ pub struct Cloudflare {
     /// An operation comes to its end although nobody looks at it.
     pub in_background: bool,
     pending: Option<(String, usize, Change)>,
+    /// What became of the operations that are over, which can be looked at again.
+    over: BTreeMap<String, Value>,
     made: usize,
 }
 
@@ -45,6 +49,7 @@ impl Cloudflare {
             breaks: 0,
             in_background: false,
             pending: None,
+            over: BTreeMap::new(),
             made: 0,
         }
     }
@@ -61,9 +66,28 @@ impl Cloudflare {
 
     /// The pending operation comes to its end while nobody looks.
     pub fn finish(&mut self) {
-        if let Some((_, _, change)) = self.pending.take() {
+        if let Some((id, _, change)) = self.pending.take() {
+            self.end(&id, change);
+        }
+    }
+
+    /// The operation is carried out, or fails as it was told to.
+    fn end(&mut self, id: &str, mut change: Change) {
+        let mut state = json!({ "id": id, "status": "completed", "completed": "2026-03-02T10:00:00Z" });
+        if self.breaks > 0 {
+            self.breaks -= 1;
+            match &mut change {
+                Change::Add(items) => items.truncate(items.len() / 2),
+                Change::Remove(ids) => ids.truncate(ids.len() / 2),
+            }
+            self.carry_out(change);
+            state = json!({ "id": id, "status": "failed", "error": "half of it is done" });
+        } else if let Some(error) = self.fails.take() {
+            state = json!({ "id": id, "status": "failed", "error": error });
+        } else {
             self.carry_out(change);
         }
+        self.over.insert(id.to_owned(), state);
     }
 
     fn carry_out(&mut self, change: Change) {
@@ -85,6 +109,9 @@ impl Cloudflare {
     }
 
     fn look(&mut self, id: &str) -> Result<(u16, Value), String> {
+        if let Some(state) = self.over.get(id) {
+            return Ok((200, done(state.clone())));
+        }
         let Some((pending, looks, _)) = self.pending.as_mut().filter(|(pending, ..)| pending == id) else {
             return Err("no such operation".to_owned());
         };
@@ -93,21 +120,8 @@ impl Cloudflare {
             let status = if *looks > 0 { "pending" } else { "running" };
             return Ok((200, done(json!({ "id": pending, "status": status }))));
         }
-        let (id, _, mut change) = self.pending.take().expect("looked at");
-        if self.breaks > 0 {
-            self.breaks -= 1;
-            match &mut change {
-                Change::Add(items) => items.truncate(items.len() / 2),
-                Change::Remove(ids) => ids.truncate(ids.len() / 2),
-            }
-            self.carry_out(change);
-            return Ok((200, done(json!({ "id": id, "status": "failed", "error": "half of it is done" }))));
-        }
-        if let Some(error) = self.fails.take() {
-            return Ok((200, done(json!({ "id": id, "status": "failed", "error": error }))));
-        }
-        self.carry_out(change);
-        Ok((200, done(json!({ "id": id, "status": "completed", "completed": "2026-03-02T10:00:00Z" }))))
+        self.finish();
+        self.look(id)
     }
 }
 

@@ -82,9 +82,35 @@ impl Edge for Pagerduty {
     }
 }
 
+/// Takes requests in, and says what became of each from the second look on.
 #[derive(Default)]
 pub struct Opsgenie {
     pub pages: Pages,
+    /// What became of each request, and whether it was asked for before; by its id.
+    requests: Vec<(Value, bool)>,
+}
+
+impl Opsgenie {
+    fn take(&mut self, action: &str, alias: &str, done: bool) -> (u16, Value) {
+        let status = if done { format!("{action}d alert") } else { "Alert does not exist".to_owned() };
+        let data = json!({
+            "success": done, "isSuccess": done, "action": action, "status": status, "alias": alias, "alertId": "a-1",
+            "processedAt": "2026-03-02T10:00:00.000Z", "integrationId": "i-1",
+        });
+        self.requests.push((data, false));
+        let id = format!("r-{}", self.requests.len() - 1);
+        (202, json!({ "result": "Request will be processed", "took": 0.1, "requestId": id }))
+    }
+
+    fn look(&mut self, id: &str) -> Result<(u16, Value), String> {
+        let at = id.strip_prefix("r-").and_then(|text| text.parse::<usize>().ok()).ok_or("no such request")?;
+        let (data, asked) = self.requests.get_mut(at).ok_or("no such request")?;
+        if !std::mem::replace(asked, true) {
+            let message = "Request not found. It might not be processed, yet.";
+            return Ok((404, json!({ "message": message, "took": 0.1, "requestId": "q-1" })));
+        }
+        Ok((200, json!({ "data": data, "took": 0.1, "requestId": "q-1" })))
+    }
 }
 
 impl Edge for Opsgenie {
@@ -101,15 +127,19 @@ impl Edge for Opsgenie {
                 if text(&body, "message")?.chars().count() > 130 {
                     return Err("a message of more than 130 characters".to_owned());
                 }
-                fire(&mut self.pages, text(&body, "alias")?);
+                let alias = text(&body, "alias")?;
+                fire(&mut self.pages, alias);
+                Ok(self.take("Create", alias, true))
             }
             ("POST", ["v2", "alerts", alias, "close"]) if asked.query("identifierType") == Some("alias") => {
                 keys(&body, &[], &["source", "note", "user"])?;
+                let open = self.pages.get(*alias).is_some_and(|paged| paged.open);
                 end(&mut self.pages, alias);
+                Ok(self.take("Close", alias, open))
             }
-            _ => return Err("no such call".to_owned()),
+            ("GET", ["v2", "alerts", "requests", id]) => self.look(id),
+            _ => Err("no such call".to_owned()),
         }
-        Ok((202, json!({ "result": "Request will be processed", "took": 0.1, "requestId": "r-1" })))
     }
 }
 

@@ -17,6 +17,7 @@ use schemas::incident::Event;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::ask::below;
 use super::common::{Common, Make, TargetConfig, check_url, http_target_config, secrets_of};
 use crate::respond::action::{Kind, Op, scrub};
 use crate::respond::config::{Address, ConfigError, Secret, SecretRef, parse_span};
@@ -124,8 +125,8 @@ impl TargetConfig for Config {
 
     fn build(&self, make: &Make) -> Result<Arc<dyn Target>, ConfigError> {
         let reach = self.reach();
-        let (mut url, client) = (make.url("url", &self.url, &reach)?, make.client(&reach)?);
-        url.path_segments_mut().expect("http addresses have a path").pop_if_empty().extend(["api", "v2", "alerts"]);
+        let (base, client) = (make.url("url", &self.url, &reach)?, make.client(&reach)?);
+        let url = below(&base, &["api", "v2", "alerts"]);
         let password = self.password.as_ref().map(|reference| make.secret("password", reference)).transpose()?;
         let token = self.token.as_ref().map(|reference| make.secret("token", reference)).transpose()?;
         Ok(Arc::new(Alertmanager {

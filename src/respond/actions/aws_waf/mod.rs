@@ -20,14 +20,13 @@ use tokio::sync::Mutex;
 
 use self::api::{Api, ApiError};
 use self::set::AddressSet;
-use super::ask::reason;
 use super::common::{Common, Make, TargetConfig, check_url, http_target_config, secrets_of};
 use super::entries::in_force;
 use crate::clock::Stopwatch;
 use crate::respond::action::Kind;
 use crate::respond::config::{Address, ConfigError, SecretRef};
 use crate::respond::scope::Scope;
-use crate::respond::target::{Delivery, InForce, Order, Target};
+use crate::respond::target::{Delivery, InForce, Order, ReadBack, Target};
 
 /// Orders that one update carries out.
 const ORDERS_MAX: usize = 1_000;
@@ -174,8 +173,8 @@ impl Target for AwsWaf {
         self.carry_out_orders(orders).boxed()
     }
 
-    fn read_back(&self, now_us: i64) -> BoxFuture<'_, Result<Option<Vec<InForce>>, String>> {
-        async move { self.in_force(now_us).await.map(Some).map_err(|error| reason(error.into_delivery())) }.boxed()
+    fn read_back(&self, now_us: i64) -> BoxFuture<'_, ReadBack> {
+        async move { self.in_force(now_us).await.map(Some).map_err(|error| error.into_delivery().into()) }.boxed()
     }
 }
 

@@ -16,14 +16,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::ask::{below, read, reason, settle};
+use super::ask::{below, read, settle};
 use super::common::{Common, Make, TargetConfig, check_url, http_target_config, secrets_of};
 use super::entries::{Changes, Entries, Entry, Mark};
 use crate::respond::action::{Kind, Op, scrub};
 use crate::respond::config::{Address, ConfigError, Secret, SecretRef};
 use crate::respond::http;
 use crate::respond::scope::Scope;
-use crate::respond::target::{Delivery, InForce, Order, Target};
+use crate::respond::target::{Delivery, Order, ReadBack, Target, Unread};
 
 const WHO: &str = "Cloudflare";
 /// Orders of one bulk operation.
@@ -157,8 +157,8 @@ impl Target for Cloudflare {
         self.carry_out_orders(orders).boxed()
     }
 
-    fn read_back(&self, now_us: i64) -> BoxFuture<'_, Result<Option<Vec<InForce>>, String>> {
-        async move { self.entries(now_us).await.map(|entries| Some(entries.in_force())).map_err(reason) }.boxed()
+    fn read_back(&self, now_us: i64) -> BoxFuture<'_, ReadBack> {
+        async move { self.entries(now_us).await.map(|entries| Some(entries.in_force())).map_err(Unread::from) }.boxed()
     }
 }
 
@@ -198,7 +198,12 @@ impl Cloudflare {
         for wait_ms in POLLS {
             tokio::time::sleep(Duration::from_millis(wait_ms)).await;
             let request = self.client.get(below(&self.operations, &[&started.operation_id]));
-            let operation: Operation = self.call(request, now_us).await?.0;
+            // The operation goes on, whatever this look comes to; the next attempt sees in the list what it did.
+            let looked = self.call(request, now_us).await.map_err(|failure| match failure {
+                Delivery::Failed { reason, answer } => Delivery::Retry { after: None, reason, answer },
+                failure => failure,
+            });
+            let operation: Operation = looked?.0;
             match operation.status.as_str() {
                 "completed" => return Ok(()),
                 "failed" => {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
+use crate::respond::actions::ask::below;
 use crate::respond::config::Secret;
 use crate::respond::http::{self, Answer};
 use crate::respond::scope::Scope;
@@ -57,12 +58,6 @@ impl CallError {
             CallError::Passing { after: answer.retry_after, reason, answer: text }
         } else {
             CallError::Refused { reason, answer: text }
-        }
-    }
-
-    pub fn into_reason(self) -> String {
-        match self {
-            CallError::Passing { reason, .. } | CallError::Refused { reason, .. } => reason,
         }
     }
 
@@ -301,9 +296,7 @@ impl Api {
     }
 
     fn url(&self, path: &[&str]) -> Url {
-        let mut url = self.base.clone();
-        url.path_segments_mut().expect("http addresses have a path").pop_if_empty().extend(path);
-        url
+        below(&self.base, path)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::respond::action::{Action, Kind, Op};
 use crate::respond::config::{Address, ConfigError, SecretRef};
 use crate::respond::message;
 use crate::respond::scope::Scope;
-use crate::respond::target::{Attempt, Delivery, InForce, Order, Target};
+use crate::respond::target::{Attempt, Delivery, Order, ReadBack, Target};
 
 http_target_config! {
     /// `respond.targets.crowdsec`
@@ -89,8 +89,8 @@ impl Target for Crowdsec {
         .boxed()
     }
 
-    fn read_back(&self, now_us: i64) -> BoxFuture<'_, Result<Option<Vec<InForce>>, String>> {
-        async move { self.api.in_force(now_us).await.map(Some).map_err(CallError::into_reason) }.boxed()
+    fn read_back(&self, now_us: i64) -> BoxFuture<'_, ReadBack> {
+        async move { self.api.in_force(now_us).await.map(Some).map_err(|error| error.into_delivery().into()) }.boxed()
     }
 }
 

@@ -3,35 +3,29 @@
 //! Promises: STARTTLS unless told otherwise, and no mail where the server does not offer it; without encryption to this
 //! machine only. A mail's Message-ID is made of the action's id and every mail refers to the incident's, so that mail programs
 //! thread them and a mail that comes twice can be told.
-//! Never: sends HTML, keeps a connection open, or leaves more threads waiting than `CONCURRENCY_MAX`.
+//! Never: sends HTML, or keeps a connection open, not even to a server whose answer never ends: when the attempt's time is up,
+//! its connection is closed.
 
 mod mail;
+mod smtp;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use lettre::Transport as _;
-use lettre::address::Envelope;
 use lettre::message::Mailbox;
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
-use lettre::transport::smtp::{Error, SmtpTransport};
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 
+use self::smtp::Failure;
 use super::common::{Common, Make, TargetConfig, target_config};
 use crate::respond::action::{Kind, Op, scrub};
 use crate::respond::config::{ConfigError, SecretRef};
 use crate::respond::message;
 use crate::respond::target::{Delivery, Order, Target};
 
-/// Mails under way at once, those that the caller gave up on included.
+/// Mails under way at once.
 const CONCURRENCY_MAX: usize = 2;
-/// For connecting, and for each answer of the server.
-const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// One mail goes to all of them.
 const RECIPIENTS_MAX: usize = 50;
 
@@ -97,29 +91,6 @@ impl Config {
         let recipients = self.to.iter().enumerate();
         recipients.map(|(n, text)| mailbox(at, &format!("to[{n}]"), text)).collect()
     }
-
-    fn tls(&self, make: &Make) -> Result<Tls, ConfigError> {
-        if self.encryption == Encryption::None {
-            return Ok(Tls::None);
-        }
-        let mut parameters = TlsParameters::builder(self.host.clone());
-        if let Some(reference) = &self.ca {
-            let wrong = || ConfigError::new(format!("{}.ca", make.at), "expected certificates in PEM");
-            let pem = make.secret("ca", reference)?;
-            if !pem.reveal().contains("-----BEGIN CERTIFICATE-----") {
-                return Err(wrong());
-            }
-            let certificate = Certificate::from_pem(pem.reveal().as_bytes()).map_err(|_| wrong())?;
-            parameters = parameters.add_root_certificate(certificate);
-        }
-        let parameters = parameters
-            .build_rustls()
-            .map_err(|error| ConfigError::new(format!("{}.ca", make.at), scrub(&error.to_string())))?;
-        Ok(match self.encryption {
-            Encryption::Tls => Tls::Wrapper(parameters),
-            _ => Tls::Required(parameters),
-        })
-    }
 }
 
 impl TargetConfig for Config {
@@ -158,30 +129,29 @@ impl TargetConfig for Config {
     }
 
     fn build(&self, make: &Make) -> Result<Arc<dyn Target>, ConfigError> {
-        let mut transport = SmtpTransport::builder_dangerous(&self.host)
-            .port(self.port.unwrap_or(self.encryption.port()))
-            .timeout(Some(STEP_TIMEOUT))
-            .tls(self.tls(make)?);
-        if let (Some(user), Some(password)) = (&self.user, &self.password) {
-            let (user, password) = (make.secret("user", user)?, make.secret("password", password)?);
-            transport = transport.credentials(Credentials::new(user.reveal().into(), password.reveal().into()));
-        }
+        let ca = self.ca.as_ref().map(|reference| make.secret("ca", reference)).transpose()?;
+        let tls = smtp::connector(ca.as_ref());
+        let login = match (&self.user, &self.password) {
+            (Some(user), Some(password)) => Some((make.secret("user", user)?, make.secret("password", password)?)),
+            _ => None,
+        };
+        let route = smtp::Route {
+            host: self.host.clone(),
+            port: self.port.unwrap_or(self.encryption.port()),
+            encryption: self.encryption,
+            tls: tls.map_err(|problem| ConfigError::new(format!("{}.ca", make.at), problem))?,
+            login,
+        };
         let (from, to) = (mailbox(&make.at, "from", &self.from)?, self.recipients(&make.at)?);
-        let addresses = to.iter().map(|mailbox| mailbox.email.clone()).collect();
-        let envelope = Envelope::new(Some(from.email.clone()), addresses)
-            .map_err(|error| ConfigError::new(format!("{}.to", make.at), error.to_string()))?;
-        let slots = Arc::new(Semaphore::new(CONCURRENCY_MAX));
-        Ok(Arc::new(Email { transport: transport.build(), envelope, from, to, link: self.link.clone(), slots }))
+        Ok(Arc::new(Email { route, from, to, link: self.link.clone() }))
     }
 }
 
 pub struct Email {
-    transport: SmtpTransport,
-    envelope: Envelope,
+    route: smtp::Route,
     from: Mailbox,
     to: Vec<Mailbox>,
     link: Option<String>,
-    slots: Arc<Semaphore>,
 }
 
 impl Target for Email {
@@ -205,46 +175,18 @@ impl Email {
             Ok(mail) => mail,
             Err(problem) => return Delivery::failed(problem),
         };
-        // Held by the thread, not by the caller, who may give up before the thread's own timeout.
-        let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
-            return Delivery::retry("mails are no longer sent");
-        };
-        let (transport, envelope) = (self.transport.clone(), self.envelope.clone());
-        let sent = tokio::task::spawn_blocking(move || {
-            let sent = transport.send_raw(&envelope, &mail);
-            drop(slot);
-            sent
-        });
-        match sent.await {
-            Ok(Ok(response)) => {
-                let said: Vec<&str> = response.message().collect();
-                Delivery::delivered(scrub(&format!("{} {}", response.code(), said.join(" "))), None)
+        let address = |mailbox: &Mailbox| mailbox.email.to_string();
+        let to: Vec<String> = self.to.iter().map(address).collect();
+        match self.route.send(&address(&self.from), &to, &mail).await {
+            Ok(said) => Delivery::delivered(scrub(&said), None),
+            Err(Failure::Final(said)) => {
+                Delivery::Failed { reason: format!("the mail server refused the mail: {said}"), answer: said }
             }
-            Ok(Err(error)) => judge(&error),
-            Err(_) => Delivery::retry("the sending of the mail broke off"),
+            Err(Failure::Passing(said)) => {
+                Delivery::Retry { after: None, reason: format!("the mail could not be sent: {said}"), answer: said }
+            }
         }
     }
-}
-
-/// 5xx is final, and so is what this end could not do; 4xx and a network that fails pass.
-fn judge(error: &Error) -> Delivery {
-    let answer = scrub(&described(error));
-    let code = error.status().map(|code| format!(" with {code}")).unwrap_or_default();
-    if error.is_permanent() || error.is_client() {
-        return Delivery::Failed { reason: format!("the mail server refused the mail{code}: {answer}"), answer };
-    }
-    Delivery::Retry { after: None, reason: format!("the mail could not be sent{code}: {answer}"), answer }
-}
-
-/// The error with its causes.
-fn described(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error).and_then(std::error::Error::source);
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

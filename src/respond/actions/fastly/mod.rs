@@ -13,13 +13,13 @@ use reqwest::{Client, RequestBuilder, Url};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::ask::{ask, below, read, reason, settle};
+use super::ask::{ask, below, read, settle};
 use super::common::{Common, Make, TargetConfig, check_url, http_target_config, secrets_of};
 use super::entries::{Changes, Entries, Entry, Mark};
 use crate::respond::action::Kind;
 use crate::respond::config::{Address, ConfigError, Secret, SecretRef};
 use crate::respond::scope::Scope;
-use crate::respond::target::{Delivery, InForce, Order, Target};
+use crate::respond::target::{Delivery, Order, ReadBack, Target, Unread};
 
 const WHO: &str = "Fastly";
 /// Changes of one bulk, by Fastly.
@@ -101,8 +101,8 @@ impl Target for Fastly {
         self.carry_out_orders(orders).boxed()
     }
 
-    fn read_back(&self, now_us: i64) -> BoxFuture<'_, Result<Option<Vec<InForce>>, String>> {
-        async move { self.entries(now_us).await.map(|entries| Some(entries.in_force())).map_err(reason) }.boxed()
+    fn read_back(&self, now_us: i64) -> BoxFuture<'_, ReadBack> {
+        async move { self.entries(now_us).await.map(|entries| Some(entries.in_force())).map_err(Unread::from) }.boxed()
     }
 }
 

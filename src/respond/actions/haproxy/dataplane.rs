@@ -10,12 +10,12 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use crate::respond::actions::ask::{ask, below, read, reason, settle};
+use crate::respond::actions::ask::{ask, below, read, settle};
 use crate::respond::actions::entries::{Entries, Entry, Mark};
 use crate::respond::config::Secret;
 use crate::respond::http;
 use crate::respond::scope::Scope;
-use crate::respond::target::{Delivery, InForce, Order, Target};
+use crate::respond::target::{Delivery, Order, ReadBack, Target, Unread};
 
 const WHO: &str = "the Data Plane API";
 /// Orders of one call; each costs one request.
@@ -56,8 +56,8 @@ impl Target for Dataplane {
         self.carry_out_orders(orders).boxed()
     }
 
-    fn read_back(&self, now_us: i64) -> BoxFuture<'_, Result<Option<Vec<InForce>>, String>> {
-        async move { self.entries(now_us).await.map(|entries| Some(entries.in_force())).map_err(reason) }.boxed()
+    fn read_back(&self, now_us: i64) -> BoxFuture<'_, ReadBack> {
+        async move { self.entries(now_us).await.map(|entries| Some(entries.in_force())).map_err(Unread::from) }.boxed()
     }
 }
 

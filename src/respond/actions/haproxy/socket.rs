@@ -15,11 +15,11 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Mutex;
 
 use crate::respond::action::{Op, scrub};
-use crate::respond::actions::ask::{reason, settle, undone};
+use crate::respond::actions::ask::{settle, undone};
 use crate::respond::actions::entries::{Entry, Mark, in_force};
 use crate::respond::actions::list_file::{ENTRIES_MAX, ListFile, Listed};
 use crate::respond::scope::Scope;
-use crate::respond::target::{Delivery, InForce, Order, Target};
+use crate::respond::target::{Delivery, InForce, Order, ReadBack, Target, Unread};
 
 /// Orders of one call; each costs one command.
 const ORDERS_MAX: usize = 200;
@@ -76,9 +76,9 @@ impl Target for Socket {
         self.carry_out_orders(orders).boxed()
     }
 
-    fn read_back(&self, now_us: i64) -> BoxFuture<'_, Result<Option<Vec<InForce>>, String>> {
+    fn read_back(&self, now_us: i64) -> BoxFuture<'_, ReadBack> {
         let _ = now_us;
-        async move { self.in_force().await.map(Some).map_err(reason) }.boxed()
+        async move { self.in_force().await.map(Some).map_err(Unread::from) }.boxed()
     }
 }
 

@@ -15,11 +15,11 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use self::api::{Api, Plugin};
-use super::ask::{reason, undone};
+use super::ask::undone;
 use super::common::{Common, Make, TargetConfig, check_url, http_target_config, secrets_of};
 use crate::respond::action::{Action, Kind, Op};
 use crate::respond::config::{Address, ConfigError, SecretRef};
-use crate::respond::target::{Delivery, InForce, Order, Target};
+use crate::respond::target::{Delivery, InForce, Order, ReadBack, Target, Unread};
 
 /// Which entities are consumers.
 const PRINCIPAL: &str = "principal";
@@ -106,8 +106,8 @@ impl Target for Kong {
         .boxed()
     }
 
-    fn read_back(&self, now_us: i64) -> BoxFuture<'_, Result<Option<Vec<InForce>>, String>> {
-        async move { self.in_force(now_us).await.map(Some).map_err(reason) }.boxed()
+    fn read_back(&self, now_us: i64) -> BoxFuture<'_, ReadBack> {
+        async move { self.in_force(now_us).await.map(Some).map_err(Unread::from) }.boxed()
     }
 }
 

@@ -1,19 +1,23 @@
 //! Opsgenie (and Jira Service Management, which speaks the same API): an incident is an alert.
 //!
 //! Promises: the incident's id is the alert's alias, so opening and each update are one alert there and repeating one opens
-//! nothing; closing closes it, and so does taking a page back.
-//! Never: waits for Opsgenie to work a request off; its 202 says that it was taken in.
+//! nothing; closing closes it, and so does taking a page back. Opsgenie takes a request in first (202) and works it off later:
+//! delivered means worked off, which its request id tells.
+//! Never: takes "taken in" for "done".
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use reqwest::{Client, RequestBuilder, Url};
+use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use schemas::Message;
 use schemas::alert::Severity;
 use schemas::incident::Event;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::ask::{ask, below, read};
 use super::common::{Common, Make, TargetConfig, check_url, http_target_config, secrets_of};
 use crate::respond::action::{Kind, Op, scrub};
 use crate::respond::config::{Address, ConfigError, Secret, SecretRef};
@@ -27,13 +31,19 @@ const ENTITY_CHARS_MAX: usize = 512;
 const TAGS_MAX: usize = 20;
 const TAG_CHARS_MAX: usize = 50;
 
+const WHO: &str = "Opsgenie";
+/// How often it is asked what became of a request within an attempt, and how long to wait before each.
+const POLLS: [u64; 5] = [100, 300, 600, 1_000, 2_000];
+/// What to wait where it has not been worked off by then; the same request then changes nothing that is there already.
+const NOT_YET_AFTER: Duration = Duration::from_secs(10);
+
 http_target_config! {
     /// `respond.targets.opsgenie`
     pub struct Config {
         /// Of the API; the service region EU has `https://api.eu.opsgenie.com`.
         #[serde(default = "region_us")]
         pub url: Address,
-        /// Of an API integration that may create and close.
+        /// Of an API integration that may read, create and close.
         pub api_key: SecretRef,
         /// Where people look an incident up; `{incident}` stands for its id.
         #[serde(default)]
@@ -79,6 +89,26 @@ pub struct Opsgenie {
     link: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Accepted {
+    request_id: String,
+}
+
+#[derive(Deserialize)]
+struct Processed {
+    data: Done,
+}
+
+/// What became of a request, in Opsgenie's words.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Done {
+    is_success: bool,
+    #[serde(default)]
+    status: String,
+}
+
 impl Target for Opsgenie {
     fn carry_out<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Delivery> {
         self.send(order).boxed()
@@ -93,15 +123,54 @@ impl Opsgenie {
         };
         let over = order.action.op == Op::Revert || message.event == Event::Closed;
         let request = if over { self.close(&message) } else { self.create(&message) };
-        let request = request.header("authorization", format!("GenieKey {}", self.api_key.reveal()));
-        let answer = match http::send(request, order.attempt.now_us).await {
+        let now_us = order.attempt.now_us;
+        let answer = match ask(self.authorized(request), WHO, now_us).await {
             Ok(answer) => answer,
-            Err(reason) => return Delivery::retry(reason),
+            Err(failure) => return failure,
         };
-        match http::judge(&answer, "Opsgenie") {
-            Delivery::Delivered { answer, .. } => Delivery::delivered(answer, Some(message.incident.id)),
-            other => other,
+        let accepted: Accepted = match read(&answer, WHO) {
+            Ok(accepted) => accepted,
+            Err(failure) => return failure,
+        };
+        match self.outcome(&accepted.request_id, now_us).await {
+            Ok(done) if done.is_success => Delivery::delivered(scrub(&done.status), Some(message.incident.id)),
+            // It was closed by hand, or never opened.
+            Ok(done) if over && done.status.contains("does not exist") => {
+                Delivery::delivered(scrub(&done.status), Some(message.incident.id))
+            }
+            Ok(done) => {
+                let reason = "Opsgenie took the request in and could not work it off".to_owned();
+                Delivery::Retry { after: None, reason, answer: scrub(&done.status) }
+            }
+            Err(failure) => failure,
         }
+    }
+
+    /// What became of a request that was taken in.
+    async fn outcome(&self, request_id: &str, now_us: i64) -> Result<Done, Delivery> {
+        for wait_ms in POLLS {
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            let request = self.client.get(below(&self.url, &["v2", "alerts", "requests", request_id]));
+            let answer = http::send(self.authorized(request), now_us).await.map_err(Delivery::retry)?;
+            match answer.status {
+                // It is not known before it is worked off.
+                StatusCode::NOT_FOUND => {}
+                status if status.is_success() => {
+                    return read::<Processed>(&answer, WHO).map(|processed| processed.data);
+                }
+                _ => {
+                    let (after, answer) = (answer.retry_after, answer.text());
+                    let reason = "Opsgenie does not say what became of the request".to_owned();
+                    return Err(Delivery::Retry { after, reason, answer });
+                }
+            }
+        }
+        let reason = "Opsgenie took the request in and has not worked it off yet".to_owned();
+        Err(Delivery::Retry { after: Some(NOT_YET_AFTER), reason, answer: String::new() })
+    }
+
+    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        request.header("authorization", format!("GenieKey {}", self.api_key.reveal()))
     }
 
     /// A second one with the same alias counts up the first.
@@ -127,20 +196,14 @@ impl Opsgenie {
             "tags": tags,
             "details": details,
         });
-        self.client.post(self.path(&["v2", "alerts"])).json(&body)
+        self.client.post(below(&self.url, &["v2", "alerts"])).json(&body)
     }
 
     fn close(&self, message: &Message) -> RequestBuilder {
-        let mut url = self.path(&["v2", "alerts", &message.incident.id, "close"]);
+        let mut url = below(&self.url, &["v2", "alerts", &message.incident.id, "close"]);
         url.query_pairs_mut().append_pair("identifierType", "alias");
         let note = message::headline(message, MESSAGE_CHARS_MAX);
         self.client.post(url).json(&json!({ "source": "Gatewatch", "note": note }))
-    }
-
-    fn path(&self, parts: &[&str]) -> Url {
-        let mut url = self.url.clone();
-        url.path_segments_mut().expect("http addresses have a path").pop_if_empty().extend(parts);
-        url
     }
 }
 

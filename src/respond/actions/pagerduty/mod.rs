@@ -14,6 +14,7 @@ use schemas::alert::{Entity, Severity};
 use schemas::incident::Event;
 use serde_json::{Map, Value, json};
 
+use super::ask::below;
 use super::common::{Common, Make, TargetConfig, check_url, http_target_config, secrets_of};
 use crate::respond::action::{Kind, Op, scrub};
 use crate::respond::config::{Address, ConfigError, Secret, SecretRef};
@@ -73,8 +74,8 @@ impl TargetConfig for Config {
             let problem = format!("is no integration key ({chars} characters): expected 32 letters and digits");
             return Err(ConfigError::new(format!("{}.routing_key", make.at), problem));
         }
-        let (mut url, client) = (make.url("url", &self.url, &reach)?, make.client(&reach)?);
-        url.path_segments_mut().expect("http addresses have a path").pop_if_empty().extend(["v2", "enqueue"]);
+        let (base, client) = (make.url("url", &self.url, &reach)?, make.client(&reach)?);
+        let url = below(&base, &["v2", "enqueue"]);
         Ok(Arc::new(Pagerduty { url, client, routing_key, link: self.link.clone() }))
     }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::respond::action::Action;
+use crate::respond::actions::ask::below;
 use crate::respond::config::Secret;
 use crate::respond::http::{self, Answer};
 use crate::respond::target::{Delivery, Order};
@@ -128,9 +129,7 @@ impl Api {
     }
 
     fn url(&self, method: &str) -> Url {
-        let mut url = self.base.clone();
-        url.path_segments_mut().expect("http addresses have a path").pop_if_empty().push(method);
-        url
+        below(&self.base, &[method])
     }
 }
 
