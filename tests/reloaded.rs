@@ -29,8 +29,8 @@ impl Desk {
     fn new() -> Desk {
         let folder = folder();
         let (config, log) = (folder.path().join("gatewatch.yaml"), folder.path().join("a.log"));
-        fs::create_dir(folder.path().join("detectors")).unwrap();
-        fs::write(&log, "").unwrap();
+        fs::create_dir(folder.path().join("detectors")).expect("a folder");
+        fs::write(&log, "").expect("written");
         let desk = Desk { folder, config, log, written: 0 };
         desk.configure("");
         desk
@@ -68,8 +68,8 @@ impl Desk {
             .expect("a time")
             .format("%d/%b/%Y:%H:%M:%S +0000");
         let line = format!("{client} - - [{time}] \"GET /v1/items HTTP/1.1\" 200 12 \"-\" \"curl/8.5.0\"\n");
-        let mut log = OpenOptions::new().append(true).open(&self.log).unwrap();
-        log.write_all(line.repeat(lines).as_bytes()).unwrap();
+        let mut log = OpenOptions::new().append(true).open(&self.log).expect("the log is there");
+        log.write_all(line.repeat(lines).as_bytes()).expect("written");
         self.written += lines as i64;
     }
 
@@ -84,8 +84,8 @@ impl Desk {
 /// As editors do: written beside it, then put in its place.
 fn replace(path: &Path, text: &str) {
     let beside = path.with_extension("new");
-    fs::write(&beside, text).unwrap();
-    fs::rename(&beside, path).unwrap();
+    fs::write(&beside, text).expect("written");
+    fs::rename(&beside, path).expect("renamed");
 }
 
 fn events_read(service: &mut Service, count: i64) {
