@@ -7,6 +7,7 @@
 pub mod baseline;
 pub mod case;
 pub mod catalogue;
+mod distinct;
 pub mod engine;
 mod method;
 pub mod rule;

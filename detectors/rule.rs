@@ -18,7 +18,7 @@ use schemas::event::{FIELDS, Kind};
 
 pub use self::method::{Baseline, Measure, Method};
 use self::node::{Fields, Place};
-use crate::where_sql::{Predicate, columns_hint};
+use crate::where_sql::{Predicate, columns_hint, facts};
 
 /// A checked detector.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct Rule {
     pub attack: Vec<String>,
     /// Which events count; all when absent.
     pub filter: Option<Predicate>,
+    /// Of these only those from a client with so many principals behind it, least and most.
+    pub principals_behind: Option<(u32, u32)>,
     pub entity: EntityKind,
     pub method: Method,
     /// Count only events of entities that were first seen no longer than this before the event.
@@ -48,8 +50,11 @@ impl Rule {
     /// actions) keeps its state over a restart.
     pub fn state_identity(&self) -> String {
         let filter = self.filter.as_ref().map_or("", Predicate::sql);
-        let Rule { id, entity, method, first_seen_within_us, quiet_us, .. } = self;
-        format!("{id}\n{filter}\n{entity}\n{}\n{first_seen_within_us:?}\n{quiet_us}", method.identity())
+        let Rule { id, entity, method, first_seen_within_us, quiet_us, principals_behind, .. } = self;
+        format!(
+            "{id}\n{filter}\n{entity}\n{}\n{first_seen_within_us:?}\n{quiet_us}\n{principals_behind:?}",
+            method.identity()
+        )
     }
 
     /// Columns of which each must hold something for this detector ever to see anything.
@@ -132,6 +137,11 @@ impl EntityKind {
         &self.0
     }
 
+    /// `client_ip` alone.
+    pub fn client() -> EntityKind {
+        EntityKind(vec![EntityColumn::ClientIp])
+    }
+
     fn parse(text: &str) -> Result<EntityKind, String> {
         let names: Vec<&str> = EntityColumn::ALL.iter().map(|c| c.name()).collect();
         let expected = || format!("expected one of {}, whole, or two of them as a+b; found `{text}`", names.join(", "));
@@ -183,9 +193,9 @@ pub fn parse_rule(yaml: &str, file: &str) -> Result<Rule, RuleError> {
     let severity = severity(&mut fields)?;
     let owasp = labels(&mut fields, "owasp", is_owasp, "OWASP identifiers like API4:2023 or A01:2021", file)?;
     let attack = labels(&mut fields, "attack", is_attack, "MITRE ATT&CK techniques like T1110 or T1595.003", file)?;
-    let filter = match fields.optional_text("where", "SQL over the event columns")? {
-        Some(sql) => Some(Predicate::compile(sql).map_err(|message| fields.error("where", message))?),
-        None => None,
+    let (filter, principals_behind) = match fields.optional_text("where", "SQL over the event columns")? {
+        Some(sql) => condition(sql).map_err(|message| fields.error("where", message))?,
+        None => (None, None),
     };
     let entity =
         EntityKind::parse(fields.text("entity", "what to group by")?).map_err(|m| fields.error("entity", m))?;
@@ -212,6 +222,7 @@ pub fn parse_rule(yaml: &str, file: &str) -> Result<Rule, RuleError> {
         owasp,
         attack,
         filter,
+        principals_behind,
         entity,
         method,
         first_seen_within_us,
@@ -221,6 +232,12 @@ pub fn parse_rule(yaml: &str, file: &str) -> Result<Rule, RuleError> {
         notes,
         runbook,
     })
+}
+
+/// A condition over columns, and what it asks of the client.
+fn condition(sql: &str) -> Result<(Option<Predicate>, Option<facts::Span>), String> {
+    let (rest, principals_behind) = facts::split(sql)?;
+    Ok((rest.map(|sql| Predicate::compile(&sql)).transpose()?, principals_behind))
 }
 
 fn id(fields: &mut Fields<'_>) -> Result<String, RuleError> {

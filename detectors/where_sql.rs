@@ -6,6 +6,7 @@
 //! (a division by zero, a cast) is not a match and does not spoil the rest of its batch.
 //! Never: touches a table or a file.
 
+pub(crate) mod facts;
 mod needs;
 
 use std::collections::{BTreeSet, HashMap};

@@ -61,8 +61,7 @@ metrics! {
     UNEVALUATED = Counter "gatewatch_unevaluated_total" [] "Rows for which a detector's condition could not be evaluated.";
     ENTITIES = Gauge "gatewatch_detector_entities" ["detector"] "Entities with state.";
     TOO_LATE = Counter "gatewatch_detector_too_late_total" ["detector"] "Late events that no window of the detector held any more.";
-    EVICTED = Counter "gatewatch_detector_evicted_total" ["detector"] "New entities that went to make room for newer ones.";
-    ENTITIES_REFUSED = Counter "gatewatch_detector_refused_total" ["detector"] "New entities that found no room.";
+    EVICTED = Counter "gatewatch_detector_evicted_total" ["detector"] "Entities that went to make room for newer ones.";
     ALERTS = Counter "gatewatch_alerts_total" ["detector", "state"] "Alert updates told: opened, updated, closed.";
     ALERTS_OPEN = Gauge "gatewatch_alerts_open" ["detector"] "Alerts open now.";
     ALERT_DELAY = Histogram "gatewatch_alert_delay_seconds" [] "From the arrival of the record to the alert that it opened.";

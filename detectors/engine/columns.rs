@@ -5,10 +5,13 @@
 //! where it is proven: whoever can write addresses into a log neither adds to what is held against another, nor hides
 //! among what is proven of himself.
 //!
+//! An IPv6 client is the /64 of its address (`network`), with the keys of the /56 and /48 around it beside (`wider`).
+//!
 //! Promises: the same values give the same keys in every batch and every run with the same hash key; NULL and empty
 //! text are key 0, which no detector counts. No allocation per row.
 //! Never: keeps anything of one batch for the next.
 
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, PrimitiveArray, RecordBatch, StringArray};
@@ -18,7 +21,8 @@ use schemas::event::EARLIER_TOKENS;
 use siphasher::sip128::SipHasher13;
 
 use super::EngineError;
-use crate::rule::EntityKind;
+use super::network::{CLIENT_BITS, JOINED_BITS, ipv6, network};
+use crate::rule::{EntityColumn, EntityKind};
 use crate::where_sql::Predicate;
 
 /// The key of an entity, or of a distinct value. 0 stands for NULL.
@@ -76,6 +80,13 @@ impl Plan {
         let hasher = SipHasher13::new_with_keys(self.hash_key.0, self.hash_key.1);
         let mut parts: Parts = Vec::new();
         let mut earlier = earlier_parts(events, &hasher)?;
+        let mut wider = None;
+        if self.kinds.iter().any(|kind| kind.columns().contains(&EntityColumn::ClientIp)) {
+            let clients = Clients::of(events, &hasher)?;
+            earlier.iter_mut().for_each(|earlier| earlier.push((CLIENT, Arc::clone(&clients.keys))));
+            parts.push((CLIENT, clients.keys));
+            wider = clients.wider;
+        }
         let (mut keys, mut earlier_keys) = (Vec::with_capacity(self.kinds.len()), Vec::with_capacity(self.kinds.len()));
         for kind in &self.kinds {
             let names: Vec<&'static str> = kind.columns().iter().map(|c| c.name()).collect();
@@ -100,7 +111,18 @@ impl Plan {
         let (times, offsets) = (time_column(events, "time")?, offset_column(events)?);
         let places = times.to_vec();
         Ok((
-            Columns { times, places, offsets, filters, keys, earlier_keys, values, earlier_values, amounts: amounts? },
+            Columns {
+                times,
+                places,
+                offsets,
+                filters,
+                keys,
+                wider,
+                earlier_keys,
+                values,
+                earlier_values,
+                amounts: amounts?,
+            },
             failed,
         ))
     }
@@ -115,6 +137,8 @@ pub(crate) struct Columns {
     pub offsets: ScalarBuffer<i64>,
     pub filters: Vec<BooleanBuffer>,
     pub keys: Vec<Arc<Vec<EntityKey>>>,
+    /// In batches with IPv6 clients: the keys of the networks that the client of each row can be joined into, or 0.
+    pub wider: Option<Arc<Vec<Wider>>>,
     /// Per kind, in batches where keys of tokens overlap: the key the entity had before, 0 where it is the same.
     pub earlier_keys: Vec<Option<Arc<Vec<EntityKey>>>>,
     pub values: Vec<Vec<u64>>,
@@ -144,6 +168,12 @@ impl Columns {
             offsets: pick(sources, order, |c| &c.offsets).into(),
             filters: filters.collect(),
             keys: (0..first.keys.len()).map(|i| Arc::new(pick(sources, order, |c| &c.keys[i]))).collect(),
+            wider: sources.iter().any(|source| source.wider.is_some()).then(|| {
+                let of = |(source, row): &(u32, u32)| {
+                    sources[*source as usize].wider.as_ref().map_or([0; 2], |wider| wider[*row as usize])
+                };
+                Arc::new(order.iter().map(of).collect())
+            }),
             earlier_keys: (0..first.keys.len())
                 .map(|i| gather_earlier(sources, order, |c| &c.earlier_keys[i]))
                 .collect(),
@@ -160,7 +190,17 @@ impl Columns {
         let (times, places, offsets) = (none(), Vec::new(), none());
         let (earlier_keys, earlier_values) = (vec![], vec![]);
         let (filters, keys, values, amounts) = (vec![], vec![], vec![], vec![]);
-        Columns { times, places, offsets, filters, keys, earlier_keys, values, earlier_values, amounts }
+        let wider = None;
+        Columns { times, places, offsets, filters, keys, wider, earlier_keys, values, earlier_values, amounts }
+    }
+
+    /// The value of a row in 32 bits, and what it was under the token key before, while the two overlap; else 0.
+    #[inline]
+    pub fn value(&self, argument: usize, row: usize) -> Option<(u32, u32)> {
+        let short = |hash: u64| (hash ^ (hash >> 32)) as u32;
+        let hash = self.values[argument][row];
+        let earlier = self.earlier_values[argument].as_ref().map_or(0, |earlier| short(earlier[row] as u64));
+        (hash != 0).then_some((short(hash), earlier))
     }
 
     /// The same rows, standing elsewhere.
@@ -186,8 +226,40 @@ pub(crate) fn offset_column(events: &RecordBatch) -> Result<ScalarBuffer<i64>, E
 /// What `client_ip_source` says of an address that nobody vouches for.
 pub(crate) const UNPROVEN: &str = "unproven";
 
-/// Of the parts: the column `client_ip` as an entity, proven and unproven apart.
+/// Of the parts: the column `client_ip` as an entity, networks of IPv6, proven and unproven apart.
 const CLIENT: &str = "client_ip as an entity";
+
+/// Keys of the networks around a client, in the order of `JOINED_BITS`.
+pub(crate) type Wider = [EntityKey; 2];
+
+/// The clients of a batch.
+struct Clients {
+    keys: Arc<Vec<EntityKey>>,
+    wider: Option<Arc<Vec<Wider>>>,
+}
+
+impl Clients {
+    fn of(events: &RecordBatch, hasher: &SipHasher13) -> Result<Clients, EngineError> {
+        let addresses = column_of(events, "client_ip")?;
+        let mut keys = hash_column(addresses, "client_ip", hasher)?;
+        let mut wider: Option<Vec<Wider>> = None;
+        if let Some(texts) = addresses.as_string_opt::<i32>().filter(|texts| texts.value_data().contains(&b':')) {
+            for (row, text) in texts.iter().enumerate() {
+                let Some(address) = text.and_then(ipv6) else { continue };
+                keys[row] = network_key(address, CLIENT_BITS, hasher);
+                let wider = wider.get_or_insert_with(|| vec![[0; 2]; texts.len()]);
+                wider[row] = JOINED_BITS.map(|bits| network_key(address, bits, hasher));
+            }
+        }
+        if let Some(unproven) = unproven(column_of(events, "client_ip_source")?) {
+            for row in unproven.set_indices() {
+                keys[row] = unproven_key(keys[row], hasher);
+                wider.iter_mut().for_each(|wider| wider[row] = wider[row].map(|key| unproven_key(key, hasher)));
+            }
+        }
+        Ok(Clients { keys: Arc::new(keys), wider: wider.map(Arc::new) })
+    }
+}
 
 /// One hash per row of one or several columns. With `all`, one NULL makes the whole NULL; without, only all NULL does.
 fn combine(
@@ -197,18 +269,13 @@ fn combine(
     parts: &mut Parts,
     all: bool,
 ) -> Result<Arc<Vec<EntityKey>>, EngineError> {
-    for name in names {
-        if !parts.iter().any(|(known, _)| known == name) {
+    let of = |name: &&'static str| if all && *name == "client_ip" { CLIENT } else { *name };
+    for name in names.iter().map(of) {
+        if !parts.iter().any(|(known, _)| *known == name) {
             parts.push((name, Arc::new(hash_column(column_of(events, name)?, name, hasher)?)));
-        }
-        if all && *name == "client_ip" && !parts.iter().any(|(known, _)| *known == CLIENT) {
-            let plain = parts.iter().find(|(known, _)| known == name).map(|(_, hashes)| Arc::clone(hashes));
-            let sources = column_of(events, "client_ip_source")?;
-            parts.extend(plain.map(|plain| (CLIENT, apart(&plain, sources, hasher))));
         }
     }
     let part = |name: &str| parts.iter().find(|(known, _)| *known == name).map(|(_, hashes)| hashes);
-    let of = |name: &&'static str| if all && *name == "client_ip" { CLIENT } else { *name };
     let columns: Vec<&Arc<Vec<EntityKey>>> = names.iter().filter_map(|name| part(of(name))).collect();
     if columns.is_empty() {
         return Ok(Arc::new(vec![WHOLE; events.num_rows()]));
@@ -229,19 +296,22 @@ fn combine(
     Ok(Arc::new(hashes.collect()))
 }
 
-/// The keys of addresses, others where the address is unproven. The same column where none is.
-fn apart(plain: &Arc<Vec<EntityKey>>, sources: &ArrayRef, hasher: &SipHasher13) -> Arc<Vec<EntityKey>> {
-    let Some(unproven) = unproven(sources) else { return Arc::clone(plain) };
-    let keys = plain.iter().zip(unproven.iter()).map(|(key, is_unproven)| match (*key, is_unproven) {
-        (0, _) | (_, false) => *key,
-        (key, true) => {
-            let mut bytes = [0; 24];
-            bytes[..16].copy_from_slice(&key.to_le_bytes());
-            bytes[16..].copy_from_slice(UNPROVEN.as_bytes());
-            key_of(hasher, &bytes)
-        }
-    });
-    Arc::new(keys.collect())
+/// The key of the network of so many bits around an address.
+fn network_key(address: Ipv6Addr, bits: u8, hasher: &SipHasher13) -> EntityKey {
+    let mut bytes = [bits; 17];
+    bytes[..16].copy_from_slice(&network(address, bits).octets());
+    key_of(hasher, &bytes)
+}
+
+/// The key of an address that nobody vouches for.
+fn unproven_key(key: EntityKey, hasher: &SipHasher13) -> EntityKey {
+    if key == 0 {
+        return 0;
+    }
+    let mut bytes = [0; 24];
+    bytes[..16].copy_from_slice(&key.to_le_bytes());
+    bytes[16..].copy_from_slice(UNPROVEN.as_bytes());
+    key_of(hasher, &bytes)
 }
 
 /// Which rows have an unproven address; `None` when none has.

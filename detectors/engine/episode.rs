@@ -12,17 +12,19 @@ use std::sync::Arc;
 use schemas::Alert;
 use schemas::alert::{Entity, State, Window};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use siphasher::sip128::SipHasher13;
 
 use super::columns::EntityKey;
-use super::evidence::{Evidence, Name};
+use super::evidence::{Evidence, Found, Name};
+use super::keyed::Gone;
 use super::run::{EventRow, position};
 use super::time::rfc3339;
 use crate::rule::Rule;
 
 /// Why an alert of a detector that goes is closed.
 const GAVE_UP: &str = "the detector was changed or taken away";
+/// What the evidence of an alert says that was closed because more alerts were open than a detector has places for.
+const CLOSED_FOR_ROOM: &str = "to make room";
 
 /// An entity that looks bad.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +47,13 @@ pub(crate) struct Episode {
     peak: Finding,
 }
 
+impl Episode {
+    /// When the rule was last broken.
+    pub fn last_breach(&self) -> i64 {
+        self.last_breach
+    }
+}
+
 /// What a method found at a breach.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Finding {
@@ -55,6 +64,8 @@ pub(crate) struct Finding {
     /// The window that was looked at.
     pub start: i64,
     pub end: i64,
+    /// By what share `observed` is off at one sigma, where it is an estimate.
+    pub error: Option<f64>,
     /// JSON of the history behind a baseline's finding.
     pub baseline: Option<String>,
 }
@@ -109,15 +120,16 @@ impl Episodes {
         self.due.len()
     }
 
-    pub fn name(&self, event: EventRow<'_>) -> Name {
-        Name::of(&self.rule.entity, &self.columns, event)
+    /// The name of an entity; an IPv6 client is its network of so many bits.
+    pub fn name(&self, event: EventRow<'_>, bits: u8) -> Name {
+        Name::of(&self.rule.entity, &self.columns, event, bits)
     }
 
     /// Starts to watch an entity.
     pub fn suspect(&mut self, name: Name) -> Box<Suspect> {
         let detailed = self.detailed < self.detailed_bound;
         self.detailed += usize::from(detailed);
-        Box::new(Suspect { name, evidence: Evidence::new(detailed), episode: None })
+        Box::new(Suspect { name, evidence: Evidence::new(detailed, &self.rule.entity), episode: None })
     }
 
     /// Stops watching an entity that has no open episode.
@@ -200,24 +212,44 @@ impl Episodes {
             self.due.insert((end, key));
             return false;
         }
-        episode.revision += 1;
-        let finding = Finding { start: episode.from, end: episode.last_breach, ..episode.peak.clone() };
-        self.tell(watched, Moment::Due(end), State::Closed, &finding, out);
-        watched.episode = None;
+        self.close(watched, Moment::Due(end), out);
         self.clear(suspect);
         true
     }
 
     /// Ends the episode at `time`, whatever the entity does: its detector goes.
     pub fn give_up(&self, suspect: &mut Suspect, time: i64, out: &mut Vec<Telling>) {
+        let end = suspect.episode.as_ref().map_or(time, |episode| time.max(episode.last_breach));
+        let told = out.len();
+        self.close(suspect, Moment::Due(end), out);
+        for telling in &mut out[told..] {
+            telling.alert.evidence["closed"] = GAVE_UP.into();
+        }
+    }
+
+    fn close(&self, suspect: &mut Suspect, moment: Moment, out: &mut Vec<Telling>) {
         let Some(episode) = suspect.episode.as_mut() else { return };
         episode.revision += 1;
-        let end = time.max(episode.last_breach);
         let finding = Finding { start: episode.from, end: episode.last_breach, ..episode.peak.clone() };
-        let first = out.len();
-        self.tell(suspect, Moment::Due(end), State::Closed, &finding, out);
-        out[first..].iter_mut().for_each(|telling| telling.alert.evidence["closed_because"] = json!(GAVE_UP));
+        self.tell(suspect, moment, State::Closed, &finding, out);
         suspect.episode = None;
+    }
+
+    /// Those who went to make room at `place`: what was open about them is told to be closed.
+    pub fn make_room(&mut self, gone: Vec<Gone>, place: i64, out: &mut Vec<Telling>) {
+        let had_open = gone.iter().any(|(_, suspect)| suspect.episode.is_some());
+        if had_open {
+            let at = |key: &EntityKey| gone.binary_search_by_key(key, |(gone, _)| *gone).is_ok();
+            self.due.retain(|(_, key)| !at(key));
+        }
+        for (_, mut suspect) in gone {
+            self.detailed -= usize::from(suspect.evidence.is_detailed());
+            let told = out.len();
+            self.close(&mut suspect, Moment::Row(place), out);
+            for telling in &mut out[told..] {
+                telling.alert.evidence["closed"] = CLOSED_FOR_ROOM.into();
+            }
+        }
     }
 
     /// After a restore: what was open is due again.
@@ -233,7 +265,7 @@ impl Episodes {
         let Some(episode) = &suspect.episode else { return };
         let rule = &*self.rule;
         let entity = Entity { kind: rule.entity.to_string(), value: suspect.name.shown() };
-        let baseline = finding.baseline.as_deref().and_then(|json| serde_json::from_str::<Value>(json).ok());
+        let found = Found { baseline: finding.baseline.as_deref(), error: finding.error };
         let until = finding.end.max(episode.last_breach);
         let alert = Alert {
             id: alert_id(&rule.id, &entity, suspect.name.is_unproven(), episode.opened),
@@ -252,7 +284,7 @@ impl Episodes {
             events: episode.events,
             owasp: rule.owasp.clone(),
             attack: rule.attack.clone(),
-            evidence: suspect.evidence.show(rule, &suspect.name, (episode.from, until), baseline),
+            evidence: suspect.evidence.show(rule, &suspect.name, (episode.from, until), found),
             dry_run: rule.dry_run,
             entity,
         };

@@ -5,12 +5,17 @@
 //! outside.
 //! Never: on the path of an ordinary event.
 
+use std::net::Ipv6Addr;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use siphasher::sip128::SipHasher13;
 
 use super::columns::UNPROVEN;
+use super::network;
 use super::run::{EventRow, POSITIONS};
 use super::time::rfc3339;
+use crate::distinct::Distinct;
 use crate::rule::{EntityColumn, EntityKind, Rule};
 
 /// Events that are counted in detail per suspect. An attack of millions needs no more to be understood.
@@ -30,7 +35,8 @@ const SEPARATOR: char = '\u{1f}';
 const MARK: char = '\u{1e}';
 
 impl Name {
-    pub fn of(kind: &EntityKind, columns: &[usize], event: EventRow<'_>) -> Name {
+    /// An IPv6 client is its network of so many bits.
+    pub fn of(kind: &EntityKind, columns: &[usize], event: EventRow<'_>, bits: u8) -> Name {
         let mut name = String::new();
         let is_client = kind.columns().contains(&EntityColumn::ClientIp);
         if is_client && event.text(POSITIONS.client_ip_source) == Some(UNPROVEN) {
@@ -44,6 +50,11 @@ impl Name {
                 EntityColumn::Asn => name.push_str(&event.number(*position).unwrap_or_default().to_string()),
                 _ => {
                     let text = event.text(*position).unwrap_or_default();
+                    let address = if *column == EntityColumn::ClientIp { network::ipv6(text) } else { None };
+                    if let Some(address) = address {
+                        name.push_str(&network::cidr(address, bits));
+                        continue;
+                    }
                     name.extend(text.chars().filter(|c| ![SEPARATOR, MARK].contains(c)));
                 }
             }
@@ -158,18 +169,39 @@ pub(crate) struct Evidence {
     first: Vec<Sample>,
     /// The event of the latest telling.
     telling: Option<Sample>,
+    /// Whether it is about a client, and the different addresses of one that is an IPv6 network.
+    of_client: bool,
+    addresses: Option<Box<Distinct>>,
+    /// Principals behind the client, at most.
+    principals_behind: u32,
+}
+
+/// What a finding adds to the evidence: the history behind it as JSON, and by what share it is off at one sigma.
+#[derive(Clone, Copy)]
+pub(crate) struct Found<'a> {
+    pub baseline: Option<&'a str>,
+    pub error: Option<f64>,
 }
 
 impl Evidence {
-    pub fn new(detailed: bool) -> Evidence {
-        Evidence { detailed, ..Evidence::default() }
+    pub fn new(detailed: bool, kind: &EntityKind) -> Evidence {
+        let of_client = kind.columns().contains(&EntityColumn::ClientIp);
+        Evidence { detailed, of_client, ..Evidence::default() }
     }
 
     pub fn is_detailed(&self) -> bool {
         self.detailed
     }
 
-    pub fn record(&mut self, time: i64, event: EventRow<'_>) {
+    /// Notes an event of a client with so many principals behind it.
+    pub fn record(&mut self, time: i64, event: EventRow<'_>, principals_behind: u32) {
+        self.principals_behind = self.principals_behind.max(principals_behind);
+        if self.detailed
+            && self.of_client
+            && let Some(address) = event.text(POSITIONS.client_ip).and_then(network::ipv6)
+        {
+            self.addresses.get_or_insert_default().put(hash_of(address), 0);
+        }
         if !self.detailed || self.counted >= ROWS_MAX {
             return;
         }
@@ -202,7 +234,7 @@ impl Evidence {
         self.telling = Some(Sample::of(time, event));
     }
 
-    pub fn show(&self, rule: &Rule, name: &Name, (from, to): (i64, i64), baseline: Option<Value>) -> Value {
+    pub fn show(&self, rule: &Rule, name: &Name, (from, to): (i64, i64), found: Found<'_>) -> Value {
         let mut shown = Map::new();
         let entity = rule.entity.columns().iter().zip(name.values());
         shown.insert("entity".into(), entity.map(|(c, value)| (c.name().to_owned(), Value::from(value))).collect());
@@ -222,12 +254,19 @@ impl Evidence {
                 shown.insert(label.into(), top);
             }
         }
+        if let Some(addresses) = &self.addresses {
+            shown.insert("addresses".into(), addresses.count().into());
+            shown.extend(addresses.error().map(|error| ("addresses_error".into(), in_thousandths(error).into())));
+        }
+        if self.principals_behind > 0 {
+            shown.insert("principals_behind".into(), self.principals_behind.into());
+        }
         shown.insert("counted".into(), self.counted.into());
         let last = self.telling.iter().filter(|t| !self.first.contains(t));
         shown.insert("samples".into(), self.first.iter().chain(last).map(Sample::show).collect());
-        if let Some(baseline) = baseline {
-            shown.insert("baseline".into(), baseline);
-        }
+        let baseline = found.baseline.and_then(|json| serde_json::from_str::<Value>(json).ok());
+        shown.extend(baseline.map(|baseline| ("baseline".into(), baseline)));
+        shown.extend(found.error.map(|error| ("observed_error".into(), in_thousandths(error).into())));
         shown.insert("sql".into(), sql(rule, name, from, to).into());
         Value::Object(shown)
     }
@@ -242,6 +281,16 @@ fn is_proven(event: EventRow<'_>) -> bool {
     accepted || found
 }
 
+/// Outside nobody chooses what follows from it: the addresses are those of one network of a suspect.
+fn hash_of(address: Ipv6Addr) -> u32 {
+    (SipHasher13::new_with_keys(0x6164_6472, 0x6573_7365).hash(&address.octets()).as_u128()) as u32
+}
+
+/// A share as a person reads it.
+pub(crate) fn in_thousandths(share: f64) -> f64 {
+    (share * 1000.0).round() / 1000.0
+}
+
 fn cut(text: &str) -> &str {
     text.char_indices().nth(TEXT_MAX).map_or(text, |(end, _)| &text[..end])
 }
@@ -251,7 +300,9 @@ fn sql(rule: &Rule, name: &Name, from: i64, to: i64) -> String {
     let mut conditions =
         vec![format!("time >= TIMESTAMP '{}'", rfc3339(from)), format!("time <= TIMESTAMP '{}'", rfc3339(to))];
     for (column, value) in rule.entity.columns().iter().zip(name.values()) {
+        let network = if *column == EntityColumn::ClientIp { network::sql(column.name(), value) } else { None };
         conditions.push(match column {
+            _ if network.is_some() => network.unwrap_or_default(),
             EntityColumn::Asn => format!("asn = {}", value.parse::<i64>().unwrap_or_default()),
             column => format!("{} = '{}'", column.name(), value.replace('\'', "''")),
         });

@@ -1,14 +1,19 @@
 //! State per entity, with a hard bound and a stated behaviour at it.
 //!
-//! Promises: never more than `bound` entities. New entities queue in order of arrival; at the bound the oldest of the
-//! queue goes, unless it is protected: it looks bad (a suspect) or is known (has history). Protected entities leave
-//! the queue and join it again when they stop being protected. When all are protected the newcomer is refused. So a
-//! flood of new entities cannot evict one that already looks bad, and the cost per newcomer is constant.
-//! An entity whose token got a new key keeps its slot: from the first row that names both keys on it is found by either.
-//! Everything that can be seen from outside depends on the order of calls alone, never on the layout of the map.
-//! Never: reads a clock; the caller says when to sweep, in event time.
+//! Promises: never more than `bound` entities, and a newcomer always gets a place at its first row. When places run out, an
+//! eighth of them is freed at once, so the cost per newcomer is constant. Who goes:
+//! - nobody whose alert is open, as long as these hold at most three quarters of the places; beyond that, those of them
+//!   that broke the rule longest ago;
+//! - of the others none of the half that was seen last: who is active is judged, known or not;
+//! - of the half that was seen longest ago those of least worth: first who does not look bad, of these who has earned least
+//!   (`worth`, which the method says), of equals who was seen longest ago.
+//!
+//! So what is kept for its past holds at most half of the places, and a flood of entities that come once moves through the
+//! other half. An entity whose token got a new key keeps its slot: from the first row that names both keys on it is found
+//! by either. Everything that can be seen from outside depends on the order of calls alone, never on the layout of the map.
+//! Never: reads a clock; the caller says what time it is, in event time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use hashbrown::HashTable;
@@ -21,10 +26,9 @@ use super::episode::Suspect;
 use super::run::{HITS, Hit};
 
 /// What a method keeps per entity.
-pub(crate) trait State: Serialize + DeserializeOwned + Send {
-    /// Whether this entity has a past worth keeping over a newcomer's first event.
-    fn known(&self) -> bool;
-}
+pub(crate) trait State: Serialize + DeserializeOwned + Send {}
+
+impl<S: Serialize + DeserializeOwned + Send> State for S {}
 
 /// One entity.
 #[derive(Serialize, Deserialize)]
@@ -33,14 +37,22 @@ pub(crate) struct Slot<S> {
     pub state: S,
     /// Present while the entity looks bad: its evidence, and its episode once it is open.
     pub suspect: Option<Box<Suspect>>,
-    queued: bool,
+    /// Where its latest row stood.
+    seen: i64,
 }
 
-impl<S: State> Slot<S> {
-    fn protected(&self) -> bool {
-        self.suspect.is_some() || self.state.known()
+impl<S> Slot<S> {
+    /// When it last broke the rule, while its alert is open.
+    fn open(&self) -> Option<i64> {
+        Some(self.suspect.as_ref()?.episode.as_ref()?.last_breach())
     }
 }
+
+/// What went to make room and looked bad.
+pub(crate) type Gone = (EntityKey, Box<Suspect>);
+
+/// Of the places, one in so many is freed at a time.
+const FREED: usize = 8;
 
 /// What a sweep does with an entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,10 +97,8 @@ pub(crate) struct Keyed<S> {
     renamed: HashMap<EntityKey, EntityKey, BuildHasherDefault<KeyHasher>>,
     slots: Vec<Option<Slot<S>>>,
     free: Vec<u32>,
-    queue: VecDeque<u32>,
     bound: usize,
     pub evicted: u64,
-    pub refused: u64,
 }
 
 impl<S: State> Keyed<S> {
@@ -98,10 +108,8 @@ impl<S: State> Keyed<S> {
             renamed: HashMap::default(),
             slots: Vec::new(),
             free: Vec::new(),
-            queue: VecDeque::new(),
-            bound,
+            bound: bound.max(1),
             evicted: 0,
-            refused: 0,
         }
     }
 
@@ -169,38 +177,101 @@ impl<S: State> Keyed<S> {
         spots
     }
 
-    /// The slot of a row's entity, made if there is none; `None` when the newcomer is refused. `spot` is where it was a
-    /// moment ago; it is checked.
+    /// Whether room has to be made before this row's entity can enter.
     #[inline]
-    pub fn enter_at(&mut self, spot: Spot, hit: Hit, make: impl FnOnce() -> S) -> Option<&mut Slot<S>> {
-        let there = self.slots.get(spot.0 as usize).and_then(Option::as_ref).is_some_and(|slot| slot.key == hit.key);
-        if there {
-            return self.slots[spot.0 as usize].as_mut();
-        }
-        if hit.earlier != 0 {
-            self.rename(hit.earlier, hit.key);
-        }
-        self.enter(hit.key, make)
+    pub fn is_full_for(&self, spot: Spot, hit: &Hit) -> bool {
+        self.spots.len() >= self.bound && !self.is_at(spot, hit.key) && !self.holds(hit)
     }
 
-    /// The entity's slot, made if there is none; `None` when the newcomer is refused.
-    pub fn enter(&mut self, key: EntityKey, make: impl FnOnce() -> S) -> Option<&mut Slot<S>> {
-        let spot = match self.spot(key) {
-            Some(spot) => spot,
-            None => self.admit(key, make)?,
+    fn holds(&self, hit: &Hit) -> bool {
+        self.has(hit.key) || hit.earlier != 0 && self.has(hit.earlier)
+    }
+
+    pub fn has(&self, key: EntityKey) -> bool {
+        self.spot(key).is_some()
+    }
+
+    #[inline]
+    fn is_at(&self, spot: Spot, key: EntityKey) -> bool {
+        self.slots.get(spot.0 as usize).and_then(Option::as_ref).is_some_and(|slot| slot.key == key)
+    }
+
+    /// The slot of a row's entity, made if there is none. `spot` is where it was a moment ago; it is checked.
+    #[inline]
+    pub fn enter_at(&mut self, spot: Spot, hit: Hit, make: impl FnOnce() -> S) -> &mut Slot<S> {
+        let spot = if self.is_at(spot, hit.key) {
+            spot.0
+        } else {
+            if hit.earlier != 0 {
+                self.rename(hit.earlier, hit.key);
+            }
+            self.spot(hit.key).unwrap_or_else(|| self.admit(hit.key, make))
         };
-        self.slots[spot as usize].as_mut()
+        self.seen(spot, hit.place)
     }
 
-    fn admit(&mut self, key: EntityKey, make: impl FnOnce() -> S) -> Option<u32> {
-        if self.spots.len() >= self.bound && !self.evict_one() {
-            self.refused += 1;
-            return None;
+    /// The entity's slot, made if there is none, at `place`.
+    pub fn enter(&mut self, key: EntityKey, place: i64, make: impl FnOnce() -> S) -> &mut Slot<S> {
+        let spot = self.spot(key).unwrap_or_else(|| self.admit(key, make));
+        self.seen(spot, place)
+    }
+
+    #[inline]
+    fn seen(&mut self, spot: u32, place: i64) -> &mut Slot<S> {
+        let slot = self.slots[spot as usize].as_mut().expect("a spot that was just found or made");
+        slot.seen = place;
+        slot
+    }
+
+    fn admit(&mut self, key: EntityKey, make: impl FnOnce() -> S) -> u32 {
+        debug_assert!(self.spots.len() < self.bound, "room is made first");
+        self.store(Slot { key, state: make(), suspect: None, seen: i64::MIN })
+    }
+
+    /// Frees an eighth of the places, and says who of those that went looked bad, in order of keys. `worth` is what a state
+    /// has earned.
+    #[cold]
+    pub fn make_room(&mut self, mut worth: impl FnMut(&mut S) -> u64) -> Vec<Gone> {
+        let (mut open, mut others): (Vec<Rank>, Vec<Rank>) = (Vec::new(), Vec::new());
+        for (spot, slot) in (0..).zip(&self.slots) {
+            let Some(slot) = slot else { continue };
+            match slot.open() {
+                Some(breach) => open.push(Rank { worth: 0, seen: breach, spot }),
+                None => others.push(Rank { worth: 0, seen: slot.seen, spot }),
+            }
         }
-        let slot = Slot { key, state: make(), suspect: None, queued: true };
-        let spot = self.store(slot);
-        self.queue.push_back(spot);
-        Some(spot)
+        let open_most = self.bound - self.bound.div_ceil(4);
+        let going = open.len().saturating_sub(open_most);
+        let mut leaving = self.least(open, going);
+        let older = others.len().div_ceil(2);
+        let mut older = self.least(others, older);
+        for rank in &mut older {
+            if let Some(slot) = &mut self.slots[rank.spot as usize] {
+                let looks_bad = u64::from(slot.suspect.is_some()) << 63;
+                rank.worth = looks_bad | worth(&mut slot.state).min(u64::MAX >> 1);
+            }
+        }
+        let going = (self.bound / FREED).max(1);
+        leaving.extend(self.least(older, going));
+        let mut gone = Vec::new();
+        for rank in leaving {
+            let Some(slot) = self.take(rank.spot) else { continue };
+            self.evicted += 1;
+            gone.extend(slot.suspect.map(|suspect| (slot.key, suspect)));
+        }
+        gone.sort_unstable_by_key(|(key, _)| *key);
+        gone
+    }
+
+    /// The `many` that rank lowest, of equals by key.
+    fn least(&self, mut ranks: Vec<Rank>, many: usize) -> Vec<Rank> {
+        if many < ranks.len() && many > 0 {
+            let key = |rank: &Rank| self.slots[rank.spot as usize].as_ref().map_or(0, |slot| slot.key);
+            let order = |rank: &Rank| (rank.worth, rank.seen, key(rank));
+            ranks.select_nth_unstable_by(many - 1, |a, b| order(a).cmp(&order(b)));
+        }
+        ranks.truncate(many);
+        ranks
     }
 
     fn store(&mut self, slot: Slot<S>) -> u32 {
@@ -220,61 +291,25 @@ impl<S: State> Keyed<S> {
         spot
     }
 
-    fn evict_one(&mut self) -> bool {
-        while let Some(spot) = self.queue.pop_front() {
-            let Some(slot) = self.slots[spot as usize].as_mut() else { continue };
-            if slot.protected() {
-                slot.queued = false;
-                continue;
-            }
-            let key = slot.key;
-            self.remove_spot(key, spot);
-            self.evicted += 1;
-            return true;
-        }
-        false
-    }
-
-    fn remove_spot(&mut self, key: EntityKey, spot: u32) {
-        self.forget(key, spot);
-        self.free.push(spot);
-    }
-
-    fn forget(&mut self, key: EntityKey, spot: u32) {
-        if let Ok(entry) = self.spots.find_entry(key as u64, |known| *known == spot) {
+    /// Takes a slot out and frees its spot.
+    fn take(&mut self, spot: u32) -> Option<Slot<S>> {
+        let slot = self.slots[spot as usize].take()?;
+        if let Ok(entry) = self.spots.find_entry(slot.key as u64, |known| *known == spot) {
             entry.remove();
         }
-        self.slots[spot as usize] = None;
+        self.free.push(spot);
+        Some(slot)
     }
 
-    /// An entity that stopped being protected can be evicted again.
-    pub fn release(&mut self, key: EntityKey) {
-        let Some(spot) = self.spot(key) else { return };
-        let Some(slot) = self.slots[spot as usize].as_mut() else { return };
-        if !slot.queued && !slot.protected() {
-            slot.queued = true;
-            self.queue.push_back(spot);
-        }
-    }
-
-    /// Looks at every entity. Those that stopped being protected join the queue in order of their keys.
+    /// Looks at every entity.
     pub fn sweep(&mut self, mut look: impl FnMut(&mut Slot<S>) -> Keep) {
-        let mut released: Vec<(EntityKey, u32)> = Vec::new();
         for spot in 0..self.slots.len() {
             let Some(slot) = self.slots[spot].as_mut() else { continue };
             if look(slot) == Keep::No {
-                let key = slot.key;
-                self.forget(key, spot as u32);
-            } else if !slot.queued && !slot.protected() {
-                slot.queued = true;
-                released.push((slot.key, spot as u32));
+                self.take(spot as u32);
             }
         }
         self.forget_names();
-        let slots = &self.slots;
-        self.queue.retain(|spot| slots[*spot as usize].is_some());
-        released.sort_unstable();
-        self.queue.extend(released.into_iter().map(|(_, spot)| spot));
         self.shrink();
     }
 
@@ -288,7 +323,6 @@ impl<S: State> Keyed<S> {
             self.slots.shrink_to(2 * self.slots.len());
             let (room, slots) = (2 * self.spots.len(), &self.slots);
             self.spots.shrink_to(room, |spot| hash_of(slots, *spot));
-            self.queue.shrink_to(2 * self.queue.len());
         }
     }
 
@@ -299,29 +333,28 @@ impl<S: State> Keyed<S> {
         all
     }
 
-    /// The queue first, in its order, then the others by key: the layout of the map leaves no trace.
+    /// In order of keys: the layout of the map leaves no trace.
     pub fn save(&self, out: &mut Vec<u8>) -> Result<(), BinaryError> {
-        let queued: Vec<&Slot<S>> = self.queue.iter().filter_map(|spot| self.slots[*spot as usize].as_ref()).collect();
-        let others: Vec<&Slot<S>> = self.sorted().into_iter().filter(|slot| !slot.queued).collect();
         let mut renamed: Vec<(EntityKey, EntityKey)> = self.renamed.iter().map(|(key, first)| (*key, *first)).collect();
         renamed.retain(|(_, first)| self.spot_of(*first).is_some());
         renamed.sort_unstable();
-        binary::write(out, &(self.evicted, self.refused, queued, others, renamed))
+        binary::write(out, &(self.evicted, self.sorted(), renamed))
     }
 
     pub fn load(&mut self, saved: SavedSlots<S>) {
-        let (evicted, refused, queued, others, renamed) = saved;
+        let (evicted, slots, renamed) = saved;
         self.evicted = evicted;
-        self.refused = refused;
-        for slot in queued {
-            let spot = self.store(Slot { queued: true, ..slot });
-            self.queue.push_back(spot);
-        }
-        for slot in others {
-            self.store(Slot { queued: false, ..slot });
-        }
+        slots.into_iter().for_each(|slot| _ = self.store(slot));
         self.renamed = renamed.into_iter().collect();
     }
+}
+
+/// Where an entity stands among those that may have to go.
+#[derive(Clone, Copy)]
+struct Rank {
+    worth: u64,
+    seen: i64,
+    spot: u32,
 }
 
 /// Keys are hashes; the table wants 64 bits of them.
@@ -329,106 +362,8 @@ fn hash_of<S>(slots: &[Option<Slot<S>>], spot: u32) -> u64 {
     slots[spot as usize].as_ref().map_or(0, |slot| slot.key as u64)
 }
 
-/// What `save` wrote: evicted, refused, the queue, the others, newer keys of some of them.
-pub(crate) type SavedSlots<S> = (u64, u64, Vec<Slot<S>>, Vec<Slot<S>>, Vec<(EntityKey, EntityKey)>);
+/// What `save` wrote: evicted, all slots, newer keys of some of them.
+pub(crate) type SavedSlots<S> = (u64, Vec<Slot<S>>, Vec<(EntityKey, EntityKey)>);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::evidence::{Evidence, Name};
-
-    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-    struct Seen(u64);
-
-    impl State for Seen {
-        fn known(&self) -> bool {
-            self.0 > 1
-        }
-    }
-
-    fn suspect() -> Option<Box<Suspect>> {
-        Some(Box::new(Suspect { name: Name::default(), evidence: Evidence::new(true), episode: None }))
-    }
-
-    fn key(n: u64) -> EntityKey {
-        (u128::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).max(2)
-    }
-
-    #[test]
-    fn a_million_newcomers_do_not_evict_a_suspect_or_a_known_entity() {
-        let mut keyed = Keyed::<Seen>::new(1000);
-        keyed.enter(key(1), || Seen(1)).unwrap().suspect = suspect();
-        keyed.enter(key(2), || Seen(1)).unwrap().state = Seen(2);
-        for n in 10..1_000_010 {
-            keyed.enter(key(n), || Seen(1));
-        }
-        assert_eq!((keyed.len(), keyed.evicted, keyed.refused), (1000, 1_000_000 - 998, 0));
-        assert!(keyed.peek(key(1)).is_some() && keyed.peek(key(2)).is_some());
-        assert!(keyed.peek(key(1_000_009)).is_some(), "the newest stays");
-        assert!(keyed.peek(key(10)).is_none(), "the oldest goes");
-    }
-
-    #[test]
-    fn when_all_are_protected_a_newcomer_is_refused_until_one_is_released() {
-        let mut keyed = Keyed::<Seen>::new(3);
-        for n in 1..=3 {
-            keyed.enter(key(n), || Seen(1)).unwrap().suspect = suspect();
-        }
-        assert!(keyed.enter(key(9), || Seen(1)).is_none());
-        assert!(keyed.enter(key(9), || Seen(1)).is_none());
-        assert_eq!((keyed.len(), keyed.refused), (3, 2));
-        keyed.get(key(2)).unwrap().suspect = None;
-        keyed.release(key(2));
-        assert!(keyed.enter(key(9), || Seen(1)).is_some());
-        assert!(keyed.peek(key(2)).is_none());
-    }
-
-    #[test]
-    fn an_entity_under_a_new_key_keeps_its_slot_over_a_second_rotation_and_a_restore() {
-        let hit =
-            |now, before| Hit { key: key(now), earlier: if before == 0 { 0 } else { key(before) }, ..Hit::default() };
-        let mut keyed = Keyed::<Seen>::new(3);
-        keyed.enter_at(Spot::UNKNOWN, hit(1, 0), || Seen(7)).unwrap();
-        assert_eq!(keyed.enter_at(Spot::UNKNOWN, hit(2, 1), || Seen(0)).unwrap().state, Seen(7));
-        assert_eq!(keyed.enter_at(Spot::UNKNOWN, hit(3, 2), || Seen(0)).unwrap().state, Seen(7));
-        let mut bytes = Vec::new();
-        keyed.save(&mut bytes).unwrap();
-        let mut restored = Keyed::<Seen>::new(3);
-        restored.load(binary::read(&bytes).unwrap());
-        for name in [1, 2, 3] {
-            assert_eq!(restored.peek(key(name)).map(|slot| slot.state.clone()), Some(Seen(7)), "{name}");
-        }
-        assert_eq!(restored.len(), 1);
-        restored.sweep(|_| Keep::No);
-        assert!(restored.is_empty() && restored.renamed.is_empty() && restored.peek(key(3)).is_none());
-        // The new key is not that of a stranger who has come by it before.
-        restored.enter(key(5), || Seen(5)).unwrap();
-        restored.enter(key(4), || Seen(4)).unwrap();
-        assert_eq!(restored.enter_at(Spot::UNKNOWN, hit(5, 4), || Seen(0)).unwrap().state, Seen(5));
-    }
-
-    #[test]
-    fn a_sweep_drops_requeues_and_leaves_no_trace_of_the_layout() {
-        let build = |order: &[u64]| {
-            let mut keyed = Keyed::<Seen>::new(10);
-            for n in order {
-                keyed.enter(key(*n), || Seen(2)).unwrap();
-            }
-            // All are known, so a newcomer's search for a spot empties the queue.
-            keyed.evict_one();
-            keyed.sweep(|slot| {
-                slot.state.0 = 1;
-                if slot.key == key(4) { Keep::No } else { Keep::Yes }
-            });
-            let mut bytes = Vec::new();
-            keyed.save(&mut bytes).unwrap();
-            bytes
-        };
-        assert_eq!(build(&[1, 2, 3, 4, 5]), build(&[5, 4, 3, 2, 1]));
-        let (.., queue, others, _): SavedSlots<Seen> = binary::read(&build(&[1, 2, 3, 4, 5])).unwrap();
-        let mut keys = [key(1), key(2), key(3), key(5)];
-        keys.sort_unstable();
-        assert_eq!(queue.iter().map(|slot| slot.key).collect::<Vec<_>>(), keys);
-        assert!(others.is_empty());
-    }
-}
+mod tests;

@@ -13,11 +13,15 @@ pub(crate) mod columns;
 pub(crate) mod episode;
 pub(crate) mod evidence;
 pub(crate) mod keyed;
+pub(crate) mod neighbours;
+pub(crate) mod network;
 mod order;
 mod reload;
 pub(crate) mod run;
 pub(crate) mod seen;
 mod snapshot;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -40,7 +44,7 @@ use crate::rule::Rule;
 /// Bounds of the engine's memory, each with what happens at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineLimits {
-    /// Entities with state, per detector. At the bound the oldest one that does not look bad makes room.
+    /// Entities with state, per detector. At the bound an eighth makes room, least worth first (`keyed`).
     pub entities_per_detector: usize,
     /// Entities that look bad whose evidence is gathered in detail, per detector; others alert with less evidence.
     pub suspects_per_detector: usize,
@@ -295,8 +299,8 @@ fn fold(
     (columns, rows, origin): (&Columns, std::ops::Range<usize>, Origin<'_>),
     tellings: &mut Vec<Telling>,
 ) {
-    let first_seen = seen.fold(columns, rows.clone());
-    let run = Run { columns, rows, origin, first_seen: &first_seen };
+    let known = seen.fold(columns, rows.clone());
+    let run = Run { columns, rows, origin, known: &known, clients: seen.clients() };
     detectors.iter_mut().for_each(|detector| detector.fold(&run, tellings));
 }
 

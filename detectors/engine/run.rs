@@ -13,6 +13,7 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use schemas::event::FIELDS;
 
 use super::columns::{Columns, EntityKey};
+use super::network::CLIENT_BITS;
 
 /// Where the rows of a run came from.
 #[derive(Clone, Copy)]
@@ -26,26 +27,46 @@ pub(crate) struct Run<'a> {
     pub columns: &'a Columns,
     pub rows: Range<usize>,
     pub origin: Origin<'a>,
-    /// Per tracked kind of entity: when the entity of each row of `rows` was first seen.
-    pub first_seen: &'a [Vec<i64>],
+    /// Per tracked kind of entity, what is known of the entity of each row of `rows`.
+    pub known: &'a [Known],
+    /// Which of them is about clients, where some detector is.
+    pub clients: Option<usize>,
+}
+
+/// Which rows a detector counts: those that meet a condition, of entities of a kind, from clients with so many principals
+/// behind them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub filter: Option<usize>,
+    pub kind: usize,
+    pub behind: Option<(u32, u32)>,
+}
+
+/// What is known of the entities of some rows.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// When each was first seen.
+    pub first_seen: Vec<i64>,
+    /// How many principals there are behind each; empty where that is not counted.
+    pub principals: Vec<u32>,
 }
 
 impl Run<'_> {
     /// Calls `visit` with the rows that match a filter and have a key, in order, a few at a time: so that a detector
     /// can look up all of them before it folds the first.
     #[inline]
-    pub fn visit(&self, filter: Option<usize>, kind: usize, mut visit: impl FnMut(&[Hit])) {
+    pub fn visit(&self, Wanted { filter, kind, behind }: Wanted, mut visit: impl FnMut(&[Hit])) {
         let (times, places, keys) = (&self.columns.times, &self.columns.places, &self.columns.keys[kind]);
         let earlier = self.columns.earlier_keys[kind].as_deref();
         let mut hits = [Hit::default(); HITS];
         let mut count = 0;
         let mut one = |row: usize| {
             let key = keys[row];
-            if key == 0 {
+            if key == 0 || behind.is_some_and(|(least, most)| !(least..=most).contains(&self.principals_behind(row))) {
                 return;
             }
             let (place, earlier) = (places[row], earlier.map_or(0, |keys| keys[row]));
-            hits[count] = Hit { row, time: times[row].min(place), place, key, earlier };
+            hits[count] = Hit { row, time: times[row].min(place), place, key, earlier, bits: CLIENT_BITS };
             count += 1;
             if count == HITS {
                 visit(&hits);
@@ -61,6 +82,13 @@ impl Run<'_> {
             }
         }
         visit(&hits[..count]);
+    }
+
+    /// How many principals there were behind the client of a row in the last day; 0 where that is not counted.
+    #[inline]
+    pub fn principals_behind(&self, row: usize) -> u32 {
+        let known = self.clients.and_then(|clients| self.known.get(clients));
+        known.and_then(|known| known.principals.get(row - self.rows.start)).copied().unwrap_or(0)
     }
 
     /// The event of a row.
@@ -89,6 +117,8 @@ pub(crate) struct Hit {
     pub key: EntityKey,
     /// The key its entity had under the token key before, while the two overlap; else 0.
     pub earlier: EntityKey,
+    /// Bits of the network that an IPv6 client is judged as.
+    pub bits: u8,
 }
 
 /// One event, column by column.

@@ -2,8 +2,9 @@
 //!
 //! Promises: the same state gives the same bytes. A cut, changed or foreign snapshot is refused by its header and
 //! checksum. State belongs to a detector by id and by a hash of what it counts: when that changed, or the detector is
-//! gone, its state is dropped and a note says so; the others keep theirs. What the format before this one held is read as far as
-//! it can be: lanes go on from where they were, their clocks start anew, and a detector whose state cannot be read does, too.
+//! gone, its state is dropped and a note says so; the others keep theirs. Of an older format what is not of a detector is
+//! read: lanes go on from where they were and no row is lost or counted twice; detectors start without a past, and notes
+//! say so.
 //! Never: writes a file.
 
 use std::io::Cursor;
@@ -24,9 +25,10 @@ use super::{Engine, EngineError, EngineLimits, check_schema};
 use crate::rule::Rule;
 
 /// Names the format and its version. Change it with any change of what is written.
-const MAGIC: &[u8; 8] = b"GWSTATE3";
-/// The one before: rows had no places, clocks were the newest time, no detector held late rows, and evidence did not say which
-/// principals were proven.
+const MAGIC: &[u8; 8] = b"GWSTATE4";
+/// The one before: entities queued in order of arrival, IPv6 clients were single addresses, sets of values had no samples.
+const MAGIC_3: &[u8; 8] = b"GWSTATE3";
+/// Before that rows had no places, clocks were the newest time, and no detector held late rows.
 const MAGIC_2: &[u8; 8] = b"GWSTATE2";
 const HEADER: usize = MAGIC.len() + 16;
 
@@ -172,34 +174,19 @@ impl Engine {
 
     /// An engine that goes on where the snapshot was taken. What could not be kept is in `notes`.
     pub fn restore(rules: Vec<Arc<Rule>>, limits: EngineLimits, bytes: &[u8]) -> Result<Engine, EngineError> {
-        let (saved, is_before) = open(bytes)?;
+        let (saved, is_older) = open(bytes)?;
         let limits = EngineLimits { hash_key: saved.hash_key, ..limits };
-        let mut cold = Vec::new();
-        loop {
-            let tried = cold.len();
-            let engine = Engine::restored(rules.clone(), limits.clone(), &saved, &mut cold);
-            if engine.is_ok() || !is_before || cold.len() == tried {
-                return engine;
-            }
-        }
-    }
-
-    /// Detectors in `cold` start without a past; one whose state cannot be read is added to them.
-    fn restored(
-        rules: Vec<Arc<Rule>>,
-        limits: EngineLimits,
-        saved: &Saved,
-        cold: &mut Vec<String>,
-    ) -> Result<Engine, EngineError> {
         let mut engine = Engine::new(rules, limits)?;
         for (source, partition, clock) in &saved.lanes {
             engine.order.lanes.insert(Lane::new(source, *partition), clock.clone());
         }
         (engine.order.folded_to, engine.order.ahead_of_closed) = (saved.folded_to, saved.ahead_of_closed);
         [engine.events, engine.folded, engine.late, engine.unevaluated] = saved.counters;
-        engine.restore_detectors(&saved.detectors, cold)?;
+        engine.restore_detectors(&saved.detectors, is_older)?;
         for (name, state) in &saved.seen {
-            if !engine.seen.load(name, &state.0)? {
+            if is_older {
+                engine.notes.push(format!("first-seen times of {name} dropped: they are of an older format"));
+            } else if !engine.seen.load(name, &state.0)? {
                 engine.notes.push(format!("first-seen times of {name} dropped: no detector asks for them"));
             }
         }
@@ -209,18 +196,18 @@ impl Engine {
         Ok(engine)
     }
 
-    fn restore_detectors(&mut self, saved: &[SavedDetector], cold: &mut Vec<String>) -> Result<(), EngineError> {
+    fn restore_detectors(&mut self, saved: &[SavedDetector], is_older: bool) -> Result<(), EngineError> {
         for (id, hash, state, late) in saved {
             match self.detectors.iter_mut().find(|d| d.rule().id == *id) {
                 None => self.notes.push(format!("state of detector {id} dropped: the detector is gone")),
+                Some(_) if is_older => {
+                    self.notes.push(format!("state of detector {id} dropped: it is of an older format"));
+                }
                 Some(d) if identity(d.rule()) != *hash => {
                     self.notes.push(format!("state of detector {id} dropped: what it counts has changed"));
                 }
-                Some(_) if cold.contains(id) => {
-                    self.notes.push(format!("state of detector {id} dropped: it is of an older format"));
-                }
                 Some(detector) => {
-                    detector.load(&state.0).inspect_err(|_| cold.push(id.clone()))?;
+                    detector.load(&state.0)?;
                     if !late.0.is_empty() {
                         detector.load_late(&late.0)?;
                     }
@@ -261,20 +248,21 @@ impl From<BinaryError> for EngineError {
     }
 }
 
-/// What was saved, and whether in the format before this one.
+/// What was saved, and whether in an older format.
 fn open(bytes: &[u8]) -> Result<(Saved, bool), EngineError> {
     let Some((header, body)) = bytes.split_at_checked(HEADER) else {
         return Err(EngineError::Snapshot(format!("{} bytes are too few for a header", bytes.len())));
     };
-    let before = header[..MAGIC.len()] == *MAGIC_2;
-    if header[..MAGIC.len()] != *MAGIC && !before {
+    let magic = &header[..MAGIC.len()];
+    let (is_2, is_older) = (magic == MAGIC_2, magic == MAGIC_2 || magic == MAGIC_3);
+    if magic != MAGIC && !is_older {
         return Err(EngineError::Snapshot("not a state of this version of the engine".into()));
     }
     if header[MAGIC.len()..] != checksum(body) {
         return Err(EngineError::Snapshot("the checksum does not fit; the file was cut or changed".into()));
     }
-    let saved = if before { binary::read::<Saved2>(body)?.into() } else { binary::read(body)? };
-    Ok((saved, before))
+    let saved = if is_2 { binary::read::<Saved2>(body)?.into() } else { binary::read(body)? };
+    Ok((saved, is_older))
 }
 
 fn checksum(body: &[u8]) -> [u8; 16] {

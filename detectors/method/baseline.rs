@@ -19,7 +19,7 @@ use crate::engine::binary::{self, BinaryError};
 use crate::engine::columns::EntityKey;
 use crate::engine::episode::{Episodes, Finding, Moment, Telling};
 use crate::engine::evidence::Name;
-use crate::engine::keyed::{Keep, Keyed, SavedSlots, Slot, Spot, State};
+use crate::engine::keyed::{Keep, Keyed, SavedSlots, Slot, Spot};
 use crate::engine::run::{Hit, Run};
 use crate::engine::{EngineLimits, next_multiple};
 use crate::rule::{Baseline, Method, Rule};
@@ -44,16 +44,11 @@ struct Past {
     history: History,
     /// The last window that was judged and taught, quiet ones included.
     window: u32,
-    /// The last window with events.
+    /// The last window with events, and how many there were.
     active: u32,
+    visits: u32,
     parent: EntityKey,
     started: bool,
-}
-
-impl<S: Summary> State for Tracked<S> {
-    fn known(&self) -> bool {
-        self.past.history.windows() > 0
-    }
 }
 
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -61,12 +56,6 @@ struct Parent {
     history: History,
     window: u32,
     taught: u32,
-}
-
-impl State for Parent {
-    fn known(&self) -> bool {
-        self.history.windows() > 0
-    }
 }
 
 pub(crate) struct BaselineDetector<S> {
@@ -139,24 +128,29 @@ impl<S: Summary> BaselineDetector<S> {
             self.too_late += 1;
             return;
         }
-        let (episodes, alarm) = (&mut self.episodes, self.settings.min_value);
+        if self.entities.is_full_for(spot, &hit) {
+            self.make_room(place, out);
+        }
+        let (episodes, alarm) = (&self.episodes, self.settings.min_value);
         let slot = self.entities.enter_at(spot, hit, || Tracked {
             now: S::default(),
             alarm: if alarm > 0.0 { alarm } else { f64::INFINITY },
             past: Box::new(Past {
-                name: episodes.name(run.event(row)),
+                name: episodes.name(run.event(row), hit.bits),
                 history: History::default(),
                 window,
                 active: window,
+                visits: 0,
                 parent: 0,
                 started: false,
             }),
         });
-        let Some(slot) = slot else { return };
+        let episodes = &mut self.episodes;
         let state = &mut slot.state;
         if state.now.events() == 0 {
             self.listed.push(key);
             state.past.active = window;
+            state.past.visits = state.past.visits.saturating_add(1);
             state.past.parent = self.parent_kind.map_or(0, |kind| run.columns.keys[kind][row]);
         }
         state.now.add(item);
@@ -164,7 +158,7 @@ impl<S: Summary> BaselineDetector<S> {
         if alarming || slot.suspect.is_some() {
             let name = &state.past.name;
             let suspect = slot.suspect.get_or_insert_with(|| episodes.suspect(name.clone()));
-            suspect.evidence.record(run.columns.times[row], run.event(row));
+            suspect.evidence.record(run.columns.times[row], run.event(row), run.principals_behind(row));
             if let Some(episode) = &mut suspect.episode {
                 episode.events += 1;
             }
@@ -172,6 +166,17 @@ impl<S: Summary> BaselineDetector<S> {
         if self.window_ends == i64::MAX {
             self.open_window(window, place);
         }
+    }
+
+    /// A past is worth the windows in which something happened, less the longer ago that was; who has none, nothing.
+    fn make_room(&mut self, place: i64, out: &mut Vec<Telling>) {
+        let (window, most) = (index_of(place, self.settings.window_us), self.forget_after);
+        let gone = self.entities.make_room(|state| {
+            let idle = window.saturating_sub(state.past.active);
+            u64::from(state.past.visits.saturating_sub(1).min(most)) * u64::from(most.saturating_sub(idle))
+        });
+        self.episodes.make_room(gone, place, out);
+        self.listed.retain(|key| self.entities.has(*key));
     }
 
     fn open_window(&mut self, window: u32, time: i64) {
@@ -215,7 +220,6 @@ impl<S: Summary> BaselineDetector<S> {
             (slot.state.past.window, slot.state.past.started) = (window, true);
             self.episodes.clear(&mut slot.suspect);
         }
-        self.entities.release(key);
     }
 
     /// Judges one entity's window and takes it out of its state.
@@ -232,13 +236,13 @@ impl<S: Summary> BaselineDetector<S> {
         }
         let now = std::mem::take(&mut state.now);
         (past.window, past.started) = (window, true);
-        let judged = Judged { key, parent: parent_key, value: now.value(), events: now.events() };
+        let (value, events, error) = (now.value(), now.events(), now.error());
+        let judged = Judged { key, parent: parent_key, value, events, error };
         let judgement = past.history.judge(params, parent, judged.value, judged.events as f64);
         state.alarm = self.settings.alarm(judgement.as_ref());
         let breach = judgement.as_ref().filter(|j| j.breach && self.settings.matters(&judged, j));
         let Some(judgement) = breach else {
             self.episodes.clear(&mut slot.suspect);
-            self.entities.release(key);
             return Some(judged);
         };
         let finding = self.settings.finding(&judged, judgement, &past.history, end);
@@ -262,8 +266,15 @@ impl<S: Summary> BaselineDetector<S> {
         let point = u128::from(window).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
         let split = judged.partition_point(|one| one.key < point);
         for one in judged[split..].iter().chain(&judged[..split]).filter(|one| one.parent != 0 && one.events > 0) {
-            let Some(slot) = self.parents.enter(one.parent, Parent::default) else { continue };
-            let parent = &mut slot.state;
+            let end = (i64::from(window) + 1).saturating_mul(self.settings.window_us);
+            if self.parents.is_full_for(Spot::UNKNOWN, &Hit { key: one.parent, ..Hit::default() }) {
+                let forget_after = self.forget_after;
+                self.parents.make_room(|parent| {
+                    let idle = window.saturating_sub(parent.window);
+                    parent.history.windows() * u64::from(forget_after.saturating_sub(idle))
+                });
+            }
+            let parent = &mut self.parents.enter(one.parent, end, Parent::default).state;
             if parent.window != window {
                 (parent.window, parent.taught) = (window, 0);
             }
@@ -302,6 +313,7 @@ struct Judged {
     parent: EntityKey,
     value: f64,
     events: u64,
+    error: Option<f64>,
 }
 
 impl Baseline {
@@ -340,6 +352,7 @@ impl Baseline {
             score: rounded(judgement.sigmas.abs()),
             start: end.saturating_sub(self.window_us),
             end,
+            error: judged.error,
             baseline: Some(shown.to_string()),
         }
     }
@@ -352,8 +365,7 @@ fn rounded(number: f64) -> f64 {
 
 impl<S: Summary> Detector for BaselineDetector<S> {
     fn fold(&mut self, run: &Run<'_>, out: &mut Vec<Telling>) {
-        let (filter, kind) = (self.wiring.filter, self.wiring.kind);
-        run.visit(filter, kind, |hits| {
+        run.visit(self.wiring.wanted, |hits| {
             let spots = self.entities.spots(hits);
             hits.iter().zip(spots).for_each(|(hit, spot)| self.count(run, *hit, spot, out));
         });
@@ -373,9 +385,7 @@ impl<S: Summary> Detector for BaselineDetector<S> {
             } else if ends == time {
                 let Some(key) = self.episodes.take_due(time) else { continue };
                 let Some(slot) = self.entities.get(key) else { continue };
-                if self.episodes.close_if_quiet(key, &mut slot.suspect, time, out) {
-                    self.entities.release(key);
-                }
+                self.episodes.close_if_quiet(key, &mut slot.suspect, time, out);
             } else {
                 self.sweep(time);
             }
@@ -397,7 +407,6 @@ impl<S: Summary> Detector for BaselineDetector<S> {
     fn stats(&self) -> DetectorStats {
         let mut stats = stats_of(&self.episodes, &self.entities);
         stats.evicted += self.parents.evicted;
-        stats.refused += self.parents.refused;
         DetectorStats { too_late: self.too_late, ..stats }
     }
 

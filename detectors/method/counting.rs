@@ -10,15 +10,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::late::{self, Belongs, Late, belongs};
-use super::panes::{Bounds, Held, Sliding};
+use super::panes::{Held, Sliding};
 use super::{Detector, DetectorStats, PaneSpec, Wiring};
 use crate::engine::binary::{self, BinaryError};
 use crate::engine::columns::EntityKey;
 use crate::engine::episode::{Episodes, Finding, Moment, Telling};
 use crate::engine::keyed::{Keep, Keyed, SavedSlots, Slot, Spot, State};
+use crate::engine::neighbours::{self, Neighbours, SavedNeighbours};
 use crate::engine::run::{EventRow, Hit, Run};
 use crate::engine::{EngineLimits, next_multiple};
-use crate::rule::Rule;
+use crate::rule::{EntityColumn, Rule};
 
 /// State is swept at least a minute apart: a sweep looks at every entity.
 pub(super) const SWEEP_LEAST_US: i64 = 60_000_000;
@@ -31,9 +32,11 @@ struct Counted<W> {
     late: Option<Box<Late<W>>>,
 }
 
-impl<W: Sliding> State for Counted<W> {
-    fn known(&self) -> bool {
-        false
+impl<W: Sliding> Counted<W> {
+    /// By what share the value of a row is off.
+    fn error(&self, late: bool) -> Option<f64> {
+        let window = self.late.as_ref().filter(|_| late).map_or(&self.window, |late| &late.window);
+        window.error()
     }
 }
 
@@ -41,6 +44,7 @@ pub(crate) struct Counting<W> {
     wiring: Wiring,
     panes: PaneSpec,
     limits: Counts,
+    neighbours: Option<Neighbours>,
     entities: Keyed<Counted<W>>,
     episodes: Episodes,
     sweep_us: i64,
@@ -56,8 +60,6 @@ struct Counts {
     at_least: u64,
     /// From here on an entity looks bad.
     suspicious: u64,
-    /// Beyond this, values need not be told apart: room for two tellings that the value has doubled.
-    most: u64,
 }
 
 impl<W: Sliding> Counting<W> {
@@ -67,15 +69,14 @@ impl<W: Sliding> Counting<W> {
         (at_least, within_us): (u64, i64),
         limits: &EngineLimits,
     ) -> Counting<W> {
-        let counts = Counts {
-            at_least,
-            suspicious: at_least.div_ceil(2).max(2).min(at_least),
-            most: at_least.saturating_mul(4),
-        };
+        let suspicious = at_least.div_ceil(2).max(2).min(at_least);
+        let is_client = rule.entity.columns() == [EntityColumn::ClientIp];
+        let neighbours = is_client.then(|| Neighbours::new(limits.entities_per_detector, within_us));
         Counting {
             wiring,
             panes: PaneSpec::of(within_us),
-            limits: counts,
+            limits: Counts { at_least, suspicious },
+            neighbours,
             entities: Keyed::new(limits.entities_per_detector),
             episodes: Episodes::new(rule, limits.suspects_per_detector),
             sweep_us: within_us.max(SWEEP_LEAST_US),
@@ -87,7 +88,7 @@ impl<W: Sliding> Counting<W> {
 
     #[inline]
     fn count(&mut self, run: &Run<'_>, hit: Hit, spot: Spot, out: &mut Vec<Telling>) {
-        let Hit { row, time, place, key, .. } = hit;
+        let Hit { row, time, place, .. } = hit;
         if place >= self.due {
             self.settle(place, out);
         }
@@ -95,24 +96,30 @@ impl<W: Sliding> Counting<W> {
             return;
         }
         let Some(item) = W::item(run.columns, self.wiring.argument, row) else { return };
+        let hit = self.neighbours.as_mut().map_or(hit, |neighbours| neighbours.join(run, hit));
         let (pane, span) = (self.panes.pane(time), self.panes.span);
         let belongs = if time == place { Belongs::Now } else { belongs(pane, self.panes.pane(place), self.panes) };
-        let Some(slot) = self.entities.enter_at(spot, hit, Counted::default) else { return };
+        if self.entities.is_full_for(spot, &hit) {
+            self.make_room(place, out);
+        }
+        let slot = self.entities.enter_at(spot, hit, Counted::default);
         let window = &mut slot.state.window;
         let held = match belongs {
             Belongs::Now => {
-                window.add(pane, span, item, self.limits.most);
+                window.add(pane, span, item);
                 let value = window.value(pane, span, self.limits.suspicious);
                 Held { value, events: window.events(), end: pane }
             }
-            Belongs::Window => window.add_late((pane, self.panes.pane(place)), span, item, self.limits.bounds()),
-            Belongs::Late => match Late::of(&mut slot.state.late, place).add(pane, span, item, self.limits.bounds()) {
-                Some(held) => held,
-                None => {
-                    self.too_late += 1;
-                    return;
+            Belongs::Window => window.add_late((pane, self.panes.pane(place)), span, item, self.limits.suspicious),
+            Belongs::Late => {
+                match Late::of(&mut slot.state.late, place).add(pane, span, item, self.limits.suspicious) {
+                    Some(held) => held,
+                    None => {
+                        self.too_late += 1;
+                        return;
+                    }
                 }
-            },
+            }
         };
         if self.next_sweep == i64::MAX {
             self.next_sweep = next_multiple(place, self.sweep_us);
@@ -128,12 +135,19 @@ impl<W: Sliding> Counting<W> {
                 place,
                 time: run.columns.times[row],
                 late: belongs != Belongs::Now,
+                bits: hit.bits,
+                principals: run.principals_behind(row),
             };
-            if looked.closer(slot, &mut self.episodes, run.event(row), out) {
-                self.entities.release(key);
-            }
+            looked.closer(slot, &mut self.episodes, run.event(row), out);
             self.due = self.next_sweep.min(self.episodes.next_due());
         }
+    }
+
+    /// Who is nearest to the count is worth most.
+    fn make_room(&mut self, place: i64, out: &mut Vec<Telling>) {
+        let (pane, span) = (self.panes.pane(place), self.panes.span);
+        let gone = self.entities.make_room(|state| state.window.value(pane, span, 0));
+        self.episodes.make_room(gone, place, out);
     }
 
     fn sweep(&mut self, time: i64) {
@@ -159,23 +173,17 @@ impl<W: Sliding> Counting<W> {
     }
 }
 
-impl Counts {
-    fn bounds(&self) -> Bounds {
-        Bounds { most: self.most, enough: self.suspicious }
-    }
-}
-
 impl<W: Sliding> Late<W> {
     /// Adds a row, and says what the best window with it holds; nothing when it is older than the window.
-    fn add(&mut self, pane: u32, span: u32, item: W::Item, bounds: Bounds) -> Option<Held> {
+    fn add(&mut self, pane: u32, span: u32, item: W::Item, enough: u64) -> Option<Held> {
         if pane >= self.newest {
             self.newest = pane;
-            self.window.add(pane, span, item, bounds.most);
-            let value = self.window.value(pane, span, bounds.enough);
+            self.window.add(pane, span, item);
+            let value = self.window.value(pane, span, enough);
             return Some(Held { value, events: self.window.events(), end: pane });
         }
         let holds = u64::from(pane) + u64::from(span) > u64::from(self.newest);
-        holds.then(|| self.window.add_late((pane, self.newest), span, item, bounds))
+        holds.then(|| self.window.add_late((pane, self.newest), span, item, enough))
     }
 }
 
@@ -191,19 +199,21 @@ struct Looked {
     time: i64,
     /// The row is late: there are windows that say otherwise.
     late: bool,
+    bits: u8,
+    principals: u32,
 }
 
 impl Looked {
-    /// Gathers evidence, opens or prolongs an episode. True when the entity no longer looks bad.
+    /// Gathers evidence, opens or prolongs an episode, or finds that the entity no longer looks bad.
     fn closer<W: Sliding>(
         &self,
         slot: &mut Slot<Counted<W>>,
         episodes: &mut Episodes,
         event: EventRow<'_>,
         out: &mut Vec<Telling>,
-    ) -> bool {
-        let suspect = slot.suspect.get_or_insert_with(|| episodes.suspect(episodes.name(event)));
-        suspect.evidence.record(self.time, event);
+    ) {
+        let suspect = slot.suspect.get_or_insert_with(|| episodes.suspect(episodes.name(event, self.bits)));
+        suspect.evidence.record(self.time, event, self.principals);
         if let Some(episode) = &mut suspect.episode {
             episode.events += 1;
         }
@@ -217,6 +227,7 @@ impl Looked {
                 score: value as f64 / threshold,
                 start: self.start,
                 end: self.end,
+                error: slot.state.error(self.late),
                 baseline: None,
             };
             episodes.breach(
@@ -229,14 +240,12 @@ impl Looked {
         } else if value < self.counts.suspicious && !self.late && slot.state.late.is_none() {
             episodes.clear(&mut slot.suspect);
         }
-        slot.suspect.is_none()
     }
 }
 
 impl<W: Sliding> Detector for Counting<W> {
     fn fold(&mut self, run: &Run<'_>, out: &mut Vec<Telling>) {
-        let (filter, kind) = (self.wiring.filter, self.wiring.kind);
-        run.visit(filter, kind, |hits| {
+        run.visit(self.wiring.wanted, |hits| {
             let spots = self.entities.spots(hits);
             hits.iter().zip(spots).for_each(|(hit, spot)| self.count(run, *hit, spot, out));
         });
@@ -256,7 +265,6 @@ impl<W: Sliding> Detector for Counting<W> {
                 let Some(slot) = self.entities.get(key) else { continue };
                 if self.episodes.close_if_quiet(key, &mut slot.suspect, time, out) {
                     slot.state = Counted::default();
-                    self.entities.release(key);
                 }
             }
         }
@@ -280,6 +288,7 @@ impl<W: Sliding> Detector for Counting<W> {
 
     fn save(&self, out: &mut Vec<u8>) -> Result<(), BinaryError> {
         binary::write(out, &(self.next_sweep, self.episodes.opened))?;
+        neighbours::save(self.neighbours.as_ref(), out)?;
         self.entities.save(out)
     }
 
@@ -302,10 +311,11 @@ impl<W: Sliding> Detector for Counting<W> {
     }
 
     fn load(&mut self, bytes: &[u8]) -> Result<(), BinaryError> {
-        type Saved<W> = ((i64, u64), SavedSlots<Counted<W>>);
-        let ((next_sweep, opened), slots): Saved<W> = binary::read(bytes)?;
+        type Saved<W> = ((i64, u64), Option<SavedNeighbours>, SavedSlots<Counted<W>>);
+        let ((next_sweep, opened), saved, slots): Saved<W> = binary::read(bytes)?;
         self.next_sweep = next_sweep;
         self.episodes.opened = opened;
+        neighbours::load(self.neighbours.as_mut(), saved);
         restore_slots(&mut self.entities, &mut self.episodes, slots);
         self.due = self.next_sweep.min(self.episodes.next_due());
         Ok(())
@@ -313,7 +323,7 @@ impl<W: Sliding> Detector for Counting<W> {
 }
 
 pub(super) fn restore_slots<S: State>(entities: &mut Keyed<S>, episodes: &mut Episodes, saved: SavedSlots<S>) {
-    for slot in saved.2.iter().chain(&saved.3) {
+    for slot in &saved.1 {
         episodes.restored(slot.key, slot.suspect.as_deref());
     }
     entities.load(saved);
@@ -324,7 +334,6 @@ pub(super) fn stats_of<S: State>(episodes: &Episodes, entities: &Keyed<S>) -> De
         id: episodes.rule.id.clone(),
         entities: entities.len(),
         evicted: entities.evicted,
-        refused: entities.refused,
         too_late: 0,
         open: episodes.open(),
         opened: episodes.opened,

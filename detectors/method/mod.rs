@@ -23,18 +23,19 @@ use serde::de::DeserializeOwned;
 
 use self::baseline::BaselineDetector;
 use self::counting::Counting;
-use self::distinct::{LastSeen, Values};
+use self::distinct::Values;
 use self::panes::Panes;
 use self::ratio::{RatioDetector, Share};
 use self::sum::Total;
 use self::threshold::Count;
+use crate::distinct::Distinct;
 use crate::engine::EngineLimits;
 use crate::engine::binary::BinaryError;
 use crate::engine::columns::{Columns, Plan};
 use crate::engine::episode::Telling;
-use crate::engine::run::Run;
+use crate::engine::run::{Run, Wanted};
 use crate::engine::seen::SeenKinds;
-use crate::rule::{Measure, Method, Rule};
+use crate::rule::{EntityColumn, Measure, Method, Rule};
 
 /// What one method makes of some events of one entity.
 pub(crate) trait Summary: Clone + Default + Serialize + DeserializeOwned + Send {
@@ -48,6 +49,10 @@ pub(crate) trait Summary: Clone + Default + Serialize + DeserializeOwned + Send 
     fn merge(&mut self, other: &Self);
     fn value(&self) -> f64;
     fn events(&self) -> u64;
+    /// By what share `value` is off at one sigma, where it is an estimate.
+    fn error(&self) -> Option<f64> {
+        None
+    }
 }
 
 /// A running detector.
@@ -73,10 +78,8 @@ pub struct DetectorStats {
     pub id: String,
     /// Entities with state now.
     pub entities: usize,
-    /// New entities that went to make room for newer ones.
+    /// Entities that went to make room for newer ones.
     pub evicted: u64,
-    /// New entities that found no room.
-    pub refused: u64,
     /// Rows so late that no window held their time any more; they do not count.
     pub too_late: u64,
     /// Alerts open now.
@@ -88,8 +91,7 @@ pub struct DetectorStats {
 /// Where a detector finds its columns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wiring {
-    pub filter: Option<usize>,
-    pub kind: usize,
+    pub wanted: Wanted,
     pub argument: usize,
     /// Which tracker of first-seen times, and how new an entity must be.
     pub newness: Option<(usize, i64)>,
@@ -99,7 +101,8 @@ impl Wiring {
     /// Whether a row's entity is new enough to count.
     #[inline]
     pub fn counts(&self, run: &Run<'_>, row: usize, time: i64) -> bool {
-        self.newness.is_none_or(|(tracker, within)| time - run.first_seen[tracker][row - run.rows.start] <= within)
+        self.newness
+            .is_none_or(|(tracker, within)| time - run.known[tracker].first_seen[row - run.rows.start] <= within)
     }
 }
 
@@ -165,14 +168,18 @@ pub(crate) fn build(
     };
     let kind = plan.kind(&rule.entity);
     let newness = rule.first_seen_within_us.map(|within| (seen.track(kind, &rule.entity, within), within));
-    let wiring = Wiring { filter: rule.filter.as_ref().map(|f| plan.predicate(f)), kind, argument, newness };
+    let filter = rule.filter.as_ref().map(|filter| plan.predicate(filter));
+    let wiring = Wiring { wanted: Wanted { filter, kind, behind: rule.principals_behind }, argument, newness };
+    if rule.principals_behind.is_some() || rule.entity.columns().contains(&EntityColumn::ClientIp) {
+        seen.count_principals(plan);
+    }
     let method = rule.method.clone();
     match &method {
         Method::Threshold { at_least, within_us } => {
             Box::new(Counting::<Panes<Count>>::new(rule, wiring, (*at_least, *within_us), limits))
         }
         Method::Distinct { at_least, within_us, .. } => {
-            Box::new(Counting::<LastSeen>::new(rule, wiring, (*at_least, *within_us), limits))
+            Box::new(Counting::<Distinct>::new(rule, wiring, (*at_least, *within_us), limits))
         }
         Method::Sum { at_least, within_us, .. } => {
             Box::new(Counting::<Panes<Total>>::new(rule, wiring, (*at_least, *within_us), limits))

@@ -15,23 +15,20 @@ pub(crate) trait Sliding: Clone + Default + Serialize + DeserializeOwned + Send 
     type Item: Copy;
 
     fn item(columns: &Columns, argument: usize, row: usize) -> Option<Self::Item>;
-    /// Adds an event in `pane`, no earlier than the window's end. Values from `most` on need not be told apart.
-    fn add(&mut self, pane: u32, span: u32, item: Self::Item, most: u64);
+    /// Adds an event in `pane`, no earlier than the window's end.
+    fn add(&mut self, pane: u32, span: u32, item: Self::Item);
     /// The value of the window that ends with `pane`. Below `enough` a larger value than the true one may come back,
     /// as long as it is below `enough` too.
     fn value(&mut self, pane: u32, span: u32, enough: u64) -> u64;
     /// Adds a late event in `pane`, which the window that ends with `end` holds, and says the largest value of the windows
     /// that hold it, with the events behind it and the pane that window ends with. `enough` as for `value`.
-    fn add_late(&mut self, panes: (u32, u32), span: u32, item: Self::Item, bounds: Bounds) -> Held;
+    fn add_late(&mut self, panes: (u32, u32), span: u32, item: Self::Item, enough: u64) -> Held;
     /// Events behind the value that was last asked for.
     fn events(&self) -> u64;
-}
-
-/// From where on values need not be told apart, and from where on they must be true.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    pub most: u64,
-    pub enough: u64,
+    /// By what share the value that was last asked for is off at one sigma, where it is an estimate.
+    fn error(&self) -> Option<f64> {
+        None
+    }
 }
 
 /// What the best of the windows holds that a late event is in.
@@ -140,7 +137,7 @@ impl<S: Summary> Sliding for Panes<S> {
         S::item(columns, argument, row)
     }
     #[inline]
-    fn add(&mut self, pane: u32, span: u32, item: S::Item, _most: u64) {
+    fn add(&mut self, pane: u32, span: u32, item: S::Item) {
         self.advance(pane, span);
         self.now.add(item);
     }
@@ -149,12 +146,12 @@ impl<S: Summary> Sliding for Panes<S> {
         self.advance(pane, span);
         (self.past.value() + self.now.value()) as u64
     }
-    fn add_late(&mut self, (pane, _): (u32, u32), span: u32, item: S::Item, bounds: Bounds) -> Held {
+    fn add_late(&mut self, (pane, _): (u32, u32), span: u32, item: S::Item, enough: u64) -> Held {
         self.add_at(pane, span, item);
         let held = |sum: S, end| Held { value: sum.value() as u64, events: sum.events(), end };
         let all = held(self.total(), self.pane);
         // No window holds more than all of them.
-        if all.value < bounds.enough {
+        if all.value < enough {
             return all;
         }
         // Of equal ones the first: it ends soonest after the event.
@@ -179,7 +176,7 @@ mod tests {
     fn a_window_of_sixty_panes_forgets_the_sixty_first() {
         let mut window = Panes::<Count>::default();
         for pane in 100..160 {
-            window.add(pane, 60, (), u64::MAX);
+            window.add(pane, 60, ());
         }
         assert_eq!(count(&mut window, 159), 60);
         assert_eq!(count(&mut window, 160), 59);
@@ -192,10 +189,10 @@ mod tests {
     fn an_entity_of_one_pane_owns_no_heap() {
         let mut window = Panes::<Count>::default();
         for _ in 0..1000 {
-            window.add(7, 60, (), u64::MAX);
+            window.add(7, 60, ());
         }
         assert_eq!(window.older.capacity(), 0);
-        window.add(500, 60, (), u64::MAX);
+        window.add(500, 60, ());
         assert_eq!((count(&mut window, 500), window.older.capacity()), (1, 0));
     }
 }

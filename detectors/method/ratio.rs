@@ -17,10 +17,11 @@ use super::{Detector, DetectorStats, PaneSpec, Summary, Wiring};
 use crate::engine::binary::{self, BinaryError};
 use crate::engine::columns::{Columns, EntityKey};
 use crate::engine::episode::{Episodes, Finding, Moment, Telling};
-use crate::engine::keyed::{Keep, Keyed, SavedSlots, Spot, State};
+use crate::engine::keyed::{Keep, Keyed, SavedSlots, Spot};
+use crate::engine::neighbours::{self, Neighbours, SavedNeighbours};
 use crate::engine::run::{Hit, Run};
 use crate::engine::{EngineLimits, next_multiple};
-use crate::rule::{Method, Rule};
+use crate::rule::{EntityColumn, Method, Rule};
 
 /// Events, and how many of them match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,12 +68,6 @@ struct Watched {
     late: Option<Box<Late<Panes<Share>>>>,
 }
 
-impl State for Watched {
-    fn known(&self) -> bool {
-        false
-    }
-}
-
 /// What is too much, of how many.
 #[derive(Clone, Copy)]
 struct Bounds {
@@ -101,6 +96,7 @@ impl Bounds {
             score: share.value() / self.at_least,
             start: panes.start(window),
             end: panes.end(window),
+            error: None,
             baseline: None,
         }
     }
@@ -111,6 +107,7 @@ pub(crate) struct RatioDetector {
     panes: PaneSpec,
     bounds: Bounds,
     entities: Keyed<Watched>,
+    neighbours: Option<Neighbours>,
     episodes: Episodes,
     /// Entities with events in the running pane.
     listed: Vec<EntityKey>,
@@ -131,11 +128,13 @@ impl RatioDetector {
             _ => (1.0, u64::MAX),
         };
         let within_us = rule.method.window_us();
+        let is_client = rule.entity.columns() == [EntityColumn::ClientIp];
         RatioDetector {
             wiring,
             panes: PaneSpec::of(within_us),
             bounds: Bounds { at_least, min_events },
             entities: Keyed::new(limits.entities_per_detector),
+            neighbours: is_client.then(|| Neighbours::new(limits.entities_per_detector, within_us)),
             episodes: Episodes::new(rule, limits.suspects_per_detector),
             listed: Vec::new(),
             pane_ends: i64::MAX,
@@ -148,13 +147,18 @@ impl RatioDetector {
 
     #[inline]
     fn count(&mut self, run: &Run<'_>, hit: Hit, spot: Spot, out: &mut Vec<Telling>) {
-        let Hit { row, time, place, key, .. } = hit;
+        let Hit { row, time, place, .. } = hit;
         if place >= self.due {
             self.settle(place, out);
         }
         let Some(matches) = Share::item(run.columns, self.wiring.argument, row) else { return };
+        let hit = self.neighbours.as_mut().map_or(hit, |neighbours| neighbours.join(run, hit));
         let (pane, running, span) = (self.panes.pane(time), self.panes.pane(place), self.panes.span);
-        let Some(slot) = self.entities.enter_at(spot, hit, Watched::default) else { return };
+        if self.entities.is_full_for(spot, &hit) {
+            self.make_room(place, out);
+        }
+        let key = hit.key;
+        let slot = self.entities.enter_at(spot, hit, Watched::default);
         let share = match belongs(pane, running, self.panes) {
             Belongs::Now => {
                 slot.state.window.advance(pane, span);
@@ -200,8 +204,8 @@ impl RatioDetector {
         if self.bounds.is_suspicious(&share) || slot.suspect.is_some() {
             let event = run.event(row);
             let episodes = &mut self.episodes;
-            let suspect = slot.suspect.get_or_insert_with(|| episodes.suspect(episodes.name(event)));
-            suspect.evidence.record(run.columns.times[row], event);
+            let suspect = slot.suspect.get_or_insert_with(|| episodes.suspect(episodes.name(event, hit.bits)));
+            suspect.evidence.record(run.columns.times[row], event, run.principals_behind(row));
             if let Some(episode) = &mut suspect.episode {
                 episode.events += 1;
             }
@@ -236,10 +240,17 @@ impl RatioDetector {
                 self.episodes.breach(key, suspect, (Moment::Due(end), finding, share.events()), None, out);
             } else if self.bounds.is_harmless(&share) && state.late.is_none() {
                 self.episodes.clear(&mut slot.suspect);
-                self.entities.release(key);
             }
         }
         self.listed = listed;
+    }
+
+    /// Who has most events that match is worth most.
+    fn make_room(&mut self, place: i64, out: &mut Vec<Telling>) {
+        let (pane, span) = (self.panes.pane(place), self.panes.span);
+        let gone = self.entities.make_room(|state| u64::from(state.window.ending(pane, span).hits));
+        self.episodes.make_room(gone, place, out);
+        self.listed.retain(|key| self.entities.has(*key));
     }
 
     fn sweep(&mut self, time: i64) {
@@ -263,8 +274,7 @@ impl RatioDetector {
 
 impl Detector for RatioDetector {
     fn fold(&mut self, run: &Run<'_>, out: &mut Vec<Telling>) {
-        let (filter, kind) = (self.wiring.filter, self.wiring.kind);
-        run.visit(filter, kind, |hits| {
+        run.visit(self.wiring.wanted, |hits| {
             let spots = self.entities.spots(hits);
             hits.iter().zip(spots).for_each(|(hit, spot)| self.count(run, *hit, spot, out));
         });
@@ -287,7 +297,6 @@ impl Detector for RatioDetector {
                 if self.episodes.close_if_quiet(key, &mut slot.suspect, time, out) {
                     let listed = slot.state.listed;
                     slot.state = Watched { listed, ..Watched::default() };
-                    self.entities.release(key);
                 }
             } else {
                 self.sweep(time);
@@ -338,14 +347,16 @@ impl Detector for RatioDetector {
         let mut listed = self.listed.clone();
         listed.sort_unstable();
         binary::write(out, &(self.next_sweep, self.pane_ends, self.episodes.opened, listed))?;
+        neighbours::save(self.neighbours.as_ref(), out)?;
         self.entities.save(out)
     }
 
     fn load(&mut self, bytes: &[u8]) -> Result<(), BinaryError> {
-        type Saved = ((i64, i64, u64, Vec<EntityKey>), SavedSlots<Watched>);
-        let ((next_sweep, pane_ends, opened, listed), slots): Saved = binary::read(bytes)?;
+        type Saved = ((i64, i64, u64, Vec<EntityKey>), Option<SavedNeighbours>, SavedSlots<Watched>);
+        let ((next_sweep, pane_ends, opened, listed), saved, slots): Saved = binary::read(bytes)?;
         (self.next_sweep, self.pane_ends, self.listed) = (next_sweep, pane_ends, listed);
         self.episodes.opened = opened;
+        neighbours::load(self.neighbours.as_mut(), saved);
         restore_slots(&mut self.entities, &mut self.episodes, slots);
         self.due = self.next_sweep.min(self.pane_ends).min(self.episodes.next_due());
         Ok(())

@@ -3,6 +3,9 @@
 //!
 //! Promises: times are event times in microseconds UTC; `events` counts lines that are in the traffic.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use schemas::alert::Entity;
 
 /// An attack in the traffic.
@@ -73,8 +76,15 @@ fn same_single(kind: &str, value: &str, planned: &Entity) -> bool {
     }
     match kind {
         "endpoint" => same_endpoint(value, &planned.value),
+        // An IPv6 client is told of as its network.
+        "client_ip" => value == planned.value || is_within(&planned.value, value),
         _ => value == planned.value,
     }
+}
+
+fn is_within(address: &str, network: &str) -> bool {
+    let (address, network) = (address.parse::<IpAddr>(), network.parse::<IpNet>());
+    address.is_ok_and(|address| network.is_ok_and(|network| network.contains(&address)))
 }
 
 fn same_endpoint(left: &str, right: &str) -> bool {
@@ -105,6 +115,8 @@ mod tests {
         };
         check(("client_ip", "192.0.2.1"), ("client_ip", "192.0.2.1"), true);
         check(("client_ip", "192.0.2.1"), ("client_ip", "192.0.2.10"), false);
+        check(("client_ip", "2001:db8:1:2::/64"), ("client_ip", "2001:db8:1:2::7"), true);
+        check(("client_ip", "2001:db8:1:2::/64"), ("client_ip", "2001:db8:1:3::7"), false);
         check(("principal", "ana"), ("client_ip", "ana"), false);
         check(("endpoint", "GET /v1/orders/{id}"), ("endpoint", "GET /v1/orders/{h}"), true);
         check(("endpoint", "GET /v1/orders/{id}"), ("endpoint", "GET /v1/orders"), false);

@@ -83,7 +83,6 @@ pub struct DetectorStatus {
     /// Since the start.
     pub opened: u64,
     pub evicted: u64,
-    pub refused: u64,
     /// The sources on which it sees nothing.
     pub blind: Vec<String>,
 }
@@ -217,7 +216,6 @@ fn detection(board: &Board, samples: &Samples) -> DetectionStatus {
             open: count(metric::ALERTS_OPEN),
             opened: samples.count(metric::ALERTS, &[("detector", id), ("state", "opened")]),
             evicted: count(metric::EVICTED),
-            refused: count(metric::ENTITIES_REFUSED),
             blind: samples.counts_by(metric::DETECTOR_BLIND, &label, "source").into_keys().collect(),
         }
     };

@@ -332,7 +332,6 @@ fn show_detection(engine: &Engine) {
         gauge!(metric::ALERTS_OPEN, "detector" => label()).set(detector.open as f64);
         counter!(metric::EVICTED, "detector" => label()).absolute(detector.evicted);
         counter!(metric::TOO_LATE, "detector" => label()).absolute(detector.too_late);
-        counter!(metric::ENTITIES_REFUSED, "detector" => label()).absolute(detector.refused);
     }
 }
 

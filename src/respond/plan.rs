@@ -179,8 +179,10 @@ pub fn entity_for(alert: &Alert, kind: Kind, ipv6_prefix: u8) -> Option<Entity> 
 fn widened(address: &str, ipv6_prefix: u8) -> Entity {
     let entity = |kind: &str, value: String| Entity { kind: kind.to_owned(), value };
     let scope = Scope::of_entity(ADDRESS, address);
-    match scope.filter(|scope| !scope.is_v4() && ipv6_prefix < 128) {
-        Some(scope) => match Scope::around(scope.net().addr(), ipv6_prefix) {
+    // What was judged as a network is kept out as one, and never less of it.
+    let bits = |scope: &Scope| ipv6_prefix.min(scope.net().prefix_len());
+    match scope.filter(|scope| !scope.is_v4() && bits(scope) < 128) {
+        Some(scope) => match Scope::around(scope.net().addr(), bits(&scope)) {
             Some(network) => entity(NETWORK, network.to_string()),
             None => entity(ADDRESS, address.to_owned()),
         },
@@ -366,6 +368,8 @@ pub(crate) mod tests {
         let block = "[{ do: [block] }]";
         assert_eq!(wanted(&alert("203.0.113.7"), block, &routes()), owned([("block", "client_ip", "203.0.113.7")]));
         assert_eq!(wanted(&alert("2001:db8::7"), block, &routes()), owned([("block", "network", "2001:db8::/64")]));
+        assert_eq!(wanted(&alert("2001:db8::/64"), block, &routes()), owned([("block", "network", "2001:db8::/64")]));
+        assert_eq!(wanted(&alert("2001:db8::/48"), block, &routes()), owned([("block", "network", "2001:db8::/48")]));
         let mut unproven = alert("203.0.113.7");
         unproven.evidence["client_ip_source"] = "unproven".into();
         assert_eq!(wanted(&unproven, block, &routes()), owned([("block", UNPROVEN_CLIENT, "203.0.113.7")]));

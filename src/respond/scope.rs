@@ -25,7 +25,8 @@ impl Scope {
 
     pub fn of_entity(kind: &str, value: &str) -> Option<Scope> {
         match kind {
-            ADDRESS => value.parse::<IpAddr>().ok().map(Scope::address),
+            // An IPv6 client is judged as its network.
+            ADDRESS => Scope::parse(value).filter(|scope| scope.is_address() || !scope.is_v4()),
             NETWORK => Scope::parse(value),
             _ => None,
         }
@@ -125,6 +126,7 @@ mod tests {
         assert!(Scope::of_entity("network", "203.0.113.0/24").is_some());
         assert!(Scope::of_entity("principal", "203.0.113.7").is_none());
         assert!(Scope::of_entity("client_ip", "203.0.113.0/24").is_none());
+        assert_eq!(Scope::of_entity("client_ip", "2001:db8::/64"), Scope::of_entity("network", "2001:db8::/64"));
     }
 
     proptest! {

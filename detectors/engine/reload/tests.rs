@@ -52,7 +52,7 @@ fn what_counts_as_before_goes_on_and_what_does_not_is_closed() {
     ]);
     let closed = closed.unwrap();
     let told: Vec<(&str, State, &Value)> =
-        closed.iter().map(|a| (a.detector.as_str(), a.state, &a.evidence["closed_because"])).collect();
+        closed.iter().map(|a| (a.detector.as_str(), a.state, &a.evidence["closed"])).collect();
     let because = json!("the detector was changed or taken away");
     assert_eq!(told, [("gone", State::Closed, &because), ("other", State::Closed, &because)]);
     assert_eq!(closed[0].updated, "2026-03-01T12:00:08.000000Z");

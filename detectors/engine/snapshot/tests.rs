@@ -1,4 +1,4 @@
-//! States of the format before this one.
+//! States of older formats.
 
 use serde_json::{Value, json};
 
@@ -50,33 +50,42 @@ fn as_before(bytes: &[u8], lateness_us: i64, newest: i64) -> Vec<u8> {
     [MAGIC_2.as_slice(), &checksum(&body), &body].concat()
 }
 
+/// As the format before this one had it: the same, but for what a detector and what is first seen writes.
+fn as_3(bytes: &[u8]) -> Vec<u8> {
+    let (mut saved, _) = open(bytes).unwrap();
+    saved.detectors.iter_mut().for_each(|(_, _, state, late)| (state.0, late.0) = (vec![7; 99], vec![7; 9]));
+    saved.seen.iter_mut().for_each(|(_, state)| state.0 = vec![7; 50]);
+    let mut body = Vec::new();
+    binary::write(&mut body, &saved).unwrap();
+    [MAGIC_3.as_slice(), &checksum(&body), &body].concat()
+}
+
 #[test]
-fn a_state_of_the_format_before_goes_on_where_it_was() {
+fn a_state_of_an_older_format_starts_where_it_was_with_detectors_without_a_past() {
     let lane = Lane::new("test", 0);
     let (lateness_us, cut) = (2_000_000, 500);
-    let start = || {
-        let mut engine = Engine::new(rules(), EngineLimits::default()).unwrap();
-        engine.open(&lane, lateness_us);
-        engine
-    };
-    let mut whole = start();
-    whole.push(&lane, batch_of(&rows(0, 900)).unwrap()).unwrap();
-    let expected = whole.finish().unwrap();
-
-    let mut first = start();
+    let mut first = Engine::new(rules(), EngineLimits::default()).unwrap();
+    first.open(&lane, lateness_us);
     first.push(&lane, batch_of(&rows(0, cut)).unwrap()).unwrap();
-    let mut told = first.advance().unwrap();
+    first.advance().unwrap();
     let newest = 1_772_366_400_000_000 + (cut as i64 - 1) * 500_000;
-    let before = as_before(&first.snapshot(), lateness_us, newest);
-    let mut second = Engine::restore(rules(), EngineLimits::default(), &before).unwrap();
-    assert_eq!((second.notes(), second.held_rows()), (&[][..], first.held_rows()));
-    second.open(&lane, lateness_us);
-    let events = second.push(&lane, batch_of(&rows(cut, 900)).unwrap()).unwrap();
-    assert_eq!((events.num_rows(), second.stats().late), (400, 0));
-    told.extend(second.finish().unwrap());
-    assert!(!told.is_empty());
-    assert_eq!(told, expected);
-    for at in [8, 30, before.len() / 2, before.len() - 1] {
-        assert!(Engine::restore(rules(), EngineLimits::default(), &before[..at]).is_err(), "cut at {at}");
+    let now = first.snapshot();
+    for older in [as_before(&now, lateness_us, newest), as_3(&now)] {
+        let mut second = Engine::restore(rules(), EngineLimits::default(), &older).unwrap();
+        let mut notes: Vec<String> = ["bad", "loud", "many", "paths"]
+            .map(|id| format!("state of detector {id} dropped: it is of an older format"))
+            .into();
+        notes.push("first-seen times of client_ip dropped: they are of an older format".to_owned());
+        assert_eq!((second.notes(), second.held_rows()), (&notes[..], first.held_rows()));
+        second.open(&lane, lateness_us);
+        let events = second.push(&lane, batch_of(&rows(cut, 900)).unwrap()).unwrap();
+        assert_eq!((events.num_rows(), second.stats().late), (400, 0));
+        let told = second.finish().unwrap();
+        let found: Vec<&str> = told.iter().map(|alert| &*alert.detector).collect();
+        assert!(["bad", "many", "paths"].iter().all(|id| found.contains(id)), "{found:?}");
+        assert_eq!(second.stats().folded, 900, "every row once");
+        for at in [8, 30, older.len() / 2, older.len() - 1] {
+            assert!(Engine::restore(rules(), EngineLimits::default(), &older[..at]).is_err(), "cut at {at}");
+        }
     }
 }

@@ -118,7 +118,7 @@ fn detection(text: &mut String, status: &Status) {
         counted(detection.held_rows, "row"),
         counted(detection.detectors.len() as u64, "detector"),
     );
-    let says = |d: &&DetectorStatus| d.open + d.opened + d.evicted + d.refused > 0 || !d.blind.is_empty();
+    let says = |d: &&DetectorStatus| d.open + d.opened + d.evicted > 0 || !d.blind.is_empty();
     let mut telling: Vec<&DetectorStatus> = detection.detectors.iter().filter(says).collect();
     telling.sort_by(|a, b| (b.open, b.opened, &a.id).cmp(&(a.open, a.opened, &b.id)));
     let row = |detector: &&DetectorStatus| {
@@ -128,11 +128,10 @@ fn detection(text: &mut String, status: &Status) {
             grouped(detector.opened),
             grouped(detector.entities),
             grouped(detector.evicted),
-            grouped(detector.refused),
             if detector.blind.is_empty() { "-".to_owned() } else { detector.blind.join(", ") },
         ]
     };
-    let head = ["DETECTOR", "OPEN", "OPENED", "ENTITIES", "EVICTED", "REFUSED", "BLIND ON"];
+    let head = ["DETECTOR", "OPEN", "OPENED", "ENTITIES", "EVICTED", "BLIND ON"];
     if !telling.is_empty() {
         table(text, &head, &telling.iter().take(DETECTORS_MAX).map(row).collect::<Vec<_>>());
     }
@@ -238,8 +237,8 @@ mod tests {
                           "cure": "is kind: kong right?", "since": "2026-03-02T09:58:00.000Z"}],
             "sources": [source],
             "detection": {"watermark": null, "held_rows": 1, "unevaluated": 0, "detectors": [
-                {"id": "auth-burst-ip", "entities": 10, "open": 1, "opened": 2, "evicted": 0, "refused": 0, "blind": ["edge"]},
-                {"id": "quiet-one", "entities": 5, "open": 0, "opened": 0, "evicted": 0, "refused": 0, "blind": []}]},
+                {"id": "auth-burst-ip", "entities": 10, "open": 1, "opened": 2, "evicted": 0, "blind": ["edge"]},
+                {"id": "quiet-one", "entities": 5, "open": 0, "opened": 0, "evicted": 0, "blind": []}]},
             "response": {"dry_run": true, "targets": [], "suppressed": {"block": {"no_target": 85}}},
             "checkpoint": {"last": "2026-03-02T09:59:55.000Z", "seconds_mean": 0.0421, "committed": 12, "failed": 0,
                            "uncommitted_rows": 0},

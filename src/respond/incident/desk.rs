@@ -296,6 +296,10 @@ impl Suppression {
         }
         // Alerts have the plain spelling of an address.
         let value = match Scope::of_entity(kind, value.trim()) {
+            // An IPv6 client is told of as its network.
+            Some(scope) if kind == ADDRESS && !scope.is_v4() && scope.is_address() => {
+                Scope::around(scope.net().addr(), 64).map_or_else(|| scope.to_string(), |network| network.to_string())
+            }
             Some(scope) if scope.is_address() => scope.net().addr().to_string(),
             Some(scope) => scope.to_string(),
             None if kind == ADDRESS => return Err(wrong("the address", "expected one such as 203.0.113.7")),
@@ -547,5 +551,27 @@ impl Outbox {
     pub fn look_now(&self) {
         self.wake.notify_one();
         self.lanes.iter().for_each(|lane| lane.wake.notify_one());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_suppressed_as_alerts_tell_of_it() {
+        let suppressed = |value: &str| {
+            let made = Suppression::new((ADDRESS, value), None, "a test", 1_000_000, "anna", 0);
+            made.map(|suppression| suppression.entity_value).ok()
+        };
+        for (value, told) in [
+            ("203.0.113.7", "203.0.113.7"),
+            ("2001:db8:0:7::5", "2001:db8:0:7::/64"),
+            ("2001:db8:0:7::/64", "2001:db8:0:7::/64"),
+            ("2001:db8::/48", "2001:db8::/48"),
+        ] {
+            assert_eq!(suppressed(value).as_deref(), Some(told), "{value}");
+        }
+        assert_eq!(suppressed("203.0.113.0/24"), None);
     }
 }

@@ -69,6 +69,7 @@ pub fn keys(alert: &Alert) -> Vec<Key> {
             ADDRESS => {
                 about_somebody = true;
                 keys.extend(address_keys(&part.value, &alert.detector));
+                keys.extend(joined_keys(alert, &part.value));
             }
             "credential" | UNPROVEN_CLIENT => {
                 about_somebody = true;
@@ -105,9 +106,19 @@ fn address_keys(address: &str, detector: &str) -> Vec<Key> {
     let neighbours = if scope.is_v4() {
         Key::new("network", format!("{} {detector}", around(24)))
     } else {
-        Key::new("network", around(64))
+        Key::new("network", around(scope.net().prefix_len().min(64)))
     };
     vec![Key::new(ADDRESS, scope.to_string()), neighbours]
+}
+
+/// Of neighbours that are judged as one network: the networks of those that the evidence names.
+fn joined_keys(alert: &Alert, network: &str) -> Vec<Key> {
+    let is_wide = |scope: &Scope| !scope.is_v4() && scope.net().prefix_len() < 64;
+    let Some(network) = Scope::of_entity(ADDRESS, network).filter(is_wide) else { return Vec::new() };
+    let seen = alert.evidence["client_ips"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let scopes = seen.iter().filter_map(|seen| Scope::of_entity(ADDRESS, seen["value"].as_str()?));
+    let within = scopes.filter(|scope| network.contains(scope));
+    within.filter_map(|scope| Some(Key::new("network", Scope::around(scope.net().addr(), 64)?.to_string()))).collect()
 }
 
 #[cfg(test)]
@@ -124,6 +135,11 @@ mod tests {
     fn clients_share_their_address_and_their_neighbourhood() {
         assert_eq!(of(&alert("203.0.113.7")), ["client_ip=203.0.113.7", "network=203.0.113.0/24 auth-burst-ip"]);
         assert_eq!(of(&alert("2001:db8::1")), ["client_ip=2001:db8::1", "network=2001:db8::/64"]);
+        assert_eq!(of(&alert("2001:db8::/64")), ["client_ip=2001:db8::/64", "network=2001:db8::/64"]);
+        let mut joined = alert("2001:db8::/48");
+        joined.evidence = json!({ "client_ips": [{ "value": "2001:db8:0:7::1", "count": 2 }, { "value": "2001:db8:0:7::2", "count": 1 },
+            { "value": "2001:db8:9::1", "count": 1 }] });
+        assert_eq!(of(&joined), ["client_ip=2001:db8::/48", "network=2001:db8:0:7::/64", "network=2001:db8::/48"]);
     }
 
     #[test]
