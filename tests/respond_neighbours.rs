@@ -34,7 +34,11 @@ fn apart(n: usize, now_us: i64) -> Alert {
 }
 
 fn parts(lasts: impl Iterator<Item = usize>) -> Vec<String> {
-    let mut names: Vec<String> = lasts.map(|last| format!("2001:db8:7:{last:x}::/64")).collect();
+    let name = |last| match last {
+        0 => "2001:db8:7::/64".to_owned(),
+        last => format!("2001:db8:7:{last:x}::/64"),
+    };
+    let mut names: Vec<String> = lasts.map(name).collect();
     names.sort();
     names
 }
