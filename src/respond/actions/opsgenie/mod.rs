@@ -33,7 +33,7 @@ const TAG_CHARS_MAX: usize = 50;
 
 const WHO: &str = "Opsgenie";
 /// How often it is asked what became of a request within an attempt, and how long to wait before each.
-const POLLS: [u64; 5] = [100, 300, 600, 1_000, 2_000];
+const POLLS: [u64; 5] = [20, 80, 400, 1_000, 2_000];
 /// What to wait where it has not been worked off by then; the same request then changes nothing that is there already.
 const NOT_YET_AFTER: Duration = Duration::from_secs(10);
 
