@@ -240,6 +240,23 @@ fn a_storm_of_changes_and_signals_loses_nothing_and_doubles_nothing() {
 }
 
 #[test]
+fn files_that_are_named_from_the_folder_one_is_in_are_watched_too() {
+    let desk = Desk::new();
+    desk.detector("three", 3, "First");
+    let text = fs::read_to_string(&desk.config).unwrap();
+    let folder = format!("{}/", desk.folder.path().display());
+    replace(&desk.config, &text.replace(&format!("paths: [{folder}"), "paths: ["));
+    let mut service = Service::start_in(desk.folder.path(), Path::new("gatewatch.yaml"), &[]);
+    service.wait_for("gatewatch runs", 60);
+    desk.detector("three", 3, "Second");
+    service.wait_for("other detectors run from here on", 60);
+    replace(&desk.config, &(text + "redaction: { classes: { phone: drop } }\n"));
+    service.wait_for("the service begins again with it", 60);
+    service.wait_for("gatewatch runs", 60);
+    service.stop();
+}
+
+#[test]
 fn a_signal_before_it_runs_ends_nothing() {
     let desk = Desk::new();
     desk.detector("three", 3, "First");

@@ -301,7 +301,6 @@ const FAULTS: [Fault; 13] = [
 const AT_ONCE: usize = 3;
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes a minute and a half; passed since the client that e-mail hung in was replaced, too seldom yet to be sure"]
 async fn every_kind_of_target_converges_through_every_fault() {
     let oracle = oracle().await;
     let stories = FAULTS.map(|fault| with(fault, &oracle));

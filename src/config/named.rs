@@ -1,7 +1,8 @@
-//! The files that a configuration names and whose content is part of it: mappings, API documents, certificates, published
-//! ranges, secrets by reference, databases of addresses.
+//! The files that a configuration names and whose content is part of it: mappings, API documents, certificates, secrets by
+//! reference.
 //!
-//! Promises: what is read as data (logs) or written (lists of targets) is none of them.
+//! Promises: what is read as data (logs), written (lists of targets) or read again by itself when it is replaced (databases of
+//! addresses, published ranges) is none of them.
 //! Never: opens a file.
 
 use std::collections::BTreeSet;
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 /// Keys whose value is such a file, or a list of them.
-const KEYS: [&str; 7] = ["mapping_file", "openapi", "cert", "key", "ca", "client_ca", "never_block_files"];
+const KEYS: [&str; 6] = ["mapping_file", "openapi", "cert", "key", "ca", "client_ca"];
 
 /// The files that the text of a configuration names.
 pub fn files(text: &str) -> BTreeSet<PathBuf> {
@@ -54,6 +55,6 @@ mod tests {
                     respond:\n  guard: { never_block_files: [/etc/bots.json] }\n  targets:\n    nginx:\n      - { name: x, file: /etc/nginx/deny.conf, kinds: [block] }\n";
         let files = files(text);
         let names: Vec<&str> = files.iter().filter_map(|path| path.to_str()).collect();
-        assert_eq!(names, ["/etc/a.json", "/etc/b.json", "/etc/bots.json", "/etc/m.yaml", "/etc/token"]);
+        assert_eq!(names, ["/etc/a.json", "/etc/b.json", "/etc/m.yaml", "/etc/token"]);
     }
 }

@@ -212,12 +212,15 @@ fn all_but_detectors(config: &Config) -> String {
     format!("{config:?}\n{hashes:?}")
 }
 
-/// The files and folders that are watched: the configuration, and what it names that people edit.
+/// The files and folders that are watched: the configuration, and what it names that people edit. Whole paths, as the system
+/// tells of them.
 fn watched(path: &Path, config: &Config) -> BTreeSet<PathBuf> {
     if !config.watch_config_files {
         return BTreeSet::new();
     }
-    [path.to_owned()].into_iter().chain(config.detectors.paths.iter().cloned()).chain(config.files.clone()).collect()
+    let named = config.detectors.paths.iter().chain(&config.files).map(PathBuf::as_path);
+    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    std::iter::once(path).chain(named).map(whole).collect()
 }
 
 /// Watches the folders these are in, for editors and package managers put a new file in the place of the old one.
@@ -252,7 +255,7 @@ fn is_swap(file: &Path, path: &Path) -> bool {
 }
 
 fn parent(path: &Path) -> PathBuf {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+    path.parent().unwrap_or(path).to_owned()
 }
 
 /// Waits for a change, and until nothing more happens for a moment.

@@ -23,7 +23,13 @@ impl Service {
 
     /// With more environment variables.
     pub fn start_with(config: &Path, environment: &[(&str, &str)]) -> Service {
+        Service::start_in(Path::new("."), config, environment)
+    }
+
+    /// From a folder, so that the configuration may be named from there.
+    pub fn start_in(folder: &Path, config: &Path, environment: &[(&str, &str)]) -> Service {
         let mut child = program::gatewatch()
+            .current_dir(folder)
             .args(["run", "--config", program::path(config)])
             .env("GATEWATCH_LOG", "warn,gatewatch=debug")
             .envs(environment.iter().copied())
