@@ -61,7 +61,7 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
-            // It asks for each statement whether it would be logged. Not followed by a line, that may cost the thread's next one.
+            // It asks for each statement whether it would be logged.
             .disable_statement_logging();
         let failed = |source| StoreError::Open { path: path.to_owned(), source };
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(failed)?;
