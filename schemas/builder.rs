@@ -49,6 +49,7 @@ pub struct EventRow<'a> {
     pub client_class: Option<&'a str>,
     pub principal: Option<&'a str>,
     pub principal_kind: Option<&'a str>,
+    pub principal_source: Option<&'a str>,
     pub tenant: Option<&'a str>,
     pub credential: Option<&'a str>,
     pub credential_kind: Option<&'a str>,
@@ -57,6 +58,7 @@ pub struct EventRow<'a> {
     pub jwt_exp: Option<i64>,
     pub scopes: Option<&'a str>,
     pub auth_result: Option<&'a str>,
+    pub denied_by_us: Option<bool>,
     pub tls_version: Option<&'a str>,
     /// Empty is null.
     pub probes: &'a [&'a str],
@@ -82,7 +84,7 @@ enum Cell<'a> {
 }
 
 /// The columns of `EventRow`, in the order of `FIELDS`; `builder_covers_every_field` proves the order.
-const COLUMNS: usize = 47;
+const COLUMNS: usize = 49;
 
 /// Reads a column of a row.
 type Read = for<'r, 'a> fn(&'r EventRow<'a>) -> Cell<'a>;
@@ -118,6 +120,7 @@ const CELLS: [Read; COLUMNS] = [
     |row| Cell::Text(row.client_class),
     |row| Cell::Text(row.principal),
     |row| Cell::Text(row.principal_kind),
+    |row| Cell::Text(row.principal_source),
     |row| Cell::Text(row.tenant),
     |row| Cell::Text(row.credential),
     |row| Cell::Text(row.credential_kind),
@@ -126,6 +129,7 @@ const CELLS: [Read; COLUMNS] = [
     |row| Cell::Int(row.jwt_exp),
     |row| Cell::Text(row.scopes),
     |row| Cell::Text(row.auth_result),
+    |row| Cell::Bool(row.denied_by_us),
     |row| Cell::Text(row.tls_version),
     |row| Cell::List(row.probes),
     |row| Cell::Int(row.records),
@@ -411,6 +415,7 @@ mod tests {
             client_class: Some("client_class"),
             principal: Some("principal"),
             principal_kind: Some("principal_kind"),
+            principal_source: Some("principal_source"),
             tenant: Some("tenant"),
             credential: Some("credential"),
             credential_kind: Some("credential_kind"),
@@ -419,6 +424,7 @@ mod tests {
             jwt_exp: Some(7),
             scopes: Some("scopes"),
             auth_result: Some("auth_result"),
+            denied_by_us: Some(true),
             tls_version: Some("tls_version"),
             probes: &["probes"],
             records: Some(8),

@@ -1,7 +1,8 @@
 //! Who made a request: credential, principal, tenant, scopes, and how authentication went.
 //!
 //! Promises: credentials become keyed tokens, or are gone; a principal that is an e-mail address (or holds a secret) is
-//! kept as its first letter and a token, so that two people stay two. What the gateway names wins over claims.
+//! kept as its first letter and a token, so that two people stay two. What the gateway names wins over claims, and a column says
+//! whether it vouches for the name.
 //! Never: judges a claim; detectors do.
 
 use bumpalo::Bump;
@@ -13,12 +14,14 @@ use crate::limits::{ID_BYTES_MAX, REPEATED_BYTES_MAX, REPEATED_TEXTS_MAX};
 use crate::redact::token::{Domain, TokenKey};
 use crate::redact::{Class, Column, Found, Scrubber, floor};
 use crate::request::Request;
+use crate::sources::SourceConfig;
 use crate::texts::{Known, Texts};
 
 /// Fills the columns about who.
 pub(crate) struct Identity {
     key: TokenKey,
     tokenise_principal: bool,
+    verifies_credentials: bool,
     /// Of records that name none.
     tenant: Option<String>,
     credentials: Credentials,
@@ -30,12 +33,13 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn new(key: TokenKey, tokenise_principal: bool, tenant: Option<String>) -> Identity {
+    pub(crate) fn new(key: TokenKey, config: &SourceConfig) -> Identity {
         let repeated = || Texts::new(REPEATED_TEXTS_MAX, REPEATED_BYTES_MAX);
         Identity {
             key,
-            tokenise_principal,
-            tenant,
+            tokenise_principal: config.tokenise_principal,
+            verifies_credentials: config.verifies_credentials,
+            tenant: config.tenant.clone(),
             credentials: Credentials::new(),
             named: repeated(),
             principals: repeated(),
@@ -87,8 +91,21 @@ impl Identity {
             request.scopes.map(|t| spaced(scrubber.of(Column::Other).scrub(t, &mut self.buffer, found), spaces));
         row.scopes = scopes.or(used.and_then(|u| u.scopes.as_deref())).map(keep);
         row.auth_result = auth_result(row, used.is_some() || row.credential.is_some() || request.principal.is_some());
+        row.principal_source = row.principal.map(|_| self.principal_source(request, row));
+    }
+
+    /// Who vouches for the principal of a row. A token that the gateway did not verify, sent to a page that asks for none, is
+    /// answered as well as a true one; and a refused log-in names whomever it likes.
+    fn principal_source(&self, request: &Request<'_>, row: &EventRow<'_>) -> &'static str {
+        let named = request.principal.is_some() && request.principal_source == Some(GATEWAY) && row.status != Some(401);
+        let verified = self.verifies_credentials && row.auth_result == Some("ok");
+        if named || verified { GATEWAY } else { UNPROVEN }
     }
 }
+
+/// What `principal_source` says: the gateway vouches for the principal, or nobody but the client does.
+const GATEWAY: &str = "gateway";
+const UNPROVEN: &str = "unproven";
 
 /// The credential a request came with, the strongest first, and what of it counts as removed from the record.
 fn credential_of<'r>(request: &Request<'r>, query: Option<&'r str>, found: &mut Found) -> Option<(Origin, &'r str)> {
@@ -203,5 +220,42 @@ mod tests {
         assert!(learn("password=fake", false).starts_with("k1:"));
         assert!(learn("9f8e7d6c5b4a39281706f5e4d3c2b1a0", false).starts_with("k1:"));
         assert!(learn("alice", true).starts_with("k1:"));
+    }
+
+    #[test]
+    fn a_principal_is_vouched_for_by_a_gateway_that_authenticated_it() {
+        let source = |verifies_credentials: bool, named: &str, status: i32| {
+            let config = SourceConfig { verifies_credentials, ..SourceConfig::new("kong") };
+            let identity = Identity::new(crate::redact::token::Keys::new("k1", b"fake").token, &config);
+            let principal_source = (named == GATEWAY).then_some(GATEWAY);
+            let request = Request {
+                principal: (!named.is_empty()).then_some("anna"),
+                principal_source,
+                status: Some(status),
+                ..Request::default()
+            };
+            let mut row = EventRow { status: Some(status), ..EventRow::default() };
+            row.auth_result = auth_result(&row, true);
+            identity.principal_source(&request, &row)
+        };
+        for (verifies_credentials, named, status, expected) in [
+            (false, GATEWAY, 200, GATEWAY),
+            (false, GATEWAY, 404, GATEWAY),
+            // A log-in that was refused names whomever it likes.
+            (false, GATEWAY, 401, UNPROVEN),
+            // Basic authentication, or a token: what a client writes.
+            (false, "user", 200, UNPROVEN),
+            (false, "", 200, UNPROVEN),
+            (true, "", 200, GATEWAY),
+            (true, "user", 302, GATEWAY),
+            (true, "", 404, UNPROVEN),
+            (true, "", 401, UNPROVEN),
+        ] {
+            assert_eq!(
+                source(verifies_credentials, named, status),
+                expected,
+                "{verifies_credentials} {named} {status}"
+            );
+        }
     }
 }

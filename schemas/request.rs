@@ -73,6 +73,7 @@ pub(crate) struct Request<'a> {
     pub(crate) referrer: Option<&'a str>,
     pub(crate) principal: Option<&'a str>,
     pub(crate) principal_kind: Option<&'a str>,
+    pub(crate) principal_source: Option<&'a str>,
     pub(crate) tenant: Option<&'a str>,
     pub(crate) request_id: Option<&'a str>,
     pub(crate) trace_id: Option<&'a str>,

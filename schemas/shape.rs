@@ -78,7 +78,7 @@ impl Shaper {
             texts: RequestTexts::new(),
             client: Client::new(trusted),
             route: Route::new(key.clone(), Router::new(config.templates.clone())),
-            identity: Identity::new(key, config.tokenise_principal, config.tenant.clone()),
+            identity: Identity::new(key, config),
             names: Vec::new(),
             damaged: Vec::new(),
             prober: Prober::default(),

@@ -107,6 +107,7 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
         reader = reader.with_geo(files.geo(), Box::new(move || files.replaced()));
     }
     let mut outlets = job.outlets;
+    let blocked = job.outbox.as_ref().map(|outbox| outbox.blocked()).unwrap_or_default();
     if let Some(outbox) = job.outbox {
         outlets.push(Box::new(ToOutbox { outbox, respond, runtime: runtime.clone(), clock, stop: job.stop.clone() }));
     }
@@ -116,6 +117,7 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
         engine,
         ledger,
         outlets,
+        blocked,
         lateness_us: Box::new(move |lane: &Lane| lateness.get(&*lane.source).copied().unwrap_or(0)),
         stop: job.stop,
         swap: job.swap,

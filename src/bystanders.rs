@@ -116,9 +116,9 @@ fn who_checks(now_us: i64) -> String {
     )
 }
 
-/// Good requests of the last day by address, principal and tenant, of those whom somebody vouches for: the gateway that names its
-/// consumer, or an endpoint that checks names and credentials. A token that nobody had to verify is a claim like a name: anybody
-/// can write one. A network is cut out of what begins like it.
+/// Good requests of the last day by address, principal and tenant, of those whom somebody vouches for: the gateway that
+/// authenticated them (older rows tell it of its consumers alone), or an endpoint that checks names and credentials. A token that
+/// nobody had to verify is a claim like a name: anybody can write one. A network is cut out of what begins like it.
 fn who_was_there(asked: &[Question], checking: &[String], now_us: i64) -> String {
     let there = |question: &Question| format!("({} AND time < {})", within(&question.scope), stamp(question.before_us));
     let there: Vec<String> = asked.iter().map(there).collect();
@@ -126,7 +126,7 @@ fn who_was_there(asked: &[Question], checking: &[String], now_us: i64) -> String
     let checked = if quoted.is_empty() { "false".to_owned() } else { format!("endpoint IN ({})", quoted.join(", ")) };
     format!(
         "SELECT client_ip, principal, tenant, count(*) FROM events WHERE status BETWEEN 100 AND 399 AND {} AND ({}) \
-         AND (principal_kind = 'consumer' OR ((credential IS NOT NULL OR principal IS NOT NULL) AND {checked})) \
+         AND (coalesce(principal_source = 'gateway', principal_kind = 'consumer') OR ((credential IS NOT NULL OR principal IS NOT NULL) AND {checked})) \
          GROUP BY client_ip, principal, tenant",
         last_day(now_us),
         there.join(" OR ")
@@ -175,26 +175,29 @@ mod tests {
         let session = SessionContext::new();
         let rows = [
             // An office: tokens, names of the gateway's consumers, names at a page with a log-in.
-            ("10", "'203.0.113.7'", "'anna'", "'user'", "'tok:1'", "GET /orders", 200),
-            ("11", "'203.0.113.7'", "'shop'", "'consumer'", "NULL", "GET /orders", 200),
-            ("12", "'203.0.113.7'", "'bela'", "'user'", "NULL", "GET /inside", 200),
-            ("13", "'198.51.100.1'", "NULL", "NULL", "NULL", "GET /inside", 401),
+            ("10", "'203.0.113.7'", "'anna'", "'user'", "\'unproven\'", "'tok:1'", "GET /orders", 200),
+            ("11", "'203.0.113.7'", "'shop'", "'consumer'", "'gateway'", "NULL", "GET /orders", 200),
+            ("12", "'203.0.113.7'", "'bela'", "'user'", "\'unproven\'", "NULL", "GET /inside", 200),
+            ("13", "'198.51.100.1'", "NULL", "NULL", "NULL", "NULL", "GET /inside", 401),
             // Invented names on a page without one, before and in the attack.
-            ("14", "'203.0.113.7'", "'nobody1'", "'user'", "NULL", "GET /", 200),
-            ("40", "'203.0.113.7'", "'nobody2'", "'user'", "NULL", "GET /", 200),
+            ("14", "'203.0.113.7'", "'nobody1'", "'user'", "\'unproven\'", "NULL", "GET /", 200),
+            ("40", "'203.0.113.7'", "'nobody2'", "'user'", "\'unproven\'", "NULL", "GET /", 200),
             // A forged token, which a public page answers like any other, and one that calls itself a service.
-            ("17", "'203.0.113.7'", "'forged1'", "'user'", "'tok:8'", "GET /", 200),
-            ("18", "'203.0.113.7'", "'forged2'", "'service'", "'tok:9'", "GET /", 200),
+            ("17", "'203.0.113.7'", "'forged1'", "'user'", "\'unproven\'", "'tok:8'", "GET /", 200),
+            // A consumer by a name that anybody can write, and one of a row of before the column.
+            ("19", "'203.0.113.7'", "'forged3'", "'consumer'", "'unproven'", "NULL", "GET /", 200),
+            ("20", "'203.0.113.7'", "'store'", "'consumer'", "NULL", "NULL", "GET /", 200),
+            ("18", "'203.0.113.7'", "'forged2'", "'service'", "\'unproven\'", "'tok:9'", "GET /", 200),
             // Proven, but of the attack itself.
-            ("41", "'203.0.113.7'", "'mallory'", "'user'", "'tok:2'", "GET /orders", 200),
+            ("41", "'203.0.113.7'", "'mallory'", "'user'", "\'unproven\'", "'tok:2'", "GET /orders", 200),
             // Refused.
-            ("15", "'203.0.113.7'", "'carla'", "'user'", "'tok:3'", "GET /orders", 401),
-            ("16", "'2001:db8::5'", "'dora'", "'user'", "'tok:4'", "GET /orders", 204),
+            ("15", "'203.0.113.7'", "'carla'", "'user'", "\'unproven\'", "'tok:3'", "GET /orders", 401),
+            ("16", "'2001:db8::5'", "'dora'", "'user'", "\'unproven\'", "'tok:4'", "GET /orders", 204),
         ];
-        let rows = rows.map(|(minute, address, who, kind, credential, endpoint, status)| {
+        let rows = rows.map(|(minute, address, who, kind, source, credential, endpoint, status)| {
             format!(
                 "SELECT DATE '2026-03-02' AS day, TIMESTAMP '2026-03-02T09:{minute}:00Z' AS time, {address} AS client_ip, \
-                 {who} AS principal, {kind} AS principal_kind, {credential} AS credential, NULL AS tenant, \
+                 {who} AS principal, {kind} AS principal_kind, {source} AS principal_source, {credential} AS credential, NULL AS tenant, \
                  '{endpoint}' AS endpoint, {status} AS status"
             )
         });
@@ -203,11 +206,11 @@ mod tests {
         let began_us = NOW_US - 30 * 60_000_000;
         let asked = [question("203.0.113.7", began_us), question("2001:db8::/64", began_us)];
         let found = ask_of(&session, &asked, NOW_US).await.expect("answers");
-        assert_eq!(found[0], Behind { principals: 3, tenants: 0, good_requests: 3 });
+        assert_eq!(found[0], Behind { principals: 4, tenants: 0, good_requests: 4 });
         assert_eq!(found[1], Behind { principals: 1, tenants: 0, good_requests: 1 });
         // The alert itself may show that a page asks for a log-in.
         let shown = Question { checking: vec!["GET /".to_owned()], ..question("203.0.113.7", began_us) };
         let found = ask_of(&session, &[shown], NOW_US).await.expect("answers");
-        assert_eq!(found[0].principals, 6);
+        assert_eq!(found[0].principals, 8);
     }
 }

@@ -269,6 +269,8 @@ pub struct SourceSection {
     pub client_ip_header: bool,
     #[serde(default)]
     pub tokenise_principal: bool,
+    #[serde(default)]
+    pub verifies_credentials: bool,
     pub tenant: Option<String>,
     /// OpenAPI 3.x documents (YAML or JSON) of what the gateway serves.
     #[serde(default)]

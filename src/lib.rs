@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod audit;
+pub mod blocked;
 pub mod bystanders;
 pub mod cli;
 pub mod clock;

@@ -266,6 +266,7 @@ fn normaliser_config(section: &SourceSection, redaction: &schemas::Policy) -> an
         trusted_hops: section.trusted_hops.unwrap_or(0),
         client_ip_header: section.client_ip_header,
         tokenise_principal: section.tokenise_principal,
+        verifies_credentials: section.verifies_credentials,
         ahead_max_us: Some(section.ahead_max.us),
         tenant: section.tenant.clone(),
         templates: config::templates(&section.openapi, &section.endpoints, "endpoints")?,

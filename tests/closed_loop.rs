@@ -207,6 +207,15 @@ fn the_whole_loop_on_one_machine() {
     };
     assert!(count("edge", "apply") >= 2 && count("waf", "apply") >= 2, "{steps:?}");
     assert!(count("edge", "revert") >= 2, "each end at nginx is an undoing: {steps:?}");
+    // What its own blocks denied is known as such, and nothing else is.
+    let denied = program::query(
+        &data,
+        "select client_ip, status, denied_by_us is true as ours, count(*) as n from events where status in (401, 403) group by 1, 2, 3",
+    );
+    let ours = |row: &&serde_json::Value| row["ours"] == true;
+    assert!(denied.iter().filter(ours).all(|row| row["status"] == 403 && row["client_ip"] == ATTACKER), "{denied:?}");
+    assert!(denied.iter().any(|row| ours(&row)), "{denied:?}");
+    assert!(denied.iter().all(|row| row["status"] != 403 || row["ours"] == true), "all of them: {denied:?}");
     let verified =
         program::gatewatch().args(["audit", "verify", "--data-dir", program::path(&data)]).output().expect("runs");
     let said = String::from_utf8_lossy(&verified.stdout).into_owned() + &String::from_utf8_lossy(&verified.stderr);

@@ -7,6 +7,8 @@
 //!
 //! An IPv6 client is the /64 of its address (`network`), with the keys of the /56 and /48 around it beside (`wider`).
 //!
+//! What our own block denied (`denied_by_us`) is nobody's: it neither prolongs an attack nor teaches a baseline.
+//!
 //! Promises: the same values give the same keys in every batch and every run with the same hash key; NULL and empty
 //! text are key 0, which no detector counts. No allocation per row.
 //! Never: keeps anything of one batch for the next.
@@ -96,6 +98,9 @@ impl Plan {
                 Some(earlier) => differing(&now, &combine(events, &names, &hasher, earlier, true)?),
             });
             keys.push(now);
+        }
+        if let Some(denied) = denied(events)? {
+            keys.iter_mut().for_each(|keys| denied.set_indices().for_each(|row| Arc::make_mut(keys)[row] = 0));
         }
         let (mut values, mut earlier_values) = (Vec::with_capacity(self.values.len()), Vec::new());
         for columns in &self.values {
@@ -221,6 +226,14 @@ pub(crate) fn time_column(events: &RecordBatch, name: &'static str) -> Result<Sc
 pub(crate) fn offset_column(events: &RecordBatch) -> Result<ScalarBuffer<i64>, EngineError> {
     let offsets = column_of(events, "offset")?.as_primitive_opt::<Int64Type>();
     Ok(offsets.ok_or(EngineError::Schema { column: "offset" })?.values().clone())
+}
+
+/// The rows that our own block denied; none where there is none.
+fn denied(events: &RecordBatch) -> Result<Option<BooleanBuffer>, EngineError> {
+    let column = "denied_by_us";
+    let flags = column_of(events, column)?.as_boolean_opt().ok_or(EngineError::Schema { column })?;
+    let known = || flags.nulls().map_or(flags.values().clone(), |known| flags.values() & known.inner());
+    Ok((flags.true_count() > 0).then(known))
 }
 
 /// What `client_ip_source` says of an address that nobody vouches for.

@@ -272,13 +272,9 @@ impl Evidence {
     }
 }
 
-/// Whether the principal is more than a claim: the request was answered well and came with a credential, or the gateway
-/// found the consumer that it names. A name that anybody may write, and one that was refused, prove nothing.
+/// Whether the principal is more than a claim: the gateway vouches for it.
 fn is_proven(event: EventRow<'_>) -> bool {
-    let at = &*POSITIONS;
-    let accepted = event.text(at.auth_result) == Some("ok") && event.text(at.credential).is_some();
-    let found = event.text(at.principal_kind) == Some("consumer") && event.number(at.status) != Some(401);
-    accepted || found
+    event.text(POSITIONS.principal_source) == Some("gateway")
 }
 
 /// Outside nobody chooses what follows from it: the addresses are those of one network of a suspect.

@@ -138,9 +138,7 @@ pub(crate) struct Positions {
     pub client_ip_source: usize,
     pub country: usize,
     pub principal: usize,
-    pub principal_kind: usize,
-    pub credential: usize,
-    pub auth_result: usize,
+    pub principal_source: usize,
     pub partition: usize,
     pub offset: usize,
 }
@@ -158,9 +156,7 @@ pub(crate) static POSITIONS: LazyLock<Positions> = LazyLock::new(|| Positions {
     client_ip_source: position("client_ip_source"),
     country: position("country"),
     principal: position("principal"),
-    principal_kind: position("principal_kind"),
-    credential: position("credential"),
-    auth_result: position("auth_result"),
+    principal_source: position("principal_source"),
     partition: position("partition"),
     offset: position("offset"),
 });

@@ -37,8 +37,7 @@ const PANE_US: i64 = 3_600_000_000;
 const SPAN: u32 = 24;
 
 /// What shows that a principal is more than a claim; `evidence` says the same of one event.
-const PROVEN: &str = "(auth_result = 'ok' AND credential IS NOT NULL) OR \
-                      (principal_kind = 'consumer' AND (status IS DISTINCT FROM 401))";
+const PROVEN: &str = "principal_source = 'gateway'";
 
 impl Principals {
     /// Notes one, with what it was under the token key before, or 0.

@@ -240,7 +240,7 @@ fn only_newcomers_count_where_that_is_asked() {
 }
 
 #[test]
-fn a_name_is_proven_by_a_credential_that_was_accepted_or_by_the_gateway() {
+fn a_name_is_proven_by_whom_the_gateway_vouches_for() {
     let any = rule("any", "client_ip", "{ threshold: { at_least: 4, within: 1m } }", "where: \"status > 0\"");
     let proven = |more: Value| {
         let rows: Vec<Value> = (0..6).map(|n| event(f64::from(n), more.clone())).collect();
@@ -252,13 +252,31 @@ fn a_name_is_proven_by_a_credential_that_was_accepted_or_by_the_gateway() {
         event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         event
     };
-    assert_eq!(proven(with(200, json!({ "credential": "tok:1", "auth_result": "ok" }))), three);
-    assert_eq!(proven(with(404, json!({ "principal_kind": "consumer" }))), three);
-    assert_eq!(proven(with(200, json!({ "auth_result": "ok" }))), Value::Null, "the bare name of a client");
-    assert_eq!(proven(with(404, json!({}))), Value::Null);
-    assert_eq!(proven(with(404, json!({ "credential": "tok:1" }))), Value::Null, "nobody looked at it");
-    assert_eq!(proven(with(401, json!({ "credential": "tok:1", "auth_result": "invalid" }))), Value::Null);
-    assert_eq!(proven(with(401, json!({ "principal_kind": "consumer" }))), Value::Null);
+    assert_eq!(proven(with(404, json!({ "principal_source": "gateway" }))), three);
+    assert_eq!(proven(with(200, json!({ "principal_source": "unproven" }))), Value::Null);
+    // A token of one's own making, which a page without log-in answers like any other.
+    let forged = json!({ "principal_source": "unproven", "credential": "tok:1", "auth_result": "ok" });
+    assert_eq!(proven(with(200, forged)), Value::Null);
+    assert_eq!(proven(with(200, json!({ "principal_kind": "consumer" }))), Value::Null);
+}
+
+#[test]
+fn what_our_own_block_denied_counts_nowhere() {
+    let rules = [
+        rule("burst", "client_ip", "{ threshold: { at_least: 3, within: 1m } }", "quiet: 1m"),
+        rule("whole", "whole", "{ threshold: { at_least: 3, within: 1m } }", "quiet: 1m"),
+    ];
+    let denied = |at: f64| event(at, json!({ "status": 403, "denied_by_us": true }));
+    let other = |at: f64| event(at, json!({ "status": 403, "denied_by_us": null }));
+    let all: Vec<Value> = (0..20).map(|n| denied(f64::from(n))).collect();
+    assert_eq!(alerts(&rules, &all), []);
+    // An attack is over although its denied requests go on, and is counted without them.
+    let mut rows: Vec<Value> = (0..3).map(|n| other(f64::from(n))).collect();
+    rows.extend((3..90).map(|n| denied(f64::from(n))));
+    rows.push(event(95.0, json!({ "client_ip": "198.51.100.9" })));
+    let told = alerts(&rules[..1], &rows);
+    assert_eq!(brief(&told), ["2s burst open 203.0.113.7 3 of 3", "62s burst closed 203.0.113.7 3 of 3"]);
+    assert_eq!(told[1].evidence["statuses"], json!([{ "value": "403", "count": 2 }]), "since it looked bad");
 }
 
 #[test]

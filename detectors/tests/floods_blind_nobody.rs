@@ -272,7 +272,7 @@ fn an_address_that_many_share_is_known_as_such() {
         let mut row = request(at, client_ip, if is_proven { 200 } else { 401 });
         row["principal"] = format!("user-{n}").into();
         row["credential"] = format!("k1:{n:032x}").into();
-        row["auth_result"] = if is_proven { "ok" } else { "invalid" }.into();
+        row["principal_source"] = if is_proven { "gateway" } else { "unproven" }.into();
         row
     };
     let (office, spray, home) = ("198.51.100.1", "198.51.100.2", "198.51.100.3");

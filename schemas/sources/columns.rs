@@ -49,6 +49,7 @@ impl Plan {
             referrer: get.text(Input::Referrer),
             principal: get.text(Input::Principal),
             principal_kind: get.text(Input::PrincipalKind),
+            principal_source: get.text(Input::PrincipalSource),
             tenant: get.text(Input::Tenant),
             request_id: get.text(Input::RequestId),
             trace_id: get.text(Input::TraceId),

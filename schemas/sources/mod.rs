@@ -106,6 +106,8 @@ pub struct SourceConfig {
     pub client_ip_header: bool,
     /// Replace principals by keyed tokens.
     pub tokenise_principal: bool,
+    /// The gateway verifies every credential it answers well: whoever comes with one is who it says.
+    pub verifies_credentials: bool,
     /// A time further than this ahead of its arrival makes the record a reject; `None` allows any until 2100.
     pub ahead_max_us: Option<i64>,
     /// The tenant of records that name none.

@@ -98,6 +98,9 @@ pub struct ReplayArgs {
     /// Without --config: replace principals by tokens, too.
     #[arg(long, conflicts_with = "config")]
     tokenise_principal: bool,
+    /// Without --config: the gateway verifies every credential that it answers well, on all its paths.
+    #[arg(long, conflicts_with = "config")]
+    verifies_credentials: bool,
     /// Without --config: the tenant of records that name none.
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     tenant: Option<String>,
@@ -308,6 +311,7 @@ impl ReplayArgs {
             mapping,
             trusted_proxies: self.trusted_proxy.clone(),
             tokenise_principal: self.tokenise_principal,
+            verifies_credentials: self.verifies_credentials,
             tenant: self.tenant.clone(),
             ..SourceConfig::default()
         })

@@ -42,6 +42,9 @@ pub struct SourceArgs {
     /// Replace principals (names of users) by tokens, too.
     #[arg(long)]
     pub tokenise_principal: bool,
+    /// The gateway verifies every credential that it answers well, on all its paths.
+    #[arg(long)]
+    pub verifies_credentials: bool,
     /// The tenant of records that name none.
     #[arg(long, value_name = "NAME")]
     pub tenant: Option<String>,
@@ -84,6 +87,7 @@ impl SourceArgs {
             trusted_hops: self.trusted_hops.map_or(0, usize::from),
             client_ip_header: self.client_ip_header,
             tokenise_principal: self.tokenise_principal,
+            verifies_credentials: self.verifies_credentials,
             tenant: self.tenant.clone(),
             templates: config::templates(&self.openapi, &[], "")?,
             ..SourceConfig::default()

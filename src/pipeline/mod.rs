@@ -32,6 +32,7 @@ pub use swap::Swap;
 pub use watcher::{Nobody, Taken, Watcher};
 
 use crate::audit::AuditError;
+use crate::blocked::Blocked;
 use crate::clock::Stopwatch;
 use crate::ingest::IngestError;
 use crate::ingest::retried::text_of_panic;
@@ -97,6 +98,8 @@ pub struct Pipeline<'a> {
     /// None: nothing is kept.
     pub ledger: Option<Ledger>,
     pub outlets: Vec<Box<dyn Outlet>>,
+    /// Whom our own blocks keep out.
+    pub blocked: Arc<Blocked>,
     pub lateness_us: Box<dyn Fn(&Lane) -> i64 + Send + 'a>,
     /// Set from outside: stop at the next step, commit, return.
     pub stop: Arc<AtomicBool>,
@@ -334,7 +337,8 @@ impl Pipeline<'_> {
         totals.events += batch.events.num_rows() as u64;
         totals.note_times(&batch.events);
         let ahead_before = self.engine.ahead(&batch.lane);
-        let events = self.engine.push(&batch.lane, batch.events.clone())?;
+        let marked = self.blocked.mark(&batch.events).map_err(EngineError::from)?;
+        let events = self.engine.push(&batch.lane, marked)?;
         let ahead = self.engine.ahead(&batch.lane).saturating_sub(ahead_before);
         totals.ahead += ahead;
         if let Some(late) = events.column_by_name("late") {

@@ -125,6 +125,7 @@ impl Outbox {
     async fn beat(&self, next_us: &mut i64, rails: &mut bool) -> Result<(), StoreError> {
         let now_us = (self.clock)();
         *rails |= self.changes.refresh(now_us).await? | self.guard.refresh();
+        self.tell_whom_we_keep_out(now_us).await?;
         if *rails {
             self.lanes.iter().for_each(|lane| lane.wake.notify_one());
         }

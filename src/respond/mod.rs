@@ -19,6 +19,7 @@ pub mod guard;
 pub mod halt;
 mod http;
 pub mod incident;
+mod kept_out;
 pub mod link;
 pub mod message;
 mod neighbours;

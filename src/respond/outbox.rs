@@ -26,6 +26,7 @@ use super::config::{ConfigError, DeliveryConfig, RespondConfig, Telling};
 use super::guard::{Circumstances, Guard, Reason, Verdict};
 use super::halt::Changes;
 use super::incident::{Change, Row, book};
+use super::kept_out::KeptOut;
 use super::link::Links;
 use super::message;
 use super::pace::Pace;
@@ -58,6 +59,7 @@ pub struct Outbox {
     /// What signs the links in messages; without it there are none.
     pub(super) links: Option<Links>,
     pub(super) preflight: Preflight,
+    pub(super) kept_out: KeptOut,
     /// When the last event came, from any source; the end of time where nobody says (`heard`).
     pub(super) heard_us: AtomicI64,
     /// Attackers for whom the budget had no room in the last pass.
@@ -156,6 +158,7 @@ impl Outbox {
             guard,
             links: None,
             preflight: Preflight::default(),
+            kept_out: KeptOut::default(),
             heard_us: AtomicI64::new(i64::MAX),
             no_room: AtomicU64::new(0),
             opened: Mutex::default(),

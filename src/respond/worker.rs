@@ -205,6 +205,7 @@ impl Outbox {
             if self.queue.begin_attempt(&mut entry, now_us, sent).await? {
                 count_step(&entry.action, StepKind::Sent);
                 let thread = self.queue.thread(&entry).await?;
+                self.tell_whom_we_are_about_to_keep_out(&entry.action);
                 ready.push((entry, thread));
             }
         }
