@@ -97,8 +97,11 @@ impl Identity {
     /// Who vouches for the principal of a row. A token that the gateway did not verify, sent to a page that asks for none, is
     /// answered as well as a true one; and a refused log-in names whomever it likes.
     fn principal_source(&self, request: &Request<'_>, row: &EventRow<'_>) -> &'static str {
-        let named = request.principal.is_some() && request.principal_source == Some(GATEWAY) && row.status != Some(401);
-        let verified = self.verifies_credentials && row.auth_result == Some("ok");
+        let vouched = request.principal.is_some() && request.principal_source.is_some_and(|said| said != UNPROVEN);
+        // Redirects and preflights are answered before anybody looks at a credential.
+        let well = matches!(row.status, Some(200..=299)) && row.method != Some("OPTIONS");
+        let named = vouched && row.status != Some(401);
+        let verified = self.verifies_credentials && row.auth_result == Some("ok") && well;
         if named || verified { GATEWAY } else { UNPROVEN }
     }
 }
@@ -234,8 +237,11 @@ mod tests {
                 status: Some(status),
                 ..Request::default()
             };
-            let mut row = EventRow { status: Some(status), ..EventRow::default() };
+            let mut row = EventRow { status: Some(status), method: Some("GET"), ..EventRow::default() };
             row.auth_result = auth_result(&row, true);
+            let preflight = EventRow { method: Some("OPTIONS"), ..row };
+            let unnamed = Request { principal_source: None, ..request };
+            assert_eq!(identity.principal_source(&unnamed, &preflight), UNPROVEN);
             identity.principal_source(&request, &row)
         };
         for (verifies_credentials, named, status, expected) in [
@@ -247,7 +253,8 @@ mod tests {
             (false, "user", 200, UNPROVEN),
             (false, "", 200, UNPROVEN),
             (true, "", 200, GATEWAY),
-            (true, "user", 302, GATEWAY),
+            (true, "user", 204, GATEWAY),
+            (true, "user", 302, UNPROVEN),
             (true, "", 404, UNPROVEN),
             (true, "", 401, UNPROVEN),
         ] {

@@ -4,7 +4,7 @@
 //! Promises: a block that ended is remembered for `KEPT_US`, for events that come late. Without blocks a batch costs one look.
 //! Never: keeps anything over a restart but what is in force then.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -15,20 +15,24 @@ use ipnet::IpNet;
 
 /// How gateways, edges and WAFs answer whom they keep out; 0 where the connection is just closed, 444 in nginx's words.
 const DENIALS: [i32; 5] = [0, 403, 406, 429, 444];
-/// Times of access logs are whole seconds, and clocks differ.
-const BEFORE_US: i64 = 2_000_000;
 /// Who enforces a block may learn of its end so much later: bouncers ask every ten seconds.
 const AFTER_US: i64 = 15_000_000;
 const KEPT_US: i64 = 3_600_000_000;
+/// What `client_ip_source` says of an address that nobody vouches for.
+const UNPROVEN: &str = "unproven";
 
 /// Shared by who blocks and who reads.
 #[derive(Debug, Default)]
 pub struct Blocked(RwLock<Nets>);
 
+/// From when to when; the end of time while it is in force, or may be by now.
+type Span = (i64, i64);
+
 #[derive(Debug, Default)]
 struct Nets {
-    /// From when to when; the end of time while it is in force.
-    spans: HashMap<IpNet, Vec<(i64, i64)>>,
+    spans: HashMap<IpNet, Vec<Span>>,
+    /// Those that were in force when it was last said.
+    in_force: HashSet<IpNet>,
     /// Lengths of prefixes there are, longest first, of IPv4 and IPv6.
     bits: [BTreeSet<std::cmp::Reverse<u8>>; 2],
 }
@@ -37,7 +41,7 @@ impl Nets {
     fn begin(&mut self, net: IpNet, since_us: i64) {
         let spans = self.spans.entry(net).or_default();
         if spans.iter().all(|(_, to)| *to != i64::MAX) {
-            spans.push((since_us.saturating_sub(BEFORE_US), i64::MAX));
+            spans.push((since_us, i64::MAX));
         }
         self.note_bits(net);
     }
@@ -73,6 +77,7 @@ impl Blocked {
         for net in nets.spans.keys().copied().collect::<Vec<_>>() {
             nets.note_bits(net);
         }
+        nets.in_force = still.keys().copied().collect();
         for (net, since_us) in still {
             nets.begin(net, since_us);
         }
@@ -83,7 +88,19 @@ impl Blocked {
         self.0.write().unwrap_or_else(PoisonError::into_inner).begin(net.trunc(), since_us);
     }
 
-    /// The events, with what our own blocks denied marked.
+    /// The target did not take it: what it answers from here on is not our doing.
+    pub fn failed(&self, net: IpNet, now_us: i64) {
+        let mut nets = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let net = net.trunc();
+        if !nets.in_force.contains(&net)
+            && let Some(spans) = nets.spans.get_mut(&net)
+        {
+            spans.iter_mut().filter(|(_, to)| *to == i64::MAX).for_each(|(_, to)| *to = now_us);
+        }
+    }
+
+    /// The events, with what our own blocks denied marked. Who can write a client's address into a log could hide behind one that
+    /// is blocked: an address that nobody vouches for is not marked.
     pub fn mark(&self, events: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         let nets = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if nets.spans.is_empty() {
@@ -94,8 +111,11 @@ impl Blocked {
         let (times, statuses) = (column("time")?, column("status")?);
         let times = times.as_primitive::<TimestampMicrosecondType>();
         let (statuses, clients) = (statuses.as_primitive::<Int32Type>(), column("client_ip")?.as_string::<i32>());
+        let vouched = column("client_ip_source")?.as_dictionary::<Int32Type>();
+        let words = vouched.values().as_string::<i32>();
+        let is_unproven = |row| vouched.key(row).is_some_and(|key| words.value(key) == UNPROVEN);
         let denied = |row: usize| {
-            let is_denial = statuses.is_valid(row) && DENIALS.contains(&statuses.value(row));
+            let is_denial = statuses.is_valid(row) && DENIALS.contains(&statuses.value(row)) && !is_unproven(row);
             let client = (is_denial && clients.is_valid(row)).then(|| clients.value(row).parse().ok()).flatten();
             client.is_some_and(|client| nets.holds(client, times.value(row))).then_some(true)
         };
@@ -123,7 +143,8 @@ mod tests {
         for (seconds, client, status) in rows {
             builder.append(&EventRow {
                 time: seconds * S,
-                client_ip: Some(client),
+                client_ip: Some(client.trim_start_matches('?')),
+                client_ip_source: Some(if client.starts_with('?') { UNPROVEN } else { "peer" }),
                 status: Some(*status),
                 ..EventRow::default()
             });
@@ -138,25 +159,31 @@ mod tests {
     fn what_a_block_denies_is_marked_from_its_beginning_to_a_little_after_its_end() {
         let blocked = Blocked::default();
         let rows = [
-            (97, "203.0.113.7", 403),
+            (99, "203.0.113.7", 403),
             (100, "203.0.113.7", 403),
             (130, "203.0.113.7", 444),
             (130, "203.0.113.7", 200),
             (130, "203.0.113.7", 404),
             (130, "203.0.113.8", 403),
+            (130, "?203.0.113.7", 403),
             (214, "203.0.113.7", 403),
             (216, "203.0.113.7", 403),
         ];
-        assert_eq!(marks(&blocked, &rows), [false; 8], "nobody is blocked");
+        assert_eq!(marks(&blocked, &rows), [false; 9], "nobody is blocked");
         blocked.is(&[(net("203.0.113.7/32"), 100 * S)], 101 * S);
-        assert_eq!(marks(&blocked, &rows), [false, true, true, false, false, false, true, true]);
+        assert_eq!(marks(&blocked, &rows), [false, true, true, false, false, false, false, true, true]);
         blocked.is(&[(net("203.0.113.7/32"), 160 * S)], 160 * S);
         assert!(marks(&blocked, &rows)[1], "renewed: since the first");
         blocked.is(&[], 200 * S);
-        assert_eq!(marks(&blocked, &rows), [false, true, true, false, false, false, true, false]);
+        assert_eq!(marks(&blocked, &rows), [false, true, true, false, false, false, false, true, false]);
+        blocked.begins(net("203.0.113.7/32"), 290 * S);
+        blocked.failed(net("203.0.113.7/32"), 291 * S);
+        assert_eq!(marks(&blocked, &[(290, "203.0.113.7", 403), (295, "203.0.113.7", 403)]), [true, false]);
         blocked.begins(net("203.0.113.7/32"), 300 * S);
         assert_eq!(marks(&blocked, &[(301, "203.0.113.7", 403)]), [true], "it may be denied before the target answers");
         blocked.is(&[(net("203.0.113.7/32"), 300 * S)], 300 * S);
+        blocked.failed(net("203.0.113.7/32"), 301 * S);
+        assert_eq!(marks(&blocked, &[(302, "203.0.113.7", 403)]), [true], "it failed at another target");
         assert!(marks(&blocked, &rows)[1], "blocked again; what was before is remembered");
         blocked.is(&[], 400 * S);
         blocked.is(&[], 400 * S + KEPT_US);

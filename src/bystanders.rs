@@ -50,9 +50,14 @@ impl LakeBystanders {
 
 async fn ask_of(session: &SessionContext, asked: &[Question], now_us: i64) -> Result<Vec<Behind>, String> {
     let (batches, _) = run(session, &who_checks(now_us)).await?;
-    let mut checking: Vec<String> = asked.iter().flat_map(|question| question.checking.clone()).collect();
+    let named = |endpoint: String| Checks { endpoint, host: None };
+    let mut checking: Vec<Checks> = asked.iter().flat_map(|question| question.checking.clone()).map(named).collect();
     for batch in &batches {
-        checking.extend(texts(batch, 0)?.iter().flatten().map(str::to_owned));
+        let (endpoints, hosts) = (texts(batch, 0)?, texts(batch, 1)?);
+        let one = |(endpoint, host): (Option<&str>, Option<&str>)| {
+            Some(Checks { endpoint: endpoint?.to_owned(), host: Some(host.unwrap_or_default().to_owned()) })
+        };
+        checking.extend(endpoints.iter().zip(hosts.iter()).filter_map(one));
     }
     let (batches, truncated) = run(session, &who_was_there(asked, &checking, now_us)).await?;
     let mut found: Vec<Found> = asked.iter().map(|_| Found::default()).collect();
@@ -77,6 +82,12 @@ async fn ask_of(session: &SessionContext, asked: &[Question], now_us: i64) -> Re
         good_requests: found.good_requests,
     };
     Ok(found.into_iter().map(behind).collect())
+}
+
+/// An endpoint that asks who somebody is; at any host where an alert says so, which names none.
+struct Checks {
+    endpoint: String,
+    host: Option<String>,
 }
 
 #[derive(Default)]
@@ -110,8 +121,8 @@ fn last_day(now_us: i64) -> String {
 /// Endpoints that refuse who does not say who they are: a good answer there means that a name is more than a claim.
 fn who_checks(now_us: i64) -> String {
     format!(
-        "SELECT endpoint FROM events WHERE status = 401 AND endpoint IS NOT NULL AND {} \
-         GROUP BY endpoint ORDER BY count(*) DESC LIMIT {CHECKING_MAX}",
+        "SELECT endpoint, host FROM events WHERE status = 401 AND endpoint IS NOT NULL AND {} \
+         GROUP BY endpoint, host ORDER BY count(*) DESC LIMIT {CHECKING_MAX}",
         last_day(now_us)
     )
 }
@@ -119,11 +130,16 @@ fn who_checks(now_us: i64) -> String {
 /// Good requests of the last day by address, principal and tenant, of those whom somebody vouches for: the gateway that
 /// authenticated them (older rows tell it of its consumers alone), or an endpoint that checks names and credentials. A token that
 /// nobody had to verify is a claim like a name: anybody can write one. A network is cut out of what begins like it.
-fn who_was_there(asked: &[Question], checking: &[String], now_us: i64) -> String {
+fn who_was_there(asked: &[Question], checking: &[Checks], now_us: i64) -> String {
     let there = |question: &Question| format!("({} AND time < {})", within(&question.scope), stamp(question.before_us));
     let there: Vec<String> = asked.iter().map(there).collect();
-    let quoted: Vec<String> = checking.iter().map(|endpoint| format!("'{}'", endpoint.replace('\'', "''"))).collect();
-    let checked = if quoted.is_empty() { "false".to_owned() } else { format!("endpoint IN ({})", quoted.join(", ")) };
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let checked = |one: &Checks| match &one.host {
+        None => format!("endpoint = {}", quoted(&one.endpoint)),
+        Some(host) => format!("(endpoint = {} AND coalesce(host, '') = {})", quoted(&one.endpoint), quoted(host)),
+    };
+    let checked: Vec<String> = checking.iter().map(checked).collect();
+    let checked = if checked.is_empty() { "false".to_owned() } else { format!("({})", checked.join(" OR ")) };
     format!(
         "SELECT client_ip, principal, tenant, count(*) FROM events WHERE status BETWEEN 100 AND 399 AND {} AND ({}) \
          AND (coalesce(principal_source = 'gateway', principal_kind = 'consumer') OR ((credential IS NOT NULL OR principal IS NOT NULL) AND {checked})) \
@@ -141,7 +157,10 @@ fn within(scope: &Scope) -> String {
     let text = scope.net().addr().to_string();
     // Two groups are written the same in every address of a network of at least 32 bits.
     let groups: Vec<&str> = text.split(separator).take(2).filter(|group| !group.is_empty()).collect();
-    let wide = scope.net().prefix_len() < if scope.is_v4() { 16 } else { 32 } || groups.len() < 2;
+    let wide = scope.net().prefix_len() < if scope.is_v4() { 16 } else { 32 }
+        || groups.len() < 2
+        // Then `::` may stand in its place in one address and not in another.
+        || (!scope.is_v4() && groups.contains(&"0"));
     if wide {
         "true".to_owned()
     } else {
@@ -167,6 +186,7 @@ mod tests {
         assert_eq!(asked("2001:db8:0:5::/64"), "client_ip LIKE '2001:db8:%'");
         assert_eq!(asked("2001:db8::/64"), "client_ip LIKE '2001:db8:%'");
         assert_eq!(asked("2001::/32"), "true");
+        assert_eq!(asked("2a00:0:0:1::/64"), "true", "2a00::1:a:b:c:d is in it");
     }
 
     /// An hour of the lake, and who is found behind an address that attacks from its second half on.
@@ -188,6 +208,8 @@ mod tests {
             ("19", "'203.0.113.7'", "'forged3'", "'consumer'", "'unproven'", "NULL", "GET /", 200),
             ("20", "'203.0.113.7'", "'store'", "'consumer'", "NULL", "NULL", "GET /", 200),
             ("18", "'203.0.113.7'", "'forged2'", "'service'", "\'unproven\'", "'tok:9'", "GET /", 200),
+            // The same page of another host, which asks for no log-in.
+            ("21", "'203.0.113.7'", "'forged4'", "'user'", "'unproven'", "'tok:7'", "GET /orders", 200),
             // Proven, but of the attack itself.
             ("41", "'203.0.113.7'", "'mallory'", "'user'", "\'unproven\'", "'tok:2'", "GET /orders", 200),
             // Refused.
@@ -198,6 +220,7 @@ mod tests {
             format!(
                 "SELECT DATE '2026-03-02' AS day, TIMESTAMP '2026-03-02T09:{minute}:00Z' AS time, {address} AS client_ip, \
                  {who} AS principal, {kind} AS principal_kind, {source} AS principal_source, {credential} AS credential, NULL AS tenant, \
+                 CASE WHEN '{minute}' = '21' THEN 'www.example.com' ELSE 'api.example.com' END AS host, \
                  '{endpoint}' AS endpoint, {status} AS status"
             )
         });

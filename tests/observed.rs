@@ -339,7 +339,7 @@ fn a_target_that_does_not_answer_and_parked_actions_are_warnings() {
     );
     let mut service = Service::start(&config(&folder, &sources, &more));
     let address = service.address();
-    service.line_with(&["warning=\"breaker\"", "about=\"soar\"", "does not answer as it should"], 60);
+    service.line_with(&["warning=\"breaker\"", "about=\"soar\"", "does not answer as it should (", "500"], 60);
     service.line_with(&["action parked, it waits for a person", "kind=\"case\"", "target=\"soar\""], 60);
     service.line_with(&["warning=\"parked\"", "about=\"soar\"", "1 actions were given up on"], 60);
     let status = until(address, "/status", |answer| answer.json()["response"]["targets"][0]["parked"] == 1).json();

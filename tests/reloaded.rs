@@ -8,7 +8,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use common::http::{get, until};
+use common::http::{Answer, get, until};
 use common::program::{folder, number, path, query, run};
 use common::service::Service;
 use tempfile::TempDir;
@@ -173,17 +173,29 @@ fn a_new_source_begins_and_the_others_go_on_where_they_were() {
     // Two of `edge` before, and two of the new source.
     service.wait_for("alert opened: First", 60);
     desk.write(CLIENT, 1);
-    let address = service.said.iter().rev().find_map(|line| line.rsplit_once("metrics and status: http://"));
-    let address = address.expect("it listens again").1.trim().parse().expect("an address");
-    until(address, "/metrics", |answer| answer.body.contains("gatewatch_events_total{source=\"edge\"} 3"));
+    let address = |service: &Service| {
+        let line = service.said.iter().rev().find_map(|line| line.rsplit_once("metrics and status: http://"));
+        line.expect("it listens again").1.trim().parse().expect("an address")
+    };
+    let is_read = |answer: &Answer| answer.body.contains("gatewatch_events_total{source=\"edge\"} 3");
+    let shown = until(address(&service), "/metrics", is_read).body;
+    assert!(shown.contains("gatewatch_source_up{source=\"more\"} 1"), "{shown}");
+
+    // Away again: what it counted stays, what it is now is nobody's.
+    desk.configure("");
+    service.wait_for("the service begins again with it", 60);
+    service.wait_for("gatewatch runs", 60);
+    let shown = until(address(&service), "/metrics", |answer| answer.body.contains("gatewatch_source_up")).body;
+    assert!(shown.contains("gatewatch_events_total{source=\"more\"} 2"), "{shown}");
+    assert!(!shown.contains("gatewatch_source_up{source=\"more\"}"), "{shown}");
     service.stop();
 
     let by_source = query(&desk.data(), "select source, count(*) as n from events group by 1 order by 1");
     assert_eq!(by_source.iter().map(|row| row["n"].as_i64()).collect::<Vec<_>>(), [Some(3), Some(2)]);
     let starts = "select count(*) from audit where what in ('start', 'stop')";
-    assert_eq!(number(&desk.data(), starts), 4);
+    assert_eq!(number(&desk.data(), starts), 6);
     let changed = query(&desk.data(), "select detail from audit where what = 'configuration'");
-    assert!(changed.len() == 1 && changed[0]["detail"].to_string().contains("sources"), "{changed:?}");
+    assert!(changed.len() == 2 && changed[0]["detail"].to_string().contains("sources"), "{changed:?}");
 }
 
 #[test]

@@ -172,6 +172,48 @@ async fn the_kill_switch_stops_what_is_retrying_and_lifts_what_is_in_force() {
 }
 
 #[tokio::test]
+async fn a_detector_on_trial_takes_no_real_block_over_and_stands_in_the_way_of_none() {
+    for real_first in [true, false] {
+        let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
+        let wall = Wall::new(false, hands.clock());
+        let outbox = over(folder.path(), LIVE, vec![wall.ready("waf", &[Kind::Block])], hands.clock()).await;
+        let real = opening("al-1", "203.0.113.7", hands.now());
+        let trial =
+            Alert { dry_run: true, detector: "trial".to_owned(), ..opening("al-2", "203.0.113.7", hands.now()) };
+        let both = if real_first { [&real, &trial] } else { [&trial, &real] };
+        for alert in both {
+            tell(&outbox, std::slice::from_ref(alert), &["block"], hands.now()).await;
+            settle(&outbox).await;
+        }
+        for _ in 0..3 {
+            assert_eq!(wall.blocked(), ["203.0.113.7"], "renewed while the real one is open, real first: {real_first}");
+            hands.advance(40 * MINUTE_US);
+            settle(&outbox).await;
+        }
+        tell(&outbox, &[closing(&real)], &["block"], hands.now()).await;
+        hands.advance(2 * HOUR_US);
+        settle(&outbox).await;
+        assert!(wall.blocked().is_empty(), "it ends with its own attack");
+    }
+}
+
+#[tokio::test]
+async fn what_is_taken_back_while_it_is_tried_again_is_undone() {
+    let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
+    let wall = Wall::new(false, hands.clock());
+    let slow = LIVE.replace("backoff_first: 1ms, backoff_max: 5ms", "backoff_first: 10m, backoff_max: 10m");
+    let outbox = over(folder.path(), &slow, vec![wall.ready("waf", &[Kind::Block])], hands.clock()).await;
+    wall.fault([Fault::Lost]);
+    tell(&outbox, &[opening("al-1", "203.0.113.7", hands.now())], &["block"], hands.now()).await;
+    settle(&outbox).await;
+    assert_eq!(wall.blocked(), ["203.0.113.7"], "it had its effect, and nobody knows");
+    let id = steps(&outbox).await[0].action_id.clone();
+    desk::revert(outbox.store(), &id, "a.example", "a customer", hands.now()).await.expect("taken back");
+    settle(&outbox).await;
+    assert!(wall.blocked().is_empty(), "{:?}", wall.calls());
+}
+
+#[tokio::test]
 async fn a_protected_address_is_let_go_and_not_blocked_again() {
     let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
     let wall = Wall::new(true, hands.clock());

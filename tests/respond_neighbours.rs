@@ -239,3 +239,34 @@ async fn when_most_have_gone_those_that_are_left_are_blocked_one_by_one() {
     }
     assert_eq!(stage.wall.blocked(), parts(0..2), "the attack of two goes on");
 }
+
+#[tokio::test]
+async fn a_range_that_an_alert_is_about_is_blocked_as_one_client_is() {
+    let wide = |now_us| opening("al-wide", "2001:db8:7::/48", now_us);
+    let stage = Stage::new().await;
+    stage.tell(&[wide(stage.hands.now())]).await;
+    for _ in 0..3 {
+        assert_eq!(stage.wall.blocked(), ["2001:db8:7::/48"], "as long as the attack lasts");
+        stage.hands.advance(40 * MINUTE_US);
+        settle(&stage.outbox).await;
+    }
+    stage.tell(&[closing(&wide(stage.hands.now()))]).await;
+    stage.hands.advance(2 * HOUR_US);
+    settle(&stage.outbox).await;
+    assert!(stage.wall.blocked().is_empty());
+
+    // As many may be behind it as behind one client; and where nobody knows, a person is asked.
+    for (good, expected, asks) in [
+        (Good(Ok("2001:db8:7:fe::1")), vec!["2001:db8:7::/48".to_owned()], false),
+        (Good(Err("no answer".to_owned())), Vec::new(), true),
+    ] {
+        let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
+        let wall = Wall::new(false, hands.clock());
+        let outbox = beside(folder.path(), &hands, &wall, good).await;
+        tell(&outbox, &[wide(hands.now())], &["block"], hands.now()).await;
+        settle(&outbox).await;
+        settle(&outbox).await;
+        assert_eq!(wall.blocked(), expected);
+        assert_eq!(step_names(&outbox).await.contains(&"awaiting".to_owned()), asks);
+    }
+}

@@ -102,7 +102,7 @@ fn stages_do_not_import_each_other() {
         ("query", &["query", "lake", "clock", "limits", "metric"]),
         ("audit", &["audit", "store", "clock", "limits", "metric", "private", "keys"]),
         ("store", &["store", "clock", "limits", "metric"]),
-        ("respond", &["respond", "audit", "store", "clock", "limits", "config", "metric", "telemetry"]),
+        ("respond", &["respond", "audit", "blocked", "store", "clock", "limits", "config", "metric", "telemetry"]),
         (
             "observe",
             &["observe", "ingest", "pipeline", "respond", "clock", "limits", "config", "metric", "telemetry", "timed"],

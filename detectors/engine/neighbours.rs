@@ -1,9 +1,10 @@
 //! Neighbours: networks of one detector in which many IPv6 clients do what it counts at the same time are one attacker who
 //! has more than a /64. Their rows count for the /56 they share, or the /48, as long as that lasts.
 //!
-//! Promises: joined are those of whom `MANY` counted within the detector's window, so that an attacker gains at most so
-//! many counts by rotating through what he has; what each of them had counted before stays theirs. Bounded like entities
-//! are. What it says depends on the order of rows alone.
+//! Promises: joined are requests that were refused (status 400 to 499), of those of whom `MANY` made such within the detector's
+//! window: the many customers of one carrier are answered well, and count each for themselves. An attacker gains at most so many
+//! counts by rotating through a /56, and as many by rotating through the /56s of a /48; what each of them had counted before stays
+//! theirs. Bounded like entities are. What it says depends on the order of rows alone.
 //! Never: joins IPv4, or clients that only did what the detector does not count.
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use super::columns::EntityKey;
 use super::keyed::{Keep, Keyed, SavedSlots, Spot};
 use super::network::JOINED_BITS;
 use super::next_multiple;
-use super::run::{Hit, Run};
+use super::run::{Hit, POSITIONS, Run};
 
 /// Active at once are those who counted within the detector's window, or within this where that is longer.
 const AT_ONCE_US: i64 = 600_000_000;
@@ -44,6 +45,11 @@ impl Network {
     }
 }
 
+/// Whether the gateway found something wrong with the request.
+fn is_refused(run: &Run<'_>, row: usize) -> bool {
+    matches!(run.event(row).number(POSITIONS.status), Some(400..=499))
+}
+
 /// The networks of one detector.
 pub(crate) struct Neighbours {
     networks: Keyed<Network>,
@@ -60,7 +66,7 @@ impl Neighbours {
     #[inline]
     pub fn join(&mut self, run: &Run<'_>, hit: Hit) -> Hit {
         match &run.columns.wider {
-            Some(wider) if wider[hit.row][0] != 0 => self.join_ipv6(wider[hit.row], hit),
+            Some(wider) if wider[hit.row][0] != 0 && is_refused(run, hit.row) => self.join_ipv6(wider[hit.row], hit),
             _ => hit,
         }
     }

@@ -10,10 +10,11 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, new_null_array};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use schemas::Lane;
+use schemas::event::{FIELDS, Field, arrow_schema};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use siphasher::sip128::SipHasher13;
@@ -21,7 +22,7 @@ use siphasher::sip128::SipHasher13;
 use super::binary::{self, BinaryError};
 use super::clock::LaneClock;
 use super::order::Held;
-use super::{Engine, EngineError, EngineLimits, check_schema};
+use super::{Engine, EngineError, EngineLimits};
 use crate::rule::Rule;
 
 /// Names the format and its version. Change it with any change of what is written.
@@ -227,8 +228,7 @@ impl Engine {
     fn restore_held(&mut self, lane: &Lane, ipc: &[u8], places: &[i64]) -> Result<(), EngineError> {
         let (mut from, any) = (0, !places.is_empty());
         for events in StreamReader::try_new(Cursor::new(ipc), None)? {
-            let events = events?;
-            check_schema(&events)?;
+            let events = of_now(&events?)?;
             let mut columns = self.plan.compute(&events)?.0;
             let to = from + events.num_rows();
             if any {
@@ -240,6 +240,17 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Rows of an older version have fewer columns; what it did not know is null.
+fn of_now(events: &RecordBatch) -> Result<RecordBatch, EngineError> {
+    let column = |field: &Field| match events.column_by_name(field.name) {
+        Some(column) => Ok(column.clone()),
+        None if field.nullable => Ok(new_null_array(&field.kind.data_type(), events.num_rows())),
+        None => Err(EngineError::Snapshot(format!("its rows have no column {}", field.name))),
+    };
+    let columns = FIELDS.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    RecordBatch::try_new(arrow_schema(), columns).map_err(|error| EngineError::Snapshot(error.to_string()))
 }
 
 impl From<BinaryError> for EngineError {

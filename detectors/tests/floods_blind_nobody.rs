@@ -234,6 +234,29 @@ fn visitors_of_one_provider_are_not_joined_by_what_is_not_counted() {
 }
 
 #[test]
+fn customers_of_one_carrier_are_not_joined_by_what_is_answered_well() {
+    let sweep = rule("sweep", "client_ip", "{ distinct: { of: endpoint, at_least: 30, within: 1m } }", "");
+    let visit = |n: i64, status: i32| {
+        let mut row = request(n * 20_000, &format!("2001:db8:5:{:x}::1", n * 40_503 % 65_536), status);
+        row["endpoint"] = format!("GET /v1/pages/{}", n % 100).into();
+        row
+    };
+    assert_eq!(alerts(vec![sweep.clone()], (0..2000).map(|n| visit(n, 200)).collect()), []);
+    // One of them sweeps what is there: it is told of, and its neighbours are not.
+    let mut rows: Vec<Value> = (0..2000).map(|n| visit(n, 200)).collect();
+    rows.extend((0..40).map(|n| {
+        let mut row = request(n * 20_000, "2001:db8:5:7::9", 200);
+        row["endpoint"] = format!("GET /v1/pages/{n}").into();
+        row
+    }));
+    let told = alerts(vec![sweep.clone()], rows);
+    assert!(!told.is_empty() && told.iter().all(|alert| alert.entity.value == "2001:db8:5:7::/64"), "{told:?}");
+    // What is refused to a whole range at once is one sweep.
+    let told = alerts(vec![sweep], (0..2000).map(|n| visit(n, 404)).collect());
+    assert_eq!(told[0].entity.value, "2001:db8:5::/48");
+}
+
+#[test]
 fn a_count_of_many_values_is_near_the_truth_and_says_how_near() {
     let distinct = |at_least| format!("{{ distinct: {{ of: object_id, at_least: {at_least}, within: 1h }} }}");
     for (at_least, is_exact) in [(100, true), (1_000, true), (10_000, false)] {

@@ -194,7 +194,7 @@ inputs! {
     referrer Referrer Text referrer "referring page";
     principal Principal Text principal "authenticated user or consumer";
     principal_kind PrincipalKind Text principal_kind "user, consumer or service";
-    principal_source PrincipalSource Text principal_source "gateway where it names nobody whom it did not authenticate";
+    principal_source PrincipalSource Text principal_source "anything where the gateway authenticated that principal";
     tenant Tenant Text tenant "customer organisation";
     request_id RequestId Text request_id "correlation id";
     trace_id TraceId Text trace_id "distributed trace id";

@@ -1,11 +1,12 @@
 //! The metrics as Prometheus reads them, and as `/status` does: one truth for both.
 //!
 //! Promises: every metric of `metric.rs` has its text, type and buckets here, and starts at 0 for everything that is
-//! configured, so that a rate has a beginning. What the process itself uses is read when it is asked for.
+//! configured, so that a rate has a beginning. What the process itself uses is read when it is asked for. Gauges of a source or
+//! a target that a reload took away are no longer shown; counters are, for they count since the process began.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::Context;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
@@ -46,6 +47,9 @@ pub fn install() -> anyhow::Result<Recorder> {
     Ok(INSTALLED.get_or_init(|| Recorder(handle)).clone())
 }
 
+/// Sources and targets of the configuration in force, by the label that names them; none before it is known.
+static CONFIGURED: Mutex<BTreeMap<&str, BTreeSet<String>>> = Mutex::new(BTreeMap::new());
+
 #[derive(Clone)]
 pub struct Recorder(PrometheusHandle);
 
@@ -53,16 +57,36 @@ impl Recorder {
     /// Everything, as Prometheus reads it.
     pub fn render(&self) -> String {
         note_process();
-        self.0.render()
+        self.shown()
     }
 
     pub fn samples(&self) -> Samples {
-        Samples::parse(&self.0.render())
+        Samples::parse(&self.shown())
+    }
+
+    fn shown(&self) -> String {
+        let configured = CONFIGURED.lock().unwrap_or_else(PoisonError::into_inner);
+        without_what_is_gone(self.0.render(), &configured)
     }
 
     /// To be called now and then: observations that wait are put into their buckets.
     pub fn upkeep(&self) {
         self.0.run_upkeep();
+    }
+}
+
+fn without_what_is_gone(text: String, configured: &BTreeMap<&str, BTreeSet<String>>) -> String {
+    let gauges: BTreeSet<&str> =
+        METRICS.iter().filter(|metric| matches!(metric.kind, Kind::Gauge)).map(|metric| metric.name).collect();
+    let is_gone = |line: &str| {
+        let found = sample(line).filter(|(name, ..)| gauges.contains(name));
+        found.is_some_and(|(_, labels, _)| {
+            configured.iter().any(|(label, names)| labels.get(*label).is_some_and(|name| !names.contains(name)))
+        })
+    };
+    match text.lines().any(is_gone) {
+        false => text,
+        true => text.split_inclusive('\n').filter(|line| !is_gone(line.trim_end())).collect(),
     }
 }
 
@@ -81,6 +105,9 @@ pub fn begin_detectors(detectors: &[&str], sources: &[&str]) {
 
 /// Begins the series of everything that is known from the configuration.
 pub fn begin(sources: &[&str], detectors: &[&str], targets: &[&str], started_us: i64) {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    *CONFIGURED.lock().unwrap_or_else(PoisonError::into_inner) =
+        BTreeMap::from([("source", names(sources)), ("target", names(targets))]);
     for source in sources {
         for name in [metric::RECORDS, metric::RECORD_BYTES, metric::EVENTS, metric::LATE, metric::AHEAD] {
             counter!(name, "source" => (*source).to_owned()).absolute(0);
@@ -232,5 +259,21 @@ mod tests {
             assert!(named.contains(&metric.name), "{}", metric.name);
         }
         assert!(BUCKETS.iter().all(|(_, ends)| ends.is_sorted() && ends.len() > 5));
+    }
+
+    #[test]
+    fn gauges_of_what_a_reload_took_away_are_not_shown() {
+        let text = "# TYPE gatewatch_source_up gauge\n\
+                    gatewatch_source_up{source=\"edge\"} 1\n\
+                    gatewatch_source_up{source=\"old\"} 0\n\
+                    gatewatch_records_total{source=\"old\"} 7\n\
+                    gatewatch_target_breaker{target=\"waf\"} 2\n\
+                    gatewatch_held_rows 3\n";
+        let names = |name: &str| BTreeSet::from([name.to_owned()]);
+        let configured = BTreeMap::from([("source", names("edge")), ("target", names("edge"))]);
+        let shown = without_what_is_gone(text.to_owned(), &configured);
+        let gone = ["gatewatch_source_up{source=\"old\"} 0\n", "gatewatch_target_breaker{target=\"waf\"} 2\n"];
+        assert_eq!(shown, gone.iter().fold(text.to_owned(), |text, line| text.replace(line, "")));
+        assert_eq!(without_what_is_gone(text.to_owned(), &BTreeMap::new()), text);
     }
 }

@@ -217,7 +217,8 @@ impl Watch {
             if target.breaker == Position::Closed {
                 self.board.warnings.end(Kind::Breaker, name, now_us, false);
             } else {
-                let message = "this target does not answer as it should: its actions wait".to_owned();
+                let why = target.failing.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+                let message = format!("this target does not answer as it should{why}: its actions wait");
                 let cure = "is it up, and are its address and secret right? the actions table has what it answered; they are sent \
                             when it answers";
                 self.hold(Kind::Breaker, name, 1, message, cure, now_us, false);

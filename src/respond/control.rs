@@ -27,7 +27,7 @@ use super::outbox::{HOUR_US, Outbox, TakenIn, insert, micros};
 use super::plan;
 use super::preflight::Question;
 use super::queue::{Entry, Queue, Tx};
-use super::scope::Scope;
+use super::scope::{RANGE, Scope};
 use super::wanted::{self, Brief, Stand, Wanted};
 use crate::metric;
 use crate::store::StoreError;
@@ -269,7 +269,8 @@ impl Outbox {
                 continue;
             }
             let newest = Queue::newest(tx, lane.name(), &queue).await?;
-            let need = self.need(wanted, newest.as_ref(), pass);
+            let dry_run = wanted.dry_run || self.is_dry(lane);
+            let need = self.need(wanted, newest.as_ref(), dry_run, pass);
             if let Some((entry, _)) = newest.as_ref().filter(|_| need.in_force)
                 && !Queue::is_being_undone(tx, &entry.action.id).await?
             {
@@ -281,14 +282,7 @@ impl Outbox {
             }
             if let Some(expires_us) = need.apply_until_us {
                 let nth = newest.as_ref().map_or(0, |(entry, _)| entry.n);
-                let action = wanted::action(
-                    wanted,
-                    lane.name(),
-                    nth,
-                    Op::Apply,
-                    wanted.dry_run || self.is_dry(lane),
-                    pass.now_us,
-                );
+                let action = wanted::action(wanted, lane.name(), nth, Op::Apply, dry_run, pass.now_us);
                 let action = Action { renews: need.renews, expires_us: Some(expires_us), ..action };
                 let why = self.apply(tx, wanted, action, pass).await?;
                 anything |= why.as_deref().is_none_or(|why| why == LOOKING);
@@ -316,7 +310,7 @@ impl Outbox {
     }
 
     /// What this target needs for it.
-    fn need(&self, wanted: &Wanted, newest: Option<&(Entry, State)>, pass: &mut Pass) -> Need {
+    fn need(&self, wanted: &Wanted, newest: Option<&(Entry, State)>, dry_run: bool, pass: &mut Pass) -> Need {
         let now_us = pass.now_us;
         // Where no events come any more nobody can say that an attack goes on, nor that it is over.
         let heard_us = self.heard_us.load(Ordering::Relaxed).min(now_us);
@@ -332,6 +326,8 @@ impl Outbox {
         let ends_us = entry.action.expires_us.unwrap_or(i64::MIN);
         match state {
             State::Pending | State::Awaiting | State::Parked => Need { stands: true, ..Need::default() },
+            // What only would have been done stands in the place of nothing that is to be done.
+            State::DryRun if !dry_run => Need { apply_until_us: active.then_some(whole_us), ..Need::default() },
             State::Delivered | State::DryRun if ends_us > now_us => {
                 // Half of it left: time enough to renew it before it ends.
                 let renew_us = ends_us.saturating_sub(wanted.ttl_us / 2);
@@ -361,7 +357,7 @@ impl Outbox {
         if let Some(halt) = &pass.live.halt {
             return Ok(Some(format!("halted by {}: {}", halt.actor, halt.reason)));
         }
-        let range = Scope::of(&action).filter(|scope| self.is_wide(scope));
+        let range = Scope::of(&action).filter(|_| action.entity_kind == RANGE);
         let offenders = match &range {
             Some(range) => pass.offenders_outside(range, action.dry_run),
             None => pass.offenders_besides(&action.queue, action.dry_run),
@@ -407,7 +403,7 @@ impl Outbox {
             return Preflight::Known(Verdict::Send);
         };
         match self.preflight.known(scope, pass.now_us) {
-            Some(behind) if self.is_wide(&scope) => Preflight::Known(self.judge_range(behind)),
+            Some(behind) if action.entity_kind == RANGE => Preflight::Known(self.judge_range(behind)),
             Some(Ok(behind)) => Preflight::Known(self.guard.judge_shared(&behind)),
             Some(Err(error)) => Preflight::Known(Verdict::Ask(format!("nobody knows who else is behind it: {error}"))),
             None => {

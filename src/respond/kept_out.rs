@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use super::action::{Action, Kind, Op};
 use super::outbox::Outbox;
 use super::scope::Scope;
+use super::target::Delivery;
 use crate::blocked::Blocked;
 use crate::store::{Store, StoreError};
 
@@ -25,11 +26,18 @@ impl Outbox {
         self.kept_out.blocked.clone()
     }
 
-    /// Before the target is asked: it may deny sooner than it answers. Told again, or ended, when what came of it is known.
-    pub(super) fn tell_whom_we_are_about_to_keep_out(&self, action: &Action) {
-        let is_block = action.kind == Kind::Block && action.op == Op::Apply && !action.dry_run;
-        if let Some(scope) = Scope::of(action).filter(|_| is_block) {
-            self.kept_out.blocked.begins(scope.net(), action.created_us);
+    /// Before the target is asked: it may deny sooner than it answers.
+    pub(super) fn tell_whom_we_are_about_to_keep_out(&self, action: &Action, now_us: i64) {
+        if let Some(scope) = blocks(action) {
+            self.kept_out.blocked.begins(scope.net(), now_us);
+        }
+    }
+
+    /// The target was asked; what it keeps out is told by `tell_whom_we_keep_out`.
+    pub(super) fn tell_what_came_of_it(&self, action: &Action, outcome: &Delivery, now_us: i64) {
+        let is_refused = matches!(outcome, Delivery::Failed { .. } | Delivery::Retry { .. } | Delivery::Later { .. });
+        if let Some(scope) = blocks(action).filter(|_| is_refused) {
+            self.kept_out.blocked.failed(scope.net(), now_us);
         }
     }
 
@@ -42,6 +50,12 @@ impl Outbox {
         }
         Ok(())
     }
+}
+
+/// What this action would keep out.
+fn blocks(action: &Action) -> Option<Scope> {
+    let is_block = action.kind == Kind::Block && action.op == Op::Apply && !action.dry_run;
+    Scope::of(action).filter(|_| is_block)
 }
 
 /// Addresses and networks that some target keeps out, each with when that began.

@@ -15,7 +15,7 @@ use super::control::{NEAR_END_US, Pass};
 use super::guard::{Behind, Reason, Verdict};
 use super::outbox::{HOUR_US, Lane, Outbox, planned};
 use super::queue::{Queue, Tx};
-use super::scope::{NETWORK, Scope};
+use super::scope::{NETWORK, RANGE, Scope};
 use super::wanted::{self, Brief, Stand, Wanted};
 use crate::audit;
 use crate::store::StoreError;
@@ -33,9 +33,11 @@ impl Outbox {
         if !lifted.iter().any(|brief| self.is_part(brief).is_some()) {
             return Ok(());
         }
-        for range in wanted::kept(tx).await?.iter().filter_map(|brief| self.is_range(brief)) {
+        for range in wanted::kept(tx).await?.iter().filter_map(|brief| self.is_wide(brief)) {
             if lifted.iter().filter_map(|brief| self.is_part(brief)).any(|part| range.contains(&part)) {
-                wanted::lift(tx, Kind::Block, NETWORK, &range.to_string()).await?;
+                for kind in [RANGE, NETWORK] {
+                    wanted::lift(tx, Kind::Block, kind, &range.to_string()).await?;
+                }
             }
         }
         Ok(())
@@ -44,8 +46,18 @@ impl Outbox {
     /// Makes and ends what is wanted of ranges; all that is to be kept up then, ranges first.
     pub(super) async fn gather(&self, tx: &mut Tx, pass: &mut Pass) -> Result<Vec<Brief>, StoreError> {
         let all = wanted::kept(tx).await?;
-        let active: Vec<(Scope, &Brief)> =
-            all.iter().filter(|it| it.stand == Stand::Active).filter_map(|it| Some((self.is_part(it)?, it))).collect();
+        // What would only have been done makes no range, and is no part of one.
+        let real = all.iter().filter(|brief| !brief.dry_run);
+        let active: Vec<(Scope, &Brief)> = real
+            .clone()
+            .filter(|it| it.stand == Stand::Active)
+            .filter_map(|it| Some((self.is_part(it)?, it)))
+            .collect();
+        // A detector may tell of a whole range by itself.
+        let told: BTreeSet<Scope> = real
+            .filter(|it| it.stand == Stand::Active && it.entity_kind != RANGE)
+            .filter_map(|it| self.is_wide(it))
+            .collect();
         let ranges: BTreeMap<Scope, &Brief> =
             all.iter().filter_map(|brief| Some((self.is_range(brief)?, brief))).collect();
         if ranges.is_empty() && active.is_empty() {
@@ -57,7 +69,7 @@ impl Outbox {
             let inside = active.iter().filter(|(part, _)| range.contains(part));
             // One that is no longer crowded stays while half of them are there, so that it does not come and go.
             if !chosen.contains(range) && inside.clone().count() * 2 <= self.neighbours_max() {
-                wanted::end(tx, Kind::Block, NETWORK, &range.to_string()).await?;
+                wanted::end(tx, Kind::Block, RANGE, &range.to_string()).await?;
                 changed = true;
             } else if let Some(told_us) = inside.map(|(_, part)| part.attack_us).max()
                 && told_us > brief.attack_us
@@ -66,11 +78,11 @@ impl Outbox {
             }
         }
         let is_active = |range: &&Scope| ranges.get(range).is_some_and(|brief| brief.stand == Stand::Active);
-        for range in chosen.iter().filter(|range| !is_active(range)) {
+        for range in chosen.iter().filter(|range| !is_active(range) && !told.contains(range)) {
             let Some((_, worst)) = active.iter().find(|(part, _)| range.contains(part)) else { continue };
             let Some(lead) = wanted::row(tx, worst).await?.filter(|lead| !lead.approve) else { continue };
             let wide = Wanted {
-                entity_kind: NETWORK.to_owned(),
+                entity_kind: RANGE.to_owned(),
                 entity_value: range.to_string(),
                 since_us: pass.now_us,
                 held: None,
@@ -82,9 +94,9 @@ impl Outbox {
             changed = true;
         }
         let mut all = if changed { wanted::kept(tx).await? } else { all };
-        all.sort_by_key(|brief| self.is_range(brief).is_none());
-        let wanted = all.iter().filter(|brief| brief.stand == Stand::Active);
-        pass.ranges = wanted.filter_map(|brief| self.is_range(brief)).collect();
+        all.sort_by_key(|brief| self.is_wide(brief).is_none());
+        let wanted = all.iter().filter(|brief| brief.stand == Stand::Active && !brief.dry_run);
+        pass.ranges = wanted.filter_map(|brief| self.is_wide(brief)).collect();
         Ok(all)
     }
 
@@ -134,7 +146,7 @@ impl Outbox {
         let Some(part) = Scope::of_entity(&wanted.entity_kind, &wanted.entity_value) else { return Ok(None) };
         let wider = pass.ranges.iter().filter(|range| range.contains(&part) && **range != part);
         for range in wider.copied().collect::<Vec<_>>() {
-            let queue = wanted::queue_of(Kind::Block, NETWORK, &range.to_string());
+            let queue = wanted::queue_of(Kind::Block, RANGE, &range.to_string());
             let Some((entry, state)) = Queue::newest(tx, lane.name(), &queue).await? else { continue };
             let lasts = entry.action.expires_us.is_some_and(|ends_us| ends_us > pass.now_us + NEAR_END_US);
             match state {
@@ -144,7 +156,7 @@ impl Outbox {
                     self.lift(tx, lane, &wanted.queue(), &why, pass).await?;
                     return Ok(Some(range));
                 }
-                State::DryRun if lasts => return Ok(Some(range)),
+                State::DryRun if lasts && self.is_dry(lane) => return Ok(Some(range)),
                 _ => {}
             }
         }
@@ -177,13 +189,14 @@ impl Outbox {
         brief.blocked().filter(|scope| self.is_narrow(scope))
     }
 
+    /// One that was made here.
     pub(super) fn is_range(&self, brief: &Brief) -> Option<Scope> {
-        brief.blocked().filter(|scope| self.is_wide(scope))
+        brief.blocked().filter(|_| brief.entity_kind == RANGE)
     }
 
-    /// Wider than any client is blocked: only made here.
-    pub(super) fn is_wide(&self, scope: &Scope) -> bool {
-        !scope.is_v4() && !self.is_narrow(scope)
+    /// Wider than clients are blocked one by one: made here, or an alert is about it.
+    fn is_wide(&self, brief: &Brief) -> Option<Scope> {
+        brief.blocked().filter(|scope| !scope.is_v4() && !self.is_narrow(scope))
     }
 }
 

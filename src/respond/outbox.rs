@@ -91,6 +91,8 @@ pub(super) struct Lane {
     pub held_back: Mutex<HashMap<i64, Stopwatch>>,
     /// Why what is in force there could not be read back, if it was so the last time.
     pub unread: Mutex<Option<String>>,
+    /// What went wrong with the last delivery, where the target did not answer as it should.
+    pub failing: Mutex<Option<String>>,
 }
 
 impl Lane {
@@ -109,6 +111,9 @@ pub struct TargetStatus {
     /// Why what is in force there could not be read back, if it was so the last time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
+    /// What went wrong with the last delivery, where it did not answer as it should.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing: Option<String>,
 }
 
 impl Outbox {
@@ -139,6 +144,7 @@ impl Outbox {
                 counted: Mutex::default(),
                 held_back: Mutex::default(),
                 unread: Mutex::new(None),
+                failing: Mutex::new(None),
             })
         };
         let lanes = targets.into_iter().map(lane).collect();
@@ -459,6 +465,7 @@ impl Outbox {
             in_flight: locked(&lane.in_flight).len(),
             dry_run: self.is_dry(lane),
             unread: locked(&lane.unread).clone(),
+            failing: locked(&lane.failing).clone(),
         };
         self.lanes.iter().map(status).collect()
     }

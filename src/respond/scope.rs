@@ -13,6 +13,8 @@ use super::action::Action;
 /// Entity kinds that are addresses and networks.
 pub const ADDRESS: &str = "client_ip";
 pub const NETWORK: &str = "network";
+/// Of networks that are kept out together (`neighbours.rs`): no alert is about it.
+pub const RANGE: &str = "range";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(IpNet);
@@ -27,7 +29,7 @@ impl Scope {
         match kind {
             // An IPv6 client is judged as its network.
             ADDRESS => Scope::parse(value).filter(|scope| scope.is_address() || !scope.is_v4()),
-            NETWORK => Scope::parse(value),
+            NETWORK | RANGE => Scope::parse(value),
             _ => None,
         }
     }

@@ -120,7 +120,8 @@ impl Outbox {
             // What came after it stands in its place, or is about to; then that one's end counts.
             let newest = Queue::newest(&mut tx, lane.name(), &entry.action.queue).await?;
             match newest.filter(|(newer, _)| newer.n > entry.n) {
-                Some((_, State::Pending | State::Awaiting)) => {}
+                // One that waits for a person may wait for ever.
+                Some((_, State::Pending)) => {}
                 Some((newer, State::Delivered)) => {
                     let step = NewStep::new(StepKind::Expired, format!("renewed by {}", newer.action.id));
                     Queue::settle_in(&mut tx, entry, State::Delivered, State::Expired, now_us, step).await?;

@@ -100,7 +100,7 @@ pub async fn contained_since(tx: &mut Tx, since_us: i64) -> Result<Vec<Scope>, S
     Ok(entities.iter().filter_map(scope).collect())
 }
 
-/// Asks for it, or goes on asking. True when nobody asked before.
+/// Asks for it, or goes on asking. True when nobody asked before. A dry run takes nothing over from what is really wanted.
 pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
     let sql = "SELECT state FROM wanted WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
     let query = sqlx::query(sql).bind(wanted.kind.name()).bind(&wanted.entity_kind).bind(&wanted.entity_value);
@@ -113,7 +113,8 @@ pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
          ELSE excluded.state END, \
          attack_us = max(attack_us, excluded.attack_us), ttl_us = CASE wanted.state WHEN 'active' THEN wanted.ttl_us \
          ELSE excluded.ttl_us END, since_us = CASE wanted.state WHEN 'active' THEN wanted.since_us ELSE excluded.since_us END, \
-         approve = excluded.approve, body = excluded.body, dry_run = excluded.dry_run, severity = excluded.severity"
+         approve = excluded.approve, body = excluded.body, dry_run = excluded.dry_run, severity = excluded.severity \
+         WHERE NOT (wanted.state = 'active' AND NOT wanted.dry_run AND excluded.dry_run)"
     );
     sqlx::query(&sql)
         .bind(wanted.kind.name())
@@ -146,8 +147,9 @@ pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
 pub async fn end_of_alert(tx: &mut Tx, alert_id: &str, incident_id: &str) -> Result<(), StoreError> {
     let sql = "UPDATE wanted SET state = 'ending' WHERE incident_id = ?1 AND state = 'active' AND NOT EXISTS \
                (SELECT 1 FROM incident_alerts AS a WHERE a.incident_id = ?1 AND a.alert_id <> ?2 AND a.state <> 'closed' \
-                AND (a.alert_id = wanted.alert_id OR (a.entity_kind = wanted.entity_kind AND \
-                a.entity_value = wanted.entity_value)))";
+                AND (a.alert_id = wanted.alert_id OR (instr('+' || a.entity_value || '+', '+' || wanted.entity_value || '+') > 0 \
+                AND instr('+' || a.entity_kind || '+', CASE WHEN wanted.entity_kind IN ('network', 'range') \
+                THEN '+client_ip+' ELSE '+' || wanted.entity_kind || '+' END) > 0)))";
     sqlx::query(sql).bind(incident_id).bind(alert_id).execute(&mut **tx).await?;
     Ok(())
 }

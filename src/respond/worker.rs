@@ -205,7 +205,7 @@ impl Outbox {
             if self.queue.begin_attempt(&mut entry, now_us, sent).await? {
                 count_step(&entry.action, StepKind::Sent);
                 let thread = self.queue.thread(&entry).await?;
-                self.tell_whom_we_are_about_to_keep_out(&entry.action);
+                self.tell_whom_we_are_about_to_keep_out(&entry.action, now_us);
                 ready.push((entry, thread));
             }
         }
@@ -234,6 +234,7 @@ impl Outbox {
         let said = outcomes.iter().find(|outcome| !matches!(outcome, Delivery::Later { .. }));
         claim.report(passing.or(said).or(outcomes.first()).expect("as many outcomes as orders"), done_us);
         for ((entry, _), outcome) in ready.iter().zip(outcomes) {
+            self.tell_what_came_of_it(&entry.action, &outcome, done_us);
             let (change, steps) = self.conclude(entry.attempts, outcome, done_us);
             let renewed = entry.action.kind.contains()
                 && entry.action.op == Op::Apply
@@ -267,7 +268,8 @@ impl Outbox {
                 Ok(_) => again("the target's answer does not cover all that was asked".to_owned()),
                 Err(_) => again(format!("no answer within {:?}", self.delivery.timeout)),
             },
-            () = halted => again("broken off by the kill switch".to_owned()),
+            // That one was made stays known. It is no fault of the target.
+            () = halted => orders.iter().map(|_| broken_off()).collect(),
         }
     }
 
@@ -338,6 +340,10 @@ impl Outbox {
         }
         Ok(())
     }
+}
+
+fn broken_off() -> Delivery {
+    Delivery::Later { after: Duration::from_secs(1), reason: "broken off by the kill switch".to_owned() }
 }
 
 fn waiting_to(to: State) -> Change {
@@ -420,6 +426,7 @@ impl Claim {
         };
         let after = breaker.position();
         drop(breaker);
+        *locked(&self.lane.failing) = matches!(outcome, Delivery::Retry { .. }).then(|| reason.clone());
         let target = self.lane.name();
         if after != before {
             tracing::warn!(target, from = before.name(), to = after.name(), reason, "the breaker moved");

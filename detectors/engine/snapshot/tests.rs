@@ -89,3 +89,15 @@ fn a_state_of_an_older_format_starts_where_it_was_with_detectors_without_a_past(
         }
     }
 }
+
+#[test]
+fn rows_of_a_version_with_fewer_columns_have_nulls_there() {
+    let events = batch_of(&rows(0, 3)).unwrap();
+    let without = |names: &[&str]| {
+        let kept: Vec<usize> = (0..FIELDS.len()).filter(|at| !names.contains(&FIELDS[*at].name)).collect();
+        of_now(&events.project(&kept).unwrap())
+    };
+    assert_eq!(without(&["principal_source", "denied_by_us"]).unwrap(), events);
+    let error = without(&["offset"]).unwrap_err();
+    assert!(matches!(&error, EngineError::Snapshot(words) if words.contains("offset")), "{error}");
+}

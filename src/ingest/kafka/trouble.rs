@@ -72,13 +72,13 @@ const TELL_AGAIN_US: i64 = 600_000_000;
 
 impl Outage {
     pub fn trouble(&mut self, brokers: &str, reason: &str, now_us: i64) {
-        let begins = self.since_us.is_none();
+        let (begins, other) = (self.since_us.is_none(), self.reason != reason);
         self.since_us.get_or_insert(now_us);
         reason.clone_into(&mut self.reason);
         if begins || now_us - self.told_us >= TELL_AGAIN_US {
             self.told_us = now_us;
             tracing::warn!(brokers, "Kafka: {reason}; trying again, nothing is lost");
-        } else {
+        } else if other {
             tracing::debug!(brokers, "Kafka: {reason}");
         }
     }

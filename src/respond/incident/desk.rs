@@ -468,31 +468,32 @@ pub async fn revert(store: &Store, id: &str, actor: &str, why: &str, now_us: i64
     }
     let queue = Queue::new(store.clone());
     let mut tx = queue.begin().await?;
-    match state {
+    let may_be_there = match state {
         State::Awaiting | State::Pending | State::Parked => {
             let step = NewStep::new(StepKind::Cancelled, format!("by {actor}: {why}"));
             Queue::settle_in(&mut tx, &entry, state, State::Cancelled, now_us, step).await?;
+            // An attempt may have had its effect, or is under way.
+            entry.attempts > 0
         }
-        State::Delivered => {
-            if let Some(nth) = Queue::next_revert(&mut tx, id).await? {
-                let revert = Action {
-                    id: hex_id(&["revert", id, &nth.to_string()]),
-                    op: crate::respond::action::Op::Revert,
-                    undoes: Some(id.to_owned()),
-                    created_us: now_us,
-                    about_us: now_us,
-                    expires_us: None,
-                    renews: false,
-                    ..action.clone()
-                };
-                let steps = [NewStep::new(StepKind::Planned, format!("undoes {id}, by {actor}: {why}"))];
-                Queue::insert(&mut tx, &revert, State::Pending, &steps).await?;
-            }
-        }
+        State::Delivered => true,
         _ => {
             let expected = "only what waits or was delivered can be taken back";
             return Err(DeskError::State { id: id.to_owned(), state: state.name(), expected });
         }
+    };
+    if may_be_there && let Some(nth) = Queue::next_revert(&mut tx, id).await? {
+        let revert = Action {
+            id: hex_id(&["revert", id, &nth.to_string()]),
+            op: crate::respond::action::Op::Revert,
+            undoes: Some(id.to_owned()),
+            created_us: now_us,
+            about_us: now_us,
+            expires_us: None,
+            renews: false,
+            ..action.clone()
+        };
+        let steps = [NewStep::new(StepKind::Planned, format!("undoes {id}, by {actor}: {why}"))];
+        Queue::insert(&mut tx, &revert, State::Pending, &steps).await?;
     }
     wanted::lift(&mut tx, action.kind, &action.entity_kind, &action.entity_value).await?;
     let detail = json!({ "approved": false, "reason": scrub(why), "incident": action.incident_id });

@@ -73,8 +73,9 @@ impl AddressSet {
     }
 
     fn revert(&mut self, scope: Scope, remote_ref: Option<&str>, own: bool) -> Delivery {
-        let answer = if remote_ref == Some(KEPT) {
-            format!("{scope} stays: it was in the set before")
+        let answer = if !own && remote_ref != Some(ADDED) {
+            // What we add is written down before it is added.
+            format!("{scope} stays: it was in the set before, or is not ours")
         } else if self.scopes.remove(&scope) || (own && self.split(scope)) {
             format!("{scope} is taken out of the set")
         } else {

@@ -257,7 +257,7 @@ fn field(kind: &str) -> (&'static str, &'static str) {
     match kind {
         "client_ip" => ("sourceAddress", "ip"),
         "principal" => ("sourceUserName", "user name"),
-        "network" => ("sourceNetwork", ""),
+        "network" | "range" => ("sourceNetwork", ""),
         "endpoint" => ("apiEndpoint", ""),
         "credential" => ("apiCredential", ""),
         "tenant" => ("apiTenant", ""),
