@@ -270,3 +270,24 @@ async fn a_range_that_an_alert_is_about_is_blocked_as_one_client_is() {
         assert_eq!(step_names(&outbox).await.contains(&"awaiting".to_owned()), asks);
     }
 }
+
+#[tokio::test]
+async fn a_network_is_blocked_until_the_last_alert_about_it_is_closed() {
+    let stage = Stage::new().await;
+    let alert = |id: &str, detector: &str| Alert {
+        detector: detector.to_owned(),
+        ..opening(id, "2001:db8:7:1::/64", stage.hands.now())
+    };
+    let (first, second) = (alert("al-1", "burst"), alert("al-2", "sweep"));
+    stage.tell(&[first.clone(), second.clone()]).await;
+    stage.tell(&[closing(&second)]).await;
+    stage.hands.advance(40 * MINUTE_US);
+    settle(&stage.outbox).await;
+    stage.hands.advance(40 * MINUTE_US);
+    settle(&stage.outbox).await;
+    assert_eq!(stage.wall.blocked(), ["2001:db8:7:1::/64"], "the other attack goes on");
+    stage.tell(&[closing(&first)]).await;
+    stage.hands.advance(2 * HOUR_US);
+    settle(&stage.outbox).await;
+    assert!(stage.wall.blocked().is_empty());
+}

@@ -148,6 +148,17 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_noted_is_not_ours_to_take_out() {
+        for (own, remote_ref, stays) in
+            [(false, None, true), (false, Some(KEPT), true), (false, Some(ADDED), false), (true, None, false)]
+        {
+            let mut set = AddressSet::new(&["203.0.113.9/32".to_owned()]);
+            take(&mut set, Op::Revert, "203.0.113.9", 1, remote_ref, own);
+            assert_eq!(set.scopes.len(), usize::from(stays), "{own} {remote_ref:?}");
+        }
+    }
+
+    #[test]
     fn what_was_there_before_stays() {
         let mut set = AddressSet::new(&["203.0.113.9/32".to_owned(), "not an address".to_owned()]);
         let kept = take(&mut set, Op::Apply, "203.0.113.9", 1, None, false);
