@@ -335,6 +335,9 @@ fn run(
     lock: &mut Alone,
     began: &AtomicBool,
 ) -> anyhow::Result<End> {
+    // What was asked before is no wish for what was read just now; what is asked from here on is, however long the start takes.
+    let mut asked = signals.reload.clone();
+    asked.mark_unchanged();
     let listener = watching::bind(config)?;
     private::data_folder(&config.data_dir, lake_is_within(config))?;
     lock.hold(&config.data_dir)?;
@@ -376,7 +379,7 @@ fn run(
         progress: Box::new(|_| {}),
         watcher: Box::new(watching.tally()),
     };
-    runtime.spawn(reload.watch(signals.reload.clone()));
+    runtime.spawn(reload.watch(asked));
     tracing::info!(sources = config.sources.len(), detectors = job.rules.len(), "gatewatch runs");
     began.store(true, Ordering::Relaxed);
     let result = app::run(job, runtime.handle());

@@ -88,8 +88,6 @@ impl Reload {
 
     /// Until the service ends, or begins again. `asked` counts the signals.
     pub async fn watch(mut self, mut asked: Receiver<u32>) {
-        // A signal that came before is no wish for what is read now.
-        asked.mark_unchanged();
         let changed = Arc::new(Notify::new());
         let watcher = watcher(&self.watched, changed.clone());
         if watcher.is_some() {
