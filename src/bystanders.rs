@@ -195,26 +195,26 @@ mod tests {
         let session = SessionContext::new();
         let rows = [
             // An office: tokens, names of the gateway's consumers, names at a page with a log-in.
-            ("10", "'203.0.113.7'", "'anna'", "'user'", "\'unproven\'", "'tok:1'", "GET /orders", 200),
+            ("10", "'203.0.113.7'", "'anna'", "'user'", "'unproven'", "'tok:1'", "GET /orders", 200),
             ("11", "'203.0.113.7'", "'shop'", "'consumer'", "'gateway'", "NULL", "GET /orders", 200),
-            ("12", "'203.0.113.7'", "'bela'", "'user'", "\'unproven\'", "NULL", "GET /inside", 200),
+            ("12", "'203.0.113.7'", "'bela'", "'user'", "'unproven'", "NULL", "GET /inside", 200),
             ("13", "'198.51.100.1'", "NULL", "NULL", "NULL", "NULL", "GET /inside", 401),
             // Invented names on a page without one, before and in the attack.
-            ("14", "'203.0.113.7'", "'nobody1'", "'user'", "\'unproven\'", "NULL", "GET /", 200),
-            ("40", "'203.0.113.7'", "'nobody2'", "'user'", "\'unproven\'", "NULL", "GET /", 200),
+            ("14", "'203.0.113.7'", "'nobody1'", "'user'", "'unproven'", "NULL", "GET /", 200),
+            ("40", "'203.0.113.7'", "'nobody2'", "'user'", "'unproven'", "NULL", "GET /", 200),
             // A forged token, which a public page answers like any other, and one that calls itself a service.
-            ("17", "'203.0.113.7'", "'forged1'", "'user'", "\'unproven\'", "'tok:8'", "GET /", 200),
+            ("17", "'203.0.113.7'", "'forged1'", "'user'", "'unproven'", "'tok:8'", "GET /", 200),
             // A consumer by a name that anybody can write, and one of a row of before the column.
             ("19", "'203.0.113.7'", "'forged3'", "'consumer'", "'unproven'", "NULL", "GET /", 200),
             ("20", "'203.0.113.7'", "'store'", "'consumer'", "NULL", "NULL", "GET /", 200),
-            ("18", "'203.0.113.7'", "'forged2'", "'service'", "\'unproven\'", "'tok:9'", "GET /", 200),
+            ("18", "'203.0.113.7'", "'forged2'", "'service'", "'unproven'", "'tok:9'", "GET /", 200),
             // The same page of another host, which asks for no log-in.
             ("21", "'203.0.113.7'", "'forged4'", "'user'", "'unproven'", "'tok:7'", "GET /orders", 200),
             // Proven, but of the attack itself.
-            ("41", "'203.0.113.7'", "'mallory'", "'user'", "\'unproven\'", "'tok:2'", "GET /orders", 200),
+            ("41", "'203.0.113.7'", "'mallory'", "'user'", "'unproven'", "'tok:2'", "GET /orders", 200),
             // Refused.
-            ("15", "'203.0.113.7'", "'carla'", "'user'", "\'unproven\'", "'tok:3'", "GET /orders", 401),
-            ("16", "'2001:db8::5'", "'dora'", "'user'", "\'unproven\'", "'tok:4'", "GET /orders", 204),
+            ("15", "'203.0.113.7'", "'carla'", "'user'", "'unproven'", "'tok:3'", "GET /orders", 401),
+            ("16", "'2001:db8::5'", "'dora'", "'user'", "'unproven'", "'tok:4'", "GET /orders", 204),
         ];
         let rows = rows.map(|(minute, address, who, kind, source, credential, endpoint, status)| {
             format!(

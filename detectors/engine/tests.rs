@@ -277,6 +277,17 @@ fn what_our_own_block_denied_counts_nowhere() {
     let told = alerts(&rules[..1], &rows);
     assert_eq!(brief(&told), ["2s burst open 203.0.113.7 3 of 3", "62s burst closed 203.0.113.7 3 of 3"]);
     assert_eq!(told[1].evidence["statuses"], json!([{ "value": "403", "count": 2 }]), "since it looked bad");
+    // A baseline takes no flood of them for one, as it does of the same requests where nobody is blocked.
+    let loud = rule("loud", "client_ip", "{ baseline: { of: count, window: 10s, warmup: 3, history: 60 } }", "");
+    let flood = |ours: Value| {
+        let mut rows: Vec<Value> = (0..600).map(|n| event(f64::from(n) / 2.0, json!({ "status": 200 }))).collect();
+        let one = |n: i32| event(300.0 + f64::from(n) / 100.0, json!({ "status": 403, "denied_by_us": ours.clone() }));
+        rows.extend((0..900).map(one));
+        rows.extend((620..700).map(|n| event(f64::from(n) / 2.0, json!({ "status": 200 }))));
+        alerts(std::slice::from_ref(&loud), &rows).len()
+    };
+    assert_eq!(flood(json!(true)), 0);
+    assert!(flood(Value::Null) > 0);
 }
 
 #[test]

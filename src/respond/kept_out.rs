@@ -14,10 +14,16 @@ use crate::blocked::Blocked;
 use crate::store::{Store, StoreError};
 
 /// What is told, and of which state of the store.
-#[derive(Default)]
 pub struct KeptOut {
     blocked: Arc<Blocked>,
     told: AtomicI64,
+}
+
+impl Default for KeptOut {
+    /// Nothing was told yet, also of a store in which nothing was changed yet.
+    fn default() -> KeptOut {
+        KeptOut { blocked: Arc::default(), told: AtomicI64::new(-1) }
+    }
 }
 
 impl Outbox {
