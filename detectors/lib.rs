@@ -9,6 +9,7 @@ pub mod case;
 pub mod catalogue;
 mod distinct;
 pub mod engine;
+mod kit;
 mod method;
 pub mod rule;
 pub mod testkit;
@@ -16,7 +17,7 @@ mod where_sql;
 
 pub use case::{Case, Mismatch, parse_case, run_case};
 pub use catalogue::catalogue;
-pub use engine::{Engine, EngineError, EngineLimits, EngineStats};
-pub use method::DetectorStats;
+pub use engine::{Engine, EngineError, EngineLimits, EngineStats, Prepared, Wants};
+pub use kit::DetectorStats;
 pub use rule::{Rule, RuleError, parse_rule};
 pub use where_sql::Predicate;

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use schemas::alert::Severity;
 use schemas::event::{FIELDS, Kind};
 
-pub use self::method::{Baseline, Measure, Method};
 use self::node::{Fields, Place};
+use crate::kit::Settings;
 use crate::where_sql::{Predicate, columns_hint, facts};
 
 /// A checked detector.
@@ -33,7 +33,7 @@ pub struct Rule {
     /// Of these only those from a client with so many principals behind it, least and most.
     pub principals_behind: Option<(u32, u32)>,
     pub entity: EntityKind,
-    pub method: Method,
+    pub(crate) method: Arc<dyn Settings>,
     /// Count only events of entities that were first seen no longer than this before the event.
     pub first_seen_within_us: Option<i64>,
     /// How long without a breach closes an episode.
@@ -142,7 +142,7 @@ impl EntityKind {
         EntityKind(vec![EntityColumn::ClientIp])
     }
 
-    fn parse(text: &str) -> Result<EntityKind, String> {
+    pub(crate) fn parse(text: &str) -> Result<EntityKind, String> {
         let names: Vec<&str> = EntityColumn::ALL.iter().map(|c| c.name()).collect();
         let expected = || format!("expected one of {}, whole, or two of them as a+b; found `{text}`", names.join(", "));
         if text == "whole" {
@@ -201,11 +201,11 @@ pub fn parse_rule(yaml: &str, file: &str) -> Result<Rule, RuleError> {
         EntityKind::parse(fields.text("entity", "what to group by")?).map_err(|m| fields.error("entity", m))?;
     let method = method::read(&mut fields, &entity, file)?;
     let first_seen_within_us = fields.optional_duration("first_seen_within", "1s", "30d")?;
-    if first_seen_within_us.is_some() && (entity.0.is_empty() || !method.counts()) {
+    if first_seen_within_us.is_some() && (entity.0.is_empty() || !method.decides_on_rows()) {
         let message = "expected only with an entity other than whole and a threshold, distinct or sum method";
         return Err(fields.error("first_seen_within", message));
     }
-    let quiet_us = quiet(&mut fields, &method)?;
+    let quiet_us = quiet(&mut fields, &*method)?;
     let respond = labels(&mut fields, "respond", |r| RESPONSES.contains(&r), &RESPONSES.join(", "), file)?;
     if respond.iter().any(|kind| kind == "block") && entity.to_string() != "client_ip" {
         return Err(fields.error("respond", format!("block needs entity client_ip; the entity is {entity}")));
@@ -293,7 +293,7 @@ fn is_attack(label: &str) -> bool {
 }
 
 /// Below the window's length an episode could close and the same events open the next one.
-fn quiet(fields: &mut Fields<'_>, method: &Method) -> Result<i64, RuleError> {
+fn quiet(fields: &mut Fields<'_>, method: &dyn Settings) -> Result<i64, RuleError> {
     const FIVE_MINUTES_US: i64 = 300_000_000;
     let least = method.quiet_least_us();
     match fields.optional_duration("quiet", "1s", "30d")? {

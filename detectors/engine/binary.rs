@@ -39,6 +39,14 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BinaryError> {
     if reader.bytes.is_empty() { Ok(value) } else { Err(BinaryError(format!("{} bytes too many", reader.bytes.len()))) }
 }
 
+/// Reads a value off the front of `bytes`.
+pub fn take<T: DeserializeOwned>(bytes: &mut &[u8]) -> Result<T, BinaryError> {
+    let mut reader = Reader { bytes };
+    let value = T::deserialize(&mut reader)?;
+    *bytes = reader.bytes;
+    Ok(value)
+}
+
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
 }

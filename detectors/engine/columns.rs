@@ -54,6 +54,14 @@ impl Plan {
         Plan { hash_key, predicates: Vec::new(), kinds: Vec::new(), values: Vec::new(), amounts: Vec::new() }
     }
 
+    /// Whether something depends on a row's being late, which is not known before it has its place.
+    pub fn reads_late(&self) -> bool {
+        let is_late = |word: &str| word.eq_ignore_ascii_case("late");
+        let words = |sql: &str| sql.split(|c: char| !c.is_alphanumeric() && c != '_').any(is_late);
+        let is_value = self.values.iter().flatten().any(|column| is_late(column));
+        is_value || self.predicates.iter().any(|predicate| words(predicate.sql()))
+    }
+
     pub fn predicate(&mut self, predicate: &Predicate) -> usize {
         position_of(&mut self.predicates, predicate.clone())
     }

@@ -42,6 +42,11 @@ pub(crate) struct Slot<S> {
 }
 
 impl<S> Slot<S> {
+    /// Whether its alert is open.
+    pub fn is_open(&self) -> bool {
+        self.open().is_some()
+    }
+
     /// When it last broke the rule, while its alert is open.
     fn open(&self) -> Option<i64> {
         Some(self.suspect.as_ref()?.episode.as_ref()?.last_breach())

@@ -10,12 +10,14 @@
 pub(crate) mod binary;
 mod clock;
 pub(crate) mod columns;
+mod crew;
 pub(crate) mod episode;
 pub(crate) mod evidence;
 pub(crate) mod keyed;
 pub(crate) mod neighbours;
 pub(crate) mod network;
 mod order;
+mod prepared;
 mod reload;
 pub(crate) mod run;
 pub(crate) mod seen;
@@ -26,6 +28,7 @@ pub(crate) mod testing;
 mod tests;
 mod time;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -33,12 +36,13 @@ use schemas::{Alert, Lane};
 
 use self::clock::Rows;
 use self::columns::{Columns, Plan, offset_column, time_column};
-use self::episode::Telling;
+use self::crew::Crew;
 use self::order::{Frontier, Held, Order, Ready, with_late};
-use self::run::{Origin, Run};
+pub use self::prepared::{Prepared, Wants};
+use self::run::{Known, Origin, Run};
 use self::seen::SeenKinds;
 pub use self::time::{parse_rfc3339, rfc3339};
-use crate::method::{self, Detector, DetectorStats};
+use crate::kit::{Detector, DetectorStats, Start};
 use crate::rule::Rule;
 
 /// Bounds of the engine's memory, each with what happens at it.
@@ -104,10 +108,11 @@ pub struct EngineStats {
 /// The engine. One thread owns it.
 pub struct Engine {
     limits: EngineLimits,
-    plan: Plan,
+    plan: Arc<Plan>,
     seen: SeenKinds,
     detectors: Vec<Box<dyn Detector>>,
     order: Order,
+    crew: Crew,
     events: u64,
     folded: u64,
     late: u64,
@@ -123,20 +128,30 @@ impl Engine {
             return Err(EngineError::DuplicateId { id: pair[0].id.clone() });
         }
         let (mut plan, mut seen) = (Plan::new(limits.hash_key), SeenKinds::default());
-        let detectors = rules.into_iter().map(|rule| method::build(rule, &mut plan, &mut seen, &limits)).collect();
+        let start = |rule: Arc<Rule>| {
+            let method = rule.method.clone();
+            method.start(Start { rule, plan: &mut plan, seen: &mut seen, limits: &limits })
+        };
+        let detectors = rules.into_iter().map(start).collect();
         seen.start(&limits);
         Ok(Engine {
             limits,
-            plan,
+            plan: Arc::new(plan),
             seen,
             detectors,
             order: Order::default(),
+            crew: Crew::default(),
             events: 0,
             folded: 0,
             late: 0,
             unevaluated: 0,
             notes: Vec::new(),
         })
+    }
+
+    /// With so many threads among which detectors are divided; one, if nothing is said. The alerts are the same.
+    pub fn on_threads(self, threads: usize) -> Engine {
+        Engine { crew: Crew::new(threads), ..self }
     }
 
     /// A lane is read from now on: the others wait for it until it has rows, is idle or is closed. Opening a lane again
@@ -170,18 +185,35 @@ impl Engine {
         self.order.lanes.keys().cloned().collect()
     }
 
+    /// What `push_prepared` wants to be computed of a batch.
+    pub fn wants(&self) -> Wants {
+        Wants::new(&self.plan)
+    }
+
     /// Takes the next rows of a lane. They come back with `late` set.
     pub fn push(&mut self, lane: &Lane, events: RecordBatch) -> Result<RecordBatch, EngineError> {
-        check_schema(&events)?;
+        let prepared = self.wants().prepare(&events)?;
+        self.push_prepared(lane, events, prepared)
+    }
+
+    /// Takes the next rows of a lane, of which `prepared` was computed. They come back with `late` set.
+    pub fn push_prepared(
+        &mut self,
+        lane: &Lane,
+        events: RecordBatch,
+        prepared: Prepared,
+    ) -> Result<RecordBatch, EngineError> {
         let (times, observed) = (time_column(&events, "time")?, time_column(&events, "observed_time")?);
         let offsets = offset_column(&events)?;
         let rows = Rows { times: &times, observed: &observed, offsets: &offsets };
         let placed = self.order.place(lane, &rows)?;
         let events = with_late(&events, placed.late.as_deref())?;
+        let late = placed.late.map_or(0, |late| late.into_iter().filter(|late| *late).count() as u64);
         self.events += events.num_rows() as u64;
-        self.late += placed.late.map_or(0, |late| late.into_iter().filter(|late| *late).count() as u64);
+        self.late += late;
         if events.num_rows() > 0 {
-            let mut columns = self.compute(&events)?;
+            let (mut columns, unevaluated) = prepared.fitting(&self.plan, &events, late > 0)?;
+            self.unevaluated += unevaluated as u64;
             if let Some(places) = placed.places {
                 columns = columns.standing_at(places);
             }
@@ -198,44 +230,46 @@ impl Engine {
         self.order.lanes.get(lane).map_or(0, |clock| clock.ahead)
     }
 
-    fn compute(&mut self, events: &RecordBatch) -> Result<Columns, EngineError> {
-        let (columns, unevaluated) = self.plan.compute(events)?;
-        self.unevaluated += unevaluated as u64;
-        Ok(columns)
-    }
-
     /// Folds every row that no live lane can precede any more, and tells what follows.
     pub fn advance(&mut self) -> Result<Vec<Alert>, EngineError> {
         self.order.frontier().map_or(Ok(Vec::new()), |frontier| self.advance_to(frontier))
     }
 
     fn advance_to(&mut self, frontier: Frontier) -> Result<Vec<Alert>, EngineError> {
-        let mut tellings = Vec::new();
         let ready = self.order.ready(frontier.before);
-        match ready {
-            Ready::Nothing => {}
+        let held = &self.order.held;
+        let batches: Vec<&RecordBatch> = held.iter().map(|held| &held.events).collect();
+        let (merged, order);
+        let parts: Vec<(&Columns, Range<usize>, Origin<'_>)> = match ready {
+            Ready::Nothing => Vec::new(),
             Ready::Straight(parts) => {
-                for (index, rows) in parts {
-                    let held = &self.order.held[index];
-                    self.folded += rows.len() as u64;
-                    fold(
-                        &mut self.detectors,
-                        &mut self.seen,
-                        (&held.columns, rows, Origin::One(&held.events)),
-                        &mut tellings,
-                    );
-                }
+                let part = |(index, rows)| {
+                    let held: &Held = &held[index];
+                    (&held.columns, rows, Origin::One(&held.events))
+                };
+                parts.into_iter().map(part).collect()
             }
-            Ready::Merged(order) => {
-                let sources: Vec<&Columns> = self.order.held.iter().map(|held| &held.columns).collect();
-                let batches: Vec<&RecordBatch> = self.order.held.iter().map(|held| &held.events).collect();
-                let columns = Columns::gather(&sources, &order);
-                self.folded += order.len() as u64;
-                let origin = Origin::Many { batches: &batches, order: &order };
-                fold(&mut self.detectors, &mut self.seen, (&columns, 0..order.len(), origin), &mut tellings);
+            Ready::Merged(rows) => {
+                let sources: Vec<&Columns> = held.iter().map(|held| &held.columns).collect();
+                order = rows;
+                merged = Columns::gather(&sources, &order);
+                vec![(&merged, 0..order.len(), Origin::Many { batches: &batches, order: &order })]
             }
-        }
-        self.detectors.iter_mut().for_each(|detector| detector.settle(frontier.settled, &mut tellings));
+        };
+        let known: Vec<Vec<Known>> =
+            parts.iter().map(|(columns, rows, _)| self.seen.fold(columns, rows.clone())).collect();
+        let clients = self.seen.clients();
+        let runs = parts.into_iter().zip(&known);
+        let runs: Vec<Run<'_>> =
+            runs.map(|((columns, rows, origin), known)| Run { columns, rows, origin, known, clients }).collect();
+        let folded: usize = runs.iter().map(|run| run.rows.len()).sum();
+        self.folded += folded as u64;
+        let mut tellings = self.crew.of_each(&mut self.detectors, folded, |detector| {
+            let mut told = Vec::new();
+            runs.iter().for_each(|run| detector.fold(run, &mut told));
+            detector.settle(frontier.settled, &mut told);
+            told
+        });
         self.order.folded(frontier)?;
         tellings.sort_by(|a, b| a.order().cmp(&b.order()));
         Ok(tellings.into_iter().map(|telling| telling.alert).collect())
@@ -291,17 +325,6 @@ impl Engine {
             detectors: self.detectors.iter().map(|d| d.stats()).collect(),
         }
     }
-}
-
-fn fold(
-    detectors: &mut [Box<dyn Detector>],
-    seen: &mut SeenKinds,
-    (columns, rows, origin): (&Columns, std::ops::Range<usize>, Origin<'_>),
-    tellings: &mut Vec<Telling>,
-) {
-    let known = seen.fold(columns, rows.clone());
-    let run = Run { columns, rows, origin, known: &known, clients: seen.clients() };
-    detectors.iter_mut().for_each(|detector| detector.fold(&run, tellings));
 }
 
 fn check_schema(events: &RecordBatch) -> Result<(), EngineError> {

@@ -18,7 +18,7 @@ impl Engine {
     /// Goes on with these detectors. What it could not keep is in `notes`; the alerts are those that are closed by it.
     pub fn reload(&mut self, rules: Vec<Arc<Rule>>) -> Result<Vec<Alert>, EngineError> {
         // A restore is all that has to be right: of what is kept, and of what is computed anew for the rows that wait.
-        let next = Engine::restore(rules, self.limits.clone(), &self.snapshot())?;
+        let mut next = Engine::restore(rules, self.limits.clone(), &self.snapshot())?;
         let goes_on = |rule: &Rule| {
             let is = |other: &Rule| other.id == rule.id && identity(other) == identity(rule);
             next.detectors.iter().any(|detector| is(detector.rule()))
@@ -29,6 +29,7 @@ impl Engine {
             detector.give_up(time, &mut tellings);
         }
         tellings.sort_by(|a, b| a.order().cmp(&b.order()));
+        next.crew = std::mem::take(&mut self.crew);
         *self = next;
         Ok(tellings.into_iter().map(|telling| telling.alert).collect())
     }

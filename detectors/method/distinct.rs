@@ -3,12 +3,52 @@
 //!
 //! `events` of an alert starts from the number of different values, each of which came in at least one event.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use super::Summary;
-use super::panes::{Held, Sliding};
+use super::counting::Counting;
 use crate::distinct::{Distinct, EXACT};
 use crate::engine::columns::Columns;
+use crate::kit::panes::{Held, Sliding};
+use crate::kit::{Detector, Settings, Start, Summary, read};
+use crate::rule::node::Fields;
+use crate::rule::{EntityKind, RuleError};
+
+pub(super) const KEYS: &[&str] = &["of", "at_least", "within"];
+
+#[derive(Debug)]
+struct DistinctValues {
+    of: Vec<&'static str>,
+    at_least: u64,
+    within_us: i64,
+}
+
+pub(super) fn read(fields: &mut Fields<'_>, _: &EntityKind) -> Result<Arc<dyn Settings>, RuleError> {
+    let of = read::values(fields)?;
+    let at_least = fields.whole_number("at_least", 2, 100_000)? as u64;
+    Ok(Arc::new(DistinctValues { of, at_least, within_us: read::within(fields)? }))
+}
+
+impl Settings for DistinctValues {
+    fn identity(&self) -> String {
+        let DistinctValues { of, at_least, within_us } = self;
+        format!("Distinct {{ of: {of:?}, at_least: {at_least}, within_us: {within_us} }}")
+    }
+    fn window_us(&self) -> i64 {
+        self.within_us
+    }
+    fn decides_on_rows(&self) -> bool {
+        true
+    }
+    fn needs(&self) -> Vec<&str> {
+        read::needs_of_values(&self.of)
+    }
+    fn start(&self, start: Start<'_>) -> Box<dyn Detector> {
+        let of = start.plan.values(&self.of);
+        start.drive(Counting::<Distinct>::new(self.at_least, self.within_us, of))
+    }
+}
 
 /// A value, and what it was under the token key before, while the two overlap; else 0.
 type Item = (u32, u32);
@@ -56,12 +96,12 @@ impl Sliding for Distinct {
 
 /// The different values of one window, for a baseline of their number.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Values {
+pub(crate) struct Seen {
     seen: Distinct,
     events: u32,
 }
 
-impl Summary for Values {
+impl Summary for Seen {
     type Item = Item;
 
     fn item(columns: &Columns, argument: usize, row: usize) -> Option<Item> {
@@ -71,7 +111,7 @@ impl Summary for Values {
         note(&mut self.seen, item, 0);
         self.events = self.events.saturating_add(1);
     }
-    fn merge(&mut self, other: &Values) {
+    fn merge(&mut self, other: &Seen) {
         self.seen.merge(&other.seen);
         self.events = self.events.saturating_add(other.events);
     }

@@ -1,5 +1,6 @@
 //! The engine's first promise: the same events give the same alerts, byte for byte, however they are cut into batches,
-//! interrupted and restored, or interleaved across lanes within the allowed lateness; those that are late or ahead, too.
+//! interrupted and restored, interleaved across lanes within the allowed lateness, or divided among threads; those that are late
+//! or ahead, too.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a test may panic, and prints its seed
 
@@ -50,6 +51,9 @@ fn rules() -> Vec<Arc<Rule>> {
             "{ distinct: { of: request_id, at_least: 5, within: 30s } }",
             "",
         ),
+        ("tardy", "client_ip", "where: late AND status >= 400", "{ threshold: { at_least: 3, within: 5m } }", ""),
+        ("news", "principal", "", "{ new_value: { of: endpoint, learn: 1m, forget: 1h } }", ""),
+        ("kinds", "client_ip", "", "{ distinct: { of: [endpoint, late], at_least: 10, within: 30s } }", ""),
         ("pairs", "principal+endpoint", "", "{ threshold: { at_least: 5, within: 1m } }", ""),
         ("sum", "principal", "", "{ sum: { of: response_bytes, at_least: 30000, within: 1m } }", "quiet: 60s"),
         (
@@ -177,8 +181,8 @@ fn limits() -> EngineLimits {
     }
 }
 
-fn started() -> Engine {
-    let mut engine = Engine::new(rules(), limits()).unwrap();
+fn started(threads: usize) -> Engine {
+    let mut engine = Engine::new(rules(), limits()).unwrap().on_threads(threads);
     (0..LANES).for_each(|partition| engine.open(&lane(partition), LATENESS_US));
     engine
 }
@@ -196,7 +200,7 @@ fn astray(engine: &Engine) -> Astray {
 
 /// Each lane in one batch, one after the other.
 fn whole(lanes: &[Vec<Value>]) -> (String, Astray) {
-    let mut engine = started();
+    let mut engine = started(1);
     for (partition, rows) in lanes.iter().enumerate() {
         engine.push(&lane(partition), batch_of(rows).unwrap()).unwrap();
     }
@@ -204,10 +208,25 @@ fn whole(lanes: &[Vec<Value>]) -> (String, Astray) {
     (lines(&alerts), astray(&engine))
 }
 
+/// The same, with what an engine of other detectors has prepared for the first lane, and on threads.
+fn prepared_elsewhere(lanes: &[Vec<Value>]) -> (String, Astray) {
+    let mut engine = started(3);
+    let other = Engine::new(rules().split_off(3), limits()).unwrap();
+    for (partition, rows) in lanes.iter().enumerate() {
+        let events = batch_of(rows).unwrap();
+        let wants = if partition == 0 { other.wants() } else { engine.wants() };
+        let prepared = std::thread::spawn(move || (wants.prepare(&events).unwrap(), events));
+        let (prepared, events) = prepared.join().unwrap();
+        engine.push_prepared(&lane(partition), events, prepared).unwrap();
+    }
+    let alerts = engine.finish().unwrap();
+    (lines(&alerts), astray(&engine))
+}
+
 /// Lanes in turns by chance, batches of `size`, restored from a snapshot by chance.
-fn in_pieces(lanes: &[Vec<Value>], size: usize, seed: u64) -> (String, Astray) {
+fn in_pieces(lanes: &[Vec<Value>], (size, threads): (usize, usize), seed: u64) -> (String, Astray) {
     let mut chance = Chance(seed);
-    let mut engine = started();
+    let mut engine = started(threads);
     let mut next = [0; LANES];
     let mut told = Vec::new();
     while let Some(partition) = pick(lanes, &next, &mut chance) {
@@ -219,7 +238,7 @@ fn in_pieces(lanes: &[Vec<Value>], size: usize, seed: u64) -> (String, Astray) {
         }
         if chance.below(if size == 1 { 40 } else { 6 }) == 0 {
             let bytes = engine.snapshot();
-            engine = Engine::restore(rules(), limits(), &bytes).unwrap();
+            engine = Engine::restore(rules(), limits(), &bytes).unwrap().on_threads(threads);
             assert!(engine.snapshot() == bytes, "a snapshot restores to itself");
         }
     }
@@ -239,10 +258,11 @@ proptest! {
     fn the_same_events_give_the_same_alerts(seed in any::<u64>()) {
         let lanes = lanes(seed, 900);
         let expected = whole(&lanes);
-        for size in [1, 7, 8192] {
-            let found = in_pieces(&lanes, size, seed ^ size as u64);
-            prop_assert_eq!(&found, &expected, "seed {} in batches of {}", seed, size);
+        for (size, threads) in [(1, 1), (7, 2), (8192, 1), (8192, 2), (8192, 8)] {
+            let found = in_pieces(&lanes, (size, threads), seed ^ size as u64);
+            prop_assert_eq!(&found, &expected, "seed {} in batches of {} on {} threads", seed, size, threads);
         }
+        prop_assert_eq!(&prepared_elsewhere(&lanes), &expected, "seed {} prepared elsewhere", seed);
     }
 }
 

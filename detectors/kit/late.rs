@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::PaneSpec;
+use super::panes::{Held, Sliding};
 
 /// A window of late rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -46,6 +47,20 @@ impl<W: Default> Late<W> {
         let late = slot.get_or_insert_default();
         late.touched = place;
         late
+    }
+}
+
+impl<W: Sliding> Late<W> {
+    /// Adds a row, and says what the best window with it holds; nothing when it is older than the window.
+    pub fn add(&mut self, pane: u32, span: u32, item: W::Item, enough: u64) -> Option<Held> {
+        if pane >= self.newest {
+            self.newest = pane;
+            self.window.add(pane, span, item);
+            let value = self.window.value(pane, span, enough);
+            return Some(Held { value, events: self.window.events(), end: pane });
+        }
+        let holds = u64::from(pane) + u64::from(span) > u64::from(self.newest);
+        holds.then(|| self.window.add_late((pane, self.newest), span, item, enough))
     }
 }
 

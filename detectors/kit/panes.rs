@@ -165,8 +165,8 @@ impl<S: Summary> Sliding for Panes<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::threshold::Count;
     use super::*;
+    use crate::method::threshold::Count;
 
     fn count(window: &mut Panes<Count>, pane: u32) -> u64 {
         window.value(pane, 60, 0)
