@@ -6,7 +6,7 @@
 //! outside the columns. The same records give the same events.
 //! Never: does I/O, reads a clock, or lets a fault in one record touch another.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::draft::Recorded;
 use crate::drift::{Drift, Watch};
@@ -37,11 +37,13 @@ pub struct Normalised {
     pub state: Option<Vec<u8>>,
 }
 
-/// Turns the records of one source into events. One thread owns it.
+/// Turns the records of one source into events. One thread owns it; `another` gives one for a further thread.
 pub struct Normaliser {
+    config: Arc<SourceConfig>,
     parser: Arc<Parser>,
     rows: Rows,
-    drift: Watch,
+    /// Shared by those of one source.
+    drift: Arc<Mutex<Watch>>,
     keys: Keys,
     /// By partition, what the last `#Fields` line said.
     fields: FastMap<i32, W3cFields>,
@@ -55,13 +57,29 @@ impl Normaliser {
         let parser = Arc::new(Parser::new(config)?);
         let rows = Rows::new(config, parser.gateway(), keys)?;
         Ok(Normaliser {
+            config: Arc::new(config.clone()),
             parser,
             rows,
-            drift: Watch::default(),
+            drift: Arc::default(),
             keys: keys.clone(),
             fields: hash::map(),
             named: hash::map(),
         })
+    }
+
+    /// One more for the same source. Lanes are divided among them, each knows its own ones; what drifts they see as one, in
+    /// the order in which they come to it.
+    pub fn another(&self) -> Normaliser {
+        let rows = Rows::new(&self.config, self.parser.gateway(), &self.keys);
+        Normaliser {
+            config: self.config.clone(),
+            parser: self.parser.clone(),
+            rows: rows.expect("the same settings have made rows before"),
+            drift: self.drift.clone(),
+            keys: self.keys.clone(),
+            fields: hash::map(),
+            named: hash::map(),
+        }
     }
 
     /// Where to look up what records leave out about their client (country, network, coordinates), from the next record
@@ -89,7 +107,7 @@ impl Normaliser {
             };
             reader.read(text, entry.observed_us, &mut fields, &mut |outcome| waiting.push(record, Some(text), outcome));
             if Watch::samples(entry.offset) {
-                self.drift.observe(parser.plan(), text);
+                self.drift.lock().unwrap_or_else(PoisonError::into_inner).observe(parser.plan(), text);
             }
         }
         let rejects = waiting.finish();
@@ -121,23 +139,18 @@ impl Normaliser {
         }
     }
 
-    /// A lane begins with what another one knows by now: its file came in the place of the other's. Gives the state of the
-    /// new lane, if there is anything to know.
-    pub fn inherit(&mut self, lane: &Lane, from: &Lane) -> Option<Vec<u8>> {
-        let named = self.named.get(&from.partition).cloned();
-        let learned = self.rows.learned_of(from);
-        if named.is_none() && learned.is_none() {
-            return None;
-        }
-        let state = LaneState { fields: named, learned, ..LaneState::default() }.encode();
-        // What a lane has saved makes sense to another one.
-        self.restore(lane, &state).is_ok().then_some(state)
+    /// What is known of a lane by now, for one that begins with it (`restore`): its file came in the place of the other's.
+    pub fn state_of(&self, lane: &Lane) -> Option<Vec<u8>> {
+        let named = self.named.get(&lane.partition).cloned();
+        let learned = self.rows.learned_of(lane);
+        (named.is_some() || learned.is_some())
+            .then(|| LaneState { fields: named, learned, ..LaneState::default() }.encode())
     }
 
     /// How the records (a sample of them) differ from what the source's mapping expects: fields that vanished, changed
     /// their type, or appeared. Sources whose records are no JSON have none.
     pub fn drift(&self) -> Vec<Drift> {
-        self.drift.report()
+        self.drift.lock().unwrap_or_else(PoisonError::into_inner).report()
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -14,15 +14,17 @@ use schemas::{KeyPin, Keys, Lane, Normaliser, SourceConfig};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::audit::Audit;
-use crate::clock::{self, Clock, Stopwatch};
+use crate::clock;
 use crate::config::{Config, LakeSection};
 use crate::geo::GeoFiles;
 use crate::ingest::{Positions, Source};
 use crate::lake::{self, Damage, Lake, LakeConfig, Maintenance, Pinned, RetainDays};
 use crate::pipeline::{
-    Controls, Drifted, Lanes, Ledger, LedgerConfig, Outlet, Pipeline, Reader, Swap, Totals, Watcher,
+    Controls, Drifted, LaneStates, Lanes, Ledger, LedgerConfig, Outlet, Pipeline, Prepare, Reader, Swap, Totals,
+    Watcher,
 };
 use crate::respond::Outbox;
+use crate::teller::Teller;
 
 /// Makes the source once it is known where its lanes continue.
 pub type OpenSource<'a> = Box<dyn FnOnce(Arc<dyn Positions>) -> anyhow::Result<Box<dyn Source>> + 'a>;
@@ -45,6 +47,8 @@ pub struct Job<'a> {
     pub lateness_us: HashMap<String, i64>,
     pub open: OpenSource<'a>,
     pub keys: Keys,
+    /// That normalise, and among which detectors are divided; none: as many as fit this machine.
+    pub threads: Option<usize>,
     pub rules: Vec<Arc<Rule>>,
     pub keep: Option<Keep>,
     pub outbox: Option<Arc<Outbox>>,
@@ -76,7 +80,8 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
     let clock = clock::system();
     let mut ledger = None;
     let mut snapshot = None;
-    let mut normalisers = normalisers(&job.sources, &job.keys)?;
+    let normalisers = normalisers(&job.sources, &job.keys)?;
+    let mut lane_states = LaneStates::new();
     let mut positions: Arc<dyn Positions> = Arc::new(FromTheStart);
     if let Some(keep) = job.keep {
         positions = Arc::new(LakePositions { runtime: runtime.clone(), lake: keep.lake.clone() });
@@ -88,28 +93,31 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
         let (mut lake, recovered) = opened.with_context(|| format!("lake {}", keep.lake.uri))?;
         let pinned = runtime.block_on(lake.pin_keys(&job.keys.pins()));
         tell_keys(&pinned.with_context(|| format!("lake {}", keep.lake.uri))?);
-        let lane_states = recovered.as_ref().map(|recovered| recovered.lane_states.clone()).unwrap_or_default();
+        lane_states = recovered.as_ref().map(|recovered| recovered.lane_states.clone()).unwrap_or_default();
         snapshot = recovered.map(|recovered| recovered.snapshot).filter(|snapshot| !snapshot.is_empty());
-        restore_lanes(&mut normalisers, &lane_states);
         if let (Some(outbox), Some(seq)) = (&job.outbox, lake.actions_marker()) {
             runtime.block_on(outbox.continue_after(seq))?;
         }
         let mut new =
             Ledger::new(runtime.clone(), lake, job.outbox.clone(), clock.clone(), keep.ledger).with_audit(keep.audit);
-        new.keep_lane_states(lane_states);
+        new.keep_lane_states(lane_states.clone());
         ledger = Some(new);
     }
     let continued = snapshot.is_some();
-    let respond = responses(&job.rules);
-    let engine = engine(job.rules, &job.keys, snapshot.as_deref())?;
-    let mut reader = Reader::new((job.open)(positions)?, normalisers, Arc::new(Controls::default()));
+    let rules = job.rules.clone();
+    let threads = job.threads.unwrap_or_else(default_threads);
+    let engine = engine(job.rules, &job.keys, snapshot.as_deref())?.on_threads(threads);
+    let mut reader = Reader::new((job.open)(positions)?, normalisers, Arc::new(Controls::default()))
+        .continuing(lane_states)
+        .on_threads(threads);
     if let Some(mut files) = job.geo {
         reader = reader.with_geo(files.geo(), Box::new(move || files.replaced()));
     }
     let mut outlets = job.outlets;
     let blocked = job.outbox.as_ref().map(|outbox| outbox.blocked()).unwrap_or_default();
+    let prepare = Arc::new(Prepare::new(blocked, &engine));
     if let Some(outbox) = job.outbox {
-        outlets.push(Box::new(ToOutbox { outbox, respond, runtime: runtime.clone(), clock, stop: job.stop.clone() }));
+        outlets.push(Box::new(Teller::new(outbox, &rules, clock, job.stop.clone(), runtime)));
     }
     let lateness = job.lateness_us;
     let mut pipeline = Pipeline {
@@ -117,7 +125,7 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
         engine,
         ledger,
         outlets,
-        blocked,
+        prepare,
         lateness_us: Box::new(move |lane: &Lane| lateness.get(&*lane.source).copied().unwrap_or(0)),
         stop: job.stop,
         swap: job.swap,
@@ -144,14 +152,10 @@ pub fn tell_keys(pinned: &Pinned) {
     }
 }
 
-/// Lanes go on with what they knew; one whose state cannot be used begins anew, which costs templates their past, no data.
-fn restore_lanes(normalisers: &mut HashMap<Arc<str>, Normaliser>, states: &[(Lane, Arc<[u8]>)]) {
-    for (lane, state) in states {
-        let Some(normaliser) = normalisers.get_mut(&lane.source) else { continue };
-        if let Err(error) = normaliser.restore(lane, state) {
-            tracing::warn!(%lane, %error, "what was learned of this lane's paths is learned anew");
-        }
-    }
+/// As many as there are processors, up to a few.
+fn default_threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    processors.min(crate::limits::THREADS_DEFAULT_MAX)
 }
 
 /// The engine where it was left, or a new one.
@@ -212,53 +216,6 @@ impl Positions for LakePositions {
 
     fn next_offsets(&self, lanes: &[Lane]) -> anyhow::Result<Vec<Option<i64>>> {
         Ok(self.runtime.block_on(crate::lake::stored_positions(&self.lake, lanes))?)
-    }
-}
-
-/// A state store that takes nothing is asked again for so long, after waits that double from the first to the longest.
-const TELL_AGAIN_FOR: Duration = Duration::from_secs(300);
-const TELL_AGAIN_FIRST: Duration = Duration::from_secs(1);
-const TELL_AGAIN_MAX: Duration = Duration::from_secs(5);
-
-/// Alerts into the outbox, at once, with what their detectors ask for.
-struct ToOutbox {
-    outbox: Arc<Outbox>,
-    respond: HashMap<String, Vec<String>>,
-    runtime: Handle,
-    clock: Clock,
-    stop: Arc<AtomicBool>,
-}
-
-/// What each detector asks for.
-fn responses(rules: &[Arc<Rule>]) -> HashMap<String, Vec<String>> {
-    rules.iter().map(|rule| (rule.id.clone(), rule.respond.clone())).collect()
-}
-
-impl Outlet for ToOutbox {
-    fn swapped(&mut self, rules: &[Arc<Rule>]) {
-        self.respond = responses(rules);
-    }
-
-    fn tell(&mut self, alerts: &[schemas::Alert]) -> anyhow::Result<()> {
-        let none: &[String] = &[];
-        let asked = |alert: &schemas::Alert| self.respond.get(&alert.detector).map_or(none, Vec::as_slice);
-        let told: Vec<(&schemas::Alert, &[String])> = alerts.iter().map(|alert| (alert, asked(alert))).collect();
-        let (since, mut wait) = (Stopwatch::start(), TELL_AGAIN_FIRST);
-        // All of it or nothing is taken in, and each telling once: the same is told again.
-        while let Err(error) = self.runtime.block_on(self.outbox.tell(&told, (self.clock)())) {
-            if !error.may_pass() || since.elapsed() >= TELL_AGAIN_FOR {
-                return Err(error.into());
-            }
-            let seconds = since.elapsed().as_secs();
-            tracing::warn!(seconds, "alerts wait for the state store and are told again; nothing is lost: {error}");
-            // Told to stop, it does not wait: what was not told is not committed either, and is found again.
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(anyhow::Error::from(error).context("told to stop while alerts waited for the state store"));
-            }
-            self.runtime.block_on(tokio::time::sleep(wait));
-            wait = (2 * wait).min(TELL_AGAIN_MAX);
-        }
-        Ok(())
     }
 }
 

@@ -58,6 +58,9 @@ pub struct Config {
     pub respond: RespondConfig,
     #[serde(default)]
     pub observe: ObserveSection,
+    /// Threads that normalise, and among which detectors are divided; without a word as many as processors, up to four.
+    #[serde(default)]
+    pub threads: Option<usize>,
     /// Whether it is read again when its file, one that it names, or a detector changes; SIGHUP asks for it in any case.
     #[serde(default = "default_watch")]
     pub watch_config_files: bool,
@@ -536,6 +539,9 @@ impl Config {
             bail!("lake.compact_after_files: {}; expected at least 2", self.lake.compact_after_files);
         }
         crate::lake::check_instance(&self.instance)?;
+        if let Some(threads) = self.threads {
+            limits::check_threads(threads).map_err(|problem| anyhow::anyhow!("threads: {problem}"))?;
+        }
         if self.lake.checkpoint_rows == 0 || self.lake.checkpoint_rows > limits::CHECKPOINT_ROWS_MAX {
             bail!("lake.checkpoint_rows: {}; expected 1 to {}", self.lake.checkpoint_rows, limits::CHECKPOINT_ROWS_MAX);
         }

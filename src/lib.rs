@@ -27,5 +27,6 @@ pub mod service;
 pub mod store;
 pub mod survey;
 pub mod telemetry;
+pub mod teller;
 pub mod timed;
 pub mod trail;

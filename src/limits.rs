@@ -1,11 +1,18 @@
 //! Every bound of the service in one place: what it limits and what happens when it is reached. The bounds of
 //! normalising and detection are in those crates' own `limits`.
 
-/// Batches between the reader and the engine. Full: the reader waits.
+/// Batches between the reader and the engine, besides one for each thread that normalises, and jobs that wait for one of
+/// these threads. Full: the reader waits.
 pub const READ_QUEUE_BATCHES: usize = 4;
+/// Threads that normalise, and among which detectors are divided; a configuration that asks for more: refused. Without a word
+/// there are as many as processors, up to so many: what each of them remembers of texts takes memory.
+pub const THREADS_MAX: usize = 64;
+pub const THREADS_DEFAULT_MAX: usize = 4;
+/// Tellings of alerts, each of one step of detection, that wait for the outbox. Full: detection waits.
+pub const TELLINGS_WAITING_MAX: usize = 64;
 /// Rows the merge may hold back before lanes that are ahead are paused. They resume at half of it.
 pub const HELD_ROWS_MAX: usize = 65_536;
-/// Event rows of one checkpoint; reached: commit now.
+/// Event rows of one checkpoint; reached: commit now, but while the one before fails or its upkeep goes on: then the bytes count.
 pub const CHECKPOINT_ROWS_MAX: usize = 262_144;
 /// Bytes of event columns of one checkpoint; reached: commit now.
 pub const CHECKPOINT_BYTES_MAX: usize = 256 << 20;
@@ -48,5 +55,11 @@ pub const GEO_BYTES_MAX: u64 = 1 << 30;
 pub const GEO_ASKED_EVERY_US: i64 = 5_000_000;
 /// Detector files loaded from folders; more: refused.
 pub const DETECTOR_FILES_MAX: usize = 10_000;
+
+/// Whether there may be so many threads.
+pub fn check_threads(threads: usize) -> Result<usize, String> {
+    let may = (1..=THREADS_MAX).contains(&threads);
+    may.then_some(threads).ok_or_else(|| format!("{threads}; expected 1 to {THREADS_MAX}"))
+}
 
 const _: () = assert!(CHECKPOINT_ROWS_MAX >= HELD_ROWS_MAX / 2, "held rows must fit a checkpoint's memory budget");

@@ -370,6 +370,7 @@ fn run(
         sources: parts.sources,
         geo: parts.geo,
         keys: keys::from_config(&config.keys, &config.data_dir)?,
+        threads: config.threads,
         rules: parts.rules,
         keep: Some(keep(config, audit.clone())),
         outbox: Some(outbox.clone()),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use common::http::{collector, get, request, until};
+use common::http::{collector, get, request, until, until_settled};
 use common::kafka::{Broker, Given};
 use common::program::{self, WEBHOOK_SECRET, file, folder, number, path, run};
 use common::receiver::{Receiver, Reply};
@@ -423,7 +423,9 @@ fn a_source_that_fails_fails_alone_and_is_seen_until_it_is_well() {
             && status["sources"][2]["state"] == "failing"
             && status["sources"][0]["failures"].as_u64() >= Some(2)
     };
-    let status = until(address, "/status", failing).json();
+    until(address, "/status", failing);
+    let of_torn = |what: &'static str| move |status: &serde_json::Value| status["sources"][0][what].as_u64();
+    let status = until_settled(address, "/status", of_torn("failures"), of_torn("records"));
     assert_eq!((&status["sources"][0]["state"], &status["sources"][1]["state"]), (&"failing".into(), &"ended".into()));
     assert!(status["sources"][0]["next_try"].is_string(), "{status}");
     assert!(status["sources"][2]["error"].as_str().is_some_and(|error| error.contains("127.0.0.1:1")), "{status}");

@@ -63,6 +63,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         lateness_us: [(SOURCE.to_owned(), demo::MAX_DISORDER_MS * 1000)].into(),
         open: Box::new(|_| Ok(Box::new(DemoSource::new(SOURCE, traffic)))),
         keys: keys::of_data_dir(&args.data_dir).map_err(usage)?,
+        threads: None,
         rules: rules::load(&DetectorsSection::default()).map_err(usage)?,
         keep: Some(app::keep_in(&args.data_dir, "demo".to_owned())),
         outbox: Some(Arc::new(outbox)),

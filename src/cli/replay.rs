@@ -49,12 +49,20 @@ pub struct Args {
     /// How far a record may come behind a later one and still be detected on.
     #[arg(long, default_value = "2m", value_name = "SPAN")]
     lateness: Span,
+    /// Threads that normalise, one file one of them, and that detect [default: as many as there are processors, up to 4].
+    #[arg(long, value_name = "NUMBER", value_parser = threads)]
+    threads: Option<usize>,
     /// Alerts as JSON Lines; - is standard output.
     #[arg(long, value_name = "FILE")]
     alerts: Option<PathBuf>,
     /// One JSON object about the run; - is standard output.
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    let number = text.parse().map_err(|error| format!("{error}"))?;
+    crate::limits::check_threads(number)
 }
 
 pub fn run(args: &Args) -> Result<(), Failure> {
@@ -89,6 +97,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         geo,
         open: Box::new(|positions| inputs.open(positions)),
         keys,
+        threads: args.threads,
         rules,
         keep: (!args.no_lake).then(|| app::keep_in(&data_dir, inputs.instance())),
         outbox: None,

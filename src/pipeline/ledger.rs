@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
+use futures::future::BoxFuture;
 use schemas::{Alert, Lane, Reject};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -40,6 +41,8 @@ pub struct LedgerConfig {
     pub maintenance: Maintenance,
 }
 
+/// Resolves when what was told somewhere is there.
+type Told = BoxFuture<'static, anyhow::Result<()>>;
 type Landing = (Lake, Result<(), PipelineError>);
 type UnderWay = (JoinHandle<Landing>, Vec<(Lane, i64)>);
 
@@ -56,6 +59,8 @@ pub struct Ledger {
     rows_under_way: usize,
     /// The commit under way failed and is tried again: nobody should wait for it who need not.
     retrying: Arc<AtomicBool>,
+    /// The commit under way has landed, and what goes on is upkeep: the same.
+    upkeep: Arc<AtomicBool>,
     pending: Pending,
     /// What each lane has to know to go on where its records were noted last.
     lane_states: BTreeMap<Lane, Arc<[u8]>>,
@@ -86,6 +91,7 @@ impl Ledger {
             under_way: None,
             rows_under_way: 0,
             retrying: Arc::default(),
+            upkeep: Arc::default(),
             pending: Pending::default(),
             lane_states: BTreeMap::new(),
             since_commit: Stopwatch::start(),
@@ -135,15 +141,19 @@ impl Ledger {
         let large = side >= limits::CHECKPOINT_SIDE_ROWS_MAX || self.pending.bytes >= limits::CHECKPOINT_BYTES_MAX;
         let many = self.pending.rows >= self.config.rows;
         let old = self.something_pending() && self.since_commit.elapsed() >= self.config.every;
-        large || ((many || old) && !self.retrying.load(Ordering::Relaxed))
+        // To begin one is to wait for the one before.
+        let is_busy = self.under_way.as_ref().is_some_and(|(task, _)| !task.is_finished());
+        let goes_on = self.retrying.load(Ordering::Relaxed) || self.upkeep.load(Ordering::Relaxed);
+        large || (many && !goes_on) || (old && !is_busy)
     }
 
     fn something_pending(&self) -> bool {
         !self.pending.positions.is_empty() || !self.pending.alerts.is_empty()
     }
 
-    /// Begins a checkpoint with the engine's state of this very moment, after the one under way has landed.
-    pub fn begin(&mut self, snapshot: Vec<u8>) -> Result<Vec<(Lane, i64)>, PipelineError> {
+    /// Begins a checkpoint with the engine's state of this very moment, after the one under way has landed. `told` says when the
+    /// alerts it holds are told.
+    pub fn begin(&mut self, snapshot: Vec<u8>, told: Vec<Told>) -> Result<Vec<(Lane, i64)>, PipelineError> {
         let landed = self.settle()?;
         let pending = std::mem::take(&mut self.pending);
         self.rows_under_way = pending.rows;
@@ -160,11 +170,23 @@ impl Ledger {
         let mut lake = self.lake.take().expect("settle brought the lake back");
         let (outbox, audit) = (self.outbox.clone(), self.audit.clone());
         let now_us = (self.clock)();
-        let retrying = self.retrying.clone();
+        let (retrying, upkeep) = (self.retrying.clone(), self.upkeep.clone());
         let task = self.runtime.spawn(async move {
             let (outbox, audit) = (outbox.as_deref(), audit.as_deref());
-            let result = land(&mut lake, checkpoint, &retrying, outbox, audit, maintain, now_us).await;
+            let result = async {
+                for told in told {
+                    told.await.map_err(PipelineError::Outlet)?;
+                }
+                land(&mut lake, checkpoint, &retrying, outbox, audit).await?;
+                if let Some(policy) = maintain {
+                    upkeep.store(true, Ordering::Relaxed);
+                    keep_up(&mut lake, outbox, audit, &policy, now_us).await;
+                }
+                Ok(())
+            };
+            let result = result.await;
             retrying.store(false, Ordering::Relaxed);
+            upkeep.store(false, Ordering::Relaxed);
             (lake, result)
         });
         self.under_way = Some((task, positions));
@@ -237,15 +259,13 @@ impl Ledger {
     }
 }
 
-/// One checkpoint, then the actions' steps, then the upkeep when it is due.
+/// One checkpoint, then the actions' steps and the audit's entries.
 async fn land(
     lake: &mut Lake,
     checkpoint: Checkpoint,
     retrying: &AtomicBool,
     outbox: Option<&Outbox>,
     audit: Option<&Audit>,
-    maintain: Option<Maintenance>,
-    now_us: i64,
 ) -> Result<(), PipelineError> {
     let took = Stopwatch::start();
     let span = tracing::info_span!(target: crate::telemetry::SPANS, "checkpoint", rows = tracing::field::Empty);
@@ -269,26 +289,27 @@ async fn land(
             done => done?,
         }
     }
-    if let Some(policy) = maintain {
-        if let Some(audit) = audit
-            && let Err(error) = audit.forget(lake.audit_marker().unwrap_or(0)).await
-        {
-            tracing::warn!(%error, "old entries of the audit stay in the state store; it is tried again later");
-        }
-        if let Some(outbox) = outbox {
-            let before_us = now_us - limits::OUTBOX_KEPT_US;
-            if let Err(error) = outbox.forget(before_us, lake.actions_marker().unwrap_or(0)).await {
-                tracing::warn!(%error, "old actions stay in the outbox; it is tried again later");
-            }
-        }
-        let today = chrono::DateTime::from_timestamp_micros(now_us).unwrap_or_default().date_naive();
-        // Upkeep that fails costs space, not data: it is told and tried again next time.
-        match lake.maintain(&policy, today).await {
-            Ok(report) => report.tables.iter().for_each(tell_upkeep),
-            Err(error) => tracing::warn!(%error, "lake maintenance failed; it is tried again later"),
+    Ok(())
+}
+
+/// Upkeep that fails costs space, not data: it is told and tried again next time.
+async fn keep_up(lake: &mut Lake, outbox: Option<&Outbox>, audit: Option<&Audit>, policy: &Maintenance, now_us: i64) {
+    if let Some(audit) = audit
+        && let Err(error) = audit.forget(lake.audit_marker().unwrap_or(0)).await
+    {
+        tracing::warn!(%error, "old entries of the audit stay in the state store; it is tried again later");
+    }
+    if let Some(outbox) = outbox {
+        let before_us = now_us - limits::OUTBOX_KEPT_US;
+        if let Err(error) = outbox.forget(before_us, lake.actions_marker().unwrap_or(0)).await {
+            tracing::warn!(%error, "old actions stay in the outbox; it is tried again later");
         }
     }
-    Ok(())
+    let today = chrono::DateTime::from_timestamp_micros(now_us).unwrap_or_default().date_naive();
+    match lake.maintain(policy, today).await {
+        Ok(report) => report.tables.iter().for_each(tell_upkeep),
+        Err(error) => tracing::warn!(%error, "lake maintenance failed; it is tried again later"),
+    }
 }
 
 /// The lake takes the same checkpoint again, and never twice.

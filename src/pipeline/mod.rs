@@ -8,6 +8,8 @@
 //! Never: opens a record, decides what an alert is, talks to a target.
 
 mod ledger;
+mod pool;
+mod prepare;
 mod reader;
 mod swap;
 #[cfg(test)]
@@ -17,22 +19,24 @@ mod watcher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use arrow::array::{AsArray, BooleanArray};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use detectors::{Engine, EngineError, Rule};
+use futures::future::BoxFuture;
 use schemas::alert::State;
 use schemas::{Alert, Lane};
 
 pub use ledger::{Ledger, LedgerConfig, write_audit, write_steps};
-pub use reader::{Controls, Drifted, Read, ReadBatch, Reader};
+pub use pool::LaneStates;
+pub use prepare::Prepare;
+pub use reader::{Controls, Drifted, Read, ReadBatch, Reader, Turns};
 pub use swap::Swap;
 pub use watcher::{Nobody, Taken, Watcher};
 
 use crate::audit::AuditError;
-use crate::blocked::Blocked;
 use crate::clock::Stopwatch;
 use crate::ingest::IngestError;
 use crate::ingest::retried::text_of_panic;
@@ -44,6 +48,10 @@ use crate::survey::Survey;
 /// Where alerts go at once: a file, the outbox.
 pub trait Outlet: Send {
     fn tell(&mut self, alerts: &[Alert]) -> anyhow::Result<()>;
+    /// When all that was told so far is where it is to go; an error says why it never will be.
+    fn taken(&mut self) -> BoxFuture<'static, anyhow::Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
     /// From now on these detectors run.
     fn swapped(&mut self, _rules: &[Arc<Rule>]) {}
 }
@@ -98,8 +106,8 @@ pub struct Pipeline<'a> {
     /// None: nothing is kept.
     pub ledger: Option<Ledger>,
     pub outlets: Vec<Box<dyn Outlet>>,
-    /// Whom our own blocks keep out.
-    pub blocked: Arc<Blocked>,
+    /// What is done for detection before a batch gets here.
+    pub prepare: Arc<Prepare>,
     pub lateness_us: Box<dyn Fn(&Lane) -> i64 + Send + 'a>,
     /// Set from outside: stop at the next step, commit, return.
     pub stop: Arc<AtomicBool>,
@@ -171,24 +179,27 @@ impl Drop for StopReader<'_> {
 impl Pipeline<'_> {
     /// Runs until the source is finished or `stop` is set, then commits what is open.
     pub fn run(&mut self, reader: Reader) -> Result<Vec<Drifted>, PipelineError> {
-        let controls = reader.controls.clone();
-        let (sender, reads) = sync_channel(limits::READ_QUEUE_BATCHES);
+        let (controls, prepare) = (reader.controls.clone(), self.prepare.clone());
+        // Each thread that normalises has one of these in hand.
+        let (sender, turns) = sync_channel(limits::READ_QUEUE_BATCHES + reader.threads());
         std::thread::scope(|scope| {
-            let reading = scope.spawn(move || reader.run(&sender));
+            let prepare = &*prepare;
+            let reading = scope.spawn(move || reader.run(&sender, prepare));
             let stop = StopReader(&controls);
-            let result = self.step_all(&reads, &controls);
+            let mut turns = Turns::new(turns);
+            let result = self.step_all(&mut turns, &controls);
             drop(stop);
             // Unblocks a reader that waits for room in the queue.
-            drop(reads);
+            drop(turns);
             let drifted = reading.join().map_err(|panic| PipelineError::ReaderGone(text_of_panic(panic.as_ref())))?;
             result.map(|()| drifted)
         })
     }
 
-    fn step_all(&mut self, reads: &Receiver<Read>, controls: &Controls) -> Result<(), PipelineError> {
+    fn step_all(&mut self, turns: &mut Turns, controls: &Controls) -> Result<(), PipelineError> {
         let mut finished = false;
         while !finished && !self.stop.load(Ordering::Relaxed) {
-            match reads.recv_timeout(PATIENCE) {
+            match turns.next(PATIENCE) {
                 Ok(read) => finished = self.step(read, controls)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
@@ -216,13 +227,16 @@ impl Pipeline<'_> {
         }
         self.watcher.ended(&self.engine);
         self.commit(controls)?;
-        self.settle(controls)
+        self.settle(controls)?;
+        let told: Vec<_> = self.outlets.iter_mut().map(|outlet| outlet.taken()).collect();
+        told.into_iter().try_for_each(futures::executor::block_on).map_err(PipelineError::Outlet)
     }
 
     /// Takes new detectors, if there are some: before the next row is judged.
     fn swap_detectors(&mut self) -> Result<(), PipelineError> {
         let Some(rules) = self.swap.take() else { return Ok(()) };
         let closed = self.engine.reload(rules.clone())?;
+        self.prepare.swapped(&self.engine);
         self.tell(&closed)?;
         self.outlets.iter_mut().for_each(|outlet| outlet.swapped(&rules));
         self.watcher.swapped(&rules);
@@ -244,7 +258,7 @@ impl Pipeline<'_> {
             }
             Read::Batch(batch) => {
                 self.close_what_is_not_ours(&batch.lane);
-                self.take(batch)?;
+                self.take(*batch)?;
             }
             Read::CaughtUp(lane) => {
                 self.close_what_is_not_ours(&lane);
@@ -337,8 +351,11 @@ impl Pipeline<'_> {
         totals.events += batch.events.num_rows() as u64;
         totals.note_times(&batch.events);
         let ahead_before = self.engine.ahead(&batch.lane);
-        let marked = self.blocked.mark(&batch.events).map_err(EngineError::from)?;
-        let events = self.engine.push(&batch.lane, marked)?;
+        let events = batch.events.clone();
+        let events = match batch.prepared.take() {
+            Some(prepared) => self.engine.push_prepared(&batch.lane, events, prepared?)?,
+            None => self.engine.push(&batch.lane, events)?,
+        };
         let ahead = self.engine.ahead(&batch.lane).saturating_sub(ahead_before);
         totals.ahead += ahead;
         if let Some(late) = events.column_by_name("late") {
@@ -412,7 +429,8 @@ impl Pipeline<'_> {
 
     fn commit(&mut self, controls: &Controls) -> Result<(), PipelineError> {
         let Some(ledger) = &mut self.ledger else { return Ok(()) };
-        let landed = ledger.begin(self.engine.snapshot())?;
+        let told = self.outlets.iter_mut().map(|outlet| outlet.taken()).collect();
+        let landed = ledger.begin(self.engine.snapshot(), told)?;
         controls.committed(&landed);
         Ok(())
     }
@@ -447,6 +465,7 @@ impl ReadBatch {
         let wanted: BooleanArray = offsets.values().iter().map(|offset| Some(*offset >= begin)).collect();
         if wanted.true_count() < wanted.len() {
             self.events = arrow::compute::filter_record_batch(&self.events, &wanted)?;
+            self.prepared = None;
         }
         Ok(())
     }

@@ -1,26 +1,29 @@
-//! The reading half of the pipeline, on its own thread: asks the source for records, has them normalised, and hands
-//! batches of events over a bounded queue. A full queue blocks it, and with it the source: back-pressure, never loss.
+//! The reading half of the pipeline, on its own thread: asks the source for records, has them normalised by the pool, and
+//! hands over, in a bounded queue, what the source said in the order it said it. A full queue blocks it, and with it the
+//! source: back-pressure, never loss.
 //!
 //! What the engine's half wants of the source (pause, resume, release, store positions, stop) is left in `Controls`,
 //! which merges wishes instead of queueing them, so that the two threads cannot wait for each other.
 //! Never: decides what is committed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
-use schemas::{Drift, Geo, Lane, Normaliser, RawBatch, Reject};
+use detectors::{EngineError, Prepared};
+use schemas::{Drift, Geo, Lane, Normaliser, Reject};
 
+use super::pool::{LaneStates, Pool};
+use super::prepare::Prepare;
 use crate::clock::{self, Stopwatch};
 use crate::ingest::{IngestError, Signal, Source};
-use crate::telemetry::SPANS;
 
 /// What the reader has to say, in the order the source said it.
 pub enum Read {
     Opened(Lane),
-    Batch(ReadBatch),
+    Batch(Box<ReadBatch>),
     CaughtUp(Lane),
     /// What was read of these lanes so far is all there was at that time (microseconds since 1970).
     AtEnd(BTreeSet<Lane>, i64),
@@ -31,10 +34,49 @@ pub enum Read {
     Failed(IngestError),
 }
 
+/// What the reader hands over, in turn.
+pub enum Turn {
+    Said(Read),
+    /// A batch that is still being normalised, or is done by now.
+    Coming(Receiver<ReadBatch>),
+}
+
+/// The turns as they are taken up: a batch that is not done yet keeps those behind it waiting.
+pub struct Turns {
+    queue: Receiver<Turn>,
+    coming: Option<Receiver<ReadBatch>>,
+}
+
+impl Turns {
+    pub fn new(queue: Receiver<Turn>) -> Turns {
+        Turns { queue, coming: None }
+    }
+
+    /// What comes next, if it comes within `patience` (or twice that).
+    pub fn next(&mut self, patience: Duration) -> Result<Read, RecvTimeoutError> {
+        let coming = match self.coming.take() {
+            Some(coming) => coming,
+            None => match self.queue.recv_timeout(patience)? {
+                Turn::Said(read) => return Ok(read),
+                Turn::Coming(coming) => coming,
+            },
+        };
+        match coming.recv_timeout(patience) {
+            Ok(batch) => Ok(Read::Batch(Box::new(batch))),
+            Err(error) => {
+                self.coming = Some(coming);
+                Err(error)
+            }
+        }
+    }
+}
+
 /// Events and rejects of consecutive records of one lane.
 pub struct ReadBatch {
     pub lane: Lane,
     pub events: RecordBatch,
+    /// What was computed for detection of just these events.
+    pub prepared: Option<Result<Prepared, EngineError>>,
     pub rejects: Vec<Reject>,
     /// What the lane has to know to go on after these records, when it changed.
     pub state: Option<Vec<u8>>,
@@ -96,13 +138,14 @@ impl Controls {
 
 /// Reads until the source is finished, fails, or `stop` is wished.
 pub struct Reader {
-    pub source: Box<dyn Source>,
-    /// By source name.
-    pub normalisers: HashMap<Arc<str>, Normaliser>,
     pub controls: Arc<Controls>,
+    source: Box<dyn Source>,
+    /// By source name.
+    normalisers: HashMap<Arc<str>, Normaliser>,
+    lane_states: LaneStates,
+    threads: usize,
     paused: BTreeSet<Lane>,
-    /// What lanes began with, until it is saved with their first records.
-    inherited: BTreeMap<Lane, Vec<u8>>,
+    geo: Option<Arc<Geo>>,
     /// Asked before each batch: databases of addresses that take the place of the last ones.
     new_geo: NewGeo,
 }
@@ -113,11 +156,13 @@ pub type NewGeo = Box<dyn FnMut() -> Option<Arc<Geo>> + Send>;
 impl Reader {
     pub fn new(source: Box<dyn Source>, normalisers: HashMap<Arc<str>, Normaliser>, controls: Arc<Controls>) -> Reader {
         Reader {
+            controls,
             source,
             normalisers,
-            controls,
+            lane_states: Vec::new(),
+            threads: 1,
             paused: BTreeSet::new(),
-            inherited: BTreeMap::new(),
+            geo: None,
             new_geo: Box::new(|| None),
         }
     }
@@ -125,34 +170,52 @@ impl Reader {
     /// With databases to look addresses up in, and a way to learn of newer ones.
     pub fn with_geo(mut self, geo: Arc<Geo>, new_geo: NewGeo) -> Reader {
         self.new_geo = new_geo;
-        self.set_geo(&geo);
+        self.geo = Some(geo);
         self
     }
 
-    fn set_geo(&mut self, geo: &Arc<Geo>) {
-        self.normalisers.values_mut().for_each(|normaliser| normaliser.set_geo(Some(geo.clone())));
+    /// With what lanes knew when they were left.
+    pub fn continuing(self, lane_states: LaneStates) -> Reader {
+        Reader { lane_states, ..self }
+    }
+
+    /// With so many threads that normalise; one, if nothing is said.
+    pub fn on_threads(self, threads: usize) -> Reader {
+        Reader { threads, ..self }
+    }
+
+    pub fn threads(&self) -> usize {
+        self.threads
     }
 
     /// The thread's body. The receiver hanging up ends it. Returns what drifted, source by source.
-    pub fn run(mut self, out: &SyncSender<Read>) -> Vec<Drifted> {
-        let last = match self.read_all(out) {
-            Ok(()) => Read::Finished,
-            Err(error) => Read::Failed(error),
-        };
-        // A receiver that hung up knows already that it stopped.
-        let _gone = out.send(last).is_err();
+    pub fn run(mut self, out: &SyncSender<Turn>, prepare: &Prepare) -> Vec<Drifted> {
+        let normalisers = std::mem::take(&mut self.normalisers);
+        let normalisers = std::thread::scope(|scope| {
+            let lane_states = std::mem::take(&mut self.lane_states);
+            let pool = Pool::start(scope, self.threads, prepare, normalisers, lane_states);
+            let mut pool = pool.expect("a thread can be started");
+            let last = match self.read_all(&mut pool, out) {
+                Ok(()) => Read::Finished,
+                Err(error) => Read::Failed(error),
+            };
+            // A receiver that hung up knows already that it stopped.
+            let _gone = out.send(Turn::Said(last)).is_err();
+            pool.finish()
+        });
         let drifted = |(source, normaliser): (&Arc<str>, &Normaliser)| {
             let source = source.clone();
             normaliser.drift().into_iter().map(move |drift| Drifted { source: source.clone(), drift })
         };
-        let mut all: Vec<Drifted> = self.normalisers.iter().flat_map(drifted).collect();
+        let mut all: Vec<Drifted> = normalisers.iter().flat_map(drifted).collect();
         // Stable: those of one source keep their order.
         all.sort_by(|a, b| a.source.cmp(&b.source));
         all
     }
 
-    fn read_all(&mut self, out: &SyncSender<Read>) -> Result<(), IngestError> {
+    fn read_all(&mut self, pool: &mut Pool<'_>, out: &SyncSender<Turn>) -> Result<(), IngestError> {
         let (mut since_ends, mut told) = (Stopwatch::start(), false);
+        self.geo.iter().for_each(|geo| pool.set_geo(geo));
         loop {
             if self.obey()? {
                 return Ok(());
@@ -161,7 +224,8 @@ impl Reader {
                 since_ends = Stopwatch::start();
                 let now_us = clock::now_us();
                 let ended: BTreeSet<Lane> = self.source.at_end().into_iter().collect();
-                if (told || !ended.is_empty()) && out.send(Read::AtEnd(ended.clone(), now_us)).is_err() {
+                let at_end = Turn::Said(Read::AtEnd(ended.clone(), now_us));
+                if (told || !ended.is_empty()) && out.send(at_end).is_err() {
                     return Ok(());
                 }
                 told = !ended.is_empty();
@@ -172,53 +236,25 @@ impl Reader {
                 }
                 continue;
             };
-            let read = match signal {
-                Signal::Opened { lane } => Read::Opened(lane),
+            let turn = match signal {
+                Signal::Opened { lane } => Turn::Said(Read::Opened(lane)),
                 Signal::Succeeds { lane, before } => {
-                    self.inherit(lane, &before);
+                    pool.inherit(lane, &before);
                     continue;
                 }
-                Signal::Records { lane, records } => match self.normalise(lane, &records) {
-                    Some(batch) => Read::Batch(batch),
-                    None => continue,
-                },
-                Signal::CaughtUp { lane } => Read::CaughtUp(lane),
-                Signal::Ended { lane } => Read::Ended(lane),
-                Signal::Revoking { lanes } => Read::Revoking(lanes),
+                Signal::Records { records, .. } if records.is_empty() => continue,
+                Signal::Records { lane, records } => {
+                    (self.new_geo)().iter().for_each(|geo| pool.set_geo(geo));
+                    Turn::Coming(pool.normalise(lane, records))
+                }
+                Signal::CaughtUp { lane } => Turn::Said(Read::CaughtUp(lane)),
+                Signal::Ended { lane } => Turn::Said(Read::Ended(lane)),
+                Signal::Revoking { lanes } => Turn::Said(Read::Revoking(lanes)),
             };
-            if out.send(read).is_err() {
+            if out.send(turn).is_err() {
                 return Ok(());
             }
         }
-    }
-
-    fn inherit(&mut self, lane: Lane, before: &Lane) {
-        let Some(normaliser) = self.normalisers.get_mut(&lane.source) else { return };
-        if let Some(state) = normaliser.inherit(&lane, before) {
-            self.inherited.insert(lane, state);
-        }
-    }
-
-    fn normalise(&mut self, lane: Lane, records: &RawBatch) -> Option<ReadBatch> {
-        let next_offset = records.next_offset()?;
-        if let Some(geo) = (self.new_geo)() {
-            self.set_geo(&geo);
-        }
-        let normaliser =
-            self.normalisers.get_mut(&lane.source).expect("every source the composition root opens has a normaliser");
-        let (source, partition, count) = (&*lane.source, lane.partition, records.len());
-        let span = tracing::info_span!(target: SPANS, "batch", source, partition, records = count);
-        let normalised = span.in_scope(|| normaliser.normalise(&lane, records));
-        let inherited = self.inherited.remove(&lane);
-        Some(ReadBatch {
-            events: normalised.events,
-            rejects: normalised.rejects,
-            state: normalised.state.or(inherited),
-            next_offset,
-            records: records.len() as u64,
-            bytes: records.bytes(),
-            lane,
-        })
     }
 
     /// Does what the other half wishes; true when it wishes to stop.

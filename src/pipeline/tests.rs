@@ -58,6 +58,10 @@ fn lane() -> Lane {
     Lane::new("edge", 0)
 }
 
+fn nth(partition: i32) -> Lane {
+    Lane::new("edge", partition)
+}
+
 fn opened() -> Step {
     Step::Say(Signal::Opened { lane: lane() })
 }
@@ -79,6 +83,10 @@ fn records(offsets: std::ops::Range<i64>) -> Step {
 
 /// Requests of these offsets for other people each, from some clients.
 fn visits(offsets: std::ops::Range<i64>) -> Step {
+    visits_of(lane(), offsets)
+}
+
+fn visits_of(lane: Lane, offsets: std::ops::Range<i64>) -> Step {
     let mut records = RawBatch::new();
     for offset in offsets {
         let letter = |n: i64| char::from(b'a' + (n % 26) as u8);
@@ -91,7 +99,22 @@ fn visits(offsets: std::ops::Range<i64>) -> Step {
         );
         records.push(offset, 0, line.as_bytes());
     }
-    Step::Say(Signal::Records { lane: lane(), records })
+    Step::Say(Signal::Records { lane, records })
+}
+
+/// Log-ins that one client of each lane fails.
+fn guesses_of(lane: Lane, offsets: std::ops::Range<i64>) -> Step {
+    let mut records = RawBatch::new();
+    for offset in offsets {
+        let line = format!(
+            "198.51.100.{} - - [05/Jan/2026:10:{:02}:{:02} +0000] \"POST /login HTTP/1.1\" 401 1 \"-\" \"-\"",
+            lane.partition,
+            offset / 60,
+            offset % 60
+        );
+        records.push(offset, 0, line.as_bytes());
+    }
+    Step::Say(Signal::Records { lane, records })
 }
 
 struct Kept {
@@ -108,12 +131,28 @@ impl Kept {
     }
 
     fn run(&self, steps: Vec<Step>, fails: bool) -> Result<Totals, PipelineError> {
-        run(&self.config, self.runtime.handle(), "one", Script { steps: steps.into(), fails }, |_| {})
+        self.run_on(1, steps, fails)
+    }
+
+    fn run_on(&self, threads: usize, steps: Vec<Step>, fails: bool) -> Result<Totals, PipelineError> {
+        let script = Script { steps: steps.into(), fails };
+        run_on(threads, &self.config, self.runtime.handle(), "one", script, |_| {})
     }
 }
 
-/// Runs a script to its end, into one checkpoint unless the loop needs more.
 fn run(
+    config: &LakeConfig,
+    runtime: &Handle,
+    instance: &str,
+    script: Script,
+    progress: impl FnMut(&Totals),
+) -> Result<Totals, PipelineError> {
+    run_on(1, config, runtime, instance, script, progress)
+}
+
+/// Runs a script to its end, into one checkpoint unless the loop needs more.
+fn run_on(
+    threads: usize,
     config: &LakeConfig,
     runtime: &Handle,
     instance: &str,
@@ -122,25 +161,23 @@ fn run(
 ) -> Result<Totals, PipelineError> {
     let keys = Keys::new("k1", b"fake");
     let source = SourceConfig { name: "edge".into(), kind: "combined".into(), ..SourceConfig::default() };
-    let mut normaliser = Normaliser::new(&source, &keys).expect("a normaliser");
-    let engine = Engine::new(detectors::catalogue(), EngineLimits::default()).expect("an engine");
+    let normaliser = Normaliser::new(&source, &keys).expect("a normaliser");
+    let engine = Engine::new(detectors::catalogue(), EngineLimits::default()).expect("an engine").on_threads(threads);
     let (lake, recovered) = runtime.block_on(Lake::open(config, instance)).expect("a lake");
     let lane_states = recovered.map(|recovered| recovered.lane_states).unwrap_or_default();
-    for (lane, state) in &lane_states {
-        normaliser.restore(lane, state).expect("what was saved is a state");
-    }
     let normalisers = HashMap::from([(Arc::from("edge"), normaliser)]);
     let never = Duration::from_secs(3600);
     let when =
         LedgerConfig { every: never, rows: 1_000_000, maintain_every: never, maintenance: Maintenance::default() };
     let mut ledger = Ledger::new(runtime.clone(), lake, None, clock::system(), when);
-    ledger.keep_lane_states(lane_states);
+    ledger.keep_lane_states(lane_states.clone());
+    let prepare = Arc::new(Prepare::new(Arc::default(), &engine));
     let mut pipeline = Pipeline {
         lanes: Lanes::of(&engine),
         engine,
         ledger: Some(ledger),
         outlets: Vec::new(),
-        blocked: Arc::default(),
+        prepare,
         lateness_us: Box::new(|_| 0),
         stop: Arc::new(AtomicBool::new(false)),
         swap: Arc::default(),
@@ -148,7 +185,8 @@ fn run(
         watcher: Box::new(Nobody),
         totals: Totals::default(),
     };
-    pipeline.run(Reader::new(Box::new(script), normalisers, Arc::new(Controls::default())))?;
+    let reader = Reader::new(Box::new(script), normalisers, Arc::new(Controls::default()));
+    pipeline.run(reader.continuing(lane_states).on_threads(threads))?;
     Ok(pipeline.totals)
 }
 
@@ -216,12 +254,13 @@ fn a_source_that_reads_closes_only_lanes_of_its_own() {
     for lane in [&edge, &gone, &shop] {
         engine.open(lane, 0);
     }
+    let prepare = Arc::new(Prepare::new(Arc::default(), &engine));
     let mut pipeline = Pipeline {
         lanes: Lanes::of(&engine),
         engine,
         ledger: None,
         outlets: Vec::new(),
-        blocked: Arc::default(),
+        prepare,
         lateness_us: Box::new(|_| 0),
         stop: Arc::new(AtomicBool::new(false)),
         swap: Arc::default(),
@@ -259,9 +298,13 @@ fn replaced_databases_count_from_the_next_batch() {
         Arc::new(Controls::default()),
     );
     let reader = reader.with_geo(read("city.mmdb"), Box::new(move || answers.remove(0)));
-    let (sender, reads) = sync_channel(16);
-    reader.run(&sender);
-    let countries = reads.try_iter().filter_map(|read| match read {
+    let (sender, queue) = sync_channel(16);
+    let engine = Engine::new(Vec::new(), EngineLimits::default()).expect("an engine");
+    reader.run(&sender, &Prepare::new(Arc::default(), &engine));
+    let mut turns = Turns::new(queue);
+    let reads =
+        std::iter::from_fn(|| turns.next(Duration::from_secs(60)).ok().filter(|read| !matches!(read, Read::Finished)));
+    let countries = reads.filter_map(|read| match read {
         Read::Batch(batch) => Some(schemas::event_json(&batch.events, 0)["country"].clone()),
         _ => None,
     });
@@ -291,6 +334,51 @@ fn a_kill_between_commits_changes_no_endpoint() {
     killed.run(vec![opened(), visits(20..23), ended()], false).expect("runs");
     killed.run(vec![opened(), visits(23..90), visits(90..130), ended()], false).expect("runs");
     assert_eq!(endpoints(&killed), expected);
+}
+
+/// Lanes of one source go through several threads; what comes out is the same, over a restart and for a lane that goes on in
+/// the place of another one, too.
+#[test]
+fn any_number_of_threads_gives_the_same_rows_and_alerts() {
+    let script = |from: i64| {
+        let mut steps: Vec<Step> = (0..5).map(|n| Step::Say(Signal::Opened { lane: nth(n) })).collect();
+        for part in 0..6 {
+            let offsets = from + part * 15..from + (part + 1) * 15;
+            for partition in 0..5 {
+                let of = nth(partition);
+                steps.push(if partition == 4 {
+                    guesses_of(of, offsets.clone())
+                } else {
+                    visits_of(of, offsets.clone())
+                });
+            }
+        }
+        steps.extend((0..5).map(|n| Step::Say(Signal::Ended { lane: nth(n) })));
+        steps
+    };
+    let outcome = |threads: usize| {
+        let kept = Kept::new();
+        kept.run_on(threads, script(0), false).expect("runs");
+        let mut steps = script(90);
+        // In the midst of it: a file that goes on under another name.
+        steps.insert(20, Step::Say(Signal::Succeeds { lane: nth(9), before: nth(2) }));
+        steps.insert(21, Step::Say(Signal::Opened { lane: nth(9) }));
+        steps.insert(22, visits_of(nth(9), 0..40));
+        steps.push(Step::Say(Signal::Ended { lane: nth(9) }));
+        let totals = kept.run_on(threads, steps, false).expect("goes on");
+        let events = kept.answers("SELECT * FROM events ORDER BY partition, \"offset\"");
+        let alerts = kept.answers("SELECT * FROM alerts ORDER BY id, revision");
+        (events, alerts, totals.events)
+    };
+    let (events, alerts, second) = outcome(1);
+    assert_eq!((events.len(), second), (940, 490));
+    let learned = events.iter().filter(|row| row.contains("GET /users/{slug}/posts")).count();
+    assert!(learned > 500 && !alerts.is_empty(), "{learned} rows with a learned name, {} alerts", alerts.len());
+    for threads in [2, 3, 8] {
+        let (other_events, other_alerts, _) = outcome(threads);
+        assert_eq!(other_events, events, "{threads} threads");
+        assert_eq!(other_alerts, alerts, "{threads} threads");
+    }
 }
 
 #[test]

@@ -71,7 +71,24 @@ pub fn until(address: SocketAddr, path: &str, wanted: impl Fn(&Answer) -> bool) 
     until_answer(|| get(address, path), wanted)
 }
 
-/// The same for any question.
+/// Asks until `counted` has stayed the same from one of the `attempts` to the next: what was under way is counted by then.
+pub fn until_settled(
+    address: SocketAddr,
+    path: &str,
+    attempts: impl Fn(&serde_json::Value) -> Option<u64>,
+    counted: impl Fn(&serde_json::Value) -> Option<u64>,
+) -> serde_json::Value {
+    let mut last = get(address, path).json();
+    loop {
+        let next = until(address, path, |answer| attempts(&answer.json()) > attempts(&last)).json();
+        if counted(&next) == counted(&last) {
+            return next;
+        }
+        last = next;
+    }
+}
+
+/// `until` for any question.
 #[allow(clippy::disallowed_methods, reason = "a deadline for another program")]
 pub fn until_answer(ask: impl Fn() -> Answer, wanted: impl Fn(&Answer) -> bool) -> Answer {
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
