@@ -88,9 +88,15 @@ fn network(text: &str) -> Option<(u128, u128)> {
     Some((bits(address) & mask, mask))
 }
 
+/// The longest address with zone, port, brackets and what people put around it; a longer text is none.
+const ADDRESS_BYTES_MAX: usize = 256;
+
 /// An address as gateways write it: with a port, in brackets, with a zone, quoted, IPv4 mapped into IPv6. Also IPv6 with a
 /// port behind a colon (as AWS load balancers write it) where that cannot be one more group of the address.
 pub(crate) fn parse(text: &str) -> Option<IpAddr> {
+    if text.len() > ADDRESS_BYTES_MAX {
+        return None;
+    }
     let text = text.trim_matches(|c: char| c == ' ' || c == '\t' || c == '"');
     if let Ok(v4) = text.parse::<Ipv4Addr>() {
         return Some(IpAddr::V4(v4));
@@ -102,7 +108,8 @@ pub(crate) fn parse(text: &str) -> Option<IpAddr> {
     }
     match text.split_once(':') {
         Some((v4, port)) if is_port(port) && v4.contains('.') => Some(IpAddr::V4(v4.parse().ok()?)),
-        _ => v6(text).or_else(|| v6_with_port(text)),
+        Some(_) => v6(text).or_else(|| v6_with_port(text)),
+        None => None,
     }
 }
 

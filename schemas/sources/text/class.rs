@@ -72,14 +72,23 @@ impl Class {
     /// Where a field of a strict class ends that begins at `at`; `stop` is the byte that stands behind it in the form.
     #[inline]
     pub(super) fn end(self, line: &str, at: usize, stop: Option<u8>) -> Option<usize> {
+        self.end_after(line, at, stop, &mut Run::default())
+    }
+
+    /// The same, for one of several places of the same field in their order; `last` is what was found for those before.
+    #[inline]
+    pub(super) fn end_after(self, line: &str, at: usize, stop: Option<u8>, last: &mut Run) -> Option<usize> {
         let bytes = &line.as_bytes()[at..];
-        let run = |part: fn(u8) -> bool| bytes.iter().position(|&b| !part(b) || Some(b) == stop).unwrap_or(bytes.len());
+        let mut run = |part: fn(u8) -> bool| {
+            let length = || bytes.iter().position(|&b| !part(b) || Some(b) == stop).unwrap_or(bytes.len());
+            last.end(at, || at + length()) - at
+        };
         let length = match self {
             Class::Address => address_length(line, at, stop)?,
             Class::Client => address_length(line, at, stop).filter(|length| bytes[..*length] != *b"-")?,
             Class::Peer => peer_length(line, at)?,
-            Class::List => list_length(bytes),
-            Class::Hops => hops_length(bytes),
+            Class::List => list_length(&bytes[..bytes.len().min(LIST_BYTES_MAX)]),
+            Class::Hops => hops_length(&bytes[..bytes.len().min(LIST_BYTES_MAX)]),
             Class::Ident => {
                 let length = run(is_word);
                 if address::parse(&line[at..at + length]).is_some() { 0 } else { length }
@@ -91,7 +100,7 @@ impl Class {
             Class::Clf => clf_length(bytes)?,
             Class::Rfc3339 => run(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'.' | b'+' | b'-')),
             Class::Datetime => datetime_length(bytes)?,
-            Class::Number => number_length(bytes),
+            Class::Number => number_length(&bytes[..bytes.len().min(NUMBERS_BYTES_MAX)]),
             Class::Count | Class::Status => count_length(bytes),
             Class::Duration => {
                 let length = run(|b| b.is_ascii_alphanumeric() || b == b'.' || b >= 0x80);
@@ -112,6 +121,28 @@ impl Class {
         (length > 0 && line.is_char_boundary(at + length)).then_some(at + length)
     }
 }
+
+/// A run of bytes that belong together: from where it was looked through, and its end.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Run {
+    from: usize,
+    end: usize,
+}
+
+impl Run {
+    /// The end of the run that `at` is in, which `find` finds when it is another one than the last.
+    #[inline]
+    pub(super) fn end(&mut self, at: usize, find: impl FnOnce() -> usize) -> usize {
+        if at < self.from || at >= self.end {
+            *self = Run { from: at, end: find() };
+        }
+        self.end
+    }
+}
+
+/// Bytes of a list of numbers, or of words, that a gateway writes; a longer one is none.
+const NUMBERS_BYTES_MAX: usize = 4 << 10;
+const LIST_BYTES_MAX: usize = 16 << 10;
 
 fn is_word(b: u8) -> bool {
     !matches!(b, b' ' | b'\t' | b'"')

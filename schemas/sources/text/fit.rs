@@ -9,7 +9,7 @@
 //! Where the status can be read in two ways the worse one counts: nobody forges a refusal of his own request.
 //! Never: decides what a field means.
 
-use super::class::Class;
+use super::class::{Class, Run};
 use super::form::{Field, Form, Part};
 use crate::sources::severity;
 
@@ -66,6 +66,14 @@ pub(super) fn clean(form: &Form, line: &str, quotes: usize, cut: bool, spans: &m
     at == line.len()
 }
 
+/// Does the line begin like the form? One that does not fits in no way, also not as far as it goes.
+pub(super) fn begins(form: &Form, line: &str) -> bool {
+    match &form.parts[0] {
+        Part::Field(field) if field.class.is_free() => true,
+        part => strict_end(part, line, 0, form.parts.get(1)).is_some(),
+    }
+}
+
 /// Is there a time in brackets?
 fn has_time(text: &str) -> bool {
     memchr::memchr_iter(b'[', text.as_bytes()).any(|at| Class::Clf.end(text, at + 1, None).is_some())
@@ -113,26 +121,69 @@ fn before_text(next: Option<&Part>) -> bool {
 /// Behind `literal`, when it stands at `at`. Of blanks there may be more than in the form, but before a text.
 #[inline]
 fn literal_end(line: &str, at: usize, literal: &str, before_text: bool) -> Option<usize> {
-    let bytes = &line.as_bytes()[at..];
-    if bytes.starts_with(literal.as_bytes()) && (before_text || !literal.ends_with(' ')) {
+    literal_end_by(line, at, literal, before_text, |bytes, from, _| end_of_blanks(bytes, from))
+}
+
+fn end_of_blanks(bytes: &[u8], from: usize) -> usize {
+    from + bytes[from..].iter().take_while(|&&b| b == b' ' || b == b'\t').count()
+}
+
+/// The same; `blanks` says where blanks end that begin there, for the how-manieth of the literal.
+#[inline]
+fn literal_end_by(
+    line: &str,
+    at: usize,
+    literal: &str,
+    before_text: bool,
+    mut blanks: impl FnMut(&[u8], usize, usize) -> usize,
+) -> Option<usize> {
+    let bytes = line.as_bytes();
+    if bytes[at..].starts_with(literal.as_bytes()) && (before_text || !literal.ends_with(' ')) {
         return Some(at + literal.len());
     }
-    let mut length = 0;
+    let (mut end, mut group) = (at, 0);
     for &wanted in literal.as_bytes() {
         if wanted != b' ' {
-            if bytes.get(length) != Some(&wanted) {
+            if bytes.get(end) != Some(&wanted) {
                 return None;
             }
-            length += 1;
+            end += 1;
             continue;
         }
-        let blanks = bytes[length..].iter().take_while(|&&b| b == b' ' || b == b'\t').count();
-        if blanks == 0 {
+        let behind = blanks(bytes, end, group);
+        if behind == end {
             return None;
         }
-        length += blanks;
+        (end, group) = (behind, group + 1);
     }
-    Some(at + length)
+    Some(end)
+}
+
+/// What was found from the places before, in their order: a run of blanks, or of what a class is made of, is looked through once
+/// however many places there are in it.
+#[derive(Default)]
+struct Memo {
+    blanks: [Run; 4],
+    run: Run,
+}
+
+impl Memo {
+    fn literal_end(&mut self, line: &str, at: usize, literal: &str, before_text: bool) -> Option<usize> {
+        literal_end_by(line, at, literal, before_text, |bytes, from, group| match self.blanks.get_mut(group) {
+            Some(run) => run.end(from, || end_of_blanks(bytes, from)),
+            None => end_of_blanks(bytes, from),
+        })
+    }
+
+    /// Where a strict part ends that begins at `start`.
+    fn strict_end(&mut self, part: &Part, line: &str, start: u32, next: Option<&Part>) -> Option<u32> {
+        let at = start as usize;
+        let end = match part {
+            Part::Literal(literal) => self.literal_end(line, at, literal, before_text(next))?,
+            Part::Field(field) => field.class.end_after(line, at, stop(next), &mut self.run)?,
+        };
+        Some(end as u32)
+    }
 }
 
 /// The end of a text in a line without doubt: what follows it stands there once before the next quote.
@@ -171,12 +222,40 @@ pub(super) fn quotes(line: &str) -> usize {
 /// The fields of `line` when there is any way to read it by the form.
 pub(super) fn every(form: &Form, line: &str, spans: &mut Vec<Span>) -> bool {
     spans.clear();
+    if !has_literals(form, line) {
+        return false;
+    }
     let bare = bare_quotes(line);
     let Some(mut places) = forward(form, line, &bare) else { return false };
     if !backward(form, line, &bare, &mut places) {
         return false;
     }
     choose(form, line, &places, spans);
+    true
+}
+
+/// Do the literals of the form stand in the line one after the other, whatever is between them? A look that most lines of another
+/// kind do not pass.
+fn has_literals(form: &Form, line: &str) -> bool {
+    let mut rest = line.as_bytes();
+    for part in &form.parts {
+        let Part::Literal(literal) = part else { continue };
+        let mut wanted = literal.as_bytes();
+        while let Some(first) = wanted.first() {
+            let (found, length) = if *first == b' ' {
+                (memchr::memchr2(b' ', b'\t', rest), 1)
+            } else {
+                let length = memchr::memchr(b' ', wanted).unwrap_or(wanted.len());
+                let found = match &wanted[..length] {
+                    [only] => memchr::memchr(*only, rest),
+                    text => memchr::memmem::find(rest, text),
+                };
+                (found, length)
+            };
+            let Some(found) = found else { return false };
+            (rest, wanted) = (&rest[found + length..], &wanted[length..]);
+        }
+    }
     true
 }
 
@@ -192,8 +271,9 @@ fn forward(form: &Form, line: &str, bare: &[u32]) -> Option<Vec<Vec<u32>>> {
                 ends_of_text(field, line, first, next).filter(|end| follows(field, bare, starts, *end)).collect()
             }
             part => {
+                let mut memo = Memo::default();
                 let mut ends: Vec<u32> =
-                    starts.iter().filter_map(|start| strict_end(part, line, *start, next)).collect();
+                    starts.iter().filter_map(|start| memo.strict_end(part, line, *start, next)).collect();
                 ends.dedup();
                 ends
             }
@@ -208,12 +288,7 @@ fn forward(form: &Form, line: &str, bare: &[u32]) -> Option<Vec<Vec<u32>>> {
 }
 
 fn strict_end(part: &Part, line: &str, start: u32, next: Option<&Part>) -> Option<u32> {
-    let at = start as usize;
-    let end = match part {
-        Part::Literal(literal) => literal_end(line, at, literal, before_text(next))?,
-        Part::Field(field) => field.class.end(line, at, stop(next))?,
-    };
-    Some(end as u32)
+    Memo::default().strict_end(part, line, start, next)
 }
 
 /// Where a text that begins at `first` or later can end: before each of what follows it in the form.
@@ -291,9 +366,12 @@ fn backward(form: &Form, line: &str, bare: &[u32], places: &mut [Vec<u32>]) -> b
                     *start <= last && (!field.class.is_quiet() || is_quiet(bare, *start, *first))
                 });
             }
-            part => starts.retain(|start| {
-                strict_end(part, line, *start, next).is_some_and(|end| ends.binary_search(&end).is_ok())
-            }),
+            part => {
+                let mut memo = Memo::default();
+                starts.retain(|start| {
+                    memo.strict_end(part, line, *start, next).is_some_and(|end| ends.binary_search(&end).is_ok())
+                });
+            }
         }
         if starts.is_empty() {
             return false;
@@ -345,8 +423,9 @@ fn worst_status(form: &Form, line: &str, part: usize, at: u32, possible: &[u32])
     if field.class != Class::Status || possible.len() < 2 {
         return None;
     }
-    let status = |end: u32| {
-        let at = literal_end(line, end as usize, literal, false)?;
+    let mut memo = Memo::default();
+    let mut status = |end: u32| {
+        let at = memo.literal_end(line, end as usize, literal, false)?;
         line[at..field.class.end(line, at, None)?].parse::<i32>().ok()
     };
     let is_whole = |end: &u32| ends_with_protocol(&line[at as usize..*end as usize]);
@@ -367,8 +446,13 @@ fn worst_status(form: &Form, line: &str, part: usize, at: u32, possible: &[u32])
 
 /// ` HTTP/1.1` and its like.
 fn ends_with_protocol(request: &str) -> bool {
-    let version = |text: &str| (1..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    request.rsplit_once(" HTTP/").is_some_and(|(_, text)| version(text))
+    const NAME: &[u8] = b" HTTP/";
+    let bytes = request.as_bytes();
+    let is_version = |text: &[u8]| text.iter().all(|b| b.is_ascii_digit() || *b == b'.');
+    (1..=3).any(|version| {
+        let name = bytes.len().checked_sub(version + NAME.len());
+        name.is_some_and(|at| bytes[at..].starts_with(NAME) && is_version(&bytes[at + NAME.len()..]))
+    })
 }
 
 /// Places that are looked at where several times stand in a line: so many from each end.

@@ -99,6 +99,11 @@ impl Form {
         matches!(self.parts.last(), Some(Part::Field(field)) if field.class == Class::Any)
     }
 
+    /// Do both begin with the same part, before the same?
+    pub(super) fn begins_like(&self, other: &Form) -> bool {
+        (self.parts.first(), self.parts.get(1)) == (other.parts.first(), other.parts.get(1))
+    }
+
     pub(super) fn fields(&self) -> impl Iterator<Item = &Field> {
         self.parts.iter().filter_map(|part| match part {
             Part::Field(field) => Some(field),

@@ -26,10 +26,14 @@ use form::Field;
 /// The forms of a mapping, their fields bound to slots.
 pub(crate) struct Forms {
     forms: Vec<Bound>,
+    /// Of each way in which forms begin, one of them: a line that does not begin so fits none of these.
+    beginnings: Vec<usize>,
 }
 
 struct Bound {
     form: Form,
+    /// Which of `beginnings` it has.
+    beginning: usize,
     /// Per field.
     fields: Vec<Binding>,
 }
@@ -71,6 +75,8 @@ pub(super) struct Reading {
 pub(crate) struct Scratch {
     spans: Vec<Span>,
     other: Vec<Span>,
+    /// By beginning, whether the line has it.
+    begun: Vec<bool>,
     /// The form that the last line fitted.
     last: usize,
 }
@@ -84,9 +90,19 @@ impl Forms {
                 quoted: field.quoted,
                 role: plan.role_of(&field.name, ends),
             };
-            Bound { form: form.clone(), fields: form.fields().map(binding).collect() }
+            Bound { form: form.clone(), beginning: 0, fields: form.fields().map(binding).collect() }
         };
-        Forms { forms: forms.iter().map(bind).collect() }
+        let mut forms: Vec<Bound> = forms.iter().map(bind).collect();
+        let mut beginnings: Vec<usize> = Vec::new();
+        for i in 0..forms.len() {
+            let is_same = |other: &usize| forms[*other].form.begins_like(&forms[i].form);
+            let known = beginnings.iter().position(is_same);
+            forms[i].beginning = known.unwrap_or(beginnings.len());
+            if known.is_none() {
+                beginnings.push(i);
+            }
+        }
+        Forms { forms, beginnings }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -119,29 +135,36 @@ impl Forms {
     /// The form that counts; its fields are in `scratch.spans`.
     fn read(&self, line: &str, scratch: &mut Scratch) -> Option<(&Bound, Reading)> {
         let quotes = fit::quotes(line);
-        let Scratch { spans, last, .. } = scratch;
+        let Scratch { spans, last, begun, .. } = scratch;
         let likely = self.forms.get(*last).filter(|bound| !bound.form.is_open());
         if let Some(bound) = likely.filter(|bound| fit::clean(&bound.form, line, quotes, false, spans)) {
             return Some((bound, bound.clean()));
         }
-        for (i, bound) in self.forms.iter().enumerate() {
+        begun.clear();
+        begun.extend(self.beginnings.iter().map(|form| fit::begins(&self.forms[*form].form, line)));
+        for (i, bound) in self.begun(begun) {
             if fit::clean(&bound.form, line, quotes, false, spans) {
                 *last = i;
                 return Some((bound, bound.clean()));
             }
         }
-        self.read_doubtful(line, scratch).or_else(|| self.read_cut(line, quotes, &mut scratch.spans))
+        self.read_doubtful(line, scratch).or_else(|| self.read_cut(line, quotes, scratch))
+    }
+
+    /// The forms that begin like the line.
+    fn begun<'f, 's>(&'f self, begun: &'s [bool]) -> impl Iterator<Item = (usize, &'f Bound)> + use<'f, 's> {
+        self.forms.iter().enumerate().filter(|(_, bound)| begun[bound.beginning])
     }
 
     /// A line that fits no form without doubt: the first form that it fits at all, compared with every other one.
     fn read_doubtful(&self, line: &str, scratch: &mut Scratch) -> Option<(&Bound, Reading)> {
-        let Scratch { spans, other, .. } = scratch;
-        let (first, bound) = self.forms.iter().enumerate().find(|(_, bound)| fit::every(&bound.form, line, spans))?;
+        let Scratch { spans, other, begun, .. } = scratch;
+        let (first, bound) = self.begun(begun).find(|(_, bound)| fit::every(&bound.form, line, spans))?;
         let mut reading = Reading { unproven: bound.form.unproven, ..Reading::default() };
         for (binding, span) in bound.fields.iter().zip(&*spans) {
             reading.doubt(binding.role, !span.proven);
         }
-        for another in &self.forms[first + 1..] {
+        for (_, another) in self.begun(begun).filter(|(i, _)| *i > first) {
             let is_open = !(reading.unproven && reading.time_unproven);
             if is_open && fit::every(&another.form, line, other) {
                 for role in [Role::Client, Role::Time] {
@@ -160,9 +183,10 @@ impl Forms {
     }
 
     /// A line that ends early: the form of which most fields are there, if the client and the time are.
-    fn read_cut(&self, line: &str, quotes: usize, spans: &mut Vec<Span>) -> Option<(&Bound, Reading)> {
+    fn read_cut(&self, line: &str, quotes: usize, scratch: &mut Scratch) -> Option<(&Bound, Reading)> {
+        let Scratch { spans, begun, .. } = scratch;
         let mut best: Option<(usize, usize)> = None;
-        for (i, bound) in self.forms.iter().enumerate() {
+        for (i, bound) in self.begun(begun) {
             let fits = fit::clean(&bound.form, line, quotes, true, spans);
             let wanted = |role| bound.fields.iter().filter(|binding| binding.role == role).count();
             let all = |role| bound.places(role, spans).len() == wanted(role) && wanted(role) > 0;
@@ -180,8 +204,10 @@ impl Forms {
     /// Why a line fits no form: where the nearest one stops. Names what was expected, never what is there.
     #[cold]
     fn unknown(&self, line: &str) -> Fault {
-        let stops = self.forms.iter().map(|bound| fit::stops_at(&bound.form, line));
-        let detail = match stops.max_by_key(|(at, _)| *at) {
+        let begun: Vec<bool> = self.beginnings.iter().map(|form| fit::begins(&self.forms[*form].form, line)).collect();
+        let stops = self.begun(&begun).map(|(_, bound)| fit::stops_at(&bound.form, line));
+        let at_once = self.forms.last().map(|bound| fit::stops_at(&bound.form, line));
+        let detail = match at_once.into_iter().chain(stops).max_by_key(|(at, _)| *at) {
             Some((at, part)) => format!("fits no form of this source; the nearest stops at byte {at}, expected {part}"),
             None => "expected a JSON object".to_string(),
         };
