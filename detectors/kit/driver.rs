@@ -22,7 +22,7 @@ use crate::engine::{EngineLimits, next_multiple};
 use crate::rule::{EntityColumn, Rule};
 
 /// State is swept at least a minute apart: a sweep looks at every entity.
-pub(crate) const SWEEP_LEAST_US: i64 = 60_000_000;
+const SWEEP_LEAST_US: i64 = 60_000_000;
 
 /// How a method decides about entities. It is asked row by row, and at the times that it says itself.
 pub(crate) trait Method: Send + 'static {
@@ -38,7 +38,9 @@ pub(crate) trait Method: Send + 'static {
         None
     }
     /// How far sweeps are apart, which look for entities about which nothing matters any more.
-    fn sweep_us(&self) -> i64;
+    fn sweep_us(&self) -> i64 {
+        self.joins_within_us().unwrap_or(0).max(SWEEP_LEAST_US)
+    }
     /// The contribution of a row; `None` when it has none.
     fn item(&self, columns: &Columns, row: usize) -> Option<Self::Item>;
     /// Whether a row of this time that stands at this place can still count.
@@ -53,7 +55,7 @@ pub(crate) trait Method: Send + 'static {
         i64::MAX
     }
     /// Decides about what is on the list, at the time it said, and says when it decides next if nothing is listed.
-    fn decide(&mut self, _time: i64, _desk: Desk<'_, Self::State>) -> i64 {
+    fn decide(&mut self, _time: i64, _deciding: Deciding<'_, Self::State>) -> i64 {
         i64::MAX
     }
     /// The entity's episode is over.
@@ -166,7 +168,7 @@ impl Row<'_, '_> {
 }
 
 /// Where it is decided about those on the list.
-pub(crate) struct Desk<'a, S> {
+pub(crate) struct Deciding<'a, S> {
     pub entities: &'a mut Keyed<S>,
     pub episodes: &'a mut Episodes,
     /// In order of keys.
@@ -281,7 +283,7 @@ impl<M: Method> Driver<M> {
         let mut listed = std::mem::take(&mut self.listed);
         listed.sort_unstable();
         let Driver { method, entities, episodes, .. } = self;
-        self.decides = method.decide(time, Desk { entities, episodes, listed: &mut listed, out });
+        self.decides = method.decide(time, Deciding { entities, episodes, listed: &mut listed, out });
         listed.clear();
         self.listed = listed;
     }

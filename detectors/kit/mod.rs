@@ -25,7 +25,7 @@ use crate::engine::episode::Telling;
 use crate::engine::run::Run;
 use crate::rule::Rule;
 
-pub(crate) use driver::{Counted, Desk, Fate, Method, Row};
+pub(crate) use driver::{Counted, Deciding, Fate, Method, Row};
 pub(crate) use settings::{Settings, Start};
 
 /// What one method makes of some events of one entity.

@@ -18,7 +18,9 @@ use crate::rule::{EntityColumn, Rule};
 pub(crate) trait Settings: Debug + Send + Sync {
     /// What the state depends on besides the detector: the settings, in any unambiguous form that does not change from one
     /// version of Gatewatch to the next; unless the form of the state does, which begins anew then.
-    fn identity(&self) -> String;
+    fn identity(&self) -> String {
+        format!("{self:?}")
+    }
     /// The span of events one decision looks at.
     fn window_us(&self) -> i64;
     /// How long an episode lasts at least without a breach: below the window's length the same events could open the next one.

@@ -23,7 +23,7 @@ use crate::engine::episode::{Finding, Moment};
 use crate::engine::evidence::Name;
 use crate::engine::keyed::{Keep, Keyed, SavedSlots, Slot, Spot};
 use crate::engine::run::Hit;
-use crate::kit::{Counted, Desk, Detector, Fate, Method, Row, Settings, Start, Summary, index_of, read};
+use crate::kit::{Counted, Deciding, Detector, Fate, Method, Row, Settings, Start, Summary, index_of, read};
 use crate::rule::node::{Fields, Value};
 use crate::rule::{EntityKind, RuleError, duration_us, event_column};
 use crate::where_sql::Predicate;
@@ -278,8 +278,8 @@ impl<S: Summary + 'static> Windows<S> {
     }
 
     /// Judges one entity's window and takes it out of its state.
-    fn judge(&self, key: EntityKey, window: u32, desk: &mut Desk<'_, Tracked<S>>) -> Option<Judged> {
-        let slot = desk.entities.get(key)?;
+    fn judge(&self, key: EntityKey, window: u32, deciding: &mut Deciding<'_, Tracked<S>>) -> Option<Judged> {
+        let slot = deciding.entities.get(key)?;
         let state = &mut slot.state;
         let past = &mut *state.past;
         let parent = self.parents.peek(past.parent).map(|slot| &slot.state.history);
@@ -296,14 +296,14 @@ impl<S: Summary + 'static> Windows<S> {
         state.alarm = self.settings.alarm(judgement.as_ref());
         let breach = judgement.as_ref().filter(|j| j.breach && self.settings.matters(&judged, j));
         let Some(judgement) = breach else {
-            desk.episodes.clear(&mut slot.suspect);
+            deciding.episodes.clear(&mut slot.suspect);
             return Some(judged);
         };
         let end = self.end(window);
         let finding = self.settings.finding(&judged, judgement, &past.history, end);
-        let (name, episodes) = (&past.name, &mut *desk.episodes);
+        let (name, episodes) = (&past.name, &mut *deciding.episodes);
         let suspect = slot.suspect.get_or_insert_with(|| episodes.suspect(name.clone()));
-        episodes.breach(slot.key, suspect, (Moment::Due(end), finding, judged.events), None, desk.out);
+        episodes.breach(slot.key, suspect, (Moment::Due(end), finding, judged.events), None, deciding.out);
         Some(judged)
     }
 
@@ -405,30 +405,30 @@ impl<S: Summary + 'static> Method for Windows<S> {
         self.end(index_of(place, self.settings.window_us))
     }
 
-    fn decide(&mut self, end: i64, mut desk: Desk<'_, Tracked<S>>) -> i64 {
+    fn decide(&mut self, end: i64, mut deciding: Deciding<'_, Tracked<S>>) -> i64 {
         let window = index_of(end - 1, self.settings.window_us);
-        let mut listed = std::mem::take(desk.listed);
+        let mut listed = std::mem::take(deciding.listed);
         if self.watches_down() {
-            let quiet = desk.entities.sorted().into_iter().filter(|slot| slot.state.now.events() == 0);
+            let quiet = deciding.entities.sorted().into_iter().filter(|slot| slot.state.now.events() == 0);
             listed.extend(quiet.map(|slot| slot.key));
             listed.sort_unstable();
         }
         if self.first_window == Some(window) {
             for key in &listed {
                 // It was seen in part alone.
-                let Some(slot) = desk.entities.get(*key) else { continue };
+                let Some(slot) = deciding.entities.get(*key) else { continue };
                 slot.state.now = S::default();
                 (slot.state.past.window, slot.state.past.started) = (window, true);
-                desk.episodes.clear(&mut slot.suspect);
+                deciding.episodes.clear(&mut slot.suspect);
             }
         } else {
-            let judged: Vec<Judged> = listed.iter().filter_map(|key| self.judge(*key, window, &mut desk)).collect();
-            self.teach(&judged, window, desk.entities);
+            let judged: Vec<Judged> = listed.iter().filter_map(|key| self.judge(*key, window, &mut deciding)).collect();
+            self.teach(&judged, window, deciding.entities);
         }
         listed.clear();
-        *desk.listed = listed;
+        *deciding.listed = listed;
         // When all are watched for silence, the next window closes even if nothing happens in it.
-        let goes_on = self.watches_down() && !desk.entities.is_empty();
+        let goes_on = self.watches_down() && !deciding.entities.is_empty();
         if goes_on { end.saturating_add(self.settings.window_us) } else { i64::MAX }
     }
 

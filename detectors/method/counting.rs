@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use crate::engine::columns::Columns;
 use crate::engine::episode::Finding;
 use crate::engine::keyed::Slot;
-use crate::kit::driver::SWEEP_LEAST_US;
 use crate::kit::late::{self, Belongs, Late, belongs};
 use crate::kit::panes::{Held, Sliding};
 use crate::kit::{Counted, Fate, Method, PaneSpec, Row};
@@ -65,10 +64,6 @@ impl<W: Sliding + 'static> Method for Counting<W> {
 
     fn joins_within_us(&self) -> Option<i64> {
         Some(self.within_us)
-    }
-
-    fn sweep_us(&self) -> i64 {
-        self.within_us.max(SWEEP_LEAST_US)
     }
 
     #[inline]

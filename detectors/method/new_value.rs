@@ -43,9 +43,6 @@ pub(super) fn read(fields: &mut Fields<'_>, _: &EntityKind) -> Result<Arc<dyn Se
 }
 
 impl Settings for NewValue {
-    fn identity(&self) -> String {
-        format!("{self:?}")
-    }
     /// One event shows it.
     fn window_us(&self) -> i64 {
         1_000_000

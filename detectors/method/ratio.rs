@@ -12,10 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::engine::columns::Columns;
 use crate::engine::episode::{Finding, Moment};
 use crate::engine::keyed::Slot;
-use crate::kit::driver::SWEEP_LEAST_US;
 use crate::kit::late::{self, Belongs, Late, belongs};
 use crate::kit::panes::Panes;
-use crate::kit::{Counted, Desk, Detector, Fate, Method, PaneSpec, Row, Settings, Start, Summary, read};
+use crate::kit::{Counted, Deciding, Detector, Fate, Method, PaneSpec, Row, Settings, Start, Summary, read};
 use crate::rule::node::Fields;
 use crate::rule::{EntityKind, RuleError};
 use crate::where_sql::Predicate;
@@ -190,10 +189,6 @@ impl Method for Shares {
         Some(self.within_us)
     }
 
-    fn sweep_us(&self) -> i64 {
-        self.within_us.max(SWEEP_LEAST_US)
-    }
-
     #[inline]
     fn item(&self, columns: &Columns, row: usize) -> Option<bool> {
         Share::item(columns, self.of, row)
@@ -239,19 +234,25 @@ impl Method for Shares {
     }
 
     /// Decides about the entities with events in the pane that ends.
-    fn decide(&mut self, end: i64, desk: Desk<'_, Watched>) -> i64 {
+    fn decide(&mut self, end: i64, deciding: Deciding<'_, Watched>) -> i64 {
         let (pane, span) = (self.panes.pane(end - 1), self.panes.span);
-        for key in desk.listed.drain(..) {
-            let Some(slot) = desk.entities.get(key) else { continue };
+        for key in deciding.listed.drain(..) {
+            let Some(slot) = deciding.entities.get(key) else { continue };
             slot.state.window.advance(pane, span);
             let share = slot.state.window.total();
             let behind = std::mem::take(&mut slot.state.behind.pane);
             let Some(suspect) = slot.suspect.as_deref_mut() else { continue };
             if let Some((window, share)) = self.worst(&slot.state, pane, &share, behind) {
                 let finding = self.bounds.finding(&share, self.panes, window);
-                desk.episodes.breach(slot.key, suspect, (Moment::Due(end), finding, share.events()), None, desk.out);
+                deciding.episodes.breach(
+                    slot.key,
+                    suspect,
+                    (Moment::Due(end), finding, share.events()),
+                    None,
+                    deciding.out,
+                );
             } else if self.bounds.is_harmless(&share) && slot.state.behind.late.is_none() {
-                desk.episodes.clear(&mut slot.suspect);
+                deciding.episodes.clear(&mut slot.suspect);
             }
         }
         i64::MAX

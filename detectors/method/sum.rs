@@ -27,9 +27,6 @@ pub(super) fn read(fields: &mut Fields<'_>, _: &EntityKind) -> Result<Arc<dyn Se
 }
 
 impl Settings for Sum {
-    fn identity(&self) -> String {
-        format!("{self:?}")
-    }
     fn window_us(&self) -> i64 {
         self.within_us
     }

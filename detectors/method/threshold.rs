@@ -25,9 +25,6 @@ pub(super) fn read(fields: &mut Fields<'_>, _: &EntityKind) -> Result<Arc<dyn Se
 }
 
 impl Settings for Threshold {
-    fn identity(&self) -> String {
-        format!("{self:?}")
-    }
     fn window_us(&self) -> i64 {
         self.within_us
     }

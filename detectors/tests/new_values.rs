@@ -1,7 +1,5 @@
 //! `new_value`: what is told once, what is learned, what is forgotten, and of whom nothing is news.
 
-#![allow(clippy::unwrap_used)] // a test may panic
-
 use std::sync::Arc;
 
 use detectors::testkit::batch_of;
@@ -16,7 +14,7 @@ fn engine(method: &str) -> Engine {
     let yaml = format!(
         "id: news\ntitle: News\nseverity: low\nnotes: For a test.\nentity: principal\nquiet: 10m\nmethod: {{ new_value: {method} }}\n"
     );
-    Engine::new(vec![Arc::new(parse_rule(&yaml, "news").unwrap())], EngineLimits::default()).unwrap()
+    Engine::new(vec![Arc::new(parse_rule(&yaml, "news").expect("a rule"))], EngineLimits::default()).expect("an engine")
 }
 
 /// Rows of one principal: hours after the start, and where from. What is told, as (hour, state, observed).
@@ -28,10 +26,12 @@ fn told(engine: &mut Engine, rows: &[(f64, &str)]) -> Vec<(f64, String, f64)> {
         json!({ "time": time, "offset": number, "principal": "anna", "country": country })
     };
     let rows: Vec<Value> = rows.iter().enumerate().map(row).collect();
-    engine.push(&lane, batch_of(&rows).unwrap()).unwrap();
-    let alerts = engine.finish().unwrap();
-    let hour = |text: &str| (detectors::engine::parse_rfc3339(text).unwrap() - START) as f64 / H as f64;
-    let state = |alert: &schemas::Alert| serde_json::to_value(alert.state).unwrap().as_str().unwrap().to_owned();
+    engine.push(&lane, batch_of(&rows).expect("rows")).expect("pushed");
+    let alerts = engine.finish().expect("finished");
+    let hour = |text: &str| (detectors::engine::parse_rfc3339(text).expect("a time") - START) as f64 / H as f64;
+    let state = |alert: &schemas::Alert| {
+        serde_json::to_value(alert.state).expect("a state").as_str().expect("a name").to_owned()
+    };
     alerts.iter().map(|alert| (hour(&alert.updated), state(alert), alert.observed)).collect()
 }
 

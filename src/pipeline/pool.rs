@@ -30,7 +30,8 @@ enum Job {
     Tell(Lane, SyncSender<Option<Vec<u8>>>),
     /// The lane begins with that. Whoever tells it has been asked before, so nobody waits for himself.
     Begin(Lane, Receiver<Option<Vec<u8>>>),
-    Records(Lane, RawBatch, SyncSender<ReadBatch>),
+    /// Whether what detection wants of the rows is computed here too.
+    Records(Lane, RawBatch, bool, SyncSender<ReadBatch>),
 }
 
 /// The threads, as the reader sees them.
@@ -95,7 +96,9 @@ impl<'scope> Pool<'scope> {
     pub fn normalise(&mut self, lane: Lane, records: RawBatch) -> Receiver<ReadBatch> {
         let (done, batch) = sync_channel(1);
         let at = self.place(&lane).expect("every source the composition root opens has a normaliser");
-        self.workers[at].take(Job::Records(lane, records, done));
+        // A thread that does all the normalising is what everybody else waits for; the engine's, which has time, computes then.
+        let computes = self.workers.iter().filter(|worker| !worker.lanes.is_empty()).nth(1).is_some();
+        self.workers[at].take(Job::Records(lane, records, computes, done));
         batch
     }
 
@@ -166,9 +169,9 @@ impl<'p> Work<'p> {
                     let state = told.recv().ok().flatten().filter(|state| self.restore(&lane, state));
                     self.inherited.extend(state.map(|state| (lane, state)));
                 }
-                Job::Records(lane, records, done) => {
+                Job::Records(lane, records, computes, done) => {
                     // Who hung up knows already that it stopped.
-                    let _gone = done.send(self.normalise(lane, &records)).is_err();
+                    let _gone = done.send(self.normalise(lane, &records, computes)).is_err();
                 }
             }
         }
@@ -187,15 +190,15 @@ impl<'p> Work<'p> {
         restored.is_ok()
     }
 
-    fn normalise(&mut self, lane: Lane, records: &RawBatch) -> ReadBatch {
+    fn normalise(&mut self, lane: Lane, records: &RawBatch, computes: bool) -> ReadBatch {
         let (source, partition, count) = (&*lane.source, lane.partition, records.len());
         let span = tracing::info_span!(target: SPANS, "batch", source, partition, records = count);
         let normalised = span.in_scope(|| self.of(&lane).normalise(&lane, records));
         let inherited = self.inherited.remove(&lane);
-        let (events, prepared) = self.prepare.prepare(normalised.events);
+        let (events, prepared) = self.prepare.prepare(normalised.events, computes);
         ReadBatch {
             events,
-            prepared: Some(prepared),
+            prepared,
             rejects: normalised.rejects,
             state: normalised.state.or(inherited),
             next_offset: records.next_offset().unwrap_or(i64::MIN),

@@ -28,15 +28,14 @@ impl Prepare {
         *self.wants.write().unwrap_or_else(PoisonError::into_inner) = engine.wants();
     }
 
-    /// The events with their marks, and what was computed of them.
-    pub fn prepare(&self, events: RecordBatch) -> (RecordBatch, Result<Prepared, EngineError>) {
-        let wants = self.wants.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match self.blocked.mark(&events) {
-            Ok(marked) => {
-                let prepared = wants.prepare(&marked);
-                (marked, prepared)
-            }
-            Err(error) => (events, Err(error.into())),
-        }
+    /// The events with their marks, and, where it `computes`, what was computed of them; otherwise the engine does.
+    pub fn prepare(&self, events: RecordBatch, computes: bool) -> (RecordBatch, Option<Result<Prepared, EngineError>>) {
+        let marked = match self.blocked.mark(&events) {
+            Ok(marked) => marked,
+            Err(error) => return (events, Some(Err(error.into()))),
+        };
+        let wants = || self.wants.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let prepared = computes.then(|| wants().prepare(&marked));
+        (marked, prepared)
     }
 }

@@ -487,3 +487,6 @@ fn only_status(form: &Form, line: &str, part: usize, possible: &[u32]) -> u8 {
         .and_then(|text| text.parse().ok());
     status.map_or(0, severity)
 }
+
+#[cfg(test)]
+mod tests;
