@@ -411,7 +411,7 @@ fn a_checkpoint_that_fails_for_a_moment_is_tried_again_and_lands_once() {
 }
 
 /// The state files of a lake, by what tells two writings of the same one apart.
-fn states_of(lake: &std::path::Path) -> Vec<u64> {
+fn states_of(lake: &std::path::Path) -> Vec<(u64, i64, i64)> {
     use std::os::unix::fs::MetadataExt;
     let mut folders = vec![lake.join("_state")];
     let mut states = Vec::new();
@@ -420,7 +420,9 @@ fn states_of(lake: &std::path::Path) -> Vec<u64> {
             match entry.metadata() {
                 Ok(meta) if meta.is_dir() => folders.push(entry.path()),
                 // What is being put is written aside.
-                Ok(meta) if !entry.file_name().to_string_lossy().contains('#') => states.push(meta.ino()),
+                Ok(meta) if !entry.file_name().to_string_lossy().contains('#') => {
+                    states.push((meta.ino(), meta.mtime(), meta.mtime_nsec()));
+                }
                 _ => {}
             }
         }

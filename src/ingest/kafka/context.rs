@@ -138,7 +138,7 @@ impl ConsumerContext for Context {
             let answer = if assigned {
                 consumer.incremental_assign(&TopicPartitionList::new())
             } else {
-                consumer.incremental_unassign(partitions)
+                consumer.incremental_unassign(partitions).or_else(|_| consumer.unassign())
             };
             if let Err(error) = answer {
                 tracing::debug!(target: "gatewatch::kafka", "group change while closing: {error}");

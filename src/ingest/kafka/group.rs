@@ -3,31 +3,18 @@
 //! Promises: partitions asked back are kept, unread, until all of them are released; the group waits that long. Of lost
 //! ones nothing more is handed over, because another member may read them already.
 
-use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
-
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use schemas::Lane;
 
-use super::config::KafkaConfig;
-use super::context::{Change, Context};
+use super::context::Change;
+use super::member::Member;
 use super::partition::Partition;
 use super::start::{Beginning, StartError, Starting};
-use super::{ASK_AGAIN_US, KafkaSource, wake_up};
+use super::{ASK_AGAIN_US, KafkaSource};
 use crate::ingest::batch::Filling;
 use crate::ingest::{IngestError, Signal};
-
-/// A new member of the group, which asks for the topic in the background.
-pub fn join(config: &KafkaConfig, waker: &SyncSender<()>) -> Result<Arc<BaseConsumer<Context>>, IngestError> {
-    let failed = |error: KafkaError| config.error(error.to_string());
-    let mut consumer: BaseConsumer<Context> =
-        config.client()?.create_with_context(Context::default()).map_err(failed)?;
-    consumer.set_nonempty_callback(wake_up(waker));
-    consumer.subscribe(&[&config.topic]).map_err(failed)?;
-    Ok(Arc::new(consumer))
-}
 
 impl KafkaSource {
     pub(super) fn answer_changes(&mut self, now_us: i64) -> Result<(), IngestError> {
@@ -125,7 +112,7 @@ impl KafkaSource {
         self.answer_before_closing();
         self.forget(&lost);
         self.partitions.clear();
-        self.consumer = join(&self.config, &self.waker)?;
+        self.consumer = Member::join(&self.config, &self.waker)?;
         self.ready.extend(lost.into_iter().map(|lane| Signal::Ended { lane }));
         Ok(())
     }
@@ -144,9 +131,7 @@ impl KafkaSource {
 
     fn unassign(&mut self, partitions: &[i32]) -> Result<(), IngestError> {
         let list = self.listed(partitions);
-        self.consumer
-            .incremental_unassign(&list)
-            .map_err(|error| self.failed("cannot give partitions back", &error))?;
+        self.consumer.give_up(&list).map_err(|error| self.failed("cannot give partitions back", &error))?;
         self.partitions.retain(|partition| !partitions.contains(&partition.lane.partition));
         Ok(())
     }
@@ -171,7 +156,7 @@ impl KafkaSource {
         for change in waiting {
             let answer = match change {
                 Change::Assigned(_) => self.consumer.incremental_assign(&TopicPartitionList::new()),
-                Change::Revoked { partitions, .. } => self.consumer.incremental_unassign(&self.listed(&partitions)),
+                Change::Revoked { partitions, .. } => self.consumer.give_up(&self.listed(&partitions)),
             };
             if let Err(error) = answer {
                 tracing::debug!(brokers = self.config.brokers, "group change while closing: {error}");

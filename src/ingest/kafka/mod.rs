@@ -13,6 +13,7 @@ mod context;
 mod gap;
 mod group;
 mod marks;
+mod member;
 mod partition;
 mod start;
 mod trouble;
@@ -22,14 +23,15 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::Lane;
 
 pub use self::config::{KafkaConfig, OnGap, Sasl, Start, Tls};
-use self::context::{Change, Context};
+use self::context::Change;
 use self::marks::Marks;
+use self::member::Member;
 use self::partition::Partition;
 use self::start::QUESTION;
 use self::trouble::{Outage, Verdict, judge};
@@ -55,7 +57,7 @@ pub struct KafkaSource {
     clock: Clock,
     /// Holds queues of `consumer`, so it goes first.
     partitions: Vec<Partition>,
-    consumer: Arc<BaseConsumer<Context>>,
+    consumer: Member,
     ready: VecDeque<Signal>,
     /// Whose turn it is to be read.
     turn: usize,
@@ -81,7 +83,7 @@ impl KafkaSource {
         clock: Clock,
     ) -> Result<KafkaSource, IngestError> {
         let (waker, wake) = sync_channel(1);
-        let consumer = group::join(&config, &waker)?;
+        let consumer = Member::join(&config, &waker)?;
         if config.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == "PLAIN") && config.tls.is_none() {
             tracing::warn!(
                 brokers = config.brokers,
