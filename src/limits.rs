@@ -1,6 +1,8 @@
 //! Every bound of the service in one place: what it limits and what happens when it is reached. The bounds of
 //! normalising and detection are in those crates' own `limits`.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// Batches between the reader and the engine, besides one for each thread that normalises, and jobs that wait for one of
 /// these threads. Full: the reader waits.
 pub const READ_QUEUE_BATCHES: usize = 4;
@@ -62,4 +64,28 @@ pub fn check_threads(threads: usize) -> Result<usize, String> {
     may.then_some(threads).ok_or_else(|| format!("{threads}; expected 1 to {THREADS_MAX}"))
 }
 
+/// Takes as many open files as the system lets this process have: many systems begin with 1,024.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where that is refused it stays as it was; whoever opens files asks how many there may be.
+    let _refused = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_err();
+}
+
+/// Files, connections and all else that this process may have open at once.
+pub fn open_files() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 const _: () = assert!(CHECKPOINT_ROWS_MAX >= HELD_ROWS_MAX / 2, "held rows must fit a checkpoint's memory budget");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_files_may_be_open_as_the_system_allows() {
+        raise_open_files();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!((limit.current, open_files()), (limit.maximum, limit.maximum.unwrap_or(u64::MAX)));
+    }
+}

@@ -147,6 +147,7 @@ pub fn main() -> ExitCode {
         Ok(traces) => traces,
         Err(error) => return report(&Failure::Usage(error), false),
     };
+    crate::limits::raise_open_files();
     let in_the_log = matches!(cli.verb, Verb::Run(_)) && cli.log_format == LogFormat::Json;
     // Two TLS providers are in the dependency graph; without a choice the first client would panic.
     let _already = rustls::crypto::aws_lc_rs::default_provider().install_default().is_err();

@@ -16,6 +16,9 @@ const ZSTD: &[u8] = &[0x28, 0xB5, 0x2F, 0xFD];
 /// A zstd stream may begin with a skippable frame; the low half of the first byte is free.
 const ZSTD_SKIPPABLE: &[u8] = &[0x2A, 0x4D, 0x18];
 
+/// So many tell all of them apart.
+pub const FIRST_BYTES: usize = 6;
+
 /// First bytes of what is often seen in a log folder and cannot be read, with what to do about it.
 const UNREADABLE: [(&[u8], &str); 6] = [
     (b"BZh", "this is bzip2: unpack it first, for example with `bzcat FILE | gatewatch replay -`"),
@@ -31,9 +34,7 @@ const UNREADABLE: [(&[u8], &str); 6] = [
 pub fn unpack<R: Read + Send + 'static>(mut stream: R) -> io::Result<Box<dyn Read + Send>> {
     let mut first = Vec::with_capacity(8);
     while is_undecided(&first) && stream.by_ref().take(1).read_to_end(&mut first)? > 0 {}
-    if let Some((_, advice)) = UNREADABLE.iter().find(|(magic, _)| first.starts_with(magic)) {
-        return Err(io::Error::new(ErrorKind::InvalidData, *advice));
-    }
+    unreadable(&first)?;
     let is_gzip = first.starts_with(GZIP);
     let is_zstd = !is_gzip && is_packed(&first);
     let whole = Cursor::new(first).chain(stream);
@@ -48,6 +49,14 @@ pub fn unpack<R: Read + Send + 'static>(mut stream: R) -> io::Result<Box<dyn Rea
         return Ok(Box::new(Named { name: "zstd", inner: zstd::stream::read::Decoder::with_buffer(packed)? }));
     }
     Ok(Box::new(whole))
+}
+
+/// An error that says what to do where what begins with these bytes cannot be read.
+pub fn unreadable(first: &[u8]) -> io::Result<()> {
+    match UNREADABLE.iter().find(|(magic, _)| first.starts_with(magic)) {
+        Some((_, advice)) => Err(io::Error::new(ErrorKind::InvalidData, *advice)),
+        None => Ok(()),
+    }
 }
 
 /// Whether what begins with these bytes is packed.

@@ -7,7 +7,7 @@
 
 use memchr::memchr;
 
-use super::identity::TAIL_BYTES;
+use super::identity::{TAIL_BYTES, without_nuls};
 use crate::ingest::ReadLimits;
 use crate::ingest::batch::Filling;
 
@@ -69,6 +69,11 @@ impl Cutter {
         let result = read(&mut self.buffer[had..]);
         self.buffer.truncate(had + *result.as_ref().unwrap_or(&0));
         result
+    }
+
+    /// The NULs at the end of the last bytes that were added.
+    pub fn nuls(&self, bytes: usize) -> usize {
+        bytes - without_nuls(&self.buffer[self.buffer.len() - bytes..])
     }
 
     /// Takes back the last bytes that were added.

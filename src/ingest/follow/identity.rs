@@ -1,7 +1,7 @@
 //! By what a file is known: device and inode, its first bytes, and the bytes before a position.
 //!
 //! Promises: only hashes of bytes are kept. NULs before the first byte (a file that was cut while its writer went on behind)
-//! do not count as first bytes.
+//! do not count as first bytes, nor do those behind the last one (room that its writer made).
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
-use crate::ingest::unpack::{is_packed, unpack};
+use crate::ingest::unpack::{FIRST_BYTES, is_packed, unpack, unreadable};
 
 /// First bytes that are looked at, at most.
 pub const HEAD_BYTES: usize = 1024;
@@ -47,7 +47,8 @@ impl Head {
     /// Of what the file holds now.
     pub fn of(content: &Content) -> io::Result<Head> {
         let Some(at) = content.first_byte()? else { return Ok(Head::default()) };
-        let bytes = content.some(at, HEAD_BYTES)?;
+        let mut bytes = content.some(at, HEAD_BYTES)?;
+        bytes.truncate(without_nuls(&bytes));
         Ok(Head { at, length: bytes.len() as u64, hash: hash(&bytes) })
     }
 
@@ -135,9 +136,11 @@ pub struct Content {
 }
 
 impl Content {
+    /// An error for packings that cannot be read.
     pub fn new(file: File) -> io::Result<Content> {
-        let mut first = [0; 4];
+        let mut first = [0; FIRST_BYTES];
         let bytes = file.read_at(&mut first, 0)?;
+        unreadable(&first[..bytes])?;
         Ok(Content { packed: is_packed(&first[..bytes]), file: Arc::new(file) })
     }
 
@@ -226,6 +229,20 @@ impl Content {
         self.packed && self.unpacked().is_ok_and(|mut reader| io::copy(&mut reader, &mut io::sink()).is_ok())
     }
 
+    /// Where the room begins that the writer of a plain file made behind what it wrote: NULs up to the end.
+    pub fn end_of_text(&self) -> io::Result<u64> {
+        let mut end = self.size();
+        while end > 0 {
+            let from = end.saturating_sub(STEP_BYTES as u64);
+            let bytes = self.some(from, (end - from) as usize)?;
+            match without_nuls(&bytes) {
+                0 => end = from,
+                length => return Ok(from + length as u64),
+            }
+        }
+        Ok(0)
+    }
+
     /// Where the first byte stands that is not NUL.
     fn first_byte(&self) -> io::Result<Option<u64>> {
         // Of packed data that is damaged or not yet whole, what comes before its end.
@@ -246,6 +263,21 @@ impl Content {
             at += bytes as u64;
         }
     }
+}
+
+/// The length without the NULs at the end. Looks at many at once: a hole may be long.
+pub fn without_nuls(bytes: &[u8]) -> usize {
+    static NULS: [u8; 4096] = [0; 4096];
+    let mut end = bytes.len();
+    while end > 0 {
+        let from = end.saturating_sub(NULS.len());
+        if bytes[from..end] != NULS[..end - from] {
+            let last = bytes[from..end].iter().rposition(|byte| *byte != 0);
+            return last.map_or(from, |last| from + last + 1);
+        }
+        end = from;
+    }
+    0
 }
 
 /// Fills the buffer as far as there is something; what is damaged ends there.
@@ -315,6 +347,30 @@ mod tests {
         let packed = content(&gzip(&[&[0; 100_000][..], b"line\n"].concat()));
         assert_eq!(Head::of(&packed).expect("read"), head, "packed or not");
         assert!(head.begins(&packed).expect("read"));
+    }
+
+    #[test]
+    fn room_behind_the_text_is_no_text() {
+        let room = content(&[&b"one\0two\n"[..], &[0; 100_000]].concat());
+        let head = Head::of(&room).expect("read");
+        assert_eq!((head.at, head.length, room.end_of_text().expect("read")), (0, 8, 8));
+        assert_eq!(content(&[0; 70_000]).end_of_text().expect("read"), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        for (first, word) in [
+            (&b"\xFD7zXZ\0\0\x04"[..], "xz"),
+            (b"BZh91AY", "bzip2"),
+            (b"PK\x03\x04..", "zip"),
+            (b"\xFF\xFEl\0", "UTF-16"),
+        ] {
+            let mut file = tempfile::tempfile().expect("a file");
+            file.write_all(first).expect("written");
+            let error = Content::new(file).err().expect(word);
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            assert!(error.to_string().contains(word), "{error}");
+        }
     }
 
     #[test]

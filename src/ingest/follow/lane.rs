@@ -41,6 +41,8 @@ pub struct Followed {
     pub tail: Option<Tail>,
     /// All of the open file was handed out when it was last read.
     pub was_at_end: bool,
+    /// It could not be read when that was last tried.
+    pub fails: bool,
     /// That its lines have no newlines.
     pub returns_told: bool,
     /// `Opened` was said, and no `Ended`.
@@ -49,6 +51,8 @@ pub struct Followed {
     pub filling: Filling,
     /// Since when nothing more was there to read, unless `CaughtUp` was said since.
     pub end_us: Option<i64>,
+    /// Bytes that are left to read, as they were last counted.
+    pub lag_bytes: u64,
     /// When something was last read.
     pub read_us: i64,
     /// Since when no path leads to the file.
@@ -76,11 +80,13 @@ impl Followed {
             former: None,
             tail: None,
             was_at_end: false,
+            fails: false,
             returns_told: false,
             open: false,
             paused: false,
             filling,
             end_us: None,
+            lag_bytes: 0,
             read_us: now_us,
             lost_us: None,
             damage: None,
@@ -108,11 +114,13 @@ impl Followed {
             former: None,
             tail: None,
             was_at_end: false,
+            fails: false,
             returns_told: false,
             open: false,
             paused: false,
             filling,
             end_us: None,
+            lag_bytes: 0,
             read_us: now_us,
             lost_us: Some(now_us),
             damage: None,

@@ -14,6 +14,7 @@ mod place;
 mod registry;
 mod scan;
 mod tail;
+mod tend;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -29,15 +30,15 @@ pub use self::registry::write_private;
 use self::lane::Followed;
 use self::place::{Copy, copy_of};
 use self::registry::Registry;
-use self::tail::Pause;
+use self::tail::{Pause, Tail};
 use self::watch::Watch;
 use self::{find::Patterns, identity::FileId};
 use super::batch::Filling;
 use super::shown::shown;
 use super::{Clock, IngestError, Positions, ReadLimits, Signal, Source};
-use crate::metric;
+use crate::{limits, metric};
 
-/// Files open at once; the rest waits until one of them is quiet.
+/// Files open at once, and no more than half of what the process may have; the rest waits until one of them is quiet.
 const OPEN_MAX: usize = 4096;
 /// A file to which no path leads any more is read for so long after its last line.
 const QUIET_US: i64 = 60_000_000;
@@ -54,6 +55,8 @@ const SWEEP_US: i64 = 10_000_000;
 const BLIND_SWEEP_US: i64 = 1_000_000;
 /// The longest wait before lanes are tended.
 const WAIT: Duration = Duration::from_millis(50);
+/// So many turns without a word, and others are asked first, whatever is left to read.
+const TURNS_MAX: usize = 64;
 
 /// What to follow, and how.
 #[derive(Clone, Debug)]
@@ -86,6 +89,8 @@ pub struct FollowSource {
     strangers: BTreeSet<PathBuf>,
     next_number: i32,
     signals: VecDeque<Signal>,
+    /// What is left to read of all lanes together.
+    lag_bytes: u64,
     /// Lanes in which there may be something to read.
     hot: BTreeSet<i32>,
     turn: i32,
@@ -104,7 +109,7 @@ pub struct FollowSource {
     stale: bool,
     saved_us: i64,
     first_start: bool,
-    /// What was told once and not again.
+    /// What was told, and is not told again as long as it is so.
     told: BTreeSet<(PathBuf, String)>,
     /// Files and folders that the last look could not read, and why.
     unreadable: BTreeMap<PathBuf, String>,
@@ -145,6 +150,7 @@ impl FollowSource {
             strangers: BTreeSet::new(),
             next_number: 0,
             signals: VecDeque::new(),
+            lag_bytes: 0,
             hot: BTreeSet::new(),
             turn: 0,
             watch: Watch::new(source_name),
@@ -160,7 +166,7 @@ impl FollowSource {
             told: BTreeSet::new(),
             unreadable: BTreeMap::new(),
             nothing_since_us: None,
-            open_max: OPEN_MAX,
+            open_max: open_max(limits::open_files()),
             open_files: 0,
             waiting: 0,
             waiting_since_us: None,
@@ -299,6 +305,8 @@ impl FollowSource {
         self.turn = number;
         self.round.remove(&number);
         let signal = self.read(number);
+        let tail = self.lanes.get(&number).and_then(|lane| lane.tail.as_ref());
+        self.note_lag(number, tail.map_or(0, Tail::left));
         self.save_if_due()?;
         Ok(signal)
     }
@@ -319,9 +327,7 @@ impl FollowSource {
             (lane.read_us, lane.end_us, lane.damage) = (now_us, None, None);
         }
         let signal = records.map(|records| Signal::Records { lane: lane.lane.clone(), records });
-        if let Some(tail) = &lane.tail {
-            show_lag(&self.name, number, tail.left());
-        }
+        lane.fails = pause.is_err();
         match pause {
             Ok(Pause::More) => lane.was_at_end = false,
             Ok(Pause::End) if lane.tail.as_ref().is_some_and(|tail| tail.content.packed) => {
@@ -385,108 +391,19 @@ impl FollowSource {
         self.places.contains_key(&found.id)
     }
 
-    /// What happens as time goes by: lanes at their end, lanes whose file is gone.
-    fn tend(&mut self) {
-        let now_us = (self.clock)();
-        let idle_us = i64::try_from(self.config.idle_after.as_micros()).unwrap_or(i64::MAX);
-        let numbers: Vec<i32> = self.lanes.iter().filter(|(_, lane)| lane.open).map(|(number, _)| *number).collect();
-        for number in numbers {
-            let Some(lane) = self.lanes.get_mut(&number) else { continue };
-            if lane.paused || self.hot.contains(&number) {
-                continue;
-            }
-            if lane.end_us.is_some_and(|end_us| now_us - end_us >= idle_us) {
-                // A last look: the watches may have been slow.
-                if lane.tail.as_ref().is_some_and(|tail| tail.has_moved()) {
-                    self.hot.insert(number);
-                    continue;
-                }
-                lane.end_us = None;
-                if let Some(tail) = &mut lane.tail {
-                    tail.cutter.rest();
-                }
-                self.signals.push_back(Signal::CaughtUp { lane: lane.lane.clone() });
-            }
-            let quiet_us = now_us - lane.read_us.max(lane.lost_us.unwrap_or(i64::MIN));
-            let untold = quiet_us >= QUIET_US && !lane.returns_told;
-            if untold && lane.tail.as_ref().is_some_and(|tail| tail.cutter.has_returns()) {
-                lane.returns_told = true;
-                tracing::warn!(
-                    source = &*self.name,
-                    file = %shown(&lane.path),
-                    "its lines end in carriage returns alone, so none of them is read: expected newlines (LF or CR LF)"
-                );
-            }
-            if lane.lost_us.is_some() && lane.tail.as_ref().is_some_and(|tail| tail.has_moved()) {
-                self.hot.insert(number);
-            } else if lane.lost_us.is_some() && quiet_us >= QUIET_US {
-                self.leave(number);
-            } else if lane.damage.is_some() && quiet_us >= QUIET_US {
-                self.give_up(number);
-            } else if lane.lost_us.is_none() && now_us - lane.read_us >= REST_US && lane.damage.is_none() {
-                self.rest(number);
-            }
-        }
-    }
-
-    /// No path leads to the file and nothing is written to it: it has ended, unless there is a copy to read on in.
-    fn leave(&mut self, number: i32) {
-        if let Some(lane) = self.lanes.get_mut(&number) {
-            self.places.remove(&lane.id);
-            lane.home = false;
-        }
-        if !self.move_to_copy(number) {
-            self.finish(number);
-        }
-    }
-
-    fn give_up(&mut self, number: i32) {
-        let Some(lane) = self.lanes.get_mut(&number) else { return };
-        if let Some((error, _)) = &lane.damage {
-            tracing::warn!(source = &*self.name, file = %shown(&lane.path), "{error}; what was before it is read");
-        }
-        self.finish(number);
-    }
-
-    /// Nothing will come any more: the last line needs no newline.
-    fn finish(&mut self, number: i32) {
-        let Some(lane) = self.lanes.get_mut(&number) else { return };
-        if lane.damage.is_none()
-            && let Some(tail) = &mut lane.tail
-        {
-            tail.cutter.finish(&mut lane.filling);
-        }
-        let records = lane.take_records();
-        let at_end = lane.tail.as_ref().and_then(|tail| tail.content.metadata().ok());
-        // Also of a file that is gone: it was read to its end.
-        lane.done = Some(at_end.map_or((lane.handed.end, 0), |meta| scan::size_and_time(&meta)));
-        self.open_files -= usize::from(lane.tail.take().is_some());
-        (lane.open, lane.end_us) = (false, None);
-        self.stale = true;
-        self.hot.remove(&number);
-        self.scan_wanted |= self.awaited.remove(&number);
-        let lane = lane.lane.clone();
-        self.signals.extend(records.map(|records| Signal::Records { lane: lane.clone(), records }));
-        self.signals.push_back(Signal::Ended { lane });
-    }
-
-    /// Closes the file until it is written to again; false when it may have more to say.
-    fn rest(&mut self, number: i32) -> bool {
-        let Some(lane) = self.lanes.get_mut(&number) else { return false };
-        if lane.tail.as_ref().is_some_and(|tail| tail.cutter.is_within() || tail.has_moved()) {
-            return false;
-        }
-        lane.done = lane.tail.as_ref().and_then(|tail| tail.content.metadata().ok()).map(|m| scan::size_and_time(&m));
-        self.open_files -= usize::from(lane.tail.take().is_some());
-        (lane.open, lane.end_us) = (false, None);
-        self.signals.push_back(Signal::Ended { lane: lane.lane.clone() });
-        true
-    }
-
     fn tell_once(&mut self, path: PathBuf, why: String) {
         if self.told.len() < OPEN_MAX && self.told.insert((path.clone(), why.clone())) {
             metrics::counter!(metric::SOURCE_FAILURES, "source" => self.name.to_string()).increment(1);
             tracing::warn!(source = &*self.name, file = %shown(&path), "{why}");
+        }
+    }
+
+    /// So many bytes of this lane are left to read.
+    fn note_lag(&mut self, number: i32, bytes: u64) {
+        if let Some(lane) = self.lanes.get_mut(&number) {
+            self.lag_bytes = self.lag_bytes.saturating_sub(lane.lag_bytes).saturating_add(bytes);
+            lane.lag_bytes = bytes;
+            metrics::gauge!(metric::LAG_BYTES, "source" => self.name.to_string()).set(self.lag_bytes as f64);
         }
     }
 
@@ -499,9 +416,9 @@ impl FollowSource {
     }
 }
 
-fn show_lag(source: &str, number: i32, bytes: u64) {
-    let labels = [("source", source.to_owned()), ("partition", number.to_string())];
-    metrics::gauge!(metric::LAG_BYTES, &labels).set(bytes as f64);
+/// How many files a source has open at once where the process may have so many.
+fn open_max(files: u64) -> usize {
+    usize::try_from(files / 2).unwrap_or(usize::MAX).clamp(1, OPEN_MAX)
 }
 
 /// The first of those that cannot be read, and how many there are.
@@ -517,7 +434,7 @@ fn in_one_line(unreadable: &BTreeMap<PathBuf, String>) -> Option<String> {
 impl Source for FollowSource {
     fn next(&mut self, timeout: Duration) -> Result<Option<Signal>, IngestError> {
         let mut left = timeout;
-        loop {
+        for _ in 0..TURNS_MAX {
             self.look()?;
             if let Some(signal) = self.signals.pop_front() {
                 return Ok(Some(signal));
@@ -536,6 +453,7 @@ impl Source for FollowSource {
                 left -= if woken { wait.min(Duration::from_millis(1)) } else { wait };
             }
         }
+        Ok(None)
     }
 
     /// Files may always come.

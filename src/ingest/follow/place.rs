@@ -122,7 +122,8 @@ fn home_of(lane: &Followed) -> io::Result<Option<Content>> {
     }
     match find::open(&lane.real).and_then(Content::new) {
         Ok(content) => Ok(Some(content).filter(|c| c.metadata().is_ok_and(|meta| FileId::of(&meta) == lane.id))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // Gone, or something else lies there.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -14,7 +14,7 @@ use super::identity::{Content, FileId, Head};
 use super::lane::Followed;
 use super::place::{Copy, Heads, Place, is_still, place};
 use super::tail::Tail;
-use super::{FollowSource, QUIET_US, show_lag};
+use super::{FollowSource, QUIET_US};
 use crate::ingest::shown::shown;
 use crate::ingest::{IngestError, Signal};
 use crate::metric;
@@ -38,6 +38,7 @@ impl FollowSource {
         let Look { found, refused, folders } = look;
         self.unreadable.clear();
         (self.waiting, self.resting) = (0, None);
+        let still: BTreeSet<PathBuf> = refused.iter().map(|refused| refused.path.clone()).collect();
         for refused in refused {
             if refused.is_error {
                 self.unreadable.insert(refused.path.clone(), refused.why.clone());
@@ -77,6 +78,7 @@ impl FollowSource {
             self.tell_what_went_unread();
         }
         self.tell_who_waits(now_us);
+        self.forget_what_was_told(still);
         metrics::gauge!(metric::PARTITIONS, "source" => self.name.to_string())
             .set(self.lanes.values().filter(|lane| lane.tail.is_some()).count() as f64);
         // Links lead to folders that were not watched: what happened there meanwhile is seen by looking again.
@@ -93,6 +95,17 @@ impl FollowSource {
         let why = find::in_words(error);
         self.unreadable.insert(found.path.clone(), why.clone());
         self.tell_once(found.path.clone(), format!("{why}; it is tried again"));
+    }
+
+    /// What can be read again, or is gone, is told anew when it fails the next time. `still`: what is refused now.
+    fn forget_what_was_told(&mut self, mut still: BTreeSet<PathBuf>) {
+        if self.told.is_empty() {
+            return;
+        }
+        still.extend(self.unreadable.keys().cloned());
+        still
+            .extend(self.lanes.values().filter(|lane| lane.fails && lane.tail.is_some()).map(|lane| lane.path.clone()));
+        self.told.retain(|(path, _)| still.contains(path));
     }
 
     fn note_whether_something_is_there(&mut self, there: bool, now_us: i64) {
@@ -294,7 +307,7 @@ impl FollowSource {
             // The last byte is what was read: what follows it is new.
             match content.packed {
                 true => followed.done = Some((found.size, found.written)),
-                false => followed.begin_at(&content, found.size)?,
+                false => followed.begin_at(&content, content.end_of_text()?)?,
             }
         } else if let Some((before, byte)) = behind {
             followed.begin_at(&content, byte)?;
@@ -354,7 +367,7 @@ impl FollowSource {
         if self.open_files >= self.open_max && !self.make_room() {
             self.waiting += 1;
             let read = self.lanes.get(&number).map_or(0, |lane| lane.handed.end);
-            return show_lag(&self.name, number, content.size().saturating_sub(read));
+            return self.note_lag(number, content.size().saturating_sub(read));
         }
         let is_new = |lane: &Followed| !lane.open && lane.handed.next == lane.begin;
         let before = match self.lanes.get(&number).is_some_and(is_new) {
@@ -450,6 +463,7 @@ impl FollowSource {
         let gone = |lane: &Followed| !lane.home && !lane.open && lane.is_committed();
         let old: Vec<i32> = self.lanes.iter().filter(|(_, lane)| gone(lane)).map(|(number, _)| *number).collect();
         for number in old.iter().take(old.len().saturating_sub(GONE_MAX)) {
+            self.note_lag(*number, 0);
             self.lanes.remove(number);
         }
     }

@@ -2,6 +2,7 @@
 
 mod alike;
 mod found_at_once;
+mod odd;
 mod packed;
 
 use std::collections::HashMap;
