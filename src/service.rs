@@ -30,7 +30,7 @@ use crate::config::{self, Config, Listen, SourceSection};
 use crate::geo::GeoFiles;
 use crate::ingest::file::{self, FileSource};
 use crate::ingest::follow::find::Look;
-use crate::ingest::follow::{FollowConfig, FollowSource, find};
+use crate::ingest::follow::{Content, FollowConfig, FollowSource, find};
 use crate::ingest::health::Health;
 use crate::ingest::kafka::{KafkaConfig, KafkaSource};
 use crate::ingest::merged::{Merged, Named};
@@ -39,7 +39,7 @@ use crate::ingest::{IngestError, Positions, ReadLimits, Source};
 use crate::lake::{self, LakeConfig};
 use crate::observe::Phase;
 use crate::observe::warn::{Kind, NO_TARGETS, Warning};
-use crate::pipeline::{Drifted, LedgerConfig, Swap, Totals};
+use crate::pipeline::{Drifted, LedgerConfig, PipelineError, Swap, Totals};
 use crate::pushed::{self, Inlets, Pushed};
 use crate::respond::actions::common::Ready;
 use crate::respond::guard::Guard;
@@ -172,7 +172,8 @@ pub fn unread(config: &Config) -> anyhow::Result<Vec<String>> {
         let Look { found, refused, .. } = follow.patterns.look();
         let told = |path: &Path, why: &str| format!("sources: {}: {}: {why}", section.name, path.display());
         unread.extend(refused.iter().map(|refused| told(&refused.path, &refused.why)));
-        let closed = found.iter().filter_map(|found| Some((&found.path, find::open(&found.path).err()?)));
+        let open = |path: &PathBuf| find::open(path).and_then(Content::new);
+        let closed = found.iter().filter_map(|found| Some((&found.path, open(&found.path).err()?)));
         unread.extend(closed.map(|(path, error)| told(path, &find::in_words(&error))));
         if found.is_empty() {
             let patterns = follow.patterns.texts().join(", ");
@@ -393,8 +394,14 @@ fn run(
     let _ended = end.send(true).is_err();
     runtime.block_on(delivering)?;
     runtime.block_on(signing)?;
-    let written = runtime.block_on(app::write_steps(&lake_config(config), &config.instance, &outbox));
-    let told = runtime.block_on(stopped(config, &audit, result.as_ref().ok(), left));
+    // A lake that failed just now is not asked again: what is left is written at the next start.
+    let failed = result.as_ref().err().and_then(|error| error.downcast_ref::<PipelineError>());
+    let lake_is_there = !failed.is_some_and(PipelineError::is_of_the_lake);
+    let written = match lake_is_there {
+        true => runtime.block_on(app::write_steps(&lake_config(config), &config.instance, &outbox)),
+        false => Ok(()),
+    };
+    let told = runtime.block_on(stopped(config, &audit, result.as_ref().ok(), left, lake_is_there));
     watching.end(runtime.handle());
     let done = result?;
     written?;
@@ -470,8 +477,14 @@ fn store(config: &Config, runtime: &Handle) -> anyhow::Result<Store> {
     runtime.block_on(Store::open(&path)).with_context(|| format!("{}", path.display()))
 }
 
-/// The last entry of the audit, and all of it in the lake.
-async fn stopped(config: &Config, audit: &Audit, done: Option<&app::Done>, left: u64) -> anyhow::Result<()> {
+/// The last entry of the audit, and all of it in the lake, if that is there.
+async fn stopped(
+    config: &Config,
+    audit: &Audit,
+    done: Option<&app::Done>,
+    left: u64,
+    lake_is_there: bool,
+) -> anyhow::Result<()> {
     let detail = match done.map(|done| &done.totals) {
         Some(totals) => serde_json::json!({
             "records": totals.records, "events": totals.events, "rejects": totals.rejects,
@@ -480,7 +493,10 @@ async fn stopped(config: &Config, audit: &Audit, done: Option<&app::Done>, left:
         None => serde_json::json!({ "failed": true, "waiting_actions": left }),
     };
     trail::end(audit, detail).await?;
-    app::write_audit(&lake_config(config), &config.instance, audit).await
+    if lake_is_there {
+        app::write_audit(&lake_config(config), &config.instance, audit).await?;
+    }
+    Ok(())
 }
 
 fn outbox(config: &Config, store: Store) -> anyhow::Result<Arc<Outbox>> {
@@ -571,3 +587,6 @@ async fn stop_when_told(mut signals: Signals, stop: Arc<AtomicBool>, farewell: i
         std::process::exit(1);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 //! A commit runs beside detection; the next one waits for it. The snapshot is taken when the commit begins, so it and
 //! the positions belong together.
 //! A checkpoint that fails, and may succeed later (a full disk, storage that cannot be reached), is tried again for some
-//! minutes; detection goes on meanwhile, as far as what waits stays bounded.
+//! minutes; detection goes on meanwhile, as far as what waits stays bounded. Told to stop, the service waits for seconds.
 //! Never: reorders checkpoints, forgets a failed one (a failure that lasts, or cannot pass, stops the pipeline; the restart
 //! repeats from the last commit).
 
@@ -21,17 +21,19 @@ use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use super::PipelineError;
+use super::patience::{Patience, commit};
 use super::reader::ReadBatch;
 use crate::audit::{self, Audit, Chained};
 use crate::clock::{Clock, Stopwatch};
-use crate::lake::{ActionRow, AuditRow, Checkpoint, Committed, Lake, LakeError, Maintenance, TableReport};
+use crate::lake::{ActionRow, AuditRow, Checkpoint, Lake, LakeError, Maintenance, TableReport};
 use crate::respond::{Outbox, Step};
 use crate::{limits, metric};
 
-/// A failing checkpoint is tried again for so long, after waits that double from the first to the longest.
-const RETRY_FOR: Duration = Duration::from_secs(300);
-const RETRY_WAIT_FIRST: Duration = Duration::from_secs(1);
-const RETRY_WAIT_MAX: Duration = Duration::from_secs(15);
+/// How long a service that is to stop waits for a lake that fails, and for one that is slow.
+const STOP_FAILING: Duration = Duration::from_secs(10);
+const STOP_SLOW: Duration = Duration::from_secs(60);
+/// How long whoever must wait for the lake does so before it looks whether it is to stop.
+const STEP: Duration = Duration::from_millis(50);
 
 /// When to commit and what to do besides.
 pub struct LedgerConfig {
@@ -45,6 +47,7 @@ pub struct LedgerConfig {
 type Told = BoxFuture<'static, anyhow::Result<()>>;
 type Landing = (Lake, Result<(), PipelineError>);
 type UnderWay = (JoinHandle<Landing>, Vec<(Lane, i64)>);
+type Looking = JoinHandle<(Lake, Result<Option<i64>, LakeError>)>;
 
 pub struct Ledger {
     runtime: Handle,
@@ -52,9 +55,10 @@ pub struct Ledger {
     clock: Clock,
     outbox: Option<Arc<Outbox>>,
     audit: Option<Arc<Audit>>,
-    /// Away while a commit is under way.
+    /// Away while a commit is under way, or a look where a lane continues.
     lake: Option<Lake>,
     under_way: Option<UnderWay>,
+    looking: Option<Looking>,
     /// Event rows of the commit under way.
     rows_under_way: usize,
     /// The commit under way failed and is tried again: nobody should wait for it who need not.
@@ -66,6 +70,9 @@ pub struct Ledger {
     lane_states: BTreeMap<Lane, Arc<[u8]>>,
     since_commit: Stopwatch,
     since_maintenance: Stopwatch,
+    /// Set from outside: the service is to stop; since when that is known.
+    stop: Arc<AtomicBool>,
+    stopping: Option<Stopwatch>,
 }
 
 /// What the next checkpoint will hold.
@@ -81,6 +88,7 @@ struct Pending {
 
 impl Ledger {
     pub fn new(runtime: Handle, lake: Lake, outbox: Option<Arc<Outbox>>, clock: Clock, config: LedgerConfig) -> Ledger {
+        metrics::gauge!(metric::CHECKPOINT_LAST).set(clock() as f64 / 1e6);
         Ledger {
             runtime,
             config,
@@ -89,6 +97,7 @@ impl Ledger {
             audit: None,
             lake: Some(lake),
             under_way: None,
+            looking: None,
             rows_under_way: 0,
             retrying: Arc::default(),
             upkeep: Arc::default(),
@@ -96,7 +105,14 @@ impl Ledger {
             lane_states: BTreeMap::new(),
             since_commit: Stopwatch::start(),
             since_maintenance: Stopwatch::start(),
+            stop: Arc::default(),
+            stopping: None,
         }
+    }
+
+    /// Once this is set, nobody waits for the lake for long.
+    pub fn stop_with(&mut self, stop: Arc<AtomicBool>) {
+        self.stop = stop;
     }
 
     /// Copies the entries of this audit into the lake, too.
@@ -135,16 +151,31 @@ impl Ledger {
         self.pending.alerts.extend_from_slice(alerts);
     }
 
-    /// Whether it is time to commit, by rows or by age.
+    /// Whether it is time to commit, by rows or by age, and the one before has landed.
     pub fn due(&self) -> bool {
-        let side = self.pending.alerts.len() + self.pending.rejects.len();
-        let large = side >= limits::CHECKPOINT_SIDE_ROWS_MAX || self.pending.bytes >= limits::CHECKPOINT_BYTES_MAX;
-        let many = self.pending.rows >= self.config.rows;
         let old = self.something_pending() && self.since_commit.elapsed() >= self.config.every;
-        // To begin one is to wait for the one before.
-        let is_busy = self.under_way.as_ref().is_some_and(|(task, _)| !task.is_finished());
+        (self.is_large() || self.is_many() || old) && !self.is_busy()
+    }
+
+    /// Whether as much waits for the next checkpoint as may, and the one before has not landed.
+    pub fn is_full(&self) -> bool {
         let goes_on = self.retrying.load(Ordering::Relaxed) || self.upkeep.load(Ordering::Relaxed);
-        large || (many && !goes_on) || (old && !is_busy)
+        self.is_busy() && (self.is_large() || (self.is_many() && !goes_on))
+    }
+
+    fn is_large(&self) -> bool {
+        let side = self.pending.alerts.len() + self.pending.rejects.len();
+        side >= limits::CHECKPOINT_SIDE_ROWS_MAX || self.pending.bytes >= limits::CHECKPOINT_BYTES_MAX
+    }
+
+    fn is_many(&self) -> bool {
+        self.pending.rows >= self.config.rows
+    }
+
+    /// To begin a commit, or to look where a lane continues, is to wait for what the lake is at.
+    pub fn is_busy(&self) -> bool {
+        let commits = self.under_way.as_ref().is_some_and(|(task, _)| !task.is_finished());
+        commits || self.looking.as_ref().is_some_and(|task| !task.is_finished())
     }
 
     fn something_pending(&self) -> bool {
@@ -213,20 +244,48 @@ impl Ledger {
         Some(self.config.maintenance.clone())
     }
 
-    /// Waits for the commit under way; returns the positions it made safe.
+    /// Waits for the commit under way; returns the positions it made safe. It is an error when the service is to stop
+    /// meanwhile and the lake does not take it soon.
     pub fn settle(&mut self) -> Result<Vec<(Lane, i64)>, PipelineError> {
-        let Some((task, positions)) = self.under_way.take() else { return Ok(Vec::new()) };
-        let (lake, result) =
-            self.runtime.block_on(task).expect("the commit task does not panic and is never cancelled");
-        self.lake = Some(lake);
-        self.rows_under_way = 0;
-        if result.is_ok() {
-            self.show_uncommitted();
-            metrics::gauge!(metric::CHECKPOINT_LAST).set((self.clock)() as f64 / 1e6);
+        loop {
+            if let Some(landed) = self.settle_within(STEP)? {
+                return Ok(landed);
+            }
+            self.check_stop()?;
         }
-        let outcome = if result.is_ok() { "committed" } else { "failed" };
-        metrics::counter!(metric::CHECKPOINTS, "result" => outcome).increment(1);
-        result.map(|()| positions)
+    }
+
+    fn check_stop(&mut self) -> Result<(), PipelineError> {
+        if !self.stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let waited = self.stopping.get_or_insert_with(Stopwatch::start).elapsed();
+        let most = if self.retrying.load(Ordering::Relaxed) { STOP_FAILING } else { STOP_SLOW };
+        if waited < most { Ok(()) } else { Err(PipelineError::NotKept(waited.as_secs())) }
+    }
+
+    /// Waits for so long at most; none when the lake is busy behind that.
+    pub fn settle_within(&mut self, patience: Duration) -> Result<Option<Vec<(Lane, i64)>>, PipelineError> {
+        if let Some(task) = &mut self.looking {
+            // Its answer is of no use any more: whoever wants it asks again.
+            let Some((lake, _)) = within(&self.runtime, patience, task) else { return Ok(None) };
+            (self.lake, self.looking) = (Some(lake), None);
+        }
+        let Some((task, positions)) = &mut self.under_way else { return Ok(Some(Vec::new())) };
+        let Some((lake, result)) = within(&self.runtime, patience, task) else { return Ok(None) };
+        let positions = std::mem::take(positions);
+        (self.lake, self.under_way, self.rows_under_way) = (Some(lake), None, 0);
+        match &result {
+            Ok(()) => {
+                self.show_uncommitted();
+                metrics::gauge!(metric::CHECKPOINT_LAST).set((self.clock)() as f64 / 1e6);
+                metrics::counter!(metric::CHECKPOINTS, "result" => "committed").increment(1);
+            }
+            // Each attempt was counted.
+            Err(PipelineError::Lake(_)) => {}
+            Err(_) => metrics::counter!(metric::CHECKPOINTS, "result" => "failed").increment(1),
+        }
+        result.map(|()| Some(positions))
     }
 
     /// The positions made safe by a commit that has landed by now, without waiting.
@@ -243,19 +302,42 @@ impl Ledger {
     }
 
     /// Takes over a lane that another copy may have moved: its position in the lake, which is returned, counts from now
-    /// on.
-    pub fn adopt(&mut self, lane: &Lane) -> Result<Option<i64>, PipelineError> {
-        self.settle()?;
-        let lake = self.lake.as_mut().expect("settle brought the lake back");
-        let mut patience = Patience::new("looking where a lane continues");
-        let positions = loop {
-            match self.runtime.block_on(lake.refresh_positions(std::slice::from_ref(lane))) {
-                Err(error) => self.runtime.block_on(patience.bear(error, &self.retrying))?,
-                Ok(positions) => break positions,
-            }
-        };
-        self.retrying.store(false, Ordering::Relaxed);
-        Ok(positions.into_iter().find_map(|(_, position)| position))
+    /// on. None while the lake is busy, or does not say yet: it is to be asked for the same lane again.
+    pub fn adopt(&mut self, lane: &Lane, patience: Duration) -> Result<Option<Option<i64>>, PipelineError> {
+        if self.looking.is_none() {
+            let Some(mut lake) = self.lake.take() else { return Ok(None) };
+            let (lane, retrying) = (lane.clone(), self.retrying.clone());
+            self.looking = Some(self.runtime.spawn(async move {
+                let position = position_of(&mut lake, &lane, &retrying).await;
+                retrying.store(false, Ordering::Relaxed);
+                (lake, position)
+            }));
+        }
+        let Some(task) = &mut self.looking else { return Ok(None) };
+        let Some((lake, position)) = within(&self.runtime, patience, task) else { return Ok(None) };
+        (self.lake, self.looking) = (Some(lake), None);
+        Ok(Some(position?))
+    }
+
+    /// Whether the lake is asked where a lane continues.
+    pub fn is_looking(&self) -> bool {
+        self.looking.is_some()
+    }
+}
+
+/// What a task comes to, if that is soon enough.
+fn within<T>(runtime: &Handle, patience: Duration, task: &mut JoinHandle<T>) -> Option<T> {
+    let done = runtime.block_on(async { tokio::time::timeout(patience, task).await });
+    done.ok().map(|done| done.expect("a task of the lake does not panic and is never cancelled"))
+}
+
+async fn position_of(lake: &mut Lake, lane: &Lane, retrying: &AtomicBool) -> Result<Option<i64>, LakeError> {
+    let mut patience = Patience::new("looking where a lane continues");
+    loop {
+        match lake.refresh_positions(std::slice::from_ref(lane)).await {
+            Err(error) => patience.bear(error, retrying).await?,
+            Ok(positions) => return Ok(positions.into_iter().find_map(|(_, position)| position)),
+        }
     }
 }
 
@@ -309,43 +391,6 @@ async fn keep_up(lake: &mut Lake, outbox: Option<&Outbox>, audit: Option<&Audit>
     match lake.maintain(policy, today).await {
         Ok(report) => report.tables.iter().for_each(tell_upkeep),
         Err(error) => tracing::warn!(%error, "lake maintenance failed; it is tried again later"),
-    }
-}
-
-/// The lake takes the same checkpoint again, and never twice.
-async fn commit(lake: &mut Lake, checkpoint: &Checkpoint, retrying: &AtomicBool) -> Result<Committed, LakeError> {
-    let mut patience = Patience::new("a checkpoint");
-    loop {
-        match lake.commit(checkpoint).await {
-            Err(error) => patience.bear(error, retrying).await?,
-            done => return done,
-        }
-    }
-}
-
-/// How long something that may pass is tried again. Being fenced is final.
-struct Patience {
-    what: &'static str,
-    since: Stopwatch,
-    wait: Duration,
-}
-
-impl Patience {
-    fn new(what: &'static str) -> Patience {
-        Patience { what, since: Stopwatch::start(), wait: RETRY_WAIT_FIRST }
-    }
-
-    /// Waits before the next attempt, or gives the error back.
-    async fn bear(&mut self, error: LakeError, retrying: &AtomicBool) -> Result<(), LakeError> {
-        if !error.is_retryable() || self.since.elapsed() >= RETRY_FOR {
-            return Err(error);
-        }
-        retrying.store(true, Ordering::Relaxed);
-        let seconds = self.since.elapsed().as_secs();
-        tracing::warn!(seconds, "{} fails and is tried again; nothing is lost: {error}", self.what);
-        tokio::time::sleep(self.wait).await;
-        self.wait = (2 * self.wait).min(RETRY_WAIT_MAX);
-        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@
 //! Never: opens a record, decides what an alert is, talks to a target.
 
 mod ledger;
+mod patience;
 mod pool;
 mod prepare;
 mod reader;
@@ -70,6 +71,11 @@ pub enum PipelineError {
     Audit(#[from] AuditError),
     #[error("telling alerts: {0:#}")]
     Outlet(anyhow::Error),
+    #[error(
+        "the lake took no checkpoint within {0} s after the service was told to stop: what is not committed is read again at \
+         the next start"
+    )]
+    NotKept(u64),
     #[error("the reading thread stopped: {0}; this is a bug")]
     ReaderGone(String),
 }
@@ -82,6 +88,11 @@ impl PipelineError {
             PipelineError::Store(error) | PipelineError::Audit(AuditError::Store(error)) => error.may_pass(),
             _ => false,
         }
+    }
+
+    /// The lake failed, or did not answer.
+    pub fn is_of_the_lake(&self) -> bool {
+        matches!(self, PipelineError::Lake(_) | PipelineError::NotKept(_))
     }
 }
 
@@ -133,6 +144,26 @@ pub struct Lanes {
     begins: BTreeMap<Lane, i64>,
     /// Some lanes are kept waiting for the one that is furthest behind.
     paused: bool,
+    /// What waits for the lake; nothing more is read before it is done.
+    waiting: Option<Waiting>,
+    caught_up: CaughtUp,
+}
+
+/// What the loop goes on with when the lake has done what it is at.
+enum Waiting {
+    /// A lane to take up.
+    Open(Lane),
+    /// Lanes to let go, and whether the commit has begun that holds what was read of them.
+    LetGo(Vec<Lane>, bool),
+}
+
+/// What is done once all lanes were read to their end.
+enum CaughtUp {
+    Done,
+    /// It is to be committed when the lake can take it.
+    Owed,
+    /// And told when the lake has it.
+    Committing,
 }
 
 impl Lanes {
@@ -145,6 +176,8 @@ impl Lanes {
             announced: false,
             begins: BTreeMap::new(),
             paused: false,
+            waiting: None,
+            caught_up: CaughtUp::Done,
         }
     }
 
@@ -180,6 +213,7 @@ impl Pipeline<'_> {
     /// Runs until the source is finished or `stop` is set, then commits what is open.
     pub fn run(&mut self, reader: Reader) -> Result<Vec<Drifted>, PipelineError> {
         let (controls, prepare) = (reader.controls.clone(), self.prepare.clone());
+        self.ledger.iter_mut().for_each(|ledger| ledger.stop_with(self.stop.clone()));
         // Each thread that normalises has one of these in hand.
         let (sender, turns) = sync_channel(limits::READ_QUEUE_BATCHES + reader.threads());
         std::thread::scope(|scope| {
@@ -199,24 +233,14 @@ impl Pipeline<'_> {
     fn step_all(&mut self, turns: &mut Turns, controls: &Controls) -> Result<(), PipelineError> {
         let mut finished = false;
         while !finished && !self.stop.load(Ordering::Relaxed) {
-            match turns.next(PATIENCE) {
-                Ok(read) => finished = self.step(read, controls)?,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(PipelineError::ReaderGone("without a word".to_owned()));
-                }
-            }
+            finished = self.go_on(turns, controls)?;
             self.stop_waiting_for_restored();
             self.swap_detectors()?;
             let alerts = self.engine.advance()?;
             self.tell(&alerts)?;
             self.balance(controls);
             self.watcher.turned(&self.engine);
-            if self.lanes.all_at_end() {
-                self.commit(controls)?;
-                self.settle(controls)?;
-                tracing::info!(events = self.totals.events, "caught up: every lane is read to its end");
-            }
+            self.commit_what_is_caught_up(controls)?;
             self.commit_if_due(controls)?;
         }
         // Those that came with the word to stop close alerts, too.
@@ -228,8 +252,55 @@ impl Pipeline<'_> {
         self.watcher.ended(&self.engine);
         self.commit(controls)?;
         self.settle(controls)?;
+        self.tell_caught_up();
         let told: Vec<_> = self.outlets.iter_mut().map(|outlet| outlet.taken()).collect();
         told.into_iter().try_for_each(futures::executor::block_on).map_err(PipelineError::Outlet)
+    }
+
+    /// The next thing the reader said, or what waits for the lake; true when it was the reader's last word.
+    fn go_on(&mut self, turns: &mut Turns, controls: &Controls) -> Result<bool, PipelineError> {
+        match self.lanes.waiting.take() {
+            Some(Waiting::Open(lane)) => self.open(lane, controls)?,
+            Some(Waiting::LetGo(lanes, begun)) => self.let_go(lanes, begun, controls)?,
+            // Nothing more is read before the lake takes some of what was.
+            None if self.ledger.as_ref().is_some_and(Ledger::is_full) => _ = self.is_settled(controls)?,
+            None => match turns.next(PATIENCE) {
+                Ok(read) => return self.step(read, controls),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(PipelineError::ReaderGone("without a word".to_owned()));
+                }
+            },
+        }
+        Ok(false)
+    }
+
+    /// Each time all lanes have come to their end: what was read is committed, and that is told. Nothing waits for it.
+    fn commit_what_is_caught_up(&mut self, controls: &Controls) -> Result<(), PipelineError> {
+        if self.lanes.all_at_end() {
+            self.lanes.caught_up = CaughtUp::Owed;
+        }
+        if self.ledger.as_ref().is_some_and(Ledger::is_busy) {
+            return Ok(());
+        }
+        match self.lanes.caught_up {
+            CaughtUp::Done => {}
+            CaughtUp::Owed => {
+                self.commit(controls)?;
+                self.lanes.caught_up = CaughtUp::Committing;
+            }
+            CaughtUp::Committing => {
+                self.settle(controls)?;
+                self.tell_caught_up();
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_caught_up(&mut self) {
+        if !matches!(std::mem::replace(&mut self.lanes.caught_up, CaughtUp::Done), CaughtUp::Done) {
+            tracing::info!(events = self.totals.events, "caught up: every lane is read to its end");
+        }
     }
 
     /// Takes new detectors, if there are some: before the next row is judged.
@@ -250,12 +321,7 @@ impl Pipeline<'_> {
     /// One thing the reader said; true when it was its last word.
     fn step(&mut self, read: Read, controls: &Controls) -> Result<bool, PipelineError> {
         match read {
-            Read::Opened(lane) => {
-                self.adopt(&lane, controls)?;
-                self.engine.open(&lane, (self.lateness_us)(&lane));
-                self.lanes.restored.remove(&lane);
-                self.lanes.open.insert(lane);
-            }
+            Read::Opened(lane) => self.open(lane, controls)?,
             Read::Batch(batch) => {
                 self.close_what_is_not_ours(&batch.lane);
                 self.take(*batch)?;
@@ -270,7 +336,7 @@ impl Pipeline<'_> {
                 self.engine.close(&lane);
                 self.lanes.gone(&lane);
             }
-            Read::Revoking(lanes) => self.let_go(lanes, controls)?,
+            Read::Revoking(lanes) => self.close_revoked(lanes, controls)?,
             Read::Finished => return Ok(true),
             Read::Failed(error) => {
                 // When every lane has ended, the damage is at the end of one: what was before it is judged as a whole.
@@ -292,17 +358,42 @@ impl Pipeline<'_> {
         }
     }
 
-    fn adopt(&mut self, lane: &Lane, controls: &Controls) -> Result<(), PipelineError> {
+    /// Takes a lane up, as soon as the lake says where it continues.
+    fn open(&mut self, lane: Lane, controls: &Controls) -> Result<(), PipelineError> {
+        if !self.adopt(&lane, controls)? {
+            self.lanes.waiting = Some(Waiting::Open(lane));
+            return Ok(());
+        }
+        self.engine.open(&lane, (self.lateness_us)(&lane));
+        self.lanes.restored.remove(&lane);
+        self.lanes.open.insert(lane);
+        Ok(())
+    }
+
+    /// False when the lake does not say yet where the lane continues.
+    fn adopt(&mut self, lane: &Lane, controls: &Controls) -> Result<bool, PipelineError> {
+        let looking = self.ledger.as_ref().is_some_and(Ledger::is_looking);
+        if !looking && !self.is_settled(controls)? {
+            return Ok(false);
+        }
         if self.ledger.as_ref().is_some_and(|ledger| ledger.holds(lane)) {
             self.commit(controls)?;
-            self.settle(controls)?;
+            if !self.is_settled(controls)? {
+                return Ok(false);
+            }
         }
-        let position = self.ledger.as_mut().map(|ledger| ledger.adopt(lane)).transpose()?.flatten();
+        let position = match &mut self.ledger {
+            None => None,
+            Some(ledger) => match ledger.adopt(lane, PATIENCE)? {
+                None => return Ok(false),
+                Some(position) => position,
+            },
+        };
         if let Some(position) = position {
             self.lanes.begins.insert(lane.clone(), position);
         }
         self.watcher.opened(lane, position);
-        Ok(())
+        Ok(true)
     }
 
     /// A source opens its lanes before it reads any. Its lanes of the snapshot that it did not open are another copy's by
@@ -374,16 +465,26 @@ impl Pipeline<'_> {
     }
 
     /// Lanes the group takes away: fold what is held of them, commit, and only then let them go.
-    fn let_go(&mut self, lanes: Vec<Lane>, controls: &Controls) -> Result<(), PipelineError> {
+    fn close_revoked(&mut self, lanes: Vec<Lane>, controls: &Controls) -> Result<(), PipelineError> {
         for lane in &lanes {
             self.engine.close(lane);
             self.lanes.gone(lane);
         }
         let alerts = self.engine.advance()?;
         self.tell(&alerts)?;
-        self.commit(controls)?;
-        self.settle(controls)?;
-        controls.release(lanes);
+        self.let_go(lanes, false, controls)
+    }
+
+    /// `begun`: the commit that holds what was read of them.
+    fn let_go(&mut self, lanes: Vec<Lane>, begun: bool, controls: &Controls) -> Result<(), PipelineError> {
+        if !self.is_settled(controls)? {
+            self.lanes.waiting = Some(Waiting::LetGo(lanes, begun));
+        } else if begun {
+            controls.release(lanes);
+        } else {
+            self.commit(controls)?;
+            self.lanes.waiting = Some(Waiting::LetGo(lanes, true));
+        }
         Ok(())
     }
 
@@ -433,6 +534,14 @@ impl Pipeline<'_> {
         let landed = ledger.begin(self.engine.snapshot(), told)?;
         controls.committed(&landed);
         Ok(())
+    }
+
+    /// Whether the lake has done what it was at; waits for a moment.
+    fn is_settled(&mut self, controls: &Controls) -> Result<bool, PipelineError> {
+        let Some(ledger) = &mut self.ledger else { return Ok(true) };
+        let landed = ledger.settle_within(PATIENCE)?;
+        landed.iter().for_each(|landed| controls.committed(landed));
+        Ok(landed.is_some())
     }
 
     fn settle(&mut self, controls: &Controls) -> Result<(), PipelineError> {

@@ -1,5 +1,7 @@
 //! The loop between reader, engine and lake, with a source that says what a test tells it to.
 
+mod outage;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -159,6 +161,19 @@ fn run_on(
     script: Script,
     progress: impl FnMut(&Totals),
 ) -> Result<Totals, PipelineError> {
+    run_with(threads, config, runtime, instance, script, progress, |_| {})
+}
+
+/// The same, with a pipeline that is changed before.
+fn run_with(
+    threads: usize,
+    config: &LakeConfig,
+    runtime: &Handle,
+    instance: &str,
+    script: Script,
+    progress: impl FnMut(&Totals),
+    change: impl FnOnce(&mut Pipeline<'_>),
+) -> Result<Totals, PipelineError> {
     let keys = Keys::new("k1", b"fake");
     let source = SourceConfig { name: "edge".into(), kind: "combined".into(), ..SourceConfig::default() };
     let normaliser = Normaliser::new(&source, &keys).expect("a normaliser");
@@ -185,6 +200,7 @@ fn run_on(
         watcher: Box::new(Nobody),
         totals: Totals::default(),
     };
+    change(&mut pipeline);
     let reader = Reader::new(Box::new(script), normalisers, Arc::new(Controls::default()));
     pipeline.run(reader.continuing(lane_states).on_threads(threads))?;
     Ok(pipeline.totals)
