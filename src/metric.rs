@@ -37,14 +37,14 @@ macro_rules! metrics {
 metrics! {
     BUILD_INFO = Gauge "gatewatch_build_info" ["version"] "Always 1; the version is the label.";
     // Sources and their partitions.
-    SOURCE_UP = Gauge "gatewatch_source_up" ["source"] "1 while the source can be read, 0 while it fails and is retried.";
+    SOURCE_UP = Gauge "gatewatch_source_up" ["source"] "1 while the source can be read, 0 while it fails and is retried; gone once it was read to its end.";
     SOURCE_FAILURES = Counter "gatewatch_source_failures_total" ["source"] "Times a source failed and was tried again.";
     SOURCE_LAST_RECORD = Gauge "gatewatch_source_last_record_timestamp_seconds" ["source"] "When the last record of the source was read.";
     SOURCE_LAST_EVENT = Gauge "gatewatch_source_last_event_timestamp_seconds" ["source"] "The newest event time of the source.";
     PARTITIONS = Gauge "gatewatch_partitions" ["source"] "Partitions, files or connections that are open.";
     TOPIC_PARTITIONS = Gauge "gatewatch_topic_partitions" ["source"] "Partitions of the topic; more than gatewatch_partitions when other copies read some.";
     LAG_RECORDS = Gauge "gatewatch_lag_records" ["source", "partition"] "Records of a topic or spool that are not read yet.";
-    LAG_BYTES = Gauge "gatewatch_lag_bytes" ["source", "partition"] "Bytes of a followed file that are not read yet.";
+    LAG_BYTES = Gauge "gatewatch_lag_bytes" ["source"] "Bytes of the followed files that are not read yet.";
     RECORDS = Counter "gatewatch_records_total" ["source"] "Records read.";
     RECORD_BYTES = Counter "gatewatch_record_bytes_total" ["source"] "Bytes of the records read.";
     EVENTS = Counter "gatewatch_events_total" ["source"] "Records that became events.";
@@ -78,9 +78,9 @@ metrics! {
     TARGET_BREAKER = Gauge "gatewatch_target_breaker" ["target"] "Circuit breaker: 0 closed, 1 half open, 2 open.";
     DELIVERY = Histogram "gatewatch_delivery_seconds" ["target"] "How long a target took to answer.";
     // The lake.
-    CHECKPOINTS = Counter "gatewatch_checkpoints_total" ["result"] "Checkpoints by result: committed, failed.";
+    CHECKPOINTS = Counter "gatewatch_checkpoints_total" ["result"] "Attempts at a checkpoint by result: committed, failed.";
     CHECKPOINT_SECONDS = Histogram "gatewatch_checkpoint_seconds" [] "How long a checkpoint took to commit.";
-    CHECKPOINT_LAST = Gauge "gatewatch_checkpoint_last_timestamp_seconds" [] "When the last checkpoint was committed.";
+    CHECKPOINT_LAST = Gauge "gatewatch_checkpoint_last_timestamp_seconds" [] "When the last checkpoint was committed; before the first one, when the service started.";
     UNCOMMITTED_ROWS = Gauge "gatewatch_uncommitted_rows" [] "Event rows that no checkpoint covers yet.";
     // What a person should know.
     WARNINGS = Gauge "gatewatch_warnings" ["warning"] "Warnings in force now, by kind; the log and /status say what to do about them.";

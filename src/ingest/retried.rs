@@ -267,6 +267,10 @@ impl Retried {
             _ => self.ended = true,
         }
         let ended = self.ended;
+        if ended && self.failure.is_none() {
+            // Neither up nor down: what is no number is not shown.
+            gauge!(metric::SOURCE_UP, "source" => self.name.clone()).set(f64::NAN);
+        }
         self.health.change(&self.name, |health| health.ended = ended);
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Promises: every metric of `metric.rs` has its text, type and buckets here, and starts at 0 for everything that is
 //! configured, so that a rate has a beginning. What the process itself uses is read when it is asked for. Gauges of a source or
-//! a target that a reload took away are no longer shown; counters are, for they count since the process began.
+//! a target that a reload took away, or that were set to no number, are not shown; counters are, for they count since the
+//! process began.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -80,8 +81,9 @@ fn without_what_is_gone(text: String, configured: &BTreeMap<&str, BTreeSet<Strin
         METRICS.iter().filter(|metric| matches!(metric.kind, Kind::Gauge)).map(|metric| metric.name).collect();
     let is_gone = |line: &str| {
         let found = sample(line).filter(|(name, ..)| gauges.contains(name));
-        found.is_some_and(|(_, labels, _)| {
-            configured.iter().any(|(label, names)| labels.get(*label).is_some_and(|name| !names.contains(name)))
+        found.is_some_and(|(_, labels, value)| {
+            value.is_nan()
+                || configured.iter().any(|(label, names)| labels.get(*label).is_some_and(|name| !names.contains(name)))
         })
     };
     match text.lines().any(is_gone) {
@@ -266,14 +268,16 @@ mod tests {
         let text = "# TYPE gatewatch_source_up gauge\n\
                     gatewatch_source_up{source=\"edge\"} 1\n\
                     gatewatch_source_up{source=\"old\"} 0\n\
+                    gatewatch_source_up{source=\"edge\",kind=\"file\"} NaN\n\
                     gatewatch_records_total{source=\"old\"} 7\n\
                     gatewatch_target_breaker{target=\"waf\"} 2\n\
                     gatewatch_held_rows 3\n";
         let names = |name: &str| BTreeSet::from([name.to_owned()]);
         let configured = BTreeMap::from([("source", names("edge")), ("target", names("edge"))]);
         let shown = without_what_is_gone(text.to_owned(), &configured);
-        let gone = ["gatewatch_source_up{source=\"old\"} 0\n", "gatewatch_target_breaker{target=\"waf\"} 2\n"];
+        let ended = "gatewatch_source_up{source=\"edge\",kind=\"file\"} NaN\n";
+        let gone = [ended, "gatewatch_source_up{source=\"old\"} 0\n", "gatewatch_target_breaker{target=\"waf\"} 2\n"];
         assert_eq!(shown, gone.iter().fold(text.to_owned(), |text, line| text.replace(line, "")));
-        assert_eq!(without_what_is_gone(text.to_owned(), &BTreeMap::new()), text);
+        assert_eq!(without_what_is_gone(text.to_owned(), &BTreeMap::new()), text.replace(ended, ""));
     }
 }

@@ -257,10 +257,12 @@ async fn response(board: &Board, samples: &Samples, outbox: &Outbox) -> Response
 fn checkpoint(samples: &Samples) -> CheckpointStatus {
     let seconds = samples.value(&format!("{}_sum", metric::CHECKPOINT_SECONDS), &[]);
     let times = samples.value(&format!("{}_count", metric::CHECKPOINT_SECONDS), &[]);
+    let committed = samples.count(metric::CHECKPOINTS, &[("result", "committed")]);
     CheckpointStatus {
-        last: time_of(samples, metric::CHECKPOINT_LAST, &[]),
+        // Before the first one it is the time of the start.
+        last: time_of(samples, metric::CHECKPOINT_LAST, &[]).filter(|_| committed > 0),
         seconds_mean: seconds.zip(times).filter(|(_, times)| *times > 0.0).map(|(seconds, times)| seconds / times),
-        committed: samples.count(metric::CHECKPOINTS, &[("result", "committed")]),
+        committed,
         failed: samples.count(metric::CHECKPOINTS, &[("result", "failed")]),
         uncommitted_rows: samples.count(metric::UNCOMMITTED_ROWS, &[]),
     }

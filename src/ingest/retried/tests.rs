@@ -243,3 +243,17 @@ fn an_address_in_use_is_tried_again_and_a_wrong_one_is_refused() {
     assert!(first(|| IngestError::InUse { address: "127.0.0.1:1".into(), message: "taken".into() }).is_ok());
     assert!(first(|| IngestError::Listen { address: "127.0.0.1:1".into(), message: "no".into() }).is_err());
 }
+
+#[test]
+fn a_source_that_was_read_to_its_end_is_neither_up_nor_down() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, || {
+        let mut setup = setup(false, true, true, vec![Some(vec![Say::Opened(0), Say::Record(0, 0), Say::Ended(0)])]);
+        assert_eq!(setup.retried.next(Duration::ZERO).expect("never an error").map(told), Some(Opened(0)));
+        assert!(recorder.handle().render().contains("gatewatch_source_up{source=\"edge\"} 1"));
+        setup.says();
+        assert!(setup.retried.finished());
+    });
+    let text = recorder.handle().render();
+    assert!(text.contains("gatewatch_source_up{source=\"edge\"} NaN"), "{text}");
+}
