@@ -3,7 +3,7 @@
 //!
 //! Promises: a body is taken whole or not at all. Whether a record can be read is not asked here: one that cannot becomes
 //! a reject with its bytes, while a body that cannot be taken apart is refused. Errors name the place, never what is there.
-//! Never: unpacks more than the limit.
+//! Never: unpacks more than the limit; makes more of a body than may be held.
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -13,13 +13,15 @@ use flate2::read::MultiGzDecoder;
 use serde_json::value::RawValue;
 
 use super::answer::{Form, Refusal};
-use super::{Held, otlp};
+use super::{Held, otlp, protobuf};
 use crate::ingest::ReadLimits;
 use crate::ingest::spool::Parcel;
 
 /// Largest window of zstd data, as a power of two: memory that one body may ask for (8 MiB).
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
+/// Memory for records is held in steps.
+const HELD_AT_ONCE: usize = 64 << 10;
 /// Unpacked at a time.
 const UNPACKED_AT_ONCE: u64 = 256 << 10;
 
@@ -85,12 +87,29 @@ pub(super) struct Taken {
     pub(super) parcel: Parcel,
     /// Log entries, for the rate limit and the answer: a record of OTLP holds several.
     pub(super) entries: usize,
+    /// What the records may take, and the memory that is held for them and for the body.
+    most: usize,
+    pub(super) held: Held,
+    held_bytes: usize,
 }
 
 impl Taken {
-    pub(super) fn push(&mut self, observed_us: i64, record: &[u8], limits: &ReadLimits) {
+    pub(super) fn new(held: Held, most: usize) -> Taken {
+        Taken { parcel: Parcel::default(), entries: 0, most, held, held_bytes: 0 }
+    }
+
+    pub(super) fn push(&mut self, observed_us: i64, record: &[u8], limits: &ReadLimits) -> Result<(), Refusal> {
         let kept = if record.len() > limits.record_bytes { &record[..limits.kept_bytes] } else { record };
         self.parcel.push(observed_us, kept, record.len() as u64);
+        if self.parcel.bytes() > self.most {
+            return Err(grows(self.most));
+        }
+        if self.parcel.bytes() > self.held_bytes {
+            let more = (self.parcel.bytes() - self.held_bytes).max(HELD_AT_ONCE);
+            self.held.take(more)?;
+            self.held_bytes += more;
+        }
+        Ok(())
     }
 }
 
@@ -100,6 +119,14 @@ fn shape(message: impl Into<String>) -> Refusal {
 
 pub(super) fn too_large(body_max: usize) -> Refusal {
     let message = format!("the body is too large; expected at most {body_max} bytes, unpacked: send smaller batches");
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "size", message)
+}
+
+/// A body may be small and what it becomes large: a resource is kept with each of its scopes.
+fn grows(most: usize) -> Refusal {
+    let message = format!(
+        "the records of this body take more than {most} bytes, each with its resource and scope: send smaller batches"
+    );
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "size", message)
 }
 
@@ -138,11 +165,11 @@ pub(super) fn take_apart(
     is_otlp: bool,
     observed_us: i64,
     limits: &ReadLimits,
-) -> Result<Taken, Refusal> {
-    let mut taken = Taken { parcel: Parcel::default(), entries: 0 };
+    taken: &mut Taken,
+) -> Result<(), Refusal> {
     if content == Content::Protobuf {
-        otlp::protobuf(body, observed_us, limits, &mut taken).map_err(shape)?;
-        return Ok(taken);
+        let groups = protobuf::groups(body).map_err(|error| shape(error.to_string()))?;
+        return otlp::write(&groups, observed_us, limits, taken);
     }
     // As in every source: bytes that are no UTF-8 become U+FFFD, if the record has to be read as a text at all.
     let text = String::from_utf8_lossy(body);
@@ -158,9 +185,9 @@ pub(super) fn take_apart(
         Ok(found) if is_json => {
             for value in found {
                 match otlp::json(value, is_otlp).map_err(shape)? {
-                    Some(groups) => otlp::write(&groups, observed_us, limits, &mut taken),
+                    Some(groups) => otlp::write(&groups, observed_us, limits, taken)?,
                     None => {
-                        taken.push(observed_us, value.as_bytes(), limits);
+                        taken.push(observed_us, value.as_bytes(), limits)?;
                         taken.entries += 1;
                     }
                 }
@@ -170,7 +197,7 @@ pub(super) fn take_apart(
         // A line may begin with a bracket, too.
         _ => {
             for line in lines(body) {
-                taken.push(observed_us, line, limits);
+                taken.push(observed_us, line, limits)?;
                 taken.entries += 1;
             }
         }
@@ -178,7 +205,7 @@ pub(super) fn take_apart(
     if taken.entries == 0 && !is_otlp {
         return Err(shape("the body holds no record; expected JSON, or lines"));
     }
-    Ok(taken)
+    Ok(())
 }
 
 fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -32,15 +32,18 @@ pub use self::config::{HttpConfig, Rate, Token};
 pub use self::server::{Attached, Hub};
 
 use self::answer::{Form, Refusal};
-use self::body::{Content, Packing};
+use self::body::{Content, Packing, Taken};
 use self::rate::Bucket;
 use super::accept::count;
 use super::spool::{Spool, SpoolError};
 use super::{Clock, ReadLimits};
 
-/// Bytes of bodies of one source that are held in memory together, packed and unpacked; a body for which there is no room
-/// is refused (503, `full`). What did not arrive yet takes none.
-const BODIES_BYTES_MAX: usize = 64 << 20;
+/// Bytes of bodies of one source that are held in memory together, packed, unpacked and as records; a body for which there is
+/// no room is refused (503, `full`). What did not arrive yet takes none.
+const BODIES_BYTES_MAX: usize = 128 << 20;
+/// So many times as large as a body may be, what is made of one may become; a small one may become more.
+const GROWTH_MAX: usize = 8;
+const GROWN_BYTES_MIN: usize = 1 << 20;
 /// Of a body that is refused so much is read and thrown away, so that the sender gets to read the answer.
 const DISCARDED_BYTES_MAX: usize = 1 << 20;
 /// When to come back to a spool that is full, or a disk that failed.
@@ -54,6 +57,8 @@ pub struct Route {
     clock: Clock,
     spool: Spool,
     bucket: Option<Mutex<Bucket>>,
+    /// Bytes of the records of one body.
+    records_max: usize,
     /// Bytes of bodies that may still be held.
     memory: Arc<Semaphore>,
 }
@@ -61,10 +66,13 @@ pub struct Route {
 impl Route {
     pub fn new(source: &str, config: HttpConfig, limits: ReadLimits, clock: Clock, spool: Spool) -> Route {
         let bucket = config.rate.map(|rate| Mutex::new(Bucket::new(rate, clock())));
-        // At least one body, packed and unpacked.
-        let most = BODIES_BYTES_MAX.max(config.body_max.saturating_mul(2));
+        // What never fits into the spool is refused for good.
+        let fits = usize::try_from(spool.bytes_max() / 2).unwrap_or(usize::MAX);
+        let records_max = config.body_max.saturating_mul(GROWTH_MAX).max(GROWN_BYTES_MIN).min(fits);
+        // At least one body, packed, unpacked and as records.
+        let most = BODIES_BYTES_MAX.max(config.body_max.saturating_mul(2).saturating_add(records_max));
         let memory = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Route { source: source.into(), config, limits, clock, spool, bucket, memory }
+        Route { source: source.into(), config, limits, clock, spool, bucket, records_max, memory }
     }
 
     /// Answers a request on this path.
@@ -143,20 +151,22 @@ impl Route {
         let read = tokio::time::timeout(self.config.body_timeout, reading).await;
         let packed = read.map_err(|_| slow())??;
         let (body_max, limits, is_otlp) = (self.config.body_max, self.limits.clone(), self.config.is_otlp);
-        let observed_us = (self.clock)();
+        let (observed_us, records_max) = ((self.clock)(), self.records_max);
         // Unpacking and taking apart a large body would hold up the connections of this thread.
         let taken = tokio::task::spawn_blocking(move || {
             let plain = body::unpack(asked.packing, packed, body_max, &mut held)?;
-            let taken = body::take_apart(&plain, asked.content, is_otlp, observed_us, &limits)?;
-            Ok::<_, Refusal>((taken, held))
+            let mut taken = Taken::new(held, records_max);
+            body::take_apart(&plain, asked.content, is_otlp, observed_us, &limits, &mut taken)?;
+            Ok::<_, Refusal>(taken)
         });
-        let (taken, _held) = taken.await.map_err(|_| not_taken(&SpoolError::Stopping))??;
-        if taken.parcel.is_empty() {
+        let Taken { parcel, entries, held: _held, .. } =
+            taken.await.map_err(|_| not_taken(&SpoolError::Stopping))??;
+        if parcel.is_empty() {
             return Ok(0);
         }
-        self.ask_rate(taken.entries, true)?;
-        self.spool.append(taken.parcel).await.map_err(|error| not_taken(&error))?;
-        Ok(taken.entries)
+        self.ask_rate(entries, true)?;
+        self.spool.append(parcel).await.map_err(|error| not_taken(&error))?;
+        Ok(entries)
     }
 
     fn ask_rate(&self, entries: usize, take: bool) -> Result<(), Refusal> {

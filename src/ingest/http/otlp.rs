@@ -4,21 +4,23 @@
 //! Promises: JSON is passed on as it was written; protobuf becomes what the specification says its JSON is.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::answer::Refusal;
 use super::body::{Taken, not_json};
-use super::protobuf;
 use crate::ingest::ReadLimits;
 
 /// Log records, and bytes of them, in one record; a record holds at least one.
 const GROUP_RECORDS_MAX: usize = 256;
 const GROUP_BYTES_MAX: usize = 128 << 10;
 
-/// Log records of one scope. All texts are JSON.
+/// Log records of one scope, at least one. All texts are JSON.
 pub(super) struct Group<'a> {
-    pub(super) resource: Option<Cow<'a, str>>,
+    /// Shared by all scopes of the resource.
+    pub(super) resource: Option<Rc<Cow<'a, str>>>,
     pub(super) scope: Option<Cow<'a, str>>,
     pub(super) records: Vec<Cow<'a, str>>,
 }
@@ -66,9 +68,10 @@ pub(super) fn json(value: &str, is_otlp: bool) -> Result<Option<Vec<Group<'_>>>,
     let Some(resources) = request.resources else { return Ok(None) };
     let mut groups = Vec::new();
     for resource in resources {
-        for scope in resource.scopes {
+        let text = text_of(resource.resource).map(Rc::new);
+        for scope in resource.scopes.into_iter().filter(|scope| !scope.records.is_empty()) {
             let records = scope.records.into_iter().map(|record| Cow::Borrowed(record.get())).collect();
-            groups.push(Group { resource: text_of(resource.resource), scope: text_of(scope.scope), records });
+            groups.push(Group { resource: text.clone(), scope: text_of(scope.scope), records });
         }
     }
     Ok(Some(groups))
@@ -78,15 +81,13 @@ fn text_of(value: Option<&RawValue>) -> Option<Cow<'_, str>> {
     value.map(|value| Cow::Borrowed(value.get()))
 }
 
-/// The records of a request in protobuf.
-pub(super) fn protobuf(body: &[u8], observed_us: i64, limits: &ReadLimits, taken: &mut Taken) -> Result<(), String> {
-    let groups = protobuf::groups(body).map_err(|error| error.to_string())?;
-    write(&groups, observed_us, limits, taken);
-    Ok(())
-}
-
 /// Appends the groups as records.
-pub(super) fn write(groups: &[Group<'_>], observed_us: i64, limits: &ReadLimits, taken: &mut Taken) {
+pub(super) fn write(
+    groups: &[Group<'_>],
+    observed_us: i64,
+    limits: &ReadLimits,
+    taken: &mut Taken,
+) -> Result<(), Refusal> {
     for group in groups {
         let mut rest = group.records.as_slice();
         while !rest.is_empty() {
@@ -96,11 +97,12 @@ pub(super) fn write(groups: &[Group<'_>], observed_us: i64, limits: &ReadLimits,
                 bytes <= GROUP_BYTES_MAX
             });
             let (records, others) = rest.split_at(fits.count().max(1));
-            taken.push(observed_us, one(group, records).as_bytes(), limits);
+            taken.push(observed_us, one(group, records).as_bytes(), limits)?;
             taken.entries += records.len();
             rest = others;
         }
     }
+    Ok(())
 }
 
 fn one(group: &Group<'_>, records: &[Cow<'_, str>]) -> String {

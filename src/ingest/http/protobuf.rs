@@ -6,6 +6,7 @@
 //! Never: reads anything but `ExportLogsServiceRequest`.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
@@ -28,14 +29,14 @@ pub(super) fn groups(body: &[u8]) -> Result<Vec<Group<'static>>, WireError> {
     let mut groups = Vec::new();
     for resource_logs in messages(body, 1)? {
         let resource = messages(resource_logs, 1)?.last().map(|resource| attributes_of(resource, 1)).transpose()?;
+        let resource = resource.map(|text| Rc::new(Cow::Owned(text)));
         for scope_logs in messages(resource_logs, 2)? {
             let scope = messages(scope_logs, 1)?.last().map(|message| scope(message)).transpose()?;
             let records = messages(scope_logs, 2)?.into_iter().map(|record| log_record(record).map(Cow::Owned));
-            groups.push(Group {
-                resource: resource.clone().map(Cow::Owned),
-                scope: scope.map(Cow::Owned),
-                records: records.collect::<Result<_, _>>()?,
-            });
+            let records: Vec<_> = records.collect::<Result<_, _>>()?;
+            if !records.is_empty() {
+                groups.push(Group { resource: resource.clone(), scope: scope.map(Cow::Owned), records });
+            }
         }
     }
     Ok(groups)

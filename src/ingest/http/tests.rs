@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::body::{take_apart, unpack};
+use super::body::unpack;
 use super::*;
 use crate::ingest::push::PushSource;
 use crate::ingest::spool::{self, SpoolConfig, SpoolKey};
@@ -94,11 +94,26 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().expect("a vector takes all")
 }
 
+fn take_apart(body: &[u8], content: Content, is_otlp: bool, limits: &ReadLimits) -> Result<Taken, Refusal> {
+    take_apart_within(body, content, is_otlp, limits, Taken::new(memory(1 << 30), 1 << 30))
+}
+
+fn take_apart_within(
+    body: &[u8],
+    content: Content,
+    is_otlp: bool,
+    limits: &ReadLimits,
+    mut taken: Taken,
+) -> Result<Taken, Refusal> {
+    body::take_apart(body, content, is_otlp, 0, limits, &mut taken)?;
+    Ok(taken)
+}
+
 /// The records of a body, and how many log entries they are.
 fn taken(body: &str, content_type: &str, is_otlp: bool) -> Result<(Vec<String>, usize), String> {
     let content = Content::of(content_type).expect("known");
     let limits = ReadLimits { record_bytes: 100, kept_bytes: 10, ..ReadLimits::default() };
-    let taken = take_apart(body.as_bytes(), content, is_otlp, 0, &limits).map_err(|refusal| refusal.message)?;
+    let taken = take_apart(body.as_bytes(), content, is_otlp, &limits).map_err(|refusal| refusal.message)?;
     Ok((taken.parcel.kept().into_iter().map(|(text, _)| text).collect(), taken.entries))
 }
 
@@ -148,7 +163,7 @@ fn a_body_that_cannot_be_taken_apart_is_refused_by_its_place() {
 fn a_record_over_the_limit_keeps_its_head_and_its_length() {
     let long = format!("[{{\"a\":\"{}\"}}]", "x".repeat(200));
     let limits = ReadLimits { record_bytes: 100, kept_bytes: 10, ..ReadLimits::default() };
-    let taken = take_apart(long.as_bytes(), Content::Json, false, 0, &limits).expect("taken");
+    let taken = take_apart(long.as_bytes(), Content::Json, false, &limits).expect("taken");
     assert_eq!(taken.parcel.kept(), [("{\"a\":\"xxxx".to_owned(), 208)]);
 }
 
@@ -350,18 +365,18 @@ const LOGS: &str = r#"{"resourceLogs":[{"resource":{"attributes":[{"key":"servic
 #[test]
 fn otlp_in_json_is_passed_on_in_groups() {
     let limits = ReadLimits::default();
-    let taken = take_apart(LOGS.as_bytes(), Content::Json, true, 0, &limits).expect("taken");
+    let taken = take_apart(LOGS.as_bytes(), Content::Json, true, &limits).expect("taken");
     let group = r#"{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"gw"}}]},"scopeLogs":[{"scope":{"name":"s"},"logRecords":[{"timeUnixNano":"1","a":1},{"b":"resourceLogs"}]}]}]}"#;
     assert_eq!((taken.parcel.kept()[0].0.as_str(), taken.entries), (group, 2));
     let record = format!("{{\"body\":\"{}\"}}", "x".repeat(1000));
     let many =
         format!("{{\"resourceLogs\":[{{\"scopeLogs\":[{{\"logRecords\":[{}]}}]}}]}}", vec![record; 1000].join(","));
-    let taken = take_apart(many.as_bytes(), Content::Json, true, 0, &limits).expect("taken");
+    let taken = take_apart(many.as_bytes(), Content::Json, true, &limits).expect("taken");
     let kept = taken.parcel.kept();
     assert_eq!((taken.entries, kept.len()), (1000, 8), "groups of 129 records and 128 KiB");
     assert!(kept.iter().all(|(text, _)| text.len() <= (128 << 10) + 200));
 
-    let nothing = take_apart(b"{}", Content::Json, true, 0, &limits).expect("an empty request");
+    let nothing = take_apart(b"{}", Content::Json, true, &limits).expect("an empty request");
     assert_eq!((nothing.parcel.len(), nothing.entries), (0, 0));
     let error = taken_error("{\"resourceLogs\":{}}");
     assert!(error.contains("expected resourceLogs, scopeLogs, logRecords"), "{error}");
@@ -416,7 +431,7 @@ fn otlp_in_protobuf_becomes_its_json() {
     record.extend(field(9, &[0xab; 2]));
     // A field of a later version.
     record.extend(field(15, b"unknown"));
-    let taken = take_apart(&request(&record), Content::Protobuf, true, 0, &ReadLimits::default()).expect("taken");
+    let taken = take_apart(&request(&record), Content::Protobuf, true, &ReadLimits::default()).expect("taken");
     let expected = concat!(
         r#"{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"gw"}}]},"#,
         r#""scopeLogs":[{"scope":{"name":"s","version":"1.0","attributes":[]},"logRecords":[{"#,
@@ -441,9 +456,47 @@ fn otlp_in_protobuf_becomes_its_json() {
         (request(&record)[..40].to_vec(), "no protobuf of ExportLogsServiceRequest"),
         (b"{\"resourceLogs\":[]}".to_vec(), "no protobuf of ExportLogsServiceRequest"),
     ] {
-        let refusal = take_apart(&body, Content::Protobuf, true, 0, &ReadLimits::default()).err().expect("refused");
+        let refusal = take_apart(&body, Content::Protobuf, true, &ReadLimits::default()).err().expect("refused");
         assert!(refusal.message.contains(words), "{}", refusal.message);
     }
+}
+
+/// A large resource, and so many scopes of it with one record each, or none.
+fn scopes(count: usize, record: Option<&[u8]>) -> Vec<u8> {
+    let resource = field(1, &field(1, &pair("service.name", &field(1, &[b'x'; 10_000]))));
+    let scope = field(2, &record.map(|record| field(2, record)).unwrap_or_default());
+    field(1, &[resource, scope.repeat(count)].concat())
+}
+
+#[test]
+fn a_small_body_does_not_become_a_large_one() {
+    let limits = ReadLimits::default();
+    let json = |records: &str, count: usize| {
+        let scope = format!("{{\"logRecords\":[{records}]}}");
+        let resource = format!("{{\"attributes\":[{{\"key\":\"{}\"}}]}}", "x".repeat(10_000));
+        let scopes = vec![scope; count].join(",");
+        format!("{{\"resourceLogs\":[{{\"resource\":{resource},\"scopeLogs\":[{scopes}]}}]}}").into_bytes()
+    };
+    let record = field(3, b"INFO");
+    for (content, body, empty) in [
+        (Content::Protobuf, scopes(1000, Some(&record)), scopes(100_000, None)),
+        (Content::Json, json("{}", 1000), json("", 10_000)),
+    ] {
+        let within = |body: &[u8], bytes: usize, most: usize| {
+            let taken = Taken::new(memory(bytes), most);
+            take_apart_within(body, content, true, &limits, taken)
+        };
+        let taken = within(&body, 64 << 20, 64 << 20).expect("taken");
+        assert_eq!((taken.entries, taken.parcel.len()), (1000, 1000));
+        assert!((10_000_000..12_000_000).contains(&taken.parcel.bytes()), "each with its resource");
+        let refusal = within(&body, 64 << 20, 1 << 20).err().expect("for good");
+        assert_eq!((refusal.status.as_u16(), refusal.reason), (413, "size"));
+        assert!(refusal.message.contains("more than 1048576 bytes"), "{}", refusal.message);
+        let refusal = within(&body, 1 << 20, 64 << 20).err().expect("for now");
+        assert_eq!((refusal.status.as_u16(), refusal.reason), (503, "full"));
+        assert_eq!(within(&empty, 0, 0).expect("no record").entries, 0);
+    }
+    assert!(protobuf::groups(&scopes(100_000, None)).expect("well formed").is_empty());
 }
 
 #[test]

@@ -59,6 +59,11 @@ impl Parcel {
         self.records == 0
     }
 
+    /// Bytes that its records take.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Bytes that it takes in a frame of its own, at most.
     pub(super) fn frame_bytes(&self) -> u64 {
         (HEAD_BYTES + self.bytes.len() + TAG_BYTES) as u64

@@ -164,6 +164,11 @@ impl Spool {
     pub fn has_room(&self, bytes: u64) -> bool {
         self.shared.lock().has_room(bytes, self.shared.bytes_max)
     }
+
+    /// All the room there ever is.
+    pub fn bytes_max(&self) -> u64 {
+        self.shared.bytes_max
+    }
 }
 
 /// What the writer is asked for.
