@@ -22,6 +22,8 @@ use crate::respond::SecretRef;
 /// The kind whose senders speak OTLP, and where they send to.
 const OTLP_KIND: &str = "otel";
 const OTLP_PATH: &str = "/v1/logs";
+/// A syslog connection that has not said anything for so long is closed.
+const FIRST_TIME_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -195,6 +197,7 @@ impl SyslogSection {
             tls,
             message_max: self.message_max.usize(),
             connections_max: self.connections_max,
+            first_timeout: FIRST_TIME_MAX.min(self.idle_timeout.duration()),
             idle_timeout: self.idle_timeout.duration(),
             allow,
         })

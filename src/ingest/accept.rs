@@ -1,7 +1,8 @@
 //! Connections of a TCP listener: bound or refused with the reason, counted, limited, and with TLS where it is configured.
 //!
-//! Promises: at most so many connections at a time, handshakes included; one more is closed at once and counted. A peer
-//! outside the allowed networks is closed before a byte of it is read. A handshake ends within its time.
+//! Promises: at most so many connections at a time, handshakes included, and so many of one peer; one more is closed at once
+//! and counted, and the log says when that begins. A peer outside the allowed networks is closed before a byte of it is
+//! read. A handshake ends within its time.
 //! Never: reads or answers anything itself.
 
 use std::io;
@@ -14,13 +15,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::IngestError;
 use super::network::Networks;
+use super::seats::{Full, Seat, Seats};
+use crate::clock::Stopwatch;
 use crate::metric;
 
 /// A TLS handshake takes at most this long.
@@ -29,6 +32,8 @@ const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 const READY_MAX: usize = 16;
 /// After an error that is not of a connection (no file handles left), before the next try.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
+/// That there is no place is told so often at most.
+const TELL_AGAIN: Duration = Duration::from_secs(600);
 
 /// What a listener accepts.
 pub struct Accepting {
@@ -36,7 +41,11 @@ pub struct Accepting {
     pub name: Arc<str>,
     pub tls: Option<TlsAcceptor>,
     pub connections_max: usize,
+    /// Of one peer.
+    pub of_peer_max: usize,
     pub allow: Networks,
+    /// Whatever closes a connection, unless its server says otherwise, resets it: peers take its end for an answer.
+    pub resets: bool,
 }
 
 /// A connection, ready to be read.
@@ -44,7 +53,7 @@ pub struct Connection {
     pub wire: Wire,
     pub peer: SocketAddr,
     /// Given back when the connection is closed.
-    pub permit: OwnedSemaphorePermit,
+    pub seat: Seat,
 }
 
 /// Binds the address; the error says which and why not.
@@ -75,7 +84,8 @@ pub fn accept(listener: TcpListener, accepting: Accepting) -> (mpsc::Receiver<Co
 }
 
 async fn accept_all(listener: TcpListener, accepting: Accepting, ready: mpsc::Sender<Connection>) {
-    let permits = Arc::new(Semaphore::new(accepting.connections_max));
+    let seats = Seats::new(accepting.connections_max, accepting.of_peer_max);
+    let mut told: Option<Stopwatch> = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -90,20 +100,34 @@ async fn accept_all(listener: TcpListener, accepting: Accepting, ready: mpsc::Se
                 continue;
             }
         };
+        // A socket that refuses is gone already.
+        let _gone = accepting.resets && stream.set_zero_linger().is_err();
         if !accepting.allow.contains(peer.ip()) {
             accepting.refuse(peer, "network", "its address is in none of the networks of `allow`");
             continue;
         }
-        let Ok(permit) = permits.clone().try_acquire_owned() else {
-            accepting.refuse(peer, "full", "there are as many connections as connections_max allows");
-            continue;
+        let seat = match seats.take(peer.ip()) {
+            Ok(seat) => seat,
+            Err(full) => {
+                let why = match full {
+                    Full::All => "there are as many connections as connections_max allows",
+                    Full::OfPeer => "this peer has as many connections as one peer may have",
+                };
+                accepting.refuse(peer, "full", why);
+                if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
+                    told = Some(Stopwatch::start());
+                    let (source, most, of_peer) = (&*accepting.name, accepting.connections_max, accepting.of_peer_max);
+                    tracing::warn!(source, %peer, connections_max = most, of_peer, "connections are refused: {why}");
+                }
+                continue;
+            }
         };
         // Answers are short and shall not wait for more. A socket that refuses goes on without.
         let _refused = stream.set_nodelay(true).is_err();
         let Some(tls) = accepting.tls.clone() else {
             let wire = Wire::Plain(stream);
             // Nobody takes it: the listener is being closed.
-            let _closed = ready.send(Connection { wire, peer, permit }).await.is_err();
+            let _closed = ready.send(Connection { wire, peer, seat }).await.is_err();
             continue;
         };
         let (ready, name) = (ready.clone(), accepting.name.clone());
@@ -111,7 +135,7 @@ async fn accept_all(listener: TcpListener, accepting: Accepting, ready: mpsc::Se
             match tokio::time::timeout(HANDSHAKE_TIME_MAX, tls.accept(stream)).await {
                 Ok(Ok(stream)) => {
                     let wire = Wire::Tls(Box::new(stream));
-                    let _closed = ready.send(Connection { wire, peer, permit }).await.is_err();
+                    let _closed = ready.send(Connection { wire, peer, seat }).await.is_err();
                 }
                 Ok(Err(error)) => {
                     count(&name, "tls");

@@ -16,6 +16,7 @@ pub mod merged;
 pub mod network;
 pub mod push;
 pub mod retried;
+mod seats;
 mod shown;
 pub mod spool;
 pub mod stdin;

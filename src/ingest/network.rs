@@ -53,6 +53,14 @@ impl Network {
     }
 }
 
+/// An IPv6 host has a /64 of addresses.
+pub fn one_peer(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
+        v4 => v4,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

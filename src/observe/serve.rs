@@ -26,6 +26,7 @@ use super::api::Access;
 use super::board::{Board, Phase};
 use super::recorder::Recorder;
 use super::status::{self, Status};
+use crate::ingest::network::one_peer;
 use crate::respond::Outbox;
 use crate::timed::{self, Deadline, Timed, TimedPeer};
 
@@ -197,14 +198,6 @@ impl Seats {
         let (_, _, at) = waiting.max_by_key(|(silent, waited, at)| (*silent, *waited, std::cmp::Reverse(*at)))?;
         self.taken.remove(at).deadline.close();
         Some(())
-    }
-}
-
-/// An IPv6 host has a /64 of addresses.
-fn one_peer(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
-        v4 => v4,
     }
 }
 

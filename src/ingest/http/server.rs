@@ -127,7 +127,10 @@ impl Inner {
             name: first.source.clone(),
             tls,
             connections_max: config.connections_max,
+            // A proxy before it is one peer; silence is short here.
+            of_peer_max: config.connections_max,
             allow: Networks::default(),
+            resets: false,
         };
         let app = Router::new().fallback(answer).with_state(routes.clone());
         let address = config.listen;
@@ -195,7 +198,7 @@ impl Listener for Incoming {
 
     async fn accept(&mut self) -> (Timed<Wire>, SocketAddr) {
         match self.connections.recv().await {
-            Some(Connection { wire, peer, permit }) => (Timed::new(wire, permit), peer),
+            Some(Connection { wire, peer, seat }) => (Timed::new(wire, seat), peer),
             // The accepting task ends after this; there is nothing more to come.
             None => std::future::pending().await,
         }

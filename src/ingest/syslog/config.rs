@@ -16,7 +16,9 @@ pub struct SyslogConfig {
     pub message_max: usize,
     /// Of each of the TCP and TLS listeners.
     pub connections_max: usize,
-    /// A connection that says nothing for so long is closed.
+    /// A connection that says nothing at all for so long is closed,
+    pub first_timeout: Duration,
+    /// and one that said something.
     pub idle_timeout: Duration,
     /// Who may send; of none, everybody.
     pub allow: Networks,

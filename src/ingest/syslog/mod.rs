@@ -5,7 +5,7 @@
 //! what lies in the buffers of a network or a machine that dies is lost, and a sender that sends again after a broken
 //! connection sends twice. One answer there is: over TCP and TLS, a sender that ends its side of the connection and then
 //! reads its end without an error knows that everything is on disk. However else a connection ends (a kill, a stop, a
-//! message that cannot be framed), it ends with a reset.
+//! message that cannot be framed, no place for it), it ends with a reset.
 //!
 //! Promises: over TCP and TLS a full spool stops the reading, and so the sender. Over UDP it drops, and counts.
 //! Never: opens a message.
@@ -111,7 +111,11 @@ async fn streams(
         name: inlet.source.clone(),
         tls,
         connections_max: inlet.config.connections_max,
+        of_peer_max: inlet.config.connections_max.div_ceil(2),
         allow: inlet.config.allow.clone(),
+        // From the first moment on, also of one that is refused, and when this process ends: the sender shall not take the
+        // end for an answer.
+        resets: true,
     };
     let (mut connections, accepted) = accept::accept(listener, accepting);
     let mut serving = JoinSet::new();
@@ -143,9 +147,6 @@ enum Ended {
 }
 
 async fn stream(inlet: Arc<Inlet>, mut connection: Connection, mut stopped: watch::Receiver<bool>) {
-    // From here on whatever closes the connection, the end of this process too, resets it: the sender shall not take it
-    // for an answer. A socket that refuses is gone already.
-    let _gone = connection.wire.tcp().set_zero_linger().is_err();
     let ended = tokio::select! {
         ended = inlet.read(&mut connection.wire) => ended,
         () = stopping(&mut stopped) => Ended::Stopped,
@@ -188,12 +189,14 @@ impl Inlet {
     async fn read(&self, wire: &mut Wire) -> Ended {
         let mut framer = Framer::new(self.config.message_max);
         let mut buffer = vec![0; READ_BYTES];
+        let mut patience = self.config.first_timeout;
         loop {
-            let read = match tokio::time::timeout(self.config.idle_timeout, wire.read(&mut buffer)).await {
+            let read = match tokio::time::timeout(patience, wire.read(&mut buffer)).await {
                 Ok(Ok(read)) => read,
                 Ok(Err(error)) => return Ended::Broken(error),
                 Err(_) => return Ended::Idle,
             };
+            patience = self.config.idle_timeout;
             let mut parcel = Parcel::default();
             let observed_us = (self.clock)();
             let mut note = |kept: &[u8], length| self.note(&mut parcel, observed_us, kept, length);

@@ -44,6 +44,7 @@ impl Setup {
             tls: None,
             message_max: 1000,
             connections_max: 8,
+            first_timeout: Duration::from_secs(600),
             idle_timeout: Duration::from_secs(600),
             allow: Networks::default(),
         };
@@ -86,6 +87,7 @@ fn every_other_end_is_a_reset() {
     // What came whole before the fault is kept.
     assert_eq!(next(&mut setup.source), Told::Records(0, 1, 8, 1));
     let mut silent = setup.connect();
+    silent.write_all(b"<190>one").expect("written");
     assert_eq!(silent.read(&mut [0; 1]).expect_err("reset").kind(), ErrorKind::ConnectionReset);
 
     let mut setup = Setup::new(|_| {});
@@ -149,12 +151,36 @@ fn who_may_not_send_is_not_heard() {
     let mut setup =
         Setup::new(|config| config.allow = Networks::parse(&["192.0.2.0/24".to_owned()]).expect("a network"));
     let mut stream = setup.connect();
-    let closed = stream.read(&mut [0; 1]);
-    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+    assert_eq!(stream.read(&mut [0; 1]).expect_err("reset").kind(), ErrorKind::ConnectionReset);
     let sender = StdUdp::bind("127.0.0.1:0").expect("a port");
     sender.send_to(b"<190>one", setup.udp).expect("sent");
     drop(stream);
     assert!(matches!(setup.source.next(Duration::from_millis(200)), Ok(None)));
+}
+
+#[test]
+fn one_peer_does_not_get_all_connections_and_one_more_is_reset() {
+    let mut setup = Setup::new(|config| config.connections_max = 4);
+    let mut open = [setup.connect(), setup.connect()];
+    let mut refused = setup.connect();
+    assert_eq!(refused.read(&mut [0; 1]).expect_err("reset").kind(), ErrorKind::ConnectionReset);
+    open[1].write_all(b"<190>one\n").expect("written");
+    assert_eq!(next(&mut setup.source), Told::Records(0, 1, 8, 1));
+}
+
+#[test]
+fn a_connection_that_never_says_anything_is_closed_soon() {
+    let mut setup = Setup::new(|config| config.first_timeout = Duration::from_millis(200));
+    let mut silent = setup.connect();
+    assert_eq!(silent.read(&mut [0; 1]).expect_err("reset").kind(), ErrorKind::ConnectionReset);
+    // One that said something may be silent for longer.
+    let mut speaking = setup.connect();
+    speaking.write_all(b"<190>one\n").expect("written");
+    assert_eq!(next(&mut setup.source), Told::Records(0, 1, 8, 1));
+    let mut silent = setup.connect();
+    assert_eq!(silent.read(&mut [0; 1]).expect_err("reset").kind(), ErrorKind::ConnectionReset);
+    speaking.write_all(b"<190>two\n").expect("written");
+    assert_eq!(next(&mut setup.source), Told::Records(0, 1, 8, 2));
 }
 
 #[test]
