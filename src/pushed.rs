@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use tokio::runtime::Handle;
 
 use crate::clock;
-use crate::config::{Config, SourceSection};
+use crate::config::{Config, Listen, SourceSection};
 use crate::ingest::accept::is_loopback;
 use crate::ingest::http::{HttpConfig, Hub, Route};
 use crate::ingest::push::PushSource;
@@ -37,7 +37,7 @@ impl Pushed {
             pushed.add(section).with_context(|| format!("sources: {}", section.name))?;
         }
         pushed.check_sharing()?;
-        pushed.check_ports()?;
+        pushed.check_ports(config)?;
         Ok(pushed)
     }
 
@@ -82,10 +82,14 @@ impl Pushed {
         Ok(())
     }
 
-    fn check_ports(&self) -> anyhow::Result<()> {
+    fn check_ports(&self, config: &Config) -> anyhow::Result<()> {
         let mut taken: Vec<(&str, SocketAddr, String)> = Vec::new();
+        if let Listen::At(address) = config.observe.listen()? {
+            taken.push(("tcp", address, "observe.listen".to_owned()));
+        }
         for (name, config) in sorted(&self.http) {
-            if !taken.iter().any(|(_, address, _)| *address == config.listen) {
+            // Sources share one.
+            if !taken.iter().any(|(_, address, key)| *address == config.listen && key.ends_with(": http.listen")) {
                 taken.push(("tcp", config.listen, format!("{name}: http.listen")));
             }
         }
@@ -245,6 +249,15 @@ mod tests {
             &["name: a, syslog: { udp: \"127.0.0.1:1\" }", "name: b, syslog: { udp: \"127.0.0.1:1\" }"],
             "b: syslog.udp: 127.0.0.1:1 is taken by a: syslog.udp",
         );
+        refused(
+            &["name: edge, http: { listen: \"127.0.0.1:9477\" }"],
+            "edge: http.listen: 127.0.0.1:9477 is taken by observe.listen (127.0.0.1:9477); expected another port",
+        );
+        refused(
+            &["name: edge, syslog: { tcp: \"0.0.0.0:9477\" }"],
+            "edge: syslog.tcp: 0.0.0.0:9477 is taken by observe.listen",
+        );
+        assert!(built(&["name: edge, syslog: { udp: \"127.0.0.1:9477\" }"]).is_ok(), "another transport");
         refused(&["name: .., syslog: { udp: \"127.0.0.1:1\" }"], "begins with a dot");
     }
 
