@@ -8,7 +8,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::marks::Mark;
 use super::start::QUESTION;
-use super::{ASK_AGAIN_US, KafkaSource, OnGap};
+use super::{KafkaSource, OnGap};
 use crate::ingest::IngestError;
 
 impl KafkaSource {
@@ -29,6 +29,7 @@ impl KafkaSource {
         let (number, next) = (self.partitions[index].lane.partition, self.partitions[index].next);
         match self.consumer.fetch_watermarks(&self.config.topic, number, QUESTION) {
             Ok((low, high)) => {
+                self.put_off_us = 0;
                 let next = self.across_gap(number, next, low, high)?;
                 self.continue_at(number, next)?;
                 self.partitions[index].next = Some(next);
@@ -36,9 +37,7 @@ impl KafkaSource {
                 self.partitions[index].expected = None;
             }
             Err(error) => {
-                self.ask_again_us = now_us + ASK_AGAIN_US;
-                let reason = format!("cannot find out what partition {number} holds: {error}");
-                self.outage.trouble(&self.config.brokers, &reason, now_us);
+                self.asked_in_vain(&format!("cannot find out what partition {number} holds: {error}"), now_us);
             }
         }
         Ok(())

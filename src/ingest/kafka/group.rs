@@ -12,7 +12,7 @@ use super::context::Change;
 use super::member::Member;
 use super::partition::Partition;
 use super::start::{Beginning, StartError, Starting};
-use super::{ASK_AGAIN_US, KafkaSource};
+use super::{ASK_AGAIN_MAX_US, KafkaSource};
 use crate::ingest::batch::Filling;
 use crate::ingest::{IngestError, Signal};
 
@@ -36,7 +36,7 @@ impl KafkaSource {
     /// False when the brokers could not be asked where the partitions begin.
     fn assign(&mut self, partitions: &[i32], now_us: i64) -> Result<bool, IngestError> {
         // Further ahead than it is ever set: the clock was set back.
-        if now_us < self.ask_again_us && self.ask_again_us - now_us <= ASK_AGAIN_US {
+        if now_us < self.ask_again_us && self.ask_again_us - now_us <= ASK_AGAIN_MAX_US {
             return Ok(false);
         }
         let starting = Starting {
@@ -50,12 +50,11 @@ impl KafkaSource {
             Ok(beginnings) => beginnings,
             Err(StartError::Failed(error)) => return Err(error),
             Err(StartError::Away(error)) => {
-                self.ask_again_us = now_us + ASK_AGAIN_US;
-                let reason = format!("cannot find out where to begin: {error}");
-                self.outage.trouble(&self.config.brokers, &reason, now_us);
+                self.asked_in_vain(&format!("cannot find out where to begin: {error}"), now_us);
                 return Ok(false);
             }
         };
+        self.put_off_us = 0;
         self.take(&beginnings)?;
         self.joined = true;
         if !beginnings.is_empty() {

@@ -45,6 +45,7 @@ const EVENTS_AT_A_TIME: usize = 16;
 const WAIT: Duration = Duration::from_millis(50);
 /// Before a question to the brokers is asked again.
 const ASK_AGAIN_US: i64 = 1_000_000;
+const ASK_AGAIN_MAX_US: i64 = 10_000_000;
 /// A topic that is not there may be made meanwhile; after this long it is an error.
 const TOPIC_WAIT_US: i64 = 30_000_000;
 
@@ -66,6 +67,8 @@ pub struct KafkaSource {
     /// An assignment that waits for the brokers to say where it begins.
     unanswered: Option<Change>,
     ask_again_us: i64,
+    /// How long that was put off, doubled each time; 0 after an answer.
+    put_off_us: i64,
     topic_missing_us: Option<i64>,
     /// The group has let us in.
     joined: bool,
@@ -104,6 +107,7 @@ impl KafkaSource {
             waker,
             unanswered: None,
             ask_again_us: i64::MIN,
+            put_off_us: 0,
             topic_missing_us: None,
             joined: false,
             outage: Outage::default(),
@@ -184,6 +188,13 @@ impl KafkaSource {
         Ok(())
     }
 
+    fn asked_in_vain(&mut self, reason: &str, now_us: i64) {
+        self.put_off_us = put_off(self.put_off_us);
+        // The question took its time.
+        self.ask_again_us = (self.clock)() + self.put_off_us;
+        self.outage.trouble(&self.config.brokers, reason, now_us);
+    }
+
     fn check_topic(&mut self, now_us: i64) -> Result<(), IngestError> {
         if self.topic_missing_us.is_none_or(|since_us| now_us - since_us < TOPIC_WAIT_US) {
             return Ok(());
@@ -207,6 +218,11 @@ impl KafkaSource {
             format!("there is no topic {topic:?}, also not after {seconds} s: check its name, or make it first");
         Err(self.config.error(message))
     }
+}
+
+/// How long the next question waits after one in vain: other sources wait as long as one is open.
+fn put_off(before_us: i64) -> i64 {
+    (2 * before_us).clamp(ASK_AGAIN_US, ASK_AGAIN_MAX_US)
 }
 
 /// Ends the wait in `next`. That the channel is full means that a wake-up waits already.

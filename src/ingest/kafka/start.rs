@@ -15,8 +15,8 @@ use super::context::Context;
 use super::marks::{Mark, Marks};
 use crate::ingest::{IngestError, Positions};
 
-/// A question to the brokers waits this long for its answer.
-pub const QUESTION: Duration = Duration::from_secs(5);
+/// A question to the brokers waits this long for its answer, and all other sources with it.
+pub const QUESTION: Duration = Duration::from_secs(2);
 
 pub struct Beginning {
     pub partition: i32,

@@ -229,3 +229,9 @@ fn how_far_behind_a_partition_is_is_known() {
     assert!(at_end, "{:?}", source.lag());
     assert_eq!(source.trouble(), None);
 }
+
+#[test]
+fn questions_in_vain_are_put_off_for_longer_each_time() {
+    let waits: Vec<i64> = std::iter::successors(Some(put_off(0)), |wait| Some(put_off(*wait))).take(6).collect();
+    assert_eq!(waits, [1, 2, 4, 8, 10, 10].map(|seconds| seconds * 1_000_000));
+}
