@@ -49,6 +49,11 @@ pub(super) trait TargetConfig {
     /// Of its own keys, all that can be checked without secrets and without the world; `at` is the key it stands under.
     fn check(&self, at: &str) -> Result<(), ConfigError>;
 
+    /// The lists that it writes to and that bear no second writer: the key that names each, and which it is, in words.
+    fn lists(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
     /// Every secret that building asks for.
     fn secrets(&self) -> Vec<&SecretRef>;
 

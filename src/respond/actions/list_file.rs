@@ -84,6 +84,11 @@ pub fn check_path(at: &str, key: &str, path: &Path) -> Result<(), ConfigError> {
     Err(ConfigError::new(format!("{at}.{key}"), format!("`{}` is no absolute path of a file", path.display())))
 }
 
+/// Which file it is, however its path is spelt.
+pub fn in_words(path: &Path) -> String {
+    format!("the file {}", path.components().collect::<PathBuf>().display())
+}
+
 #[derive(Clone, Debug)]
 pub struct ListFile {
     pub path: PathBuf,

@@ -1,9 +1,9 @@
 //! The targets: one folder each, and one line each in the table below.
 //!
-//! Promises: names are unique over all kinds of target; a configuration that cannot work is refused before anything starts.
+//! Promises: names are unique over all kinds of target, and so are the lists that they write to; a configuration that cannot work is refused before anything starts.
 //! Never: talks to a target while it is being built.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
@@ -97,7 +97,7 @@ targets! {
 
 impl TargetsConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
-        let mut names = HashSet::new();
+        let (mut names, mut lists) = (HashSet::new(), HashMap::new());
         for (at, config) in self.all() {
             let common = config.common();
             check_target(&at, &common, config.able())?;
@@ -105,6 +105,15 @@ impl TargetsConfig {
             if !names.insert(common.name.clone()) {
                 let problem = format!("`{}` names another target already", common.name);
                 return Err(ConfigError::new(format!("{at}.name"), problem));
+            }
+            for (key, list) in config.lists() {
+                if let Some(other) = lists.insert(list.clone(), common.name.clone()) {
+                    let problem = format!(
+                        "{list} belongs to the target `{other}` already, and each would take the other's entries for somebody \
+                         else's; expected a list of its own, or one target"
+                    );
+                    return Err(ConfigError::new(format!("{at}.{key}"), problem));
+                }
             }
         }
         Ok(())
@@ -127,5 +136,40 @@ impl TargetsConfig {
             Ok(Ready { common: config.common(), target })
         };
         self.all().into_iter().map(ready).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(yaml: &str) -> Option<(String, String)> {
+        let targets: TargetsConfig = serde_saphyr::from_str(yaml).expect("targets");
+        targets.check().err().map(|error| (error.at, error.problem))
+    }
+
+    #[test]
+    fn two_targets_never_write_to_one_list() {
+        let file = |kind: &str, name: &str, file: &str| {
+            format!("{kind}: [{{ name: {name}, file: {file}, reload: {{ command: [/bin/true] }} }}]\n")
+        };
+        let two = |other: &str| file("nginx", "edge", "/etc/lists/blocked") + &file("modsecurity", "waf", other);
+        let (at, problem) = refused(&two("/etc/lists/./blocked")).expect("one file");
+        assert_eq!(at, "targets.modsecurity[0].file");
+        let begins = "the file /etc/lists/blocked belongs to the target `edge` already";
+        assert!(problem.starts_with(begins), "{problem}");
+        assert_eq!(refused(&two("/etc/lists/blocked.txt")), None);
+
+        let sets = |one: &str, other: &str| {
+            let target = |name: &str, id: &str| {
+                format!(
+                    "{{ name: {name}, region: eu-west-1, v4: {{ name: {name}, id: {id} }}, access_key_id: {{ env: K }}, \
+                         secret_access_key: {{ env: S }} }}"
+                )
+            };
+            format!("aws_waf: [{}, {}]", target("a", one), target("b", other))
+        };
+        assert_eq!(refused(&sets("set-1", "set-1")).expect("one set").0, "targets.aws_waf[1].v4");
+        assert_eq!(refused(&sets("set-1", "set-2")), None);
     }
 }

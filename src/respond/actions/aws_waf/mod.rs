@@ -113,6 +113,12 @@ impl TargetConfig for Config {
         self.url.as_ref().map_or(Ok(()), |url| check_url(at, "url", url, &self.reach()))
     }
 
+    fn lists(&self) -> Vec<(&'static str, String)> {
+        let sets = [("v4", &self.v4), ("v6", &self.v6)];
+        let named = |set: &IpSet| format!("the IP set {} in {}", set.id, self.region);
+        sets.into_iter().filter_map(|(key, set)| Some((key, named(set.as_ref()?)))).collect()
+    }
+
     fn secrets(&self) -> Vec<&SecretRef> {
         let keys = [&self.access_key_id, &self.secret_access_key].into_iter().chain(&self.session_token);
         keys.chain(secrets_of(self.url.as_ref(), &self.ca)).collect()

@@ -69,6 +69,10 @@ impl TargetConfig for Config {
         self.url.as_ref().map_or(Ok(()), |url| check_url(at, "url", url, &self.reach()))
     }
 
+    fn lists(&self) -> Vec<(&'static str, String)> {
+        vec![("list_id", format!("the list {} of Cloudflare", self.list_id.to_ascii_lowercase()))]
+    }
+
     fn secrets(&self) -> Vec<&SecretRef> {
         std::iter::once(&self.token).chain(secrets_of(self.url.as_ref(), &self.ca)).collect()
     }

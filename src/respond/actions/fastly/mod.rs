@@ -59,6 +59,10 @@ impl TargetConfig for Config {
         self.url.as_ref().map_or(Ok(()), |url| check_url(at, "url", url, &self.reach()))
     }
 
+    fn lists(&self) -> Vec<(&'static str, String)> {
+        vec![("acl_id", format!("the access control list {} of Fastly", self.acl_id))]
+    }
+
     fn secrets(&self) -> Vec<&SecretRef> {
         std::iter::once(&self.token).chain(secrets_of(self.url.as_ref(), &self.ca)).collect()
     }

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use self::dataplane::Dataplane;
 use self::socket::{List, Socket, Way};
 use super::common::{Common, Make, TargetConfig, check_url, http_target_config, secrets_of};
-use super::list_file::{Form, ListFile, check_path};
+use super::list_file::{Form, ListFile, check_path, in_words};
 use crate::respond::action::Kind;
 use crate::respond::config::{Address, ConfigError, SecretRef};
 use crate::respond::target::Target;
@@ -113,6 +113,15 @@ impl TargetConfig for Config {
                 check_url(at, "url", url, &self.reach())
             }
             _ => Err(ConfigError::new(format!("{at}.socket"), "one of `socket` and `url`")),
+        }
+    }
+
+    fn lists(&self) -> Vec<(&'static str, String)> {
+        let Some(name) = self.acl.as_ref().or(self.map.as_ref()) else { return Vec::new() };
+        match &self.url {
+            None => vec![("file", in_words(&self.file(name)))],
+            Some(Address::Plain(url)) => vec![("map", format!("the map {name} at {}", url.trim_end_matches('/')))],
+            Some(Address::Hidden(_)) => Vec::new(),
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::common::{Common, Make, TargetConfig, target_config};
-use super::list_file::{Form, ListFile, ListWall, Reload, check_path};
+use super::list_file::{Form, ListFile, ListWall, Reload, check_path, in_words};
 use crate::respond::action::Kind;
 use crate::respond::config::{ConfigError, SecretRef};
 use crate::respond::target::Target;
@@ -40,6 +40,10 @@ impl TargetConfig for Config {
     fn check(&self, at: &str) -> Result<(), ConfigError> {
         check_path(at, "file", &self.file)?;
         self.reload.check(at)
+    }
+
+    fn lists(&self) -> Vec<(&'static str, String)> {
+        vec![("file", in_words(&self.file))]
     }
 
     fn secrets(&self) -> Vec<&SecretRef> {
