@@ -28,6 +28,8 @@ pub fn read(action: &Action) -> Result<Message, String> {
 pub fn headline(message: &Message, chars_max: usize) -> String {
     let incident = &message.incident;
     let what = match message.event {
+        // It was over.
+        Event::Open if incident.revision > 0 => "Again: ",
         Event::Open => "",
         Event::Updated => "Update: ",
         Event::Closed => "Over: ",

@@ -110,9 +110,10 @@ async fn tell(system: &impl CaseSystem, telling: &Telling, known: Option<&str>) 
         return Ok(Delivery::delivered(format!("case {case} opened"), Some(case)));
     };
     let done = match telling.message.event {
-        Event::Open => "is there already".to_owned(),
-        Event::Updated if told => "tells it already".to_owned(),
-        Event::Updated => system.update(&case, telling).await?,
+        Event::Open if telling.incident().revision == 0 => "is there already".to_owned(),
+        Event::Open | Event::Updated if told => "tells it already".to_owned(),
+        // One that opens again: the attacker is back. The case stays in the state in which people left it.
+        Event::Open | Event::Updated => system.update(&case, telling).await?,
         Event::Closed => system.close(&case, telling).await?,
     };
     Ok(Delivery::delivered(scrub(&format!("case {case} {done}")), Some(case)))

@@ -312,6 +312,23 @@ async fn one_case_whatever_gets_lost(config: Value, play: Play, notes: usize, pa
 }
 
 #[tokio::test]
+async fn a_case_is_told_once_that_the_attacker_is_back() {
+    let config = json!({ "servicenow": [{ "name": "t", "url": "{url}", "token": { "env": "SECRET" } }] });
+    let system = System::start(&config, servicenow).await;
+    let (cases, _) = system.live(&[Event::Open, Event::Closed], None, false).await;
+    let before = cases[0].notes.len();
+    let again = action(Event::Open, Kind::Case, &json!({ "incident": { "revision": 3 } }));
+    for number in 1..=2 {
+        let attempt = Attempt { number, now_us: again.created_us };
+        system.target.carry_out(Order { action: &again, attempt, remote_ref: Some("0") }).await;
+    }
+    let seen = system.state.lock().expect("no holder panics");
+    assert_eq!((seen.cases.len(), seen.cases[0].notes.len()), (1, before + 1), "{:#?}", seen.cases);
+    let note = seen.cases[0].notes.last().expect("a note");
+    assert!(note.starts_with("Again: [high]") && note.ends_with("revision 3]"), "{note}");
+}
+
+#[tokio::test]
 async fn jira_has_one_issue_whatever_gets_lost() {
     let config = json!({ "jira": [{ "name": "t", "url": "{url}", "edition": "data_center", "token": { "env": "SECRET" },
         "project": "SEC" }] });
