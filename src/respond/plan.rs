@@ -28,7 +28,7 @@ pub const NO_TARGET: &str = "none";
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// The share of an alert's events that a client or principal must have made to be contained for it.
-const AUTHOR_SHARE: f64 = 0.9;
+pub const AUTHOR_SHARE: f64 = 0.9;
 
 /// The share of an alert's events in which a principal must have proven who it is to be contained for them.
 const PROVEN_SHARE: f64 = 0.5;

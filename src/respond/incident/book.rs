@@ -13,7 +13,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::keys::{self, Key};
-use super::{Change, LISTED_MAX, Row, micros_of, score};
+use super::{Change, LISTED_MAX, Row, hushed, micros_of, score};
 use crate::respond::action::hex_id;
 use crate::respond::queue::Tx;
 use crate::store::StoreError;
@@ -55,7 +55,7 @@ pub async fn take(tx: &mut Tx, alert: &Alert, rules: &Rules, now_us: i64) -> Res
         owner = Some(row.try_get(2)?);
     }
     if owner.as_deref() == Some("") || (owner.is_none() && alert.state != State::Closed) {
-        if let Some(words) = suppression(tx, alert, now_us).await? {
+        if let Some(words) = hushed::why(tx, alert, now_us).await? {
             note_alert(tx, alert, "", now_us).await?;
             return Ok(Taken::Suppressed(words));
         }
@@ -209,23 +209,6 @@ async fn find(tx: &mut Tx, alert: &Alert, keys: &[Key], at_us: i64, rules: &Rule
         }
     }
     Ok(best.map(|(_, _, row)| row))
-}
-
-/// Why this alert is not to be told of, if a person said so.
-async fn suppression(tx: &mut Tx, alert: &Alert, now_us: i64) -> Result<Option<String>, StoreError> {
-    let sql = "SELECT detector, owner, reason FROM suppressions \
-               WHERE entity_kind = ? AND entity_value = ? AND created_us <= ? AND expires_us > ?";
-    for part in keys::parts(alert) {
-        let query = sqlx::query(sql).bind(&part.kind).bind(&part.value).bind(now_us).bind(now_us);
-        for row in query.fetch_all(&mut **tx).await? {
-            let detector: Option<String> = row.try_get(0)?;
-            if detector.is_none_or(|pattern| crate::respond::when::matches(&pattern, &alert.detector)) {
-                let (owner, reason): (String, String) = (row.try_get(1)?, row.try_get(2)?);
-                return Ok(Some(format!("suppressed by {owner}: {reason}")));
-            }
-        }
-    }
-    Ok(None)
 }
 
 pub async fn row(tx: &mut Tx, id: &str) -> Result<Option<Row>, StoreError> {

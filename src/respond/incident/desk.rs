@@ -17,7 +17,7 @@ use crate::respond::Outbox;
 use crate::respond::action::{ANSWER_CHARS_MAX, Action, State, StepKind, hex_id, scrub};
 use crate::respond::halt::{self, Never};
 use crate::respond::queue::{Entry, NewStep, Queue};
-use crate::respond::scope::{ADDRESS, Scope};
+use crate::respond::scope::{ADDRESS, NETWORK, Scope};
 use crate::respond::wanted::{self, Stand};
 use crate::store::{Store, StoreError};
 
@@ -303,6 +303,7 @@ impl Suppression {
             Some(scope) if scope.is_address() => scope.net().addr().to_string(),
             Some(scope) => scope.to_string(),
             None if kind == ADDRESS => return Err(wrong("the address", "expected one such as 203.0.113.7")),
+            None if kind == NETWORK => return Err(wrong("the network", "expected one such as 203.0.113.0/24")),
             None => at_most("the entity", value, VALUE_CHARS_MAX)?,
         };
         if length_us <= 0 || length_us > SUPPRESSED_MAX_US {
@@ -574,5 +575,11 @@ mod tests {
             assert_eq!(suppressed(value).as_deref(), Some(told), "{value}");
         }
         assert_eq!(suppressed("203.0.113.0/24"), None);
+        let network = |value: &str| {
+            let made = Suppression::new((NETWORK, value), None, "a test", 1_000_000, "anna", 0);
+            made.map(|suppression| suppression.entity_value).map_err(|error| error.to_string())
+        };
+        assert_eq!(network("203.0.113.9/24").as_deref(), Ok("203.0.113.0/24"));
+        assert_eq!(network("the office"), Err("the network: expected one such as 203.0.113.0/24".to_owned()));
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod book;
 pub mod desk;
+mod hushed;
 pub mod keys;
 pub mod look;
 pub mod score;
