@@ -8,6 +8,7 @@
 mod deaf;
 mod reload;
 mod signals;
+mod watched;
 mod watching;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -353,7 +354,7 @@ fn run(
     runtime.spawn(stop_when_told(signals.clone(), stop.clone(), watching.farewell(outbox.clone())));
     let (end, ended) = watch::channel(false);
     let signing = runtime.spawn(trail::keep_signed(audit.clone(), ended.clone()));
-    let delivering = runtime.spawn(outbox.clone().run(ended));
+    let delivering = runtime.spawn(watched::response(outbox.clone().run(ended), stop.clone()));
     let (swap, next) = (Arc::new(Swap::default()), Arc::new(Next::default()));
     let hands = Hands {
         board: watching.board.clone(),
@@ -389,10 +390,10 @@ fn run(
     watching.board.set_phase(Phase::Stopping);
     // What waits is delivered after the new beginning.
     let deadline = if next.is_some() { Duration::ZERO } else { DRAIN_DEADLINE };
-    let left = runtime.block_on(outbox.drain(deadline))?;
+    let left = runtime.block_on(watched::last_deliveries(&outbox, delivering.is_finished(), deadline))?;
     // Nobody listening means delivery has ended already.
     let _ended = end.send(true).is_err();
-    runtime.block_on(delivering)?;
+    let delivered = runtime.block_on(delivering)?;
     runtime.block_on(signing)?;
     // A lake that failed just now is not asked again: what is left is written at the next start.
     let failed = result.as_ref().err().and_then(|error| error.downcast_ref::<PipelineError>());
@@ -404,6 +405,7 @@ fn run(
     let told = runtime.block_on(stopped(config, &audit, result.as_ref().ok(), left, lake_is_there));
     watching.end(runtime.handle());
     let done = result?;
+    delivered?;
     written?;
     told?;
     tell_drift(&done.drifted);
