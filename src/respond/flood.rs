@@ -1,6 +1,7 @@
 //! A flood of incidents is told as one: above so many new ones within ten minutes people get a digest instead of a message each.
 //!
-//! Promises: a digest is an incident of its own, told when it begins, at its tenth, hundredth and thousandth, and when it closes.
+//! Promises: a digest is an incident of its own, told when it begins, at its tenth, hundredth and thousandth, when one is worse than
+//! all before or asks for more (a page), and when it closes.
 //! A critical incident is always told by itself. Which incidents a digest stands for is on record, and so is each message that
 //! it takes the place of. Time is that of the events, so a backlog is told as it would have been.
 //! Never: holds back containment; leaves an incident out of the lists.
@@ -38,8 +39,9 @@ impl Outbox {
             return Ok(false);
         }
         if change.event != Some(Event::Open) {
-            let sql = "SELECT 1 FROM incident_keys WHERE incident_id = ? AND kind = ? LIMIT 1";
-            return Ok(sqlx::query(sql).bind(&row.id).bind(FLOOD).fetch_optional(&mut **tx).await?.is_some());
+            let Some(digest) = digest_of(tx, &row.id).await? else { return Ok(false) };
+            // What a digest that is over has not said the incident says itself.
+            return Ok(is_open(&digest) || !adds_to(&digest, row));
         }
         let mut opened = locked(&self.opened);
         let is_full = opened.len() >= limit;
@@ -52,7 +54,7 @@ impl Outbox {
     }
 
     /// The digest in the place of these messages; what is to be told of it, if anything is. Of an incident that was digested
-    /// only its beginning counts.
+    /// only its beginning counts, and what makes it worse than all that the digest has told.
     pub(super) async fn digest(
         &self,
         tx: &mut Tx,
@@ -62,7 +64,13 @@ impl Outbox {
         taken: &mut TakenIn,
     ) -> Result<Option<Change>, StoreError> {
         if change.event != Some(Event::Open) {
-            return Ok(None);
+            let digest = digest_of(tx, &change.row.id).await?;
+            let grows = |digest: &Row| change.event == Some(Event::Updated) && adds_to(digest, &change.row);
+            let Some(mut row) = digest.filter(grows) else { return Ok(None) };
+            worsen(&mut row, &change.row, now_us);
+            row.revision += 1;
+            book::write(tx, &row).await?;
+            return Ok(Some(Change { row, event: Some(Event::Updated), alert: None }));
         }
         let sql = "SELECT incident_id FROM incidents WHERE subject_kind = ? AND status <> 'closed' AND verdict IS NULL \
                    AND dry_run = ? ORDER BY n DESC LIMIT 1";
@@ -88,9 +96,38 @@ impl Outbox {
     }
 }
 
+/// The digest that tells of this incident, if one does.
+async fn digest_of(tx: &mut Tx, incident_id: &str) -> Result<Option<Row>, StoreError> {
+    let sql = "SELECT value FROM incident_keys WHERE incident_id = ? AND kind = ? ORDER BY last_us DESC LIMIT 1";
+    let found = sqlx::query(sql).bind(incident_id).bind(FLOOD).fetch_optional(&mut **tx).await?;
+    let Some(digest) = found.map(|row| row.try_get::<String, _>(0)).transpose()? else { return Ok(None) };
+    book::row(tx, &digest).await
+}
+
+fn is_open(digest: &Row) -> bool {
+    digest.status != Status::Closed && digest.verdict.is_none()
+}
+
+/// Whether this incident is worse than all that the digest tells of, or asks for what none of them asked for: a page.
+fn adds_to(digest: &Row, one: &Row) -> bool {
+    one.severity > digest.severity || one.kinds.iter().any(|kind| !digest.kinds.contains(kind))
+}
+
+/// The digest with what this incident adds to it.
+fn worsen(digest: &mut Row, one: &Row, now_us: i64) {
+    digest.severity = digest.severity.max(one.severity);
+    (digest.updated_us, digest.changed_us) = (digest.updated_us.max(one.updated_us), now_us);
+    // It closes when no more came for a while.
+    digest.quiet_us = Some(now_us);
+    one.kinds.iter().for_each(|kind| add(&mut digest.kinds, kind));
+    one.detectors.iter().for_each(|name| add(&mut digest.detectors, name));
+    one.tenants.iter().for_each(|name| add(&mut digest.tenants, name));
+    one.entities.iter().for_each(|entity| add(&mut digest.entities, entity));
+}
+
 /// The digest with one more incident, and whether that is worth a word.
 fn joined(known: Option<Row>, one: &Row, now_us: i64) -> (Row, Option<Event>) {
-    let is_new = known.is_none();
+    let (is_new, is_worse) = (known.is_none(), known.as_ref().is_some_and(|known| adds_to(known, one)));
     let mut row = known.unwrap_or_else(|| Row {
         id: format!("in-{}", hex_id(&[FLOOD, &one.id])),
         revision: 0,
@@ -105,16 +142,10 @@ fn joined(known: Option<Row>, one: &Row, now_us: i64) -> (Row, Option<Event>) {
     });
     row.alerts += 1;
     row.title = format!("{} more incidents in a flood, see gatewatch incidents list", row.alerts);
-    row.severity = row.severity.max(one.severity);
-    (row.updated_us, row.changed_us) = (row.updated_us.max(one.updated_us), now_us);
-    // It closes when no more came for a while.
-    row.quiet_us = Some(now_us);
-    one.kinds.iter().for_each(|kind| add(&mut row.kinds, kind));
-    one.detectors.iter().for_each(|name| add(&mut row.detectors, name));
-    one.tenants.iter().for_each(|name| add(&mut row.tenants, name));
-    one.entities.iter().for_each(|entity| add(&mut row.entities, entity));
+    worsen(&mut row, one, now_us);
     let event = match row.alerts {
         _ if is_new => Some(Event::Open),
+        _ if is_worse => Some(Event::Updated),
         10 | 100 | 1_000 | 10_000 => Some(Event::Updated),
         _ => None,
     };
