@@ -235,12 +235,15 @@ async fn a_protected_address_is_let_go_and_not_blocked_again() {
         expires_us: None,
     };
     halt::protect(outbox.store(), Scope::parse("203.0.113.0/24").expect("a network"), &never).await.expect("protected");
+    let before = wall.calls().len();
     settle(&outbox).await;
     settle(&outbox).await;
     assert!(wall.blocked().is_empty(), "{:?}", wall.blocked());
     hands.advance(2 * HOUR_US);
     settle(&outbox).await;
     assert!(wall.blocked().is_empty());
+    let after = &wall.calls()[before..];
+    assert!(!after.is_empty() && after.iter().all(|(op, _)| *op == Op::Revert), "nothing was blocked again: {after:?}");
 }
 
 #[tokio::test]
