@@ -1,9 +1,9 @@
 //! The generic webhook, for any SOAR, chat or on-call system: the JSON message, or a body made by a template; signed by the
 //! Standard Webhooks scheme, or with a credential in a header or in the address.
 //!
-//! Promises: `webhook-id` is the action id and the body's bytes are the same on each retry, so the receiver can tell a
-//! repetition; several secrets may sign during a rotation; a 2xx is a delivery and nothing else is. A template that cannot
-//! work is refused before anything starts.
+//! Promises: `webhook-id` is the action id, the same on each retry, so the receiver can tell a repetition; its body says how things
+//! stand at that attempt. Several secrets may sign during a rotation; a 2xx is a delivery and nothing else is. A template that
+//! cannot work is refused before anything starts.
 //! Never: follows a redirect, prints the address or a secret.
 
 mod header;
