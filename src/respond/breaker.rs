@@ -134,7 +134,7 @@ impl Breaker {
 
 /// A time further ahead than it was ever set means that the clock was set back since; a little further only that this caller
 /// looked at the clock before the failure that set it.
-fn lies_ahead(now_us: i64, until_us: i64, most_us: i64) -> bool {
+pub(super) fn lies_ahead(now_us: i64, until_us: i64, most_us: i64) -> bool {
     now_us < until_us && until_us.saturating_sub(now_us) <= most_us.saturating_add(STALE_US_MAX)
 }
 

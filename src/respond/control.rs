@@ -18,6 +18,7 @@ use schemas::incident::Status;
 use tokio::sync::watch;
 
 use super::action::{Action, Kind, Op, State};
+use super::breaker::{STALE_US_MAX, lies_ahead};
 use super::guard::{Circumstances, Reason, Verdict};
 use super::halt::{self, Live};
 use super::incident::book;
@@ -38,7 +39,7 @@ const QUIET_MAX: u32 = 100;
 /// What a rail refused is looked at again after this time.
 const HELD_AGAIN_US: i64 = 1_000_000;
 /// An undoing that was given up on is tried again after this time.
-const UNDO_AGAIN_US: i64 = 60_000_000;
+pub(super) const UNDO_AGAIN_US: i64 = 60_000_000;
 /// Why somebody is not contained yet.
 pub(super) const LOOKING: &str = "who else is behind it is being looked up";
 const UNHEARD: &str = "no events come any more, so nobody can say that the attack goes on";
@@ -122,14 +123,14 @@ impl Outbox {
     }
 
     /// One look: what people changed, what has become quiet, what is due. `rails` holds until they were looked at.
-    async fn beat(&self, next_us: &mut i64, rails: &mut bool) -> Result<(), StoreError> {
+    pub(super) async fn beat(&self, next_us: &mut i64, rails: &mut bool) -> Result<(), StoreError> {
         let now_us = (self.clock)();
         *rails |= self.changes.refresh(now_us).await? | self.guard.refresh();
         self.tell_whom_we_keep_out(now_us).await?;
         if *rails {
             self.lanes.iter().for_each(|lane| lane.wake.notify_one());
         }
-        if *rails || now_us >= *next_us {
+        if *rails || !lies_ahead(now_us, *next_us, UNDO_AGAIN_US) {
             let pass = self.pass_once(*rails).await?;
             (*next_us, *rails) = (pass.next_us, false);
             self.ask_behind(pass.unknown);
@@ -154,7 +155,9 @@ impl Outbox {
         let mut pass = Pass::new((self.clock)(), self.changes.live());
         self.let_go(&mut pass, rails).await?;
         let mut tx = self.queue.begin().await?;
-        pass.offenders = Queue::offenders_since(&mut tx, pass.now_us.saturating_sub(HOUR_US)).await?;
+        // What is dated further ahead tells of a clock that was set back since.
+        let hour = (pass.now_us.saturating_sub(HOUR_US), pass.now_us.saturating_add(STALE_US_MAX));
+        pass.offenders = Queue::offenders_in(&mut tx, hour).await?;
         self.close_quiet(&mut tx, &mut pass).await?;
         let all = self.gather(&mut tx, &mut pass).await?;
         self.commit(tx, &mut pass).await?;
@@ -192,10 +195,7 @@ impl Outbox {
         if rails {
             self.hold_against_rails(&mut tx, pass).await?;
         }
-        let again_us = pass.now_us.saturating_sub(UNDO_AGAIN_US);
-        if Queue::release_undos(&mut tx, again_us, pass.now_us).await? > 0 {
-            self.lanes.iter().for_each(|lane| lane.wake.notify_one());
-        }
+        self.look_at_parked(&mut tx, pass).await?;
         let all = wanted::lifted(&mut tx).await?;
         self.let_ranges_go(&mut tx, &all).await?;
         let all = wanted::lifted(&mut tx).await?;
@@ -276,6 +276,9 @@ impl Outbox {
             {
                 pass.in_force.insert(queue.clone());
             }
+            if let Some((entry, _)) = newest.as_ref().filter(|_| need.overlong) {
+                self.undo(tx, lane, entry, "the clock was set back, and it would last too long", pass).await?;
+            }
             anything |= need.stands;
             if wanted.stand == Stand::Active && !need.stands && need.apply_until_us.is_none() {
                 held = Some(UNHEARD.to_owned());
@@ -317,9 +320,11 @@ impl Outbox {
         let whole_us = heard_us.saturating_add(wanted.ttl_us);
         let active = wanted.stand == Stand::Active && whole_us > now_us;
         // An attack that was over before anybody could act still has its time.
-        let rest_us = wanted.attack_us.max(wanted.since_us).saturating_add(wanted.ttl_us);
+        let rest_us = wanted.attack_us.max(wanted.since_us).min(now_us).saturating_add(wanted.ttl_us);
         let missed = (rest_us > now_us + NEAR_END_US).then_some(rest_us);
-        let Some((entry, state)) = newest.filter(|(entry, _)| entry.action.created_us >= wanted.since_us) else {
+        // Wanted since a time that is still to come: the clock was set back.
+        let is_of_now = |entry: &Entry| entry.action.created_us >= wanted.since_us || wanted.since_us > now_us;
+        let Some((entry, state)) = newest.filter(|(entry, _)| is_of_now(entry)) else {
             let apply_until_us = if active { Some(whole_us) } else { missed };
             return Need { apply_until_us, ..Need::default() };
         };
@@ -331,10 +336,14 @@ impl Outbox {
             State::Delivered | State::DryRun if ends_us > now_us => {
                 // Half of it left: time enough to renew it before it ends.
                 let renew_us = ends_us.saturating_sub(wanted.ttl_us / 2);
-                let due = active && whole_us > ends_us && now_us >= renew_us;
+                // Dated ahead by a clock that was set back since: it would last for as long as that, too.
+                let overlong = entry.action.created_us > now_us.saturating_add(STALE_US_MAX);
+                let due = active && (overlong || whole_us > ends_us && now_us >= renew_us);
                 let next_us = if active && now_us >= renew_us { now_us + HELD_AGAIN_US } else { renew_us };
                 pass.next_us = pass.next_us.min(if active { next_us } else { ends_us });
-                Need { stands: true, in_force: true, apply_until_us: due.then_some(whole_us), renews: true }
+                let apply_until_us = due.then_some(whole_us);
+                let overlong = overlong && !active && *state == State::Delivered;
+                Need { stands: true, in_force: true, apply_until_us, renews: true, overlong }
             }
             // It was taken away behind our back, before its end.
             State::Expired if !active && ends_us > now_us + NEAR_END_US => {
@@ -453,6 +462,8 @@ struct Need {
     /// It is to be applied, to last until then.
     apply_until_us: Option<i64>,
     renews: bool,
+    /// It would be in force for longer than anybody meant.
+    overlong: bool,
 }
 
 enum Preflight {

@@ -200,9 +200,10 @@ impl Guard {
         Ok(())
     }
 
+    /// The news; what prolongs is none: it is asked for as long as the attack is told of.
     fn is_recent(&self, action: &Action, now_us: i64) -> Result<(), (Reason, String)> {
         let max = self.config.alert_age_max;
-        if now_us.saturating_sub(action.about_us) > micros(max) {
+        if !action.renews && now_us.saturating_sub(action.about_us) > micros(max) {
             return Err((Reason::TooOld, format!("what led to it is more than {} h old", max.as_secs_f64() / 3600.0)));
         }
         Ok(())

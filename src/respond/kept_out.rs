@@ -3,26 +3,31 @@
 //! Promises: a block is told before its target is asked for it; its end within a beat of the control loop.
 //! Never: counts a dry run, which keeps nobody out.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+
+use ipnet::IpNet;
 
 use super::action::{Action, Kind, Op};
 use super::outbox::Outbox;
 use super::scope::Scope;
 use super::target::Delivery;
 use crate::blocked::Blocked;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
 /// What is told, and of which state of the store.
 pub struct KeptOut {
     blocked: Arc<Blocked>,
     told: AtomicI64,
+    /// When what was told changes by itself.
+    until_us: AtomicI64,
 }
 
 impl Default for KeptOut {
     /// Nothing was told yet, also of a store in which nothing was changed yet.
     fn default() -> KeptOut {
-        KeptOut { blocked: Arc::default(), told: AtomicI64::new(-1) }
+        KeptOut { blocked: Arc::default(), told: AtomicI64::new(-1), until_us: AtomicI64::new(i64::MAX) }
     }
 }
 
@@ -50,11 +55,34 @@ impl Outbox {
     pub(super) async fn tell_whom_we_keep_out(&self, now_us: i64) -> Result<(), StoreError> {
         // One connection writes: when it changed no row, nothing is in force that was not.
         let changes: i64 = sqlx::query_scalar("SELECT total_changes()").fetch_one(self.store.pool()).await?;
-        if self.kept_out.told.load(Ordering::Relaxed) != changes {
-            self.kept_out.blocked.is(&in_force(&self.store).await?, now_us);
-            self.kept_out.told.store(changes, Ordering::Relaxed);
+        let KeptOut { blocked, told, until_us } = &self.kept_out;
+        if told.load(Ordering::Relaxed) != changes || until_us.load(Ordering::Relaxed) <= now_us {
+            let (in_force, next_us) = self.in_force(now_us).await?;
+            blocked.is(&in_force, now_us);
+            told.store(changes, Ordering::Relaxed);
+            until_us.store(next_us, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Addresses and networks that some target keeps out, each with when that began; and when the first of them is over of which
+    /// nobody will hear. Past its end a block is in force until it is undone, but for one at a target that is not configured
+    /// any more: there it is over for us.
+    pub(super) async fn in_force(&self, now_us: i64) -> Result<(Vec<(IpNet, i64)>, i64), StoreError> {
+        let sql = "SELECT b.entity, b.target, b.expires_us, o.created_us FROM blocks AS b JOIN outbox AS o USING (action_id) \
+                   WHERE o.kind = 'block' AND NOT o.dry_run";
+        let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(sql).fetch_all(self.store.pool()).await?;
+        let (mut in_force, mut next_us) = (HashMap::new(), i64::MAX);
+        for (entity, target, ends_us, since_us) in rows {
+            let is_known = self.knows(&target);
+            let Some(scope) = Scope::parse(&entity).filter(|_| is_known || ends_us > now_us) else { continue };
+            if !is_known {
+                next_us = next_us.min(ends_us);
+            }
+            let since = in_force.entry(scope.net()).or_insert(since_us);
+            *since = since_us.min(*since);
+        }
+        Ok((in_force.into_iter().collect(), next_us))
     }
 }
 
@@ -62,12 +90,4 @@ impl Outbox {
 fn blocks(action: &Action) -> Option<Scope> {
     let is_block = action.kind == Kind::Block && action.op == Op::Apply && !action.dry_run;
     Scope::of(action).filter(|_| is_block)
-}
-
-/// Addresses and networks that some target keeps out, each with when that began.
-async fn in_force(store: &Store) -> Result<Vec<(ipnet::IpNet, i64)>, StoreError> {
-    let sql = "SELECT b.entity, min(o.created_us) FROM blocks AS b JOIN outbox AS o USING (action_id) \
-               WHERE o.kind = 'block' AND NOT o.dry_run GROUP BY b.entity";
-    let rows: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(store.pool()).await?;
-    Ok(rows.into_iter().filter_map(|(text, since_us)| Some((Scope::parse(&text)?.net(), since_us))).collect())
 }

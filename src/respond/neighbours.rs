@@ -154,6 +154,7 @@ impl Outbox {
                 State::Delivered if lasts && !Queue::is_being_undone(tx, &entry.action.id).await? => {
                     let why = format!("{range} is kept out instead");
                     self.lift(tx, lane, &wanted.queue(), &why, pass).await?;
+                    wanted::offend_within(tx, wanted).await?;
                     return Ok(Some(range));
                 }
                 State::DryRun if lasts && self.is_dry(lane) => return Ok(Some(range)),

@@ -34,6 +34,7 @@ use super::plan::{self, Around, NO_TARGET};
 use super::policy;
 use super::preflight::{Bystanders, Preflight};
 use super::queue::{Count, Entry, NewStep, Queue, Tx};
+use super::release::Released;
 use super::target::Target;
 use super::wanted::{self, Stand};
 use crate::audit::{self, Fact, What};
@@ -80,8 +81,8 @@ pub(super) struct Lane {
     pub target: Arc<dyn Target>,
     pub breaker: Mutex<Breaker>,
     pub pace: Mutex<Pace>,
-    /// The actions that are being attempted, by row.
-    pub in_flight: Mutex<HashSet<i64>>,
+    /// The queues of which an action is being attempted, one of each at a time: also when it was cancelled meanwhile.
+    pub in_flight: Mutex<HashSet<String>>,
     pub permits: Arc<Semaphore>,
     /// Something changed: an action came, or a place became free.
     pub wake: Notify,
@@ -413,8 +414,9 @@ impl Outbox {
             Verdict::Suppress(Reason::NoTarget, format!("no target takes `{}`", action.kind.name()))
         } else {
             let live = self.changes.live();
+            let is_owed = self.is_owed(&mut **tx, &action).await?;
             let around = Circumstances {
-                now_us: action.created_us,
+                now_us: if is_owed { action.about_us } else { action.created_us },
                 severity: schemas::alert::Severity::Info,
                 offenders_last_hour: 0,
                 never: &live.never,
@@ -471,10 +473,10 @@ impl Outbox {
     }
 
     /// Put a parked action back into the queue.
-    pub async fn release(&self, entry: &Entry, actor: &str) -> Result<(), StoreError> {
-        self.queue.release(entry, (self.clock)(), actor).await?;
+    pub async fn release(&self, entry: &Entry, actor: &str) -> Result<Released, StoreError> {
+        let released = self.queue.release(entry, (self.clock)(), actor).await?;
         self.lanes.iter().for_each(|lane| lane.wake.notify_one());
-        Ok(())
+        Ok(released)
     }
 
     /// A person agrees to an action that waited for that; false when it does not wait.

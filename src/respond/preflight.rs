@@ -50,7 +50,7 @@ pub trait Bystanders: Send + Sync {
 }
 
 /// For so long an answer holds.
-const KEPT_US: i64 = 600_000_000;
+const KEPT_US: u64 = 600_000_000;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Questions that are asked at once.
 const AT_ONCE: usize = 64;
@@ -81,7 +81,7 @@ impl Preflight {
 
     pub fn known(&self, scope: Scope, now_us: i64) -> Option<Result<Behind, String>> {
         let known = locked(&self.known);
-        let (_, found) = known.get(&scope).filter(|(at_us, _)| now_us.saturating_sub(*at_us) < KEPT_US)?;
+        let (_, found) = known.get(&scope).filter(|(at_us, _)| now_us.abs_diff(*at_us) < KEPT_US)?;
         Some(found.clone())
     }
 

@@ -13,6 +13,7 @@ use sqlx::{Row, Sqlite, Transaction};
 use super::action::{Action, Kind, Op, State, Step, StepKind, scrub};
 use super::incident::desk::WhichActions;
 use super::scope::Scope;
+use super::wanted;
 use crate::audit::{self, Fact, What};
 use crate::store::{Store, StoreError};
 
@@ -95,13 +96,13 @@ impl Queue {
         Ok(found.fetch_optional(&mut **tx).await?.is_some())
     }
 
-    /// Offenders let through since then, by their queues: those of a dry run, which counts dry runs so that it shows what would
+    /// Offenders let through in that time, by their queues: those of a dry run, which counts dry runs so that it shows what would
     /// have happened, and the others.
-    pub async fn offenders_since(tx: &mut Tx, since_us: i64) -> Result<[HashSet<String>; 2], StoreError> {
+    pub async fn offenders_in(tx: &mut Tx, span: (i64, i64)) -> Result<[HashSet<String>; 2], StoreError> {
         let sql = "SELECT DISTINCT queue, dry_run FROM outbox WHERE urgency = 0 AND op = 'apply' AND created_us > ? \
-                   AND renews = 0 AND state NOT IN ('suppressed', 'cancelled', 'awaiting')";
+                   AND created_us <= ? AND renews = 0 AND state NOT IN ('suppressed', 'cancelled', 'awaiting')";
         let mut found = [HashSet::new(), HashSet::new()];
-        for row in sqlx::query(sql).bind(since_us).fetch_all(&mut **tx).await? {
+        for row in sqlx::query(sql).bind(span.0).bind(span.1).fetch_all(&mut **tx).await? {
             let dry_run: bool = row.try_get(1)?;
             found[usize::from(!dry_run)].insert(row.try_get(0)?);
         }
@@ -156,11 +157,12 @@ impl Queue {
         rows.iter().map(entry).collect()
     }
 
-    /// The newest action of each queue at this target that has ended, where it ended not long ago and nothing is on its way.
+    /// The newest action of each queue at this target that has ended, where it ended not long ago and nothing is on its way. One
+    /// that was cancelled after an attempt may have its effect late.
     pub async fn ended_since(tx: &mut Tx, target: &str, since_us: i64) -> Result<Vec<Entry>, StoreError> {
         let sql = format!(
             "SELECT {ENTRY} FROM outbox AS o WHERE target = ?1 AND urgency = 0 AND op = 'apply' \
-             AND state IN ('expired', 'reverted') AND attempts > 0 AND coalesce(expires_us, 0) > ?2 AND NOT EXISTS \
+             AND state IN ('expired', 'reverted', 'cancelled') AND attempts > 0 AND coalesce(expires_us, 0) > ?2 AND NOT EXISTS \
              (SELECT 1 FROM outbox AS p WHERE p.target = o.target AND p.queue = o.queue AND p.n > o.n \
               AND (p.op = 'apply' OR p.state = 'pending')) ORDER BY n LIMIT 1000"
         );
@@ -380,41 +382,12 @@ impl Queue {
         rows.iter().map(count).collect()
     }
 
-    /// Back into the queue with a clean count of attempts. The next one still looks before it posts.
-    pub async fn release(&self, entry: &Entry, now_us: i64, actor: &str) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        // One attempt stays counted: an earlier one may have had its effect.
-        let sql = "UPDATE outbox SET state = 'pending', attempts = min(attempts, 1), next_attempt_us = ? \
-                   WHERE n = ? AND state = 'parked'";
-        sqlx::query(sql).bind(now_us).bind(entry.n).execute(&mut *tx).await?;
-        write_steps(&mut tx, &entry.action, now_us, &[NewStep::new(StepKind::Released, format!("by {actor}"))]).await?;
-        Queue::commit(tx).await
-    }
-
     /// When it ends, and the news that it is about, as this entry has them; while it waits for a person.
     pub async fn restart(tx: &mut Tx, entry: &Entry) -> Result<(), StoreError> {
         let sql = "UPDATE outbox SET expires_us = ?, about_us = ? WHERE n = ? AND state = 'awaiting'";
         let query = sqlx::query(sql).bind(entry.action.expires_us).bind(entry.action.about_us).bind(entry.n);
         query.execute(&mut **tx).await?;
         Ok(())
-    }
-
-    /// Puts undoings that were given up on back into the queue, where nothing was tried since that time.
-    pub async fn release_undos(tx: &mut Tx, before_us: i64, now_us: i64) -> Result<u64, StoreError> {
-        let sql = format!(
-            "SELECT {ENTRY} FROM outbox AS o WHERE state = 'parked' AND op = 'revert' AND urgency = 0 AND NOT EXISTS \
-             (SELECT 1 FROM action_steps AS s WHERE s.action_id = o.action_id AND s.time_us > ?)"
-        );
-        let rows = sqlx::query(&sql).bind(before_us).fetch_all(&mut **tx).await?;
-        for row in &rows {
-            let entry = entry(row)?;
-            let sql =
-                "UPDATE outbox SET state = 'pending', attempts = min(attempts, 1), next_attempt_us = ? WHERE n = ?";
-            sqlx::query(sql).bind(now_us).bind(entry.n).execute(&mut **tx).await?;
-            let step = NewStep::new(StepKind::Released, "letting go is never given up on");
-            write_steps(tx, &entry.action, now_us, &[step]).await?;
-        }
-        Ok(rows.len() as u64)
     }
 
     pub async fn steps_after(&self, seq: i64, limit: u32) -> Result<Vec<Step>, StoreError> {
@@ -478,6 +451,9 @@ async fn note_containment(tx: &mut Tx, action: &Action, state: State, now_us: i6
             let entity = Scope::of(action).map_or_else(|| action.entity_value.clone(), |scope| scope.to_string());
             let insert = sqlx::query(sql).bind(entity).bind(&action.target).bind(&action.id).bind(expires_us);
             insert.execute(&mut **tx).await?;
+            if !action.renews {
+                wanted::offend(tx, action).await?;
+            }
         }
         _ => {
             sqlx::query("DELETE FROM blocks WHERE action_id = ?").bind(&action.id).execute(&mut **tx).await?;
@@ -499,7 +475,12 @@ async fn end(tx: &mut Tx, action_id: &str, to: State, now_us: i64, step: NewStep
     Ok(())
 }
 
-async fn write_steps(tx: &mut Tx, action: &Action, time_us: i64, steps: &[NewStep]) -> Result<(), StoreError> {
+pub(super) async fn write_steps(
+    tx: &mut Tx,
+    action: &Action,
+    time_us: i64,
+    steps: &[NewStep],
+) -> Result<(), StoreError> {
     let sql = "INSERT INTO action_steps (time_us, action_id, op, incident_id, alert_id, detector, entity_kind, entity_value, target, kind, \
                step, dry_run, expires_us, detail, answer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     for step in steps {
@@ -569,7 +550,7 @@ pub(super) fn entry(row: &SqliteRow) -> Result<Entry, StoreError> {
     })
 }
 
-fn with_state(row: &SqliteRow) -> Result<(Entry, State), StoreError> {
+pub(super) fn with_state(row: &SqliteRow) -> Result<(Entry, State), StoreError> {
     let state: String = row.try_get("state")?;
     let unknown = || sqlx::Error::Decode(format!("outbox: unknown state `{state}`").into());
     Ok((entry(row)?, State::parse(&state).ok_or_else(unknown)?))

@@ -12,6 +12,7 @@ use futures::future::join_all;
 use tokio::sync::watch;
 
 use super::action::{Action, Kind, State, StepKind, scrub};
+use super::breaker::lies_ahead;
 use super::control::{NEAR_END_US, Pass};
 use super::outbox::{HOUR_US, Lane, Outbox, locked, micros};
 use super::queue::{NewStep, Queue};
@@ -41,11 +42,13 @@ impl Outbox {
 
     async fn keep_reading_one(&self, lane: &Lane, mut stop: watch::Receiver<bool>) {
         let mut next_us = i64::MIN;
+        // What is dated further ahead tells of a clock that was set back since.
+        let longest_us = micros(self.config.reconcile_every.max(self.delivery.retry_after_max));
         while !*stop.borrow() {
             let now_us = (self.clock)();
             let asked_us = locked(&lane.breaker).asked_until(now_us);
             next_us = asked_us.map_or(next_us, |us| next_us.max(us));
-            if now_us >= next_us {
+            if !lies_ahead(now_us, next_us, longest_us) {
                 next_us = now_us.saturating_add(micros(self.config.reconcile_every));
                 let read = tokio::select! {
                     read = self.read_back(lane, now_us) => read,

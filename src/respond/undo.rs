@@ -5,8 +5,8 @@
 //! Never: forgets what an attempt may have left behind; that is undone, too.
 
 use super::action::{Action, Op, State, StepKind, hex_id};
-use super::control::Pass;
-use super::outbox::{Lane, Outbox};
+use super::control::{Pass, UNDO_AGAIN_US};
+use super::outbox::{Lane, Outbox, count_step};
 use super::queue::{Entry, NewStep, Queue, Tx};
 use crate::store::StoreError;
 
@@ -109,6 +109,84 @@ impl Outbox {
         Ok(())
     }
 
+    /// Of what was given up on, undoings are tried again, and what is past its end has ended.
+    pub(super) async fn look_at_parked(&self, tx: &mut Tx, pass: &mut Pass) -> Result<(), StoreError> {
+        let again_us = pass.now_us.saturating_sub(UNDO_AGAIN_US);
+        for entry in Queue::parked_too_long(tx, again_us, pass.now_us).await? {
+            let lane = self.lanes.iter().find(|lane| lane.name() == entry.action.target);
+            if entry.action.op == Op::Revert {
+                Queue::release_undo(tx, &entry, pass.now_us).await?;
+                lane.iter().for_each(|lane| lane.wake.notify_one());
+            } else if let Some(lane) = lane {
+                let step = NewStep::new(StepKind::Expired, "its time was over before anybody released it");
+                self.expire_in(tx, lane, &entry, State::Parked, step, pass).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What waits has come to its end.
+    pub(super) async fn expire(
+        &self,
+        lane: &Lane,
+        entry: &Entry,
+        step: NewStep,
+        now_us: i64,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.queue.begin().await?;
+        let mut pass = Pass::new(now_us, self.changes.live());
+        self.expire_in(&mut tx, lane, entry, State::Pending, step, &mut pass).await?;
+        self.commit(tx, &mut pass).await
+    }
+
+    /// It has ended; what an attempt may have left behind is undone where it does not end by itself.
+    async fn expire_in(
+        &self,
+        tx: &mut Tx,
+        lane: &Lane,
+        entry: &Entry,
+        from: State,
+        step: NewStep,
+        pass: &mut Pass,
+    ) -> Result<(), StoreError> {
+        if Queue::settle_in(tx, entry, from, State::Expired, pass.now_us, step.clone()).await? {
+            count_step(&entry.action, step.kind);
+            pass.taken.new.push((entry.action.clone(), vec![step]));
+            if entry.attempts > 0 && !lane.target.ends_by_itself() {
+                let why = "its time is over, and an attempt may have had its effect";
+                self.undo_unless_replaced(tx, lane, entry, why, pass).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes what has ended, unless what came after it stands in its place, or is about to: then that one's end counts. The one
+    /// that stands there.
+    async fn undo_unless_replaced(
+        &self,
+        tx: &mut Tx,
+        lane: &Lane,
+        entry: &Entry,
+        why: &str,
+        pass: &mut Pass,
+    ) -> Result<Option<Entry>, StoreError> {
+        let newest = Queue::newest(tx, lane.name(), &entry.action.queue).await?;
+        match newest.filter(|(newer, _)| newer.n > entry.n) {
+            Some((newer, State::Delivered)) => return Ok(Some(newer)),
+            Some((newer, State::Pending)) => {
+                match pass.live.halt.as_ref().map(|halt| format!("halted: {}", halt.reason)) {
+                    // Nobody knows for how long. The control loop asks for it anew.
+                    Some(why) => self.cancel(tx, lane, &newer, State::Pending, &why, pass).await?,
+                    None => return Ok(None),
+                }
+            }
+            // One that waits for a person may wait for ever.
+            _ => {}
+        }
+        self.undo(tx, lane, entry, why, pass).await?;
+        Ok(None)
+    }
+
     /// What ends at a target that does not end it by itself is undone there.
     pub(super) async fn undo_ended(&self, lane: &Lane, entries: &[Entry], now_us: i64) -> Result<(), StoreError> {
         if entries.is_empty() {
@@ -117,16 +195,10 @@ impl Outbox {
         let mut tx = self.queue.begin().await?;
         let mut pass = Pass::new(now_us, self.changes.live());
         for entry in entries {
-            // What came after it stands in its place, or is about to; then that one's end counts.
-            let newest = Queue::newest(&mut tx, lane.name(), &entry.action.queue).await?;
-            match newest.filter(|(newer, _)| newer.n > entry.n) {
-                // One that waits for a person may wait for ever.
-                Some((_, State::Pending)) => {}
-                Some((newer, State::Delivered)) => {
-                    let step = NewStep::new(StepKind::Expired, format!("renewed by {}", newer.action.id));
-                    Queue::settle_in(&mut tx, entry, State::Delivered, State::Expired, now_us, step).await?;
-                }
-                _ => self.undo(&mut tx, lane, entry, "its time is over", &mut pass).await?,
+            let why = "its time is over";
+            if let Some(newer) = self.undo_unless_replaced(&mut tx, lane, entry, why, &mut pass).await? {
+                let step = NewStep::new(StepKind::Expired, format!("renewed by {}", newer.action.id));
+                Queue::settle_in(&mut tx, entry, State::Delivered, State::Expired, now_us, step).await?;
             }
         }
         Queue::commit(tx).await

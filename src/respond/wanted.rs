@@ -8,7 +8,7 @@ use schemas::alert::Severity;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::action::{Kind, Op};
+use super::action::{Action, Kind, Op};
 use super::incident::book::severity_of;
 use super::message::severity_name;
 use super::queue::Tx;
@@ -100,7 +100,8 @@ pub async fn contained_since(tx: &mut Tx, since_us: i64) -> Result<Vec<Scope>, S
     Ok(entities.iter().filter_map(scope).collect())
 }
 
-/// Asks for it, or goes on asking. True when nobody asked before. A dry run takes nothing over from what is really wanted.
+/// Asks for it, or goes on asking. True when nobody asked before. A dry run takes nothing over from what is really wanted, nor from
+/// what a person let go.
 pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
     let sql = "SELECT state FROM wanted WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
     let query = sqlx::query(sql).bind(wanted.kind.name()).bind(&wanted.entity_kind).bind(&wanted.entity_value);
@@ -114,7 +115,7 @@ pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
          attack_us = max(attack_us, excluded.attack_us), ttl_us = CASE wanted.state WHEN 'active' THEN wanted.ttl_us \
          ELSE excluded.ttl_us END, since_us = CASE wanted.state WHEN 'active' THEN wanted.since_us ELSE excluded.since_us END, \
          approve = excluded.approve, body = excluded.body, dry_run = excluded.dry_run, severity = excluded.severity \
-         WHERE NOT (wanted.state = 'active' AND NOT wanted.dry_run AND excluded.dry_run)"
+         WHERE NOT (wanted.state <> 'ending' AND NOT wanted.dry_run AND excluded.dry_run)"
     );
     sqlx::query(&sql)
         .bind(wanted.kind.name())
@@ -134,12 +135,23 @@ pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
         .bind(severity_name(wanted.severity))
         .execute(&mut **tx)
         .await?;
-    let anew = !matches!(before.as_deref(), Some("active" | "lift"));
-    if anew && !wanted.dry_run {
-        let sql = "INSERT OR IGNORE INTO offences (entity, since_us) VALUES (?, ?)";
-        sqlx::query(sql).bind(wanted.queue()).bind(wanted.since_us).execute(&mut **tx).await?;
-    }
-    Ok(anew)
+    Ok(!matches!(before.as_deref(), Some("active" | "lift")))
+}
+
+/// A target keeps it out as a part of something wider.
+pub async fn offend_within(tx: &mut Tx, wanted: &Wanted) -> Result<(), StoreError> {
+    let sql = "INSERT OR IGNORE INTO offences (entity, since_us) VALUES (?, ?)";
+    sqlx::query(sql).bind(wanted.queue()).bind(wanted.since_us).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// A target took it: an offence, one for each time at which somebody became wanted, at however many targets.
+pub async fn offend(tx: &mut Tx, action: &Action) -> Result<(), StoreError> {
+    let sql = "INSERT OR IGNORE INTO offences (entity, since_us) VALUES (?, coalesce((SELECT since_us FROM wanted \
+               WHERE kind = ? AND entity_kind = ? AND entity_value = ?), ?))";
+    let query = sqlx::query(sql).bind(&action.queue).bind(action.kind.name()).bind(&action.entity_kind);
+    query.bind(&action.entity_value).bind(action.created_us).execute(&mut **tx).await?;
+    Ok(())
 }
 
 /// The attack that a now closed alert told of is over: what it asked for is no longer renewed, unless another open alert about
@@ -299,10 +311,10 @@ fn read(row: &SqliteRow) -> Result<Wanted, StoreError> {
 }
 
 /// The action that puts it in force at a target until then, or undoes another.
-pub fn action(wanted: &Wanted, target: &str, nth: i64, op: Op, dry_run: bool, now_us: i64) -> super::action::Action {
+pub fn action(wanted: &Wanted, target: &str, nth: i64, op: Op, dry_run: bool, now_us: i64) -> Action {
     let queue = wanted.queue();
     let nth = nth.to_string();
-    super::action::Action {
+    Action {
         id: super::action::hex_id(&[op.name(), &queue, target, &wanted.incident_id, &nth]),
         op,
         undoes: None,

@@ -68,17 +68,6 @@ impl Outbox {
         Ok(left)
     }
 
-    /// Actions that wait for a target which is not configured any more stay where they are; that needs a person's word.
-    async fn warn_of_orphans(&self) {
-        let known = |name: &str| self.lanes.iter().any(|lane| lane.name() == name);
-        for count in self.queue.counts().await.unwrap_or_default() {
-            if count.state == State::Pending.name() && !known(&count.target) {
-                let (target, actions) = (count.target, count.actions);
-                tracing::warn!(target, actions, "actions wait for a target that is not configured");
-            }
-        }
-    }
-
     async fn work(self: &Arc<Self>, lane: &Arc<Lane>, mut stop: watch::Receiver<bool>, until_empty: bool) {
         // Tasks of their own, because an attempt must go on while this loop waits for the state store.
         let mut running = JoinSet::new();
@@ -192,8 +181,7 @@ impl Outbox {
         let now_us = (self.clock)();
         let mut ready = Vec::with_capacity(claim.entries.len());
         for entry in &claim.entries {
-            if let Some((change, steps)) = self.stand_down(&claim.lane, entry, now_us) {
-                self.settle(entry, now_us, change, &steps).await?;
+            if self.stands_down(&claim.lane, entry, now_us).await? {
                 continue;
             }
             let mut entry = entry.clone();
@@ -240,8 +228,8 @@ impl Outbox {
                 && entry.action.op == Op::Apply
                 && change.to == State::Delivered
                 && !claim.lane.target.ends_by_itself();
-            self.settle(entry, done_us, change, &steps).await?;
-            if renewed {
+            let settled = self.settle(entry, done_us, change, &steps).await?;
+            if settled && renewed {
                 self.queue.supersede(entry, done_us).await?;
             }
             if entry.action.kind.contains() {
@@ -273,8 +261,21 @@ impl Outbox {
         }
     }
 
+    /// Whether it is not sent after all; then that is on record.
+    async fn stands_down(&self, lane: &Lane, entry: &Entry, now_us: i64) -> Result<bool, StoreError> {
+        let is_owed = self.is_owed(self.store.pool(), &entry.action).await?;
+        let Some((change, mut steps)) = self.stand_down(lane, entry, is_owed, now_us) else { return Ok(false) };
+        match change.to {
+            State::Expired => self.expire(lane, entry, steps.remove(0), now_us).await?,
+            _ => {
+                self.settle(entry, now_us, change, &steps).await?;
+            }
+        }
+        Ok(true)
+    }
+
     /// Reasons, found only now, not to send it after all.
-    fn stand_down(&self, lane: &Lane, entry: &Entry, now_us: i64) -> Option<(Change, Vec<NewStep>)> {
+    fn stand_down(&self, lane: &Lane, entry: &Entry, is_owed: bool, now_us: i64) -> Option<(Change, Vec<NewStep>)> {
         let action = &entry.action;
         if action.expires_us.is_some_and(|expires| expires <= now_us) {
             let step = NewStep::new(StepKind::Expired, "its time was over before it could be delivered");
@@ -293,7 +294,8 @@ impl Outbox {
             let step = NewStep::new(StepKind::DryRun, "the target was switched to dry run before it was sent");
             return Some((waiting_to(State::DryRun), vec![step]));
         }
-        let still = self.guard.may_still(action, &self.changes.live().never, now_us);
+        let of_us = if is_owed { action.about_us } else { now_us };
+        let still = self.guard.may_still(action, &self.changes.live().never, of_us);
         still.err().map(|(reason, words)| {
             count_suppressed(action.kind, reason);
             (waiting_to(State::Suppressed), vec![NewStep::new(StepKind::Suppressed, words)])
@@ -333,12 +335,14 @@ impl Outbox {
         }
     }
 
-    async fn settle(&self, entry: &Entry, now_us: i64, change: Change, steps: &[NewStep]) -> Result<(), StoreError> {
-        if self.queue.settle(entry, now_us, &change, steps).await? {
+    /// False when it is no longer as `entry` says: somebody cancelled it meanwhile.
+    async fn settle(&self, entry: &Entry, now_us: i64, change: Change, steps: &[NewStep]) -> Result<bool, StoreError> {
+        let settled = self.queue.settle(entry, now_us, &change, steps).await?;
+        if settled {
             steps.iter().for_each(|step| count_step(&entry.action, step.kind));
             self.say(&entry.action, steps);
         }
-        Ok(())
+        Ok(settled)
     }
 }
 
@@ -366,7 +370,7 @@ struct Claim {
 
 enum Taken {
     Yes(Box<Claim>),
-    /// It is being attempted already.
+    /// It is being attempted already, or another of its queue is: what undoes must not overtake what it undoes.
     Elsewhere,
     Full,
     NotBefore(i64),
@@ -375,7 +379,7 @@ enum Taken {
 impl Claim {
     fn take(lane: &Arc<Lane>, entry: Entry, now_us: i64) -> Taken {
         let mut in_flight = locked(&lane.in_flight);
-        if in_flight.contains(&entry.n) {
+        if in_flight.contains(&entry.action.queue) {
             return Taken::Elsewhere;
         }
         let Ok(permit) = Arc::clone(&lane.permits).try_acquire_owned() else {
@@ -390,7 +394,7 @@ impl Claim {
             locked(&lane.breaker).abandoned();
             return Taken::NotBefore(us);
         }
-        in_flight.insert(entry.n);
+        in_flight.insert(entry.action.queue.clone());
         Taken::Yes(Box::new(Claim {
             lane: Arc::clone(lane),
             entries: vec![entry],
@@ -399,9 +403,9 @@ impl Claim {
         }))
     }
 
-    /// One more action of the same call, unless it is under way.
+    /// One more action of the same call, unless one of its queue is under way.
     fn join(&mut self, entry: Entry) {
-        if locked(&self.lane.in_flight).insert(entry.n) {
+        if locked(&self.lane.in_flight).insert(entry.action.queue.clone()) {
             self.entries.push(entry);
         }
     }
@@ -447,9 +451,58 @@ impl Drop for Claim {
         }
         let mut in_flight = locked(&self.lane.in_flight);
         self.entries.iter().for_each(|entry| {
-            in_flight.remove(&entry.n);
+            in_flight.remove(&entry.action.queue);
         });
         drop(in_flight);
         self.lane.wake.notify_one();
+    }
+}
+
+#[cfg(test)]
+impl Outbox {
+    /// Attempts what is due now, until nothing is.
+    pub(super) async fn deliver_due(self: &Arc<Self>) {
+        for lane in &self.lanes {
+            loop {
+                let (claims, _) = self.look(lane).await.expect("the outbox is read");
+                if claims.is_empty() {
+                    break;
+                }
+                for claim in claims {
+                    Arc::clone(self).attempt(claim).await;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::respond::Kind;
+    use crate::respond::action::Op;
+    use crate::respond::incident::desk;
+    use crate::respond::tests::{Trial, alert};
+
+    /// What is due at the only target, by operation, with the right to attempt it.
+    #[tokio::test]
+    async fn what_undoes_waits_for_the_attempt_that_it_undoes() {
+        let trial = Trial::new("", false, &[Kind::Block]).await;
+        trial.tell(&alert("al-1", "203.0.113.7"), &["block"]).await;
+        trial.outbox.pass(true).await.expect("a pass");
+        let lane = &trial.outbox.lanes[0];
+        let due = async || {
+            let (claims, _) = trial.outbox.look(lane).await.expect("looked");
+            (claims.iter().map(|claim| claim.entries[0].action.op).collect::<Vec<_>>(), claims)
+        };
+        let (ops, attempt) = due().await;
+        assert_eq!(ops, [Op::Apply]);
+        let id = attempt[0].entries[0].action.id.clone();
+        let sent = super::NewStep::new(super::StepKind::Sent, "attempt 1");
+        let mut entry = attempt[0].entries[0].clone();
+        assert!(trial.outbox.queue.begin_attempt(&mut entry, trial.now(), sent).await.expect("written"));
+        desk::revert(trial.outbox.store(), &id, "noor", "a customer", trial.now()).await.expect("taken back");
+        assert!(due().await.0.is_empty(), "the attempt may have its effect at any moment");
+        drop(attempt);
+        assert_eq!(due().await.0, [Op::Revert]);
     }
 }

@@ -155,8 +155,8 @@ mod tests {
         };
         let two = |other: &str| file("nginx", "edge", "/etc/lists/blocked") + &file("modsecurity", "waf", other);
         let (at, problem) = refused(&two("/etc/lists/./blocked")).expect("one file");
-        assert_eq!(at, "targets.modsecurity[0].file");
-        let begins = "the file /etc/lists/blocked belongs to the target `edge` already";
+        assert_eq!(at, "targets.nginx[0].file");
+        let begins = "the file /etc/lists/blocked belongs to the target `waf` already";
         assert!(problem.starts_with(begins), "{problem}");
         assert_eq!(refused(&two("/etc/lists/blocked.txt")), None);
 

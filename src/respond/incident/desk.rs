@@ -17,6 +17,7 @@ use crate::respond::Outbox;
 use crate::respond::action::{ANSWER_CHARS_MAX, Action, State, StepKind, hex_id, scrub};
 use crate::respond::halt::{self, Never};
 use crate::respond::queue::{Entry, NewStep, Queue};
+use crate::respond::release::Released;
 use crate::respond::scope::{ADDRESS, NETWORK, Scope};
 use crate::respond::wanted::{self, Stand};
 use crate::store::{Store, StoreError};
@@ -47,6 +48,10 @@ impl From<sqlx::Error> for DeskError {
 
 fn no_incident(id: &str) -> DeskError {
     DeskError::NoSuch { what: "incident", id: id.to_owned() }
+}
+
+fn no_action(id: &str) -> DeskError {
+    DeskError::NoSuch { what: "action", id: id.to_owned() }
 }
 
 /// Parked actions that are put back at once.
@@ -396,8 +401,7 @@ pub async fn actions(store: &Store, which: &WhichActions) -> Result<Vec<Shown>, 
 }
 
 async fn found(store: &Store, id: &str) -> Result<(Entry, State), DeskError> {
-    let found = Queue::new(store.clone()).entry(id).await?;
-    found.ok_or_else(|| DeskError::NoSuch { what: "action", id: id.to_owned() })
+    Queue::new(store.clone()).entry(id).await?.ok_or_else(|| no_action(id))
 }
 
 /// Puts a parked action back into the queue.
@@ -410,7 +414,12 @@ pub async fn retry(store: &Store, id: &str, actor: &str, now_us: i64) -> Result<
             expected: "only a parked one is tried again",
         });
     }
-    Ok(Queue::new(store.clone()).release(&entry, now_us, actor).await?)
+    let refused = |state: State, expected| Err(DeskError::State { id: id.to_owned(), state: state.name(), expected });
+    match Queue::new(store.clone()).release(&entry, now_us, actor).await? {
+        Released::Queued => Ok(()),
+        Released::Over => refused(State::Cancelled, "its end was told since, and sending it now would open it again"),
+        Released::Not => refused(found(store, id).await?.1, "only a parked one is tried again"),
+    }
 }
 
 /// The targets that any action was ever for, as far as is remembered.
@@ -421,7 +430,7 @@ pub async fn targets(store: &Store) -> Result<Vec<String>, StoreError> {
     Ok(targets)
 }
 
-/// Puts every parked action back into the queue, or those of one target; their ids.
+/// Puts every parked action back into the queue, or those of one target; their ids. What is over by now is cancelled.
 pub async fn retry_all(
     store: &Store,
     target: Option<&str>,
@@ -431,8 +440,9 @@ pub async fn retry_all(
     let queue = Queue::new(store.clone());
     let mut ids = Vec::new();
     for entry in queue.parked(target, RETRIED_MAX).await? {
-        queue.release(&entry, now_us, actor).await?;
-        ids.push(entry.action.id);
+        if queue.release(&entry, now_us, actor).await? == Released::Queued {
+            ids.push(entry.action.id);
+        }
     }
     Ok(ids)
 }
@@ -461,14 +471,15 @@ pub async fn approve(store: &Store, id: &str, actor: &str, now_us: i64) -> Resul
 
 /// Takes it back: what waits is cancelled, and who is contained by it is let go at every target.
 pub async fn revert(store: &Store, id: &str, actor: &str, why: &str, now_us: i64) -> Result<(), DeskError> {
-    let (entry, state) = found(store, id).await?;
+    let queue = Queue::new(store.clone());
+    let mut tx = queue.begin().await?;
+    // As it stands until this is done: an attempt may begin at any moment.
+    let (entry, state) = Queue::entry_in(&mut tx, id).await?.ok_or_else(|| no_action(id))?;
     let action = &entry.action;
     if !action.kind.contains() {
         let expected = "a message cannot be taken back; close its incident";
         return Err(DeskError::State { id: id.to_owned(), state: state.name(), expected });
     }
-    let queue = Queue::new(store.clone());
-    let mut tx = queue.begin().await?;
     let may_be_there = match state {
         State::Awaiting | State::Pending | State::Parked => {
             let step = NewStep::new(StepKind::Cancelled, format!("by {actor}: {why}"));

@@ -1,0 +1,162 @@
+//! Who is contained is let go in time, whatever became of the attempts; and what is let go stays so.
+
+use std::sync::Arc;
+
+use super::{Board, Fault, HOUR_US, MINUTE_US, Trial, alert, closing, ready};
+use crate::respond::action::{Kind, Op};
+use crate::respond::halt::{self, Halt};
+use crate::respond::incident::desk;
+use crate::respond::orphans::Left;
+use crate::respond::wanted::{self, Stand};
+
+const BLOCKS: &[Kind] = &[Kind::Block];
+const ONE_ATTEMPT: &str = "guard: { ttl: 1h }, delivery: { attempts_max: 1 }";
+const HOURLY: &str = "guard: { ttl: 1h }";
+const ATTACKER: &str = "203.0.113.7";
+
+#[tokio::test]
+async fn what_an_attempt_may_have_left_is_undone_at_its_end() {
+    // Waiting for its next attempt, or given up on.
+    for (config, state) in [(HOURLY, "pending"), (ONE_ATTEMPT, "parked")] {
+        let trial = Trial::new(config, false, BLOCKS).await;
+        let open = alert("al-1", ATTACKER);
+        trial.board.fault(Fault::Lost);
+        trial.tell(&open, &["block"]).await;
+        trial.settle().await;
+        assert_eq!((trial.board.entities(), trial.in_state(state).await.len()), (vec![ATTACKER.to_owned()], 1));
+        trial.tell(&closing(&open), &["block"]).await;
+        trial.advance(HOUR_US + MINUTE_US);
+        trial.settle().await;
+        assert_eq!(trial.board.entities(), [""; 0], "{state}");
+        assert_eq!(trial.in_state("expired").await.len(), 1, "{state}");
+    }
+}
+
+#[tokio::test]
+async fn what_ends_by_itself_is_not_undone_at_its_end() {
+    let trial = Trial::new(ONE_ATTEMPT, true, BLOCKS).await;
+    let open = alert("al-1", ATTACKER);
+    trial.board.fault(Fault::Lost);
+    trial.tell(&open, &["block"]).await;
+    trial.settle().await;
+    trial.tell(&closing(&open), &["block"]).await;
+    trial.advance(HOUR_US + MINUTE_US);
+    trial.settle().await;
+    assert_eq!((trial.board.calls(), trial.in_state("expired").await.len()), (vec![Op::Apply], 1));
+}
+
+#[tokio::test]
+async fn an_effect_that_comes_after_its_undoing_is_undone_again() {
+    let trial = Trial::new(HOURLY, false, BLOCKS).await;
+    trial.board.fault(Fault::Busy);
+    trial.tell(&alert("al-1", ATTACKER), &["block"]).await;
+    trial.settle().await;
+    let id = trial.in_state("pending").await.remove(0);
+    desk::revert(trial.outbox.store(), &id, "noor", "a customer", trial.now()).await.expect("taken back");
+    trial.settle().await;
+    assert_eq!(trial.board.calls(), [Op::Apply, Op::Revert]);
+    trial.board.put(ATTACKER, &id);
+    trial.outbox.reconcile().await.expect("read back");
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_halt_keeps_nobody_out_for_longer() {
+    let trial = Trial::new(HOURLY, false, BLOCKS).await;
+    trial.tell(&alert("al-1", ATTACKER), &["block"]).await;
+    trial.settle().await;
+    // Its renewal waits when the switch is pulled.
+    trial.advance(40 * MINUTE_US);
+    trial.board.fault(Fault::Busy);
+    trial.settle().await;
+    assert_eq!(trial.in_state("pending").await.len(), 1);
+    let halt = Halt { actor: "noor".to_owned(), reason: "a test".to_owned(), since_us: trial.now(), lift: false };
+    halt::pull(trial.outbox.store(), &halt).await.expect("pulled");
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [ATTACKER], "it lasts to its end");
+    trial.advance(HOUR_US);
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [""; 0]);
+    halt::release(trial.outbox.store(), "noor", trial.now()).await.expect("released");
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [ATTACKER], "the attack goes on");
+}
+
+#[tokio::test]
+async fn a_block_is_renewed_for_as_long_as_the_attack_is_open() {
+    let trial = Trial::new(HOURLY, false, BLOCKS).await;
+    trial.tell(&alert("al-1", ATTACKER), &["block"]).await;
+    for _ in 0..40 {
+        trial.settle().await;
+        assert_eq!(trial.board.entities(), [ATTACKER], "after {} h", (trial.now() - super::START_US) / HOUR_US);
+        trial.advance(40 * MINUTE_US);
+    }
+    assert!(trial.board.calls().iter().all(|op| *op == Op::Apply), "without a gap: {:?}", trial.board.calls());
+}
+
+#[tokio::test]
+async fn a_detector_on_trial_leaves_alone_what_a_person_let_go() {
+    let trial = Trial::new(HOURLY, false, BLOCKS).await;
+    let open = alert("al-1", ATTACKER);
+    trial.tell(&open, &["block"]).await;
+    trial.settle().await;
+    let id = trial.in_state("delivered").await.remove(0);
+    desk::revert(trial.outbox.store(), &id, "noor", "a customer", trial.now()).await.expect("taken back");
+    let on_trial = schemas::Alert { dry_run: true, detector: "trial".to_owned(), ..alert("al-2", ATTACKER) };
+    trial.tell(&on_trial, &["block"]).await;
+    let mut tx = trial.outbox.queue.begin().await.expect("begins");
+    let rows = wanted::all(&mut tx, 10).await.expect("rows");
+    drop(tx);
+    assert_eq!(rows.iter().map(|row| (row.stand, row.dry_run)).collect::<Vec<_>>(), [(Stand::Lift, false)]);
+    trial.settle().await;
+    trial.tell(&schemas::Alert { revision: 1, ..open }, &["block"]).await;
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_offence_is_what_a_target_took_and_counts_once() {
+    let offences = async |trial: &Trial| {
+        let mut tx = trial.outbox.queue.begin().await.expect("begins");
+        wanted::offences(&mut tx, "block:203.0.113.7", 0).await.expect("a number")
+    };
+    let trial = Trial::new(HOURLY, false, BLOCKS).await;
+    let other = Arc::new(Board::default());
+    let both = vec![ready("board", &trial.board, BLOCKS), ready("other", &other, BLOCKS)];
+    let trial = trial.restarted(both).await;
+    trial.board.fault(Fault::Refused);
+    trial.board.fault(Fault::Refused);
+    let open = alert("al-1", ATTACKER);
+    other.fault(Fault::Busy);
+    trial.tell(&open, &["block"]).await;
+    trial.settle().await;
+    assert_eq!(offences(&trial).await, 0, "wanted, and not contained anywhere");
+    trial.advance(MINUTE_US);
+    trial.settle().await;
+    assert_eq!((other.entities(), offences(&trial).await), (vec![ATTACKER.to_owned()], 1));
+    let parked = trial.outbox.parked(None, 10).await.expect("parked").remove(0);
+    trial.outbox.release(&parked, "noor").await.expect("released");
+    trial.settle().await;
+    trial.outbox.release(&parked, "noor").await.expect("released");
+    trial.settle().await;
+    assert_eq!((trial.board.entities(), offences(&trial).await), (vec![ATTACKER.to_owned()], 1), "at two targets");
+}
+
+#[tokio::test]
+async fn what_a_removed_target_holds_is_told_and_is_not_ours_for_ever() {
+    let trial = Trial::new(HOURLY, false, BLOCKS).await;
+    trial.tell(&alert("al-1", ATTACKER), &["block"]).await;
+    trial.settle().await;
+    assert!(trial.outbox.orphans().await.expect("read").is_empty());
+    let ends_us = trial.now() + 4 * HOUR_US;
+    assert_eq!(trial.outbox.in_force(ends_us).await.expect("read").0.len(), 1, "until it is undone");
+
+    let renamed = vec![ready("renamed", &trial.board, BLOCKS)];
+    let trial = trial.restarted(renamed).await;
+    let orphans: Vec<_> = trial.outbox.orphans().await.expect("read").into_iter().collect();
+    assert_eq!(orphans, [("board".to_owned(), Left { waiting: 0, in_force: 1 })]);
+    let (in_force, next_us) = trial.outbox.in_force(trial.now()).await.expect("read");
+    assert_eq!((in_force.len(), next_us), (1, trial.now() + HOUR_US));
+    assert!(trial.outbox.in_force(next_us).await.expect("read").0.is_empty());
+}

@@ -1,0 +1,123 @@
+//! Who was told that something began is told how it ends, and a flood hides nothing that is worse than it.
+
+use schemas::Alert;
+use schemas::alert::{Severity, State};
+use schemas::incident::Event::{Closed, Open, Updated};
+
+use super::{Fault, HOUR_US, Trial, alert, closing};
+use crate::respond::action::Kind::{self, Case, Notify, Page};
+use crate::respond::incident::desk;
+use crate::respond::release::Released;
+
+const PEOPLE: &[Kind] = &[Notify, Case, Page];
+
+#[tokio::test]
+async fn the_end_is_told_however_old_the_beginning_is() {
+    let trial = Trial::new("", true, PEOPLE).await;
+    let open = alert("al-1", "203.0.113.7");
+    trial.tell(&open, &["case"]).await;
+    trial.settle().await;
+    trial.advance(48 * HOUR_US);
+    trial.board.fault(Fault::Busy);
+    trial.tell(&closing(&open), &["case"]).await;
+    trial.settle().await;
+    assert_eq!(trial.board.told(), [(Case, Open)], "the target is away");
+    trial.advance(30 * HOUR_US);
+    trial.settle().await;
+    assert_eq!(trial.board.told(), [(Case, Open), (Case, Closed)]);
+}
+
+#[tokio::test]
+async fn of_what_was_never_told_the_end_is_not_told_either() {
+    let trial = Trial::new("", true, PEOPLE).await;
+    let open = alert("al-1", "203.0.113.7");
+    trial.advance(48 * HOUR_US);
+    trial.tell(&open, &["case"]).await;
+    trial.tell(&closing(&open), &["case"]).await;
+    trial.settle().await;
+    assert_eq!((trial.board.told(), trial.in_state("suppressed").await.len()), (vec![], 2));
+}
+
+#[tokio::test]
+async fn what_is_over_is_not_opened_again_by_a_release() {
+    let trial = Trial::new("", true, PEOPLE).await;
+    let open = alert("al-1", "203.0.113.7");
+    trial.board.fault(Fault::Refused);
+    trial.tell(&open, &["page"]).await;
+    trial.settle().await;
+    let parked = trial.outbox.parked(None, 10).await.expect("parked").remove(0);
+    trial.tell(&closing(&open), &["page"]).await;
+    trial.settle().await;
+    assert_eq!(trial.board.told(), [(Page, Closed)]);
+    let store = trial.outbox.store();
+    let refused = desk::retry(store, &parked.action.id, "noor", trial.now()).await.expect_err("it is over");
+    let words = format!(
+        "action {} is cancelled; its end was told since, and sending it now would open it again",
+        parked.action.id
+    );
+    assert_eq!(refused.to_string(), words);
+    assert_eq!(trial.outbox.release(&parked, "noor").await.expect("asked"), Released::Not, "parked no more");
+    trial.settle().await;
+    assert_eq!(trial.board.told(), [(Page, Closed)]);
+    let steps = trial.outbox.steps_after(0, 100).await.expect("steps");
+    assert!(!steps.iter().any(|step| step.step == "released"), "nothing was: {steps:?}");
+}
+
+#[tokio::test]
+async fn what_is_not_over_is_released() {
+    let trial = Trial::new("", true, PEOPLE).await;
+    trial.board.fault(Fault::Refused);
+    trial.tell(&alert("al-1", "203.0.113.7"), &["page"]).await;
+    trial.settle().await;
+    let parked = trial.outbox.parked(None, 10).await.expect("parked").remove(0);
+    assert_eq!(trial.outbox.release(&parked, "noor").await.expect("asked"), Released::Queued);
+    trial.settle().await;
+    assert_eq!(trial.board.told(), [(Page, Open)]);
+}
+
+const FLOODED: &str = "incidents: { quiet: 5m, digest_after: 1 }";
+
+/// One incident each, more than are told one by one.
+async fn flood(trial: &Trial, severity: Severity) -> Vec<Alert> {
+    let mut alerts = Vec::new();
+    for n in 0..4 {
+        let one = Alert { severity, ..alert(&format!("al-{n}"), &format!("2001:db8:{n:x}::1")) };
+        trial.tell(&one, &["notify"]).await;
+        alerts.push(one);
+    }
+    trial.settle().await;
+    alerts
+}
+
+#[tokio::test]
+async fn a_flood_of_minor_incidents_swallows_no_page() {
+    let trial = Trial::new(FLOODED, true, PEOPLE).await;
+    flood(&trial, Severity::Medium).await;
+    let quiet = [(Notify, Open), (Notify, Open)];
+    assert_eq!(trial.board.told(), quiet, "the first, and a digest of the others");
+    let worse = Alert { severity: Severity::High, ..alert("al-worse", "198.51.100.1") };
+    trial.tell(&worse, &["notify"]).await;
+    trial.settle().await;
+    assert_eq!(trial.board.told()[2..], [(Notify, Updated)], "worse than all before");
+    trial.tell(&alert("al-page", "198.51.99.200"), &["notify", "page"]).await;
+    trial.settle().await;
+    let mut told = trial.board.told()[3..].to_vec();
+    told.sort_by_key(|(kind, _)| kind.name());
+    assert_eq!(told, [(Notify, Updated), (Page, Updated)], "none before asked for a page");
+    let again = alert("al-more", "192.0.2.77");
+    trial.tell(&again, &["notify", "page"]).await;
+    trial.settle().await;
+    assert_eq!(trial.board.told().len(), 5, "neither worse nor anything new");
+}
+
+#[tokio::test]
+async fn one_of_a_flood_that_grows_worse_is_told() {
+    let trial = Trial::new(FLOODED, true, PEOPLE).await;
+    let alerts = flood(&trial, Severity::Medium).await;
+    let worse = Alert { severity: Severity::High, state: State::Updated, revision: 1, ..alerts[3].clone() };
+    trial.tell(&worse, &["notify", "page"]).await;
+    trial.settle().await;
+    let mut told = trial.board.told()[2..].to_vec();
+    told.sort_by_key(|(kind, _)| kind.name());
+    assert_eq!(told, [(Notify, Updated), (Page, Updated)]);
+}
