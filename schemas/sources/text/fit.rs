@@ -47,8 +47,7 @@ pub(super) fn clean(form: &Form, line: &str, quotes: usize, cut: bool, spans: &m
             Part::Field(field) => field,
         };
         let next = form.parts.get(i + 1);
-        let end =
-            if field.class.is_free() { free_end(field, line, at, next) } else { field.class.end(line, at, stop(next)) };
+        let end = if field.class.is_free() { free_end(field, line, at, next) } else { field.end(line, at, stop(next)) };
         match end {
             // Another line may begin there: what a client wrote, or what stands behind it.
             Some(_) if !cut && field.class == Class::Any && has_time(&line[at..]) => return false,
@@ -89,7 +88,7 @@ pub(super) fn stops_at<'f>(form: &'f Form, line: &str) -> (usize, &'f Part) {
         let end = match part {
             Part::Literal(literal) => literal_end(line, at, literal, before_text(next)),
             Part::Field(field) if field.class.is_free() => free_end(field, line, at, next),
-            Part::Field(field) => field.class.end(line, at, stop(next)),
+            Part::Field(field) => field.end(line, at, stop(next)),
         };
         last = part;
         match end {
@@ -180,7 +179,7 @@ impl Memo {
         let at = start as usize;
         let end = match part {
             Part::Literal(literal) => self.literal_end(line, at, literal, before_text(next))?,
-            Part::Field(field) => field.class.end_after(line, at, stop(next), &mut self.run)?,
+            Part::Field(field) => field.end_after(line, at, stop(next), &mut self.run)?,
         };
         Some(end as u32)
     }

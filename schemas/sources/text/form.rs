@@ -9,7 +9,7 @@
 //! Promises: a form that parsed always works; an error says where and what was expected.
 //! Never: reads a line.
 
-use super::class::Class;
+use super::class::{Class, Run};
 use crate::limits::FORM_PARTS_MAX;
 
 /// A form, checked.
@@ -45,6 +45,25 @@ pub(super) struct Field {
     pub(super) class: Class,
     /// There are quotes around it.
     pub(super) quoted: bool,
+    /// The gateway writes nothing for no value, and a sign stands behind it that no value begins with.
+    pub(super) may_be_empty: bool,
+}
+
+impl Field {
+    /// Where it ends when it begins at `at` and its class is strict; `stop` is the byte that stands behind it in the form.
+    #[inline]
+    pub(super) fn end(&self, line: &str, at: usize, stop: Option<u8>) -> Option<usize> {
+        self.end_after(line, at, stop, &mut Run::default())
+    }
+
+    /// The same, for one of several places of the same field in their order; `last` is what was found for those before.
+    #[inline]
+    pub(super) fn end_after(&self, line: &str, at: usize, stop: Option<u8>, last: &mut Run) -> Option<usize> {
+        if self.may_be_empty && stop.is_some() && line.as_bytes().get(at).copied() == stop {
+            return Some(at);
+        }
+        self.class.end_after(line, at, stop, last)
+    }
 }
 
 impl Form {
@@ -120,7 +139,7 @@ fn field_at(text: &str) -> Option<Result<(Field, &str), String>> {
         return None;
     }
     Some(match Class::parse(class) {
-        Some(class) => Ok((Field { name: name.into(), class, quoted: false }, after)),
+        Some(class) => Ok((Field { name: name.into(), class, quoted: false, may_be_empty: false }, after)),
         None => Err(format!("<{inside}>: unknown class, expected one of {}", Class::names())),
     })
 }

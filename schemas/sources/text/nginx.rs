@@ -2,7 +2,8 @@
 //! the mapping of `nginx_json` reads them.
 //!
 //! Promises: variables that a client can write are texts; nginx escapes quotes in them (`escape=default` and
-//! `escape=json`), so what stands in quotes cannot end early.
+//! `escape=json`), so what stands in quotes cannot end early. A variable without a value, for which `escape=json` writes
+//! nothing, costs no line; but who and when is never nothing.
 //! Never: reads a file; the caller does.
 
 use super::class::Class;
@@ -29,7 +30,7 @@ pub(crate) fn form(text: &str) -> Result<Form, String> {
         if matches!(parts.last(), Some(Part::Field(_))) {
             return Err(format!("log_format: expected something between ${name} and the variable before it"));
         }
-        parts.push(Part::Field(Field { name: name.into(), class: class(name), quoted: false }));
+        parts.push(Part::Field(Field { name: name.into(), class: class(name), quoted: false, may_be_empty: false }));
         rest = after;
     }
     let has =
@@ -40,7 +41,25 @@ pub(crate) fn form(text: &str) -> Result<Form, String> {
     if !has(&["remote_addr", "realip_remote_addr", "http_x_forwarded_for", "proxy_add_x_forwarded_for"]) {
         return Err("log_format: expected $remote_addr in it".to_string());
     }
+    for i in 1..parts.len().saturating_sub(1) {
+        let is_told = matches!((&parts[i - 1], &parts[i + 1]),
+            (Part::Literal(before), Part::Literal(after)) if tells_nothing(before, after));
+        if let Part::Field(field) = &mut parts[i] {
+            field.may_be_empty = is_told && !field.class.is_free() && !is_always_there(field);
+        }
+    }
     Ok(Form::of(parts, false))
+}
+
+/// Do the signs around a variable show that there is nothing, when there is? Quotes do, and those of a member in JSON.
+fn tells_nothing(before: &str, after: &str) -> bool {
+    let is_value = before.trim_end().ends_with(':') && after.starts_with([',', '}']);
+    is_value || (before.ends_with('"') && after.starts_with('"'))
+}
+
+/// Who, when, and how it was answered: nginx always has these.
+fn is_always_there(field: &Field) -> bool {
+    matches!(field.class, Class::Address | Class::Clf | Class::Rfc3339 | Class::Status) || &*field.name == "msec"
 }
 
 /// The name of the variable that begins here, `name` or `{name}`, and what follows it.
@@ -130,6 +149,14 @@ mod tests {
         assert_eq!(form(plain).map(|form| form.quotes), Ok(4));
         let json = "log_format j escape=json '{\"t\":$msec,\"ip\":\"$remote_addr\",\"u\":\"$request_uri\"}';";
         assert_eq!(form(json).map(|form| form.fields().count()), Ok(3));
+    }
+
+    #[test]
+    fn who_and_when_is_never_nothing() {
+        let format = r#"'{"t":$msec,"i":"$time_iso8601","ip":"$remote_addr","s":$status,"rt":$request_time,"us":"$upstream_status","id":"$request_id","m":"$request_method","h":"$http_host","a":"$http_user_agent","n":$connection }'"#;
+        let form = form(format).expect("a form");
+        let empty: Vec<&str> = form.fields().filter(|field| field.may_be_empty).map(|field| &*field.name).collect();
+        assert_eq!(empty, ["request_time", "upstream_status", "request_id", "request_method", "http_host"]);
     }
 
     #[test]
