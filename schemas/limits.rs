@@ -98,6 +98,8 @@ pub const MAPPING_PATHS_MAX: usize = 512;
 pub const LINE_BYTES_MAX: usize = 64 << 10;
 /// Records of a log that are read to recognise its kind.
 pub const RECOGNISED_RECORDS: usize = 200;
+/// Times of one request under several names that lie further apart are not those of one request, in microseconds.
+pub const TIMES_APART_US: u64 = 3_600_000_000;
 /// Forms of text lines of one mapping.
 pub const LINE_FORMS_MAX: usize = 192;
 /// Fields and literals of one line form.

@@ -4,16 +4,19 @@
 //! damaged; only where the mapping says `required` it is a fault. `-`, empty and `none` are absent.
 //! Never: guesses a unit, but `auto`, whose size tells it.
 
+mod settle;
+
+pub(super) use settle::Doubt;
+
 use super::mapping::{Holds, Input, Nothing, Unit};
 use super::plan::{Plan, Read};
 use super::slots::{SLOT_NONE, Scalar, Slots};
 use bumpalo::Bump;
 
-use crate::address;
 use crate::grpc;
 use crate::reject::Code;
 use crate::request::{Damaged, Fault, Request};
-use crate::sources::{COUNT_MAX, LATENCY_US_MAX, present, severity};
+use crate::sources::{COUNT_MAX, LATENCY_US_MAX, present};
 use crate::time;
 
 impl Plan {
@@ -80,74 +83,6 @@ impl Plan {
     }
 }
 
-/// What keys that came twice make doubtful.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Doubt {
-    pub(super) damaged: Damaged,
-    /// Who sent the request.
-    pub(super) client: bool,
-    /// The forwarding list.
-    pub(super) list: bool,
-}
-
-impl Plan {
-    /// Decides which value of a key counts that came twice: a client whose text is not escaped can write such keys. Of
-    /// clients the first that is an address, of statuses the worst, of times the one nearest to the arrival.
-    #[cold]
-    pub(super) fn settle(&self, slots: &mut Slots<'_>, zone: time::Zone, observed_us: i64) -> Doubt {
-        let mut doubt = Doubt::default();
-        for input in [Input::ClientIp, Input::ForwardedFor, Input::RealIp, Input::Status, Input::Time, Input::StartTime]
-        {
-            let of_input: Vec<u16> = self.reads[input as usize]
-                .iter()
-                .flat_map(|read| read.slots.iter().map(|source| source.slot))
-                .collect();
-            for slot in of_input {
-                let values = slots.values_of(slot);
-                let mut readings = Vec::with_capacity(values.len());
-                for value in &values {
-                    slots.put(slot, *value);
-                    readings.push(self.rated(input, slots, zone, observed_us));
-                }
-                // Of equals the first.
-                let best = (0..readings.len()).rev().max_by_key(|i| readings[*i].0);
-                let Some(best) = best else { continue };
-                slots.put(slot, values[best]);
-                if readings.iter().all(|(_, reading)| *reading == readings[0].1) {
-                    continue;
-                }
-                match input {
-                    Input::ForwardedFor | Input::RealIp => doubt.list = true,
-                    _ => doubt.damaged.add(input as u8),
-                }
-                doubt.client |= input == Input::ClientIp;
-            }
-        }
-        doubt
-    }
-
-    /// What a column is with the values as they are, and how much it is to be preferred.
-    fn rated(&self, input: Input, slots: &Slots<'_>, zone: time::Zone, observed_us: i64) -> (i64, Option<String>) {
-        let arena = Bump::new();
-        let mut get = Get::new(self, slots, &arena, zone);
-        match input {
-            Input::Status => {
-                let status = get.status();
-                (status.map_or(-1, |status| i64::from(severity(status))), status.map(|status| status.to_string()))
-            }
-            Input::Time | Input::StartTime => {
-                let time = get.time(input);
-                let away = |time: i64| i64::try_from(time.abs_diff(observed_us)).unwrap_or(i64::MAX);
-                (time.map_or(i64::MIN, |time| -away(time)), time.map(|time| time.to_string()))
-            }
-            _ => {
-                let text = get.text(input);
-                (i64::from(text.and_then(address::parse).is_some()), text.map(str::to_string))
-            }
-        }
-    }
-}
-
 /// Where neither status tells of a refusal, the gateway's words may.
 fn refused(request: Request<'_>) -> Request<'_> {
     let refusal = match (request.grpc_status, request.details) {
@@ -199,25 +134,17 @@ impl<'r, 'b> Get<'r, 'b> {
         let read = self.plan.reads[input as usize].as_ref()?;
         let mut is_spoiled = false;
         for source in &read.slots {
-            let value = match self.slots.get(source.slot) {
-                Scalar::Absent => continue,
-                _ if source.given != SLOT_NONE && matches!(self.slots.get(source.given), Scalar::Absent) => continue,
-                Scalar::Text(text) => Value::Text(text),
-                Scalar::Copied(from, to) => Value::Text(self.slots.copied(from, to)),
-                Scalar::Int(number) if read.none.contains(&Nothing::Number(number)) => continue,
-                Scalar::Int(number) => Value::Int(number),
-                Scalar::Float(number) => Value::Float(number),
-                Scalar::Bool | Scalar::Nested => {
+            if source.given != SLOT_NONE && matches!(self.slots.get(source.given), Scalar::Absent) {
+                continue;
+            }
+            let value = match said(read, self.slots.get(source.slot), self.slots) {
+                Ok(Some(value)) => value,
+                Ok(None) => continue,
+                Err(()) => {
                     is_spoiled = true;
                     continue;
                 }
             };
-            if let Value::Text(text) = value
-                && (text != "-" || read.dash.is_none())
-                && (present(text).is_none() || (!read.none.is_empty() && is_none(read, text)))
-            {
-                continue;
-            }
             return Some((source.unit, value));
         }
         if is_spoiled {
@@ -265,12 +192,9 @@ impl<'r, 'b> Get<'r, 'b> {
 
     /// Three digits; what is below 100 (also -1), and a dash, says that there was no answer.
     fn status(&mut self) -> Option<i32> {
-        let value = self.first(Input::Status)?.1;
-        match value.whole() {
-            Ok(None | Some(..=99)) => Some(0),
-            Ok(Some(status @ 100..=999)) => Some(status as i32),
-            Ok(Some(_)) => self.spoil(Input::Status, Code::OutOfRange, "100 to 999, or 0 for none"),
-            Err(()) => self.spoil(Input::Status, Code::WrongType, "a whole number"),
+        match status_of(self.first(Input::Status)?.1) {
+            Ok(status) => Some(status),
+            Err((code, expected)) => self.spoil(Input::Status, code, expected),
         }
     }
 
@@ -297,12 +221,7 @@ impl<'r, 'b> Get<'r, 'b> {
 
     fn time(&mut self, input: Input) -> Option<i64> {
         let (Some(unit), value) = self.first(input)? else { return None };
-        let micros = match (value, nanos_per(unit)) {
-            (Value::Text(text), None) => self.written_time(unit, text),
-            (value, None) if unit == Unit::Auto => value.epoch(),
-            (_, None) => None,
-            (value, Some(nanos)) => value.micros(nanos),
-        };
+        let micros = micros(unit, value, self.zone);
         if !micros.is_some_and(in_range) && nanos_per(unit).is_some() {
             self.likely_unit = self.likely_unit.or_else(|| value.likely_unit());
         }
@@ -339,21 +258,6 @@ impl<'r, 'b> Get<'r, 'b> {
         Some(sum)
     }
 
-    fn written_time(&self, unit: Unit, text: &str) -> Option<i64> {
-        match unit {
-            Unit::Rfc3339 => time::rfc3339(text.as_bytes()),
-            Unit::Clf => time::clf(text.trim_matches(['[', ']']).as_bytes(), self.zone),
-            Unit::Datetime => time::datetime(text.as_bytes(), self.zone),
-            _ => {
-                let bytes = text.trim_matches(['[', ']']).as_bytes();
-                let written = time::rfc3339(bytes).or_else(|| time::clf(bytes, self.zone));
-                let written =
-                    written.or_else(|| time::datetime(bytes, self.zone)).or_else(|| time::basic(bytes, self.zone));
-                written.or_else(|| Value::Text(text).epoch()).or_else(|| time::rfc1123(text))
-            }
-        }
-    }
-
     fn duration(&mut self) -> Option<i64> {
         if self.plan.reads[Input::Latency as usize].as_ref().is_some_and(|read| read.sum) {
             return self.sum();
@@ -370,6 +274,61 @@ impl<'r, 'b> Get<'r, 'b> {
             Some(micros @ 0..=LATENCY_US_MAX) => Some(micros),
             Some(_) => self.spoil(Input::Latency, Code::OutOfRange, "a number from 0 to 30 days"),
             None => self.spoil(Input::Latency, Code::WrongType, &format!("a number of {}", unit_name(unit))),
+        }
+    }
+}
+
+/// What a value is to a column: nothing where it means none, an error where it can be no value.
+#[inline]
+fn said<'r>(read: &Read, value: Scalar<'r>, slots: &'r Slots<'_>) -> Result<Option<Value<'r>>, ()> {
+    let value = match value {
+        Scalar::Absent => return Ok(None),
+        Scalar::Text(text) => Value::Text(text),
+        Scalar::Copied(from, to) => Value::Text(slots.copied(from, to)),
+        Scalar::Int(number) if read.none.contains(&Nothing::Number(number)) => return Ok(None),
+        Scalar::Int(number) => Value::Int(number),
+        Scalar::Float(number) => Value::Float(number),
+        Scalar::Bool | Scalar::Nested => return Err(()),
+    };
+    if let Value::Text(text) = value
+        && (text != "-" || read.dash.is_none())
+        && (present(text).is_none() || (!read.none.is_empty() && is_none(read, text)))
+    {
+        return Ok(None);
+    }
+    Ok(Some(value))
+}
+
+/// Three digits; what is below 100 (also -1), and a dash, says that there was no answer.
+fn status_of(value: Value<'_>) -> Result<i32, (Code, &'static str)> {
+    match value.whole() {
+        Ok(None | Some(..=99)) => Ok(0),
+        Ok(Some(status @ 100..=999)) => Ok(status as i32),
+        Ok(Some(_)) => Err((Code::OutOfRange, "100 to 999, or 0 for none")),
+        Err(()) => Err((Code::WrongType, "a whole number")),
+    }
+}
+
+/// A time, in microseconds since 1970.
+fn micros(unit: Unit, value: Value<'_>, zone: time::Zone) -> Option<i64> {
+    match (value, nanos_per(unit)) {
+        (Value::Text(text), None) => written_time(unit, text, zone),
+        (value, None) if unit == Unit::Auto => value.epoch(),
+        (_, None) => None,
+        (value, Some(nanos)) => value.micros(nanos),
+    }
+}
+
+fn written_time(unit: Unit, text: &str, zone: time::Zone) -> Option<i64> {
+    match unit {
+        Unit::Rfc3339 => time::rfc3339(text.as_bytes()),
+        Unit::Clf => time::clf(text.trim_matches(['[', ']']).as_bytes(), zone),
+        Unit::Datetime => time::datetime(text.as_bytes(), zone),
+        _ => {
+            let bytes = text.trim_matches(['[', ']']).as_bytes();
+            let written = time::rfc3339(bytes).or_else(|| time::clf(bytes, zone));
+            let written = written.or_else(|| time::datetime(bytes, zone)).or_else(|| time::basic(bytes, zone));
+            written.or_else(|| Value::Text(text).epoch()).or_else(|| time::rfc1123(text))
         }
     }
 }

@@ -72,6 +72,8 @@ pub(super) struct Column {
     pub(super) dash: Option<i64>,
     /// Nobody vouches for the address.
     pub(super) unproven: bool,
+    /// The paths are names of one thing, of which a record has one.
+    pub(super) alike: bool,
 }
 
 /// A value that means "none".
@@ -275,6 +277,8 @@ struct Spec {
     dash: Option<i64>,
     #[serde(default = "yes")]
     proven: bool,
+    #[serde(default)]
+    alike: bool,
 }
 
 fn yes() -> bool {
@@ -462,6 +466,9 @@ impl Column {
         if !spec.proven && input != Input::ClientIp {
             return Err(format!("{name}: proven is for client_ip"));
         }
+        if spec.alike && !input.is_settled() {
+            return Err(format!("{name}: alike is for clients, lists, statuses and times"));
+        }
         let given = spec.given.map(OneOrMore::into_vec).unwrap_or_default();
         if !given.is_empty() && given.len() != paths.len() {
             return Err(format!("{name}: given: expected one path for each of from, '' where none must be there"));
@@ -485,6 +492,7 @@ impl Column {
             sum: spec.sum,
             dash: spec.dash,
             unproven: !spec.proven,
+            alike: spec.alike,
         })
     }
 }

@@ -97,6 +97,8 @@ pub(super) struct Read {
     pub(super) value: Option<String>,
     pub(super) sum: bool,
     pub(super) dash: Option<i64>,
+    /// Its paths are names of one thing.
+    pub(super) alike: bool,
 }
 
 /// One path of a column.
@@ -121,6 +123,8 @@ pub(crate) struct Plan {
     date_time: Option<[u16; 3]>,
     /// What has no method, target, path, route and status is no request.
     http_only: bool,
+    /// Any of `reads` is alike.
+    pub(super) has_alike: bool,
     /// Nobody vouches for the addresses of this source.
     pub(super) unproven: bool,
 }
@@ -136,6 +140,7 @@ impl Plan {
             decode: Vec::new(),
             date_time: None,
             http_only: mapping.http_only,
+            has_alike: mapping.columns.values().any(|column| column.alike),
             unproven: mapping.columns.get(&Input::ClientIp).is_some_and(|column| column.unproven),
         };
         for path in &mapping.headers {
@@ -176,6 +181,7 @@ impl Plan {
             sum: column.sum,
             // A status of `-` says that there was no answer.
             dash: column.dash.or((input == Input::Status).then_some(0)),
+            alike: column.alike,
         }
     }
 

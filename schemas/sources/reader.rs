@@ -137,7 +137,7 @@ impl<'b> Reader<'b> {
         let parser = self.parser;
         let reading = self.fill(piece.text, fields)?;
         parser.plan.decode(&mut self.slots);
-        let doubt = match self.slots.has_doubled() {
+        let doubt = match self.slots.has_doubled() || parser.plan.has_rivals(&self.slots) {
             true => parser.plan.settle(&mut self.slots, parser.zone, self.observed_us),
             false => Doubt::default(),
         };

@@ -93,13 +93,10 @@ impl<'b> Slots<'b> {
         !self.doubled.is_empty()
     }
 
-    /// All values of a key that came twice, in the order of the record; empty for one that did not.
-    pub(super) fn values_of(&self, slot: u16) -> Vec<Scalar<'b>> {
-        let mut values: Vec<_> = self.doubled.iter().filter(|(of, _)| *of == slot).map(|(_, value)| *value).collect();
-        if !values.is_empty() {
-            values.push(self.get(slot));
-        }
-        values
+    /// All values of a key, in the order of the record.
+    pub(super) fn values_of(&self, slot: u16) -> impl Iterator<Item = Scalar<'b>> {
+        let before = self.doubled.iter().filter(move |(of, _)| *of == slot).map(|(_, value)| *value);
+        before.chain(Some(self.get(slot)).filter(|value| !matches!(value, Scalar::Absent)))
     }
 
     pub(super) fn copied(&self, from: u32, to: u32) -> &str {
