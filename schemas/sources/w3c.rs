@@ -1,7 +1,7 @@
 //! W3C extended log files: `#Fields:` names the columns of the lines behind it.
 //!
 //! Promises: a field is read under its own name (`cs(User-Agent)`), and `date` and `time` together as `date-time`; `-` is
-//! absent. Directives are neither events nor rejects.
+//! absent. Directives are neither events nor rejects. Of a line with more values than fields nobody can say which is which.
 //! Never: keeps the fields between batches; whoever owns the reader does.
 
 use super::mapping::{Separator, W3c};
@@ -50,8 +50,13 @@ impl Fields {
         }
     }
 
-    /// Fills the slots from a line that is no directive.
-    pub(super) fn fill<'b>(&self, line: &'b str, filled: &mut Slots<'b>) -> Result<(), Fault> {
+    /// The same reader, which reads no line before the next `#Fields` line.
+    pub(crate) fn untold(self) -> Fields {
+        if self.list.is_some() { self } else { Fields { choices: Vec::new(), ..self } }
+    }
+
+    /// Fills the slots from a line that is no directive; true when it holds more values than there are fields.
+    pub(super) fn fill<'b>(&self, line: &'b str, filled: &mut Slots<'b>) -> Result<bool, Fault> {
         filled.clear();
         let mut values: Vec<&'b str> = Vec::with_capacity(FIELDS_MAX);
         match self.separator {
@@ -61,15 +66,24 @@ impl Fields {
         }
         let exact = self.choices.iter().find(|slots| slots.len() == values.len());
         let Some(slots) = exact.or(self.choices.first()).filter(|slots| slots.len() <= values.len()) else {
-            let (found, expected) = (values.len(), self.choices.first().map_or(0, Vec::len));
+            let Some(first) = self.choices.first() else {
+                return Err(Fault::new(Code::InvalidLine, "expected a #Fields line before it"));
+            };
+            let (found, expected) = (values.len(), first.len());
             return Err(Fault::new(Code::InvalidLine, format!("expected {expected} fields, found {found}")));
         };
         for (slot, value) in slots.iter().zip(&values) {
-            if *value != "-" {
-                filled.put(*slot, Scalar::Text(value));
+            if *value == "-" {
+                continue;
             }
+            let has_quotes = self.quotes && value.contains("\"\"");
+            let value = match has_quotes {
+                true => filled.copy(|out| out.push_str(&value.replace("\"\"", "\""))),
+                false => Scalar::Text(value),
+            };
+            filled.put(*slot, value);
         }
-        Ok(())
+        Ok(slots.len() < values.len())
     }
 }
 
@@ -77,17 +91,65 @@ fn slots(list: &str, plan: &Plan) -> Vec<u16> {
     list.split_ascii_whitespace().take(FIELDS_MAX).map(|name| plan.slot_named(name)).collect()
 }
 
-/// Values between blanks; one in quotes may hold blanks, and a doubled quote.
+/// Values between blanks; one in quotes may hold blanks, and quotes that are doubled there.
 fn split_quoted<'b>(line: &'b str, values: &mut Vec<&'b str>) {
     let mut rest = line.trim_start();
+    // Where one quote is not closed, none of those behind it is: they were looked through for it.
+    let mut closes = true;
     while !rest.is_empty() {
-        let quoted = rest.strip_prefix('"').and_then(|inner| {
-            let end = memchr::memmem::find_iter(inner.as_bytes(), b"\"")
-                .find(|at| matches!(inner.as_bytes().get(at + 1), None | Some(b' ' | b'\t')))?;
-            Some((&inner[..end], &inner[end + 1..]))
-        });
+        let inside = rest.strip_prefix('"');
+        let end = match inside {
+            Some(inside) if closes => closing(inside.as_bytes()),
+            Some(inside) => is_closing(inside.as_bytes(), 0).then_some(0),
+            None => None,
+        };
+        closes &= inside.is_none() || end.is_some();
+        let quoted = inside.zip(end).map(|(inside, end)| (&inside[..end], &inside[end + 1..]));
         let (value, after) = quoted.unwrap_or_else(|| rest.split_once([' ', '\t']).unwrap_or((rest, "")));
         values.push(value);
         rest = after.trim_start();
+    }
+}
+
+/// Where the quote stands that ends a value: not one of two, which are a quote in it, and before a blank or the end.
+fn closing(inside: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(found) = memchr::memchr(b'"', inside.get(at..)?) {
+        at += found;
+        if is_closing(inside, at) {
+            return Some(at);
+        }
+        at += if inside.get(at + 1) == Some(&b'"') { 2 } else { 1 };
+    }
+    None
+}
+
+fn is_closing(inside: &[u8], at: usize) -> bool {
+    inside.get(at) == Some(&b'"') && matches!(inside.get(at + 1), None | Some(b' ' | b'\t'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(line: &str) -> Vec<&str> {
+        let mut values = Vec::new();
+        split_quoted(line, &mut values);
+        values
+    }
+
+    #[test]
+    fn in_quotes_two_quotes_are_one_of_the_value() {
+        assert_eq!(split(r#"a "b c" "" d"#), ["a", "b c", "", "d"]);
+        assert_eq!(split(r#""x"" 198.51.100.77 ""y" -"#), [r#"x"" 198.51.100.77 ""y"#, "-"]);
+        assert_eq!(split(r#""say ""hi""" 200"#), [r#"say ""hi"""#, "200"]);
+        assert_eq!(split(r#""a"b" c"#), [r#"a"b"#, "c"]);
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_joins_nothing() {
+        assert_eq!(split(r#""a b "" "c"#), [r#""a"#, "b", "", r#""c"#]);
+        let many = "\"a ".repeat(200_000);
+        assert_eq!(split(&many).len(), 200_000);
     }
 }
