@@ -73,7 +73,7 @@ static SENT: &[&str] = &[
 static ONE_TIME: &[&str] = &["otp", "mfa", "2fa", "totp", "onetime", "passcode"];
 
 /// After these a UUID or a hash is an ordinary name of a thing.
-static OFTEN_IDS: [&str; 26] = [
+static OFTEN_IDS: [&str; 20] = [
     "s",
     "share",
     "shared",
@@ -84,23 +84,25 @@ static OFTEN_IDS: [&str; 26] = [
     "keys",
     "ticket",
     "tickets",
-    "login",
     "device",
-    "auth",
     "calendar",
     "feed",
     "preview",
-    "link",
     "links",
     "check",
     "integration",
     "integrations",
     "change",
-    "access",
-    "join",
     "trigger",
-    "callback",
 ];
+
+/// Directly behind these a UUID, or a hash as long as one, lets in whoever has it; a shorter one names a thing, and so does any of
+/// them one segment further on: `/auth/users/...`.
+static OFTEN_LINKS: [&str; 6] = ["login", "auth", "link", "access", "join", "callback"];
+/// Hexadecimal digits of a UUID.
+const UUID_DIGITS: usize = 32;
+/// Segments behind a telling word that may be its secret.
+const BEHIND: usize = 2;
 
 pub(crate) fn segments(text: &str, findings: &mut Vec<Finding>) {
     let bytes = text.as_bytes();
@@ -112,11 +114,13 @@ pub(crate) fn segments(text: &str, findings: &mut Vec<Finding>) {
         let segment = &bytes[start..end];
         if let Some((from, class)) = bot(segment) {
             findings.push(Finding { start: start + from, end, class, whole: true });
-        } else if let Some(told) = told.filter(|told: &Told| told.is_secret(segment) && rules::has(rules::SEGMENT)) {
+        } else if let Some(told) =
+            told.filter(|told: &Told| told.is_secret(segment, left == BEHIND) && rules::has(rules::SEGMENT))
+        {
             findings.push(Finding { start, end, class: told.class, whole: true });
         }
         match telling(segment) {
-            Some(by) => (told, left) = (Some(by), 2),
+            Some(by) => (told, left) = (Some(by), BEHIND),
             None if left > 1 => left -= 1,
             None => told = None,
         }
@@ -179,13 +183,19 @@ struct Told {
     class: Class,
     /// UUIDs and hashes are ordinary names of things there.
     ids: bool,
+    /// So they are, but for long ones directly behind it.
+    links: bool,
     sent: bool,
     one_time: bool,
 }
 
 impl Told {
-    fn is_secret(self, segment: &[u8]) -> bool {
-        (is_random(segment) && !(self.ids && is_id(segment)))
+    /// `next`: the segment stands directly behind the word.
+    fn is_secret(self, segment: &[u8], next: bool) -> bool {
+        let digits = || segment.iter().filter(|b| b.is_ascii_hexdigit()).count();
+        let is_name = self.ids || self.links;
+        (is_random(segment) && !(is_name && is_id(segment)))
+            || (self.links && next && is_id(segment) && digits() >= UUID_DIGITS)
             || (self.sent && is_short_code(segment))
             || (self.one_time && (4..=10).contains(&segment.len()) && segment.iter().all(u8::is_ascii_digit))
     }
@@ -218,7 +228,9 @@ fn telling(segment: &[u8]) -> Option<Told> {
             || (segment[at].is_ascii_uppercase() && segment[at - 1].is_ascii_lowercase());
         if is_edge {
             if let Some(told) = told_by(&lower[from..at]) {
-                return Some(told);
+                // `/access-logs/<uuid>` is a thing, `/magic-link/<uuid>` is not.
+                let ends = at == segment.len();
+                return Some(Told { ids: told.ids || (told.links && !ends), links: told.links && ends, ..told });
             }
             from = at + usize::from(at < segment.len() && is_sign(segment[at]));
         }
@@ -235,6 +247,7 @@ fn told_by(word: &[u8]) -> Option<Told> {
     rules::on(Kind::Telling, place).then(|| Told {
         class,
         ids: is_in(&OFTEN_IDS),
+        links: is_in(&OFTEN_LINKS),
         sent: is_in(SENT),
         one_time: is_in(ONE_TIME),
     })
@@ -286,6 +299,26 @@ mod tests {
             let kept = scrub(path);
             assert!(!kept.contains(gone) && kept.contains("[REDACTED:"), "{path} -> {kept}");
         }
+    }
+
+    #[test]
+    fn a_uuid_directly_behind_a_word_of_entry_lets_in_and_goes() {
+        let (uuid, hash) = ("0b8cf5a3-5c1e-4f0e-9c38-2f1d7a6b4e90", "0b8cf5a35c1e4f0e9c382f1d7a6b4e90");
+        for word in super::OFTEN_LINKS {
+            for secret in [uuid, hash] {
+                let path = format!("/v1/{word}/{secret}/x");
+                let kept = scrub(&path);
+                assert!(!kept.contains("5c1e") && kept.contains("[REDACTED:"), "{word}: {kept}");
+                let other = format!("/v1/{word}/users/{secret}");
+                assert_eq!(scrub(&other), other);
+            }
+            let thing = format!("/v1/{word}-entries/{uuid}");
+            assert_eq!(scrub(&thing), thing);
+            let short = format!("/v1/{word}/0b8cf5a35c1e4f0e");
+            assert_eq!(scrub(&short), short);
+        }
+        let thing = format!("/v1/download/{uuid}");
+        assert_eq!(scrub(&thing), thing);
     }
 
     #[test]

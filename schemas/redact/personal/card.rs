@@ -36,13 +36,14 @@ static RANGES: &[(u16, u16, u32)] = &[
     (9792, 9792, 1 << 16), (9860, 9860, 1 << 16),                                    // Troy, Humo
 ];
 
-/// Words before a number that say it is an identifier of something else.
+/// Words before a number that say it is an identifier of something else: each numbers a thing. `from`, `to` and `reference` do not,
+/// and a card stands behind them as well.
 #[rustfmt::skip]
 static IDENTIFIERS: &[&str] = &[
     "id", "ids", "uid", "oid", "pid", "gid", "uuid", "guid", "order", "item", "product", "sku", "article", "invoice", "ticket", "case",
     "trace", "span", "request", "correlation", "event", "message", "msg", "post", "status", "ean", "gtin", "upc", "isbn", "serial", "batch",
-    "ts", "time", "timestamp", "date", "since", "until", "from", "to", "before", "after", "offset", "cursor", "seq", "sequence", "version",
-    "v", "ver", "rev", "build", "hash", "etag", "tracking", "shipment", "parcel", "job", "task", "run", "node", "device", "imei", "object", "barcode", "ref", "reference",
+    "ts", "time", "timestamp", "date", "offset", "cursor", "seq", "sequence", "version",
+    "v", "ver", "rev", "build", "hash", "etag", "tracking", "shipment", "parcel", "job", "task", "run", "node", "device", "imei", "object", "barcode",
 ];
 
 /// Words before a number that say it is a card, whatever else they are.

@@ -93,6 +93,11 @@ fn groupings(number: &str) -> Vec<(&'static str, String)> {
         ("in a sentence", format!("charged {} today", by(" "))),
         ("track", format!("%B{number}^DOE/JANE^27121011000")),
         ("track two", format!(";{number}=27121011000?")),
+        ("behind where it comes from", format!("from={number}")),
+        ("behind where it goes", format!("/to/{number}")),
+        ("behind a reference", format!("reference={number}")),
+        ("behind a short reference, in JSON", format!(r#"{{"ref":"{number}"}}"#)),
+        ("behind words of time", format!("since:{number}")),
     ]
 }
 

@@ -366,5 +366,15 @@ pub fn segments() -> Vec<Sample> {
             Sample { class: "segments", name, text: path.replace('V', &value), parts: vec![value] }
         })
     });
-    made.collect()
+    // What a log-in link is made of: hexadecimal digits, and UUIDs.
+    let entered = ["login", "auth", "join", "access", "link", "callback"].into_iter().flat_map(|word| {
+        [("uuid", [8, 4, 4, 4, 12].as_slice()), ("hash", &[32]), ("long hash", &[64])].map(|(kind, sizes)| {
+            let mut rng = Rng::of(&format!("{word} {kind}"));
+            let groups: Vec<String> = sizes.iter().map(|size| rng.text(b"0123456789abcdef", *size)).collect();
+            let value = groups.join("-");
+            let name = format!("/{word}/ with a {kind}");
+            Sample { class: "segments", name, text: format!("/{word}/{value}"), parts: vec![value] }
+        })
+    });
+    made.chain(entered).collect()
 }
