@@ -49,6 +49,8 @@ pub struct Normaliser {
     fields: FastMap<i32, W3cFields>,
     /// The same, as it was last saved.
     named: FastMap<i32, String>,
+    /// Lines of a lane of which no `#Fields` line is known are not read.
+    told_fields: bool,
 }
 
 impl Normaliser {
@@ -64,6 +66,7 @@ impl Normaliser {
             keys: keys.clone(),
             fields: hash::map(),
             named: hash::map(),
+            told_fields: false,
         })
     }
 
@@ -79,7 +82,14 @@ impl Normaliser {
             keys: self.keys.clone(),
             fields: hash::map(),
             named: hash::map(),
+            told_fields: self.told_fields,
         }
+    }
+
+    /// Reads no line of a W3C file by the list of the mapping: for records that do not come from the beginning of their file. A
+    /// lane without a `#Fields` line (`restore`) makes rejects.
+    pub fn by_told_fields(self) -> Normaliser {
+        Normaliser { told_fields: true, ..self }
     }
 
     /// Where to look up what records leave out about their client (country, network, coordinates), from the next record
@@ -94,6 +104,9 @@ impl Normaliser {
         let arena = Bump::new();
         let mut reader = Reader::new(&parser, &arena);
         let mut fields = self.fields.remove(&lane.partition).or_else(|| parser.fields());
+        if self.told_fields {
+            fields = fields.map(W3cFields::untold);
+        }
         self.rows.begin(lane);
         let mut waiting = Waiting::new(&mut self.rows, &self.keys, lane, raw);
         for (record, entry) in raw.entries.iter().enumerate() {
@@ -105,8 +118,16 @@ impl Normaliser {
                     continue;
                 }
             };
-            reader.read(text, entry.observed_us, &mut fields, &mut |outcome| waiting.push(record, Some(text), outcome));
-            if Watch::samples(entry.offset) {
+            let samples = Watch::samples(entry.offset);
+            let mut first = None;
+            reader.read(text, entry.observed_us, &mut fields, &mut |outcome| {
+                if samples && first.is_none() {
+                    first = read_from(&outcome);
+                }
+                waiting.push(record, Some(text), outcome);
+            });
+            // The envelope around it is no part of the mapping.
+            if let Some(text) = first {
                 self.drift.lock().unwrap_or_else(PoisonError::into_inner).observe(parser.plan(), text);
             }
         }
@@ -243,6 +264,12 @@ impl<'w, 'b> Waiting<'w, 'b> {
         };
         self.rejects.into_iter().map(whole).collect()
     }
+}
+
+/// The text that became a request, or was to become one.
+fn read_from<'b>(outcome: &Outcome<'b>) -> Option<&'b str> {
+    let (Ok((_, bytes)) | Err((_, bytes))) = outcome;
+    std::str::from_utf8(bytes).ok()
 }
 
 /// The text of a record; bytes that are not UTF-8 are U+FFFD.

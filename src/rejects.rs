@@ -17,9 +17,9 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::prelude::SessionContext;
-use schemas::{Code, Keys, Lane, Normaliser, RawBatch, Reject, SealError, SourceConfig};
+use schemas::{Code, Geo, Keys, Lane, Normaliser, RawBatch, Reject, SealError, SourceConfig, SourceError};
 
-use crate::lake::{Checkpoint, Lake, LakeConfig};
+use crate::lake::{self, Checkpoint, Lake, LakeConfig};
 use crate::limits::{REPLAY_BYTES_MAX, REPLAY_ROWS_MAX};
 use crate::query::{self, QueryLimits};
 use crate::{app, clock};
@@ -65,6 +65,8 @@ pub struct Replay {
     /// How the records of a source are read, by its name. Without a name: how those of every other source are.
     pub sources: Vec<SourceConfig>,
     pub any_source: Option<SourceConfig>,
+    /// Where clients are looked up, if anywhere.
+    pub geo: Option<Arc<Geo>>,
     pub filter: Filter,
     pub dry_run: bool,
 }
@@ -119,7 +121,7 @@ struct Became {
 
 /// Replays what can be replayed.
 pub async fn replay(job: Replay) -> anyhow::Result<Report> {
-    let mut normalisers = Normalisers::new(&job)?;
+    let mut normalisers = Normalisers::new(&job, lake::stored_lane_states(&job.lake).await?)?;
     let mut lake = None;
     if !job.dry_run {
         // Opening completes a replay that was cut short; only then is it known what is open.
@@ -237,24 +239,44 @@ struct Normalisers {
     by_source: HashMap<String, Normaliser>,
     any_source: Option<SourceConfig>,
     keys: Keys,
+    geo: Option<Arc<Geo>>,
+    /// What lanes know that were not read yet: the fields of W3C lines, the names in paths.
+    lane_states: HashMap<Lane, Arc<[u8]>>,
 }
 
 impl Normalisers {
-    fn new(job: &Replay) -> anyhow::Result<Normalisers> {
-        let mut by_source = HashMap::new();
+    fn new(job: &Replay, lane_states: HashMap<Lane, Arc<[u8]>>) -> anyhow::Result<Normalisers> {
+        let (any_source, keys, geo) = (job.any_source.clone(), job.keys.clone(), job.geo.clone());
+        let mut all = Normalisers { by_source: HashMap::new(), any_source, keys, geo, lane_states };
         for config in &job.sources {
-            by_source.insert(config.name.clone(), Normaliser::new(config, &job.keys)?);
+            let normaliser = all.make(config)?;
+            all.by_source.insert(config.name.clone(), normaliser);
         }
-        Ok(Normalisers { by_source, any_source: job.any_source.clone(), keys: job.keys.clone() })
+        Ok(all)
     }
 
-    fn of(&mut self, source: &str) -> Option<&mut Normaliser> {
+    /// One that reads W3C lines only by fields that are known: rejects do not come from the beginning of their file.
+    fn make(&self, config: &SourceConfig) -> Result<Normaliser, SourceError> {
+        let mut normaliser = Normaliser::new(config, &self.keys)?.by_told_fields();
+        normaliser.set_geo(self.geo.clone());
+        Ok(normaliser)
+    }
+
+    /// That of a lane, which goes on where the lane stands.
+    fn of(&mut self, lane: &Lane) -> Option<&mut Normaliser> {
+        let source = &*lane.source;
         if !self.by_source.contains_key(source) {
             let config = SourceConfig { name: source.to_owned(), ..self.any_source.clone()? };
-            let normaliser = Normaliser::new(&config, &self.keys).ok()?;
+            let normaliser = self.make(&config).ok()?;
             self.by_source.insert(source.to_owned(), normaliser);
         }
-        self.by_source.get_mut(source)
+        let normaliser = self.by_source.get_mut(source)?;
+        if let Some(state) = self.lane_states.remove(lane)
+            && let Err(error) = normaliser.restore(lane, &state)
+        {
+            tracing::warn!(%lane, %error, "what was known of this lane cannot be used");
+        }
+        Some(normaliser)
     }
 
     /// What the rejects of one part are today. Those that cannot be told apart (of a table that had no elements yet)
@@ -291,7 +313,7 @@ impl Normalisers {
             counts.no_key += 1;
             return None;
         };
-        let Some(normaliser) = self.of(&reject.lane.source) else {
+        let Some(normaliser) = self.of(&reject.lane) else {
             counts.no_source += 1;
             return None;
         };

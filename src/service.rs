@@ -95,7 +95,7 @@ pub fn check(config: &Config) -> anyhow::Result<Parts> {
     for section in &config.sources {
         check_files(section, &config.data_dir).with_context(|| format!("sources: {}", section.name))?;
     }
-    let geo = GeoFiles::open(&config.enrich.mmdb, clock::system()).context("enrich.mmdb")?;
+    let geo = geo(config)?;
     let targets = targets(config)?;
     let done_by_targets = targets.iter().flat_map(|ready| ready.common.kinds.iter().map(|kind| kind.name())).collect();
     Ok(Parts { rules, sources, targets: targets.len(), done_by_targets, geo, kafka, pushed })
@@ -146,10 +146,15 @@ pub fn doubts(config: &Config, parts: &Parts) -> anyhow::Result<Vec<String>> {
             survey.note_events(&normalised.events);
             survey.note_rejects(&normalised.rejects);
             let told = |doubt: String| format!("sources: {}: {}: {doubt}", section.name, path.display());
-            doubts.extend(survey.doubts(None).into_iter().map(told));
+            doubts.extend(survey.doubts(file::written_us(&path)).into_iter().map(told));
         }
     }
     Ok(doubts)
+}
+
+/// The databases of addresses that are configured.
+pub fn geo(config: &Config) -> anyhow::Result<Option<GeoFiles>> {
+    GeoFiles::open(&config.enrich.mmdb, clock::system()).context("enrich.mmdb")
 }
 
 /// The normaliser settings of every source, in order.

@@ -180,6 +180,25 @@ fn a_check_counts_in_words() {
 }
 
 #[test]
+fn check_and_explain_say_when_a_log_tells_of_times_after_it_was_written() {
+    let folder = folder();
+    let log = file(&folder, "access.log", log_of(&PATHS));
+    // Long before any of its times.
+    let written = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_600_000_000);
+    let handle = std::fs::File::options().append(true).open(&log).expect("it can be opened");
+    handle.set_modified(written).expect("a time can be set");
+    let text =
+        format!("data_dir: data\nsources:\n  - name: edge\n    kind: combined\n    files: [{}]\n", log.display());
+    let config = file(&folder, "gatewatch.yaml", text);
+    for ran in [
+        ran_well(run(&["check", "--config", path(&config)])),
+        ran_well(run(&["explain", "--source", "combined", path(&log)])),
+    ] {
+        assert!(ran.stderr.contains(" h after the log was last written: is the zone (time_zone)"), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn a_series_comes_from_standard_input_or_a_file_packed_or_not() {
     let folder = folder();
     let plain = b"date,requests\n2014-04-01,7\n".to_vec();

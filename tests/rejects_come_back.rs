@@ -278,3 +278,37 @@ fn rejects_sealed_under_an_older_key_stay_readable() {
     let opened = setup.ran(&["rejects", "open", "shop/0/0"]);
     assert!(said(&opened).contains("it was sealed with the key `s1`, which is not there"), "{}", said(&opened));
 }
+
+/// The list of the mapping has as many fields as the file, in another order.
+const W3C: &str = "gateway: own\nw3c:\n  fields: \"code from what at\"\ncolumns:\n  \
+                   time: { from: when, unit: epoch_s, required: true }\n  client_ip: { from: from }\n  \
+                   target: { from: what }\n  status: { from: code }\n";
+
+#[test]
+fn a_w3c_line_comes_back_by_the_fields_of_its_file_and_with_the_place_of_its_client() {
+    let geo = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/tests/data/geo/city.mmdb");
+    for (head, became) in [("#Fields: at from what code\n", 1), ("", 0)] {
+        let folder = folder();
+        let log = file(&folder, "shop.log", format!("{head}1767607200 192.0.2.7 /v1/things/1 404\n"));
+        let mapping = file(&folder, "shop.yaml", W3C);
+        let data = folder.path().join("data");
+        let text = format!(
+            "data_dir: {}\nsources:\n  - {{ name: shop, kind: mapping, mapping_file: {}, ahead_max: 36500d, files: [{}] }}\n\
+             keys:\n  overlap: 1d\nenrich:\n  mmdb: [{}]\n",
+            data.display(),
+            mapping.display(),
+            log.display(),
+            geo.display()
+        );
+        let config = file(&folder, "gatewatch.yaml", text);
+        assert_eq!(program::run(&["run", "--config", path(&config)]).code, 1, "nothing became an event");
+        fs::write(&mapping, W3C.replace("from: when", "from: at")).unwrap();
+        let replayed = program::run(&["rejects", "replay", "--config", path(&config)]);
+        assert_eq!(replayed.code, 0, "{}", replayed.stderr);
+        assert_eq!(number(&data, "select count(*) from rejects_open"), 1 - became, "{}", replayed.stdout);
+        let events = query(&data, "select status, path, client_ip, country from events");
+        let expected =
+            serde_json::json!({ "status": 404, "path": "/v1/things/1", "client_ip": "192.0.2.7", "country": "DE" });
+        assert_eq!(events, vec![expected; became as usize]);
+    }
+}

@@ -126,6 +126,43 @@ fn unknown_keys_are_drift_and_known_ones_are_not() {
     assert!(named.len() == 1 && named[0].sampled == 1000, "{named:?}");
 }
 
+#[test]
+fn what_is_around_a_record_has_not_drifted() {
+    let mut normaliser = normaliser("kong");
+    let mut raw = RawBatch::new();
+    for i in 0..640 {
+        let line = record(0).replacen('{', r#"{"plugin_x":1,"#, 1);
+        let record = match i / 16 % 3 {
+            0 => serde_json::json!({ "log": line, "stream": "stdout", "time": "2026-09-21T14:13:20Z" }).to_string(),
+            1 => format!("2026-09-21T14:13:20Z stdout F {line}"),
+            _ => format!("[{line}]"),
+        };
+        raw.push(i, NOW, record.as_bytes());
+    }
+    assert_eq!(normaliser.normalise(&lane(), &raw).events.num_rows(), 640);
+    let expected = Drift { path: "plugin_x".to_string(), kind: DriftKind::Appeared, sampled: 40, of: 40 };
+    assert_eq!(normaliser.drift(), [expected]);
+}
+
+#[test]
+fn a_line_that_does_not_come_from_the_beginning_of_its_file_is_read_by_its_fields_or_not_at_all() {
+    let fields = "#Fields: date time c-ip cs-method cs-uri-stem sc-status";
+    let line = "2026-09-21 14:13:20 203.0.113.7 GET /v1/orders 404";
+    let batch = |records: &[&str]| {
+        let mut raw = RawBatch::new();
+        records.iter().for_each(|record| raw.push(0, NOW, record.as_bytes()));
+        raw
+    };
+    let state = normaliser("w3c").normalise(&lane(), &batch(&[fields])).state.expect("the lane learned its fields");
+    let mut later = normaliser("w3c").by_told_fields();
+    let untold = later.normalise(&lane(), &batch(&[line]));
+    let details: Vec<&str> = untold.rejects.iter().map(|reject| reject.detail.as_str()).collect();
+    assert_eq!((untold.events.num_rows(), details), (0, vec!["expected a #Fields line before it"]));
+    later.restore(&lane(), &state).expect("a state");
+    let told = later.normalise(&lane(), &batch(&[line]));
+    assert_eq!((told.events.num_rows(), &event_json(&told.events, 0)["status"]), (1, &404.into()));
+}
+
 /// Records of a thousand, of which those from the middle on are changed.
 fn drift_of(change: impl Fn(i64, String) -> String) -> Vec<Drift> {
     let mut normaliser = normaliser("kong");

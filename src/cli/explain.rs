@@ -13,7 +13,7 @@ use super::output::stderr_line;
 use super::shared::{DetectorArgs, SourceArgs};
 use super::{Failure, usage};
 use crate::app::FromTheStart;
-use crate::ingest::file::FileSource;
+use crate::ingest::file::{self, FileSource};
 use crate::ingest::stdin::StdinSource;
 use crate::ingest::{Positions, ReadLimits, Signal, Source};
 use crate::survey::Survey;
@@ -56,7 +56,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         explain(&mut normaliser, &engine, &lane, &records, &mut survey, &mut out)?;
     }
     out.flush()?;
-    for doubt in survey.doubts(None) {
+    let file = args.file.as_deref().filter(|path| path.as_os_str() != "-");
+    for doubt in survey.doubts(file.and_then(file::written_us)) {
         stderr_line(&format!("{}: {doubt}", path.display()));
     }
     Ok(())

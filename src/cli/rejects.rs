@@ -269,6 +269,7 @@ fn replay(args: &ReplayArgs) -> Result<(), Failure> {
         Some(config) => (service::source_configs(config).map_err(usage)?, None),
         None => (Vec::new(), Some(args.any_source().map_err(usage)?)),
     };
+    let geo = place.config.as_ref().map(service::geo).transpose().map_err(usage)?.flatten();
     app::check_sources(&sources).and_then(|()| app::check_sources(any_source.as_slice())).map_err(usage)?;
     let runtime = app::runtime()?;
     let there = runtime.block_on(query::session(&place.lake.uri, &place.lake.options, QueryLimits::default()));
@@ -282,6 +283,7 @@ fn replay(args: &ReplayArgs) -> Result<(), Failure> {
         keys: place.keys()?,
         sources,
         any_source,
+        geo: geo.map(|files| files.geo()),
         filter: args.which.filter(),
         dry_run: args.dry_run,
     };

@@ -242,6 +242,12 @@ pub fn head(path: &Path) -> Result<Option<RawBatch>, IngestError> {
     Ok(None)
 }
 
+/// When a file was last written, in microseconds since 1970.
+pub fn written_us(path: &Path) -> Option<i64> {
+    let written = fs::metadata(path).ok()?.modified().ok()?;
+    i64::try_from(written.duration_since(std::time::UNIX_EPOCH).ok()?.as_micros()).ok()
+}
+
 /// The content of a file, unpacked, for whoever has no positions in it.
 pub fn unpacked(path: &Path) -> Result<Box<dyn Read + Send>, IngestError> {
     open(path, &Progress::default()).map(|(reader, _)| reader)

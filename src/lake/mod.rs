@@ -14,6 +14,7 @@ mod append;
 mod audit_row;
 mod encode;
 mod error;
+mod lanes;
 mod layout;
 mod log;
 mod maintain;
@@ -44,6 +45,7 @@ pub use action_row::ActionRow;
 pub use append::{ActionLog, AuditLog};
 pub use audit_row::AuditRow;
 pub use error::LakeError;
+pub use lanes::stored_lane_states;
 pub use layout::{DAY, Table};
 pub use maintain::{MaintainReport, Maintenance, RetainDays, TableReport, maintain};
 pub use mend::{Damage, mend};
@@ -338,7 +340,7 @@ impl Lake {
         };
         let digest = self.events.marker(&state_id(&self.instance)).await?.unwrap_or_default();
         self.checkpoint = number;
-        let state = match self.read_state(number, digest).await {
+        let state = match read_state(&*self.root, &self.instance, number, digest).await {
             Ok(state) => state,
             // Lanes go on where the log says. What only this file had is gone, and somebody is told.
             Err(error @ (LakeError::StateDamaged { .. } | LakeError::StateMissing { .. })) => {
@@ -368,22 +370,6 @@ impl Lake {
         Ok(Some(Recovered { checkpoint: number, positions, snapshot, lane_states }))
     }
 
-    async fn read_state(&self, checkpoint: i64, digest: i64) -> Result<State, LakeError> {
-        let path = state::path(&self.instance, checkpoint, digest);
-        let bytes = match self.root.get(&Path::from(path.as_str())).await {
-            Ok(found) => found.bytes().await.during(|| format!("read {path}"))?,
-            Err(ObjectStoreError::NotFound { .. }) => return Err(LakeError::StateMissing { checkpoint, path }),
-            Err(error) => return Err(error).during(|| format!("read {path}")),
-        };
-        let state =
-            State::decode(&bytes, digest).map_err(|message| LakeError::StateDamaged { path: path.clone(), message })?;
-        if state.instance != self.instance || state.checkpoint != checkpoint {
-            let message = format!("it is checkpoint {} of {}", state.checkpoint, state.instance);
-            return Err(LakeError::StateDamaged { path, message });
-        }
-        Ok(state)
-    }
-
     /// Removes the state files of checkpoints up to `through`. They are of no use any more; failing is no harm.
     async fn drop_states(&self, through: i64) {
         let folder = Path::from(state::folder(&self.instance));
@@ -403,6 +389,22 @@ impl Lake {
             tracing::warn!(%error, "could not remove old state files");
         }
     }
+}
+
+async fn read_state(root: &dyn ObjectStore, instance: &str, checkpoint: i64, digest: i64) -> Result<State, LakeError> {
+    let path = state::path(instance, checkpoint, digest);
+    let bytes = match root.get(&Path::from(path.as_str())).await {
+        Ok(found) => found.bytes().await.during(|| format!("read {path}"))?,
+        Err(ObjectStoreError::NotFound { .. }) => return Err(LakeError::StateMissing { checkpoint, path }),
+        Err(error) => return Err(error).during(|| format!("read {path}")),
+    };
+    let state =
+        State::decode(&bytes, digest).map_err(|message| LakeError::StateDamaged { path: path.clone(), message })?;
+    if state.instance != instance || state.checkpoint != checkpoint {
+        let message = format!("it is checkpoint {} of {}", state.checkpoint, state.instance);
+        return Err(LakeError::StateDamaged { path, message });
+    }
+    Ok(state)
 }
 
 /// Where lanes stand in the lake, for a reader that has no writer at hand. None when nothing of one was ever committed.

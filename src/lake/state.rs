@@ -60,8 +60,11 @@ pub(crate) fn path(instance: &str, checkpoint: i64, digest: i64) -> String {
     format!("{}/{checkpoint:012}-{digest:016x}.checkpoint", folder(instance))
 }
 
+/// Holds a folder for each instance.
+pub(crate) const FOLDER: &str = "_state";
+
 pub(crate) fn folder(instance: &str) -> String {
-    format!("_state/{instance}")
+    format!("{FOLDER}/{instance}")
 }
 
 /// The checkpoint number in the name of a state file.

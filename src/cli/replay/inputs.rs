@@ -109,9 +109,7 @@ impl Inputs {
     /// When the file of this name was last written, in microseconds since 1970; none of standard input.
     pub fn written_us(&self, name: &str) -> Option<i64> {
         let input = self.list.iter().find(|input| input.name == name && !input.is_stdin())?;
-        let written = std::fs::metadata(&input.path).ok()?.modified().ok()?;
-        let since = written.duration_since(std::time::UNIX_EPOCH).ok()?;
-        i64::try_from(since.as_micros()).ok()
+        file::written_us(&input.path)
     }
 
     /// The file that is the only input.

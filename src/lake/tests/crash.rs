@@ -46,6 +46,26 @@ async fn a_commit_is_recovered_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_lanes_know_is_read_beside_a_writer_as_long_as_no_other_moved_them() {
+    let folder = Folder::new();
+    assert!(stored_lane_states(&folder.config).await.unwrap().is_empty());
+    let (mut lake, _) = folder.open("a").await;
+    lake.commit(&checkpoint(0, 10)).await.unwrap();
+    lake.commit(&checkpoint(10, 25)).await.unwrap();
+    let known = |states: HashMap<Lane, Arc<[u8]>>| states.get(&lane(0)).map(|state| state.to_vec());
+    let states = stored_lane_states(&folder.config).await.unwrap();
+    assert_eq!(known(states), Some(b"lane at 25".to_vec()));
+
+    let (mut other, _) = folder.open("b").await;
+    other.refresh_positions(&[lane(0)]).await.unwrap();
+    other.commit(&Checkpoint { lane_states: Vec::new(), ..checkpoint(25, 30) }).await.unwrap();
+    assert_eq!(known(stored_lane_states(&folder.config).await.unwrap()), None);
+    lake.refresh_positions(&[lane(0)]).await.unwrap();
+    lake.commit(&checkpoint(30, 40)).await.unwrap();
+    assert_eq!(known(stored_lane_states(&folder.config).await.unwrap()), Some(b"lane at 40".to_vec()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_the_last_two_state_files_are_kept() {
     let folder = Folder::new();
     let (mut lake, _) = folder.open("a").await;
