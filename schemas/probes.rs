@@ -1,7 +1,7 @@
 //! Attack payloads in a request, by class: traversal, SQL, script, command, JNDI. Decided on the raw texts, before redaction, so
 //! that a suffix which looks like a secret hides nothing.
 //!
-//! Promises: plain signatures over the text and over each layer of its escapes undone; linear time; a text without any
+//! Promises: of a long text its beginning and its end are searched; plain signatures over the text and over each layer of its escapes undone; linear time; a text without any
 //! character that an attack needs costs one pass over its bytes. `tests/probes.rs` holds the share of false and missed ones.
 //! Never: keeps or returns a part of the text.
 
@@ -154,7 +154,16 @@ impl Prober {
     }
 
     fn search(&mut self, text: &str, place: Place) -> Probed {
-        let text = &text[..floor(text, PROBE_BYTES_MAX)];
+        let mut probed = self.search_part(&text[..floor(text, PROBE_BYTES_MAX)], place);
+        // What stands before an attack does not hide it.
+        if text.len() > PROBE_BYTES_MAX {
+            let from = (text.len() - PROBE_BYTES_MAX..).find(|at| text.is_char_boundary(*at));
+            probed.merge(self.search_part(&text[from.unwrap_or(text.len())..], place));
+        }
+        probed
+    }
+
+    fn search_part(&mut self, text: &str, place: Place) -> Probed {
         let mut probed = Probed::default();
         if place == Place::Query {
             // An ampersand between parameters is no command.

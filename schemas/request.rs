@@ -183,8 +183,8 @@ fn is_method(text: &str) -> bool {
 /// Method and target of a request line; the target may hold spaces. `None` for what is not HTTP.
 pub(crate) fn request_line(line: &str) -> Option<(&str, &str)> {
     let (method, rest) = line.split_once(' ')?;
-    // A target has no blank before `HTTP/`: what stands behind the first protocol is a client's attempt at another line.
-    let target = match memchr::memmem::find(rest.as_bytes(), b" HTTP/") {
+    // The protocol is what stands last: one before it is a client's, who would have what is behind it overlooked.
+    let target = match memchr::memmem::rfind(rest.as_bytes(), b" HTTP/") {
         Some(at) => &rest[..at],
         None if rest.starts_with('/') => rest,
         None => return None,
@@ -231,7 +231,8 @@ mod tests {
         assert_eq!(request_line("GET / HTTP/1.1"), Some(("GET", "/")));
         assert_eq!(request_line("GET /a b?c=d  HTTP/2.0"), Some(("GET", "/a b?c=d ")));
         assert_eq!(request_line("GET /old"), Some(("GET", "/old")));
-        assert_eq!(request_line("GET /x HTTP/1.1\" 200 5 \" HTTP/1.1"), Some(("GET", "/x")));
+        assert_eq!(request_line("GET /x HTTP/1.1\" 200 5 \" HTTP/1.1"), Some(("GET", "/x HTTP/1.1\" 200 5 \"")));
+        assert_eq!(request_line("GET /x HTTP/1.1' or 1=1 HTTP/1.1"), Some(("GET", "/x HTTP/1.1' or 1=1")));
         assert_eq!(request_line("PROPFIND http://a.example/x HTTP/1.1"), Some(("PROPFIND", "http://a.example/x")));
         for garbage in
             ["", "HELP", "\\x16\\x03\\x01", "lv|'|'|x /y HTTP/1.0", "GET  HTTP/1.1", "GET x", "Bearer fake / HTTP/1.1"]

@@ -322,9 +322,11 @@ impl Client {
     }
 
     fn fill<'d>(&mut self, drafts: &mut [Draft<'d>], arena: &'d Bump, scrubber: &mut Scrubber, prober: &mut Prober) {
-        for Draft { target, row, found, .. } in &mut *drafts {
-            let host = target.host.map(|h| self.hosts.get(h, |h| learn_host(h, scrubber)));
-            row.host = host.map(|h| note(h, found, arena)).filter(|h| !h.is_empty());
+        for Draft { target, row, found, probed, .. } in &mut *drafts {
+            let Some(host) = target.host else { continue };
+            let host = self.hosts.get(host, |host| learn_host(host, scrubber, prober));
+            probed.merge(host.probed);
+            row.host = Some(note(host, found, arena)).filter(|host| !host.is_empty());
         }
         for Draft { request, row, found, probed, .. } in &mut *drafts {
             let Some(agent) = request.user_agent else { continue };
@@ -427,8 +429,8 @@ fn tls_version(text: &str) -> Option<&'static str> {
 }
 
 /// A host in lower case without port and userinfo.
-fn learn_host(raw: &str, scrubber: &mut Scrubber) -> Known {
-    let mut known = Known::default();
+fn learn_host(raw: &str, scrubber: &mut Scrubber, prober: &mut Prober) -> Known {
+    let mut known = Known { probed: prober.of(raw, Place::Header), ..Known::default() };
     let host = match raw.rsplit_once('@') {
         Some((_, host)) => {
             known.found.add(Class::USERINFO);

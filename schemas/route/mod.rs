@@ -274,7 +274,7 @@ fn write(path: &str, hidden: Hidden, is_canonical: bool, out: &mut String, ident
             Segment::Id(extension) if segment[segment.len() - extension..].starts_with(':') => {
                 push_id(&segment[..segment.len() - extension], identifiers);
             }
-            Segment::Id(_) => push_id(segment, identifiers),
+            Segment::Id(_) | Segment::Slug => push_id(segment, identifiers),
             Segment::Key(name) => push_id(key_of(segment, name), identifiers),
             _ => {}
         }

@@ -52,6 +52,7 @@ fn verbs_keys_and_authorities_keep_what_names_the_endpoint() {
     check("/v1:batchGet", "/v1:batchGet");
     check_ids("/v1/orders/4711:cancel", "/v1/orders/{id}:cancel", "4711");
     check_ids("/odata/Orders(4711)", "/odata/Orders({id})", "4711");
+    check_ids("/posts/how-to-measure-the-speed-of-light", "/posts/{slug}", "how-to-measure-the-speed-of-light");
     check_ids("/odata/Orders('4711')/Items", "/odata/Orders({id})/Items", "4711");
     check("/%", "/{other}");
 }

