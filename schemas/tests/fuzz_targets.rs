@@ -4,9 +4,9 @@
 
 mod fuzz;
 
-use fuzz::GROWTH_KIB_MAX;
 use fuzz::corpus::Corpus;
 use fuzz::targets::Target;
+use fuzz::{GROWTH_KIB_MAX, SAMPLED_EVERY};
 
 const INPUTS: u64 = 150;
 
@@ -18,7 +18,9 @@ fn every_target_runs() {
         let report = fuzz::run(&corpus, target, 1, 0, |number| number < INPUTS);
         let report = report.unwrap_or_else(|fault| panic!("{fault}"));
         println!("{name}: {}", report.text(fuzz::processor() - start));
-        assert!(report.inputs == INPUTS && report.growth_kib() <= GROWTH_KIB_MAX, "{name}");
+        assert_eq!((report.inputs, report.resident.len() as u64), (INPUTS, INPUTS / SAMPLED_EVERY), "{name}");
+        assert!(report.resident.iter().all(|kib| *kib > 0), "{name}: memory is not told here: {:?}", report.resident);
+        assert!(report.growth_kib() <= GROWTH_KIB_MAX, "{name}: {:?}", report.resident);
         let outcome = report.outcome;
         assert!(outcome.events > 0 && outcome.records >= INPUTS / 2, "{name} reads hardly anything: {outcome:?}");
     }

@@ -37,8 +37,10 @@ const TIME_PER_KIB_MAX: Duration = Duration::from_millis(8);
 const TIME_SETUP_MAX: Duration = Duration::from_secs(15);
 /// Caches fill until they are full; what they hold is bounded in `limits.rs`.
 pub const GROWTH_KIB_MAX: u64 = 64 << 10;
-/// Normalisers are made anew after so many inputs; memory is looked at before.
+/// Normalisers are made anew after so many inputs.
 const GENERATION: u64 = 20_000;
+/// Memory is looked at after so many.
+pub const SAMPLED_EVERY: u64 = 25;
 /// Shorter inputs say little of the time per byte.
 const RATED_BYTES_MIN: usize = 4 << 10;
 
@@ -52,7 +54,7 @@ pub struct Report {
     pub slowest: (Duration, usize, u64),
     /// The slowest for its length, of those that have `RATED_BYTES_MIN`: microseconds per KiB, bytes and number.
     pub per_kib: (f64, usize, u64),
-    /// Resident KiB at the end of each generation.
+    /// Resident KiB after every `SAMPLED_EVERY` inputs.
     pub resident: Vec<u64>,
     pub peak_kib: u64,
 }
@@ -78,7 +80,7 @@ impl Report {
         text += &format!("slowest per KiB: {rate:.0} us, of {bytes} bytes, number {number}\n");
         let resident = |kib: Option<&u64>| kib.map_or("-".to_string(), u64::to_string);
         let (first, last) = (resident(self.resident.first()), resident(self.resident.last()));
-        text += &format!("resident KiB: {first} after the first generation, {last} after the last, ");
+        text += &format!("resident KiB: {first} after the first inputs, {last} after the last, ");
         text + &format!("{} more in the second half, peak {}", self.growth_kib(), self.peak_kib)
     }
 }
@@ -125,8 +127,10 @@ pub fn run(
         report.outcome.events += outcome.events;
         report.outcome.rejects += outcome.rejects;
         number += 1;
-        if report.inputs.is_multiple_of(GENERATION) {
+        if report.inputs.is_multiple_of(SAMPLED_EVERY) {
             report.resident.push(resident().0);
+        }
+        if report.inputs.is_multiple_of(GENERATION) {
             sources.clear();
         }
     }
