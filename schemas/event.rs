@@ -3,7 +3,7 @@
 //!
 //! Promises: a new field has no default privacy class, its author must choose; units are canonical (UTC microseconds,
 //! microseconds, bytes). Integers are signed because the open table format has no unsigned types; a negative size or
-//! status never gets this far, it is a reject.
+//! status never gets this far, it is null and the column is named in `damaged`.
 //! Never: reads a record, redacts, or does I/O.
 
 use std::sync::{Arc, LazyLock};
