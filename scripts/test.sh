@@ -12,6 +12,8 @@ fetched="$CARGO_TARGET_DIR/fetched.txt"
 { scripts/kafka.sh fetch && scripts/python-programs.sh; } >"$fetched" 2>&1 &
 fetching=$!
 trap 'kill "$fetching" 2>/dev/null || true' EXIT
+# Also what other systems depend on: the bill of materials lists it, and tests ask without the network.
+cargo fetch --locked
 say "format and lints"
 cargo fmt --all --check
 # In the build's own folder: what builds the dependencies' C parts and macros is the same for both.

@@ -67,7 +67,7 @@ impl Route {
     pub fn new(source: &str, config: HttpConfig, limits: ReadLimits, clock: Clock, spool: Spool) -> Route {
         let bucket = config.rate.map(|rate| Mutex::new(Bucket::new(rate, clock())));
         // What never fits into the spool is refused for good.
-        let fits = usize::try_from(spool.bytes_max() / 2).unwrap_or(usize::MAX);
+        let fits = usize::try_from(spool.bytes_max()).unwrap_or(usize::MAX);
         let records_max = config.body_max.saturating_mul(GROWTH_MAX).max(GROWN_BYTES_MIN).min(fits);
         // At least one body, packed, unpacked and as records.
         let most = BODIES_BYTES_MAX.max(config.body_max.saturating_mul(2).saturating_add(records_max));

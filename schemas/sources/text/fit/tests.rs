@@ -6,7 +6,7 @@ use super::*;
 
 const FORMS: &[&str] = &[
     r#"<client:address> <:ident> <user:text> [<time:clf>] "<request:text>" <status:status> <bytes:count>"#,
-    r#"<peer:peer> <:hex> <id:id> "<agent:phrase>" <took:duration>"#,
+    r#"<peer:client> <:hex> <id:id> "<agent:phrase>" <took:duration>"#,
     "<client:address> <port:count> [<start:datetime>] <rest:any>",
     "<host:hostname> <user:name>  <via:hops> <last:word>: <rest:any>",
 ];
