@@ -67,7 +67,7 @@ fn rules() -> Vec<Arc<Rule>> {
             "count",
             "client_ip",
             "",
-            "{ baseline: { of: count, window: 10s, warmup: 3, history: 20, direction: both } }",
+            "{ baseline: { of: count, window: 10s, warmup: 1, history: 20, sigmas: 1, direction: both } }",
             "quiet: 20s",
         ),
         (
@@ -88,7 +88,7 @@ fn rules() -> Vec<Arc<Rule>> {
             "variety",
             "whole",
             "",
-            "{ baseline: { of: \"distinct(endpoint)\", window: 10s, warmup: 3, sigmas: 2 } }",
+            "{ baseline: { of: \"distinct(endpoint)\", window: 10s, warmup: 1, sigmas: 1 } }",
             "quiet: 20s",
         ),
     ];
@@ -110,8 +110,13 @@ fn lanes(seed: u64, events: usize) -> Vec<Vec<Value>> {
     let mut lanes = vec![Vec::new(); LANES];
     let mut now = 1_772_366_400_000_000_i64;
     for number in 0..events {
-        // Bursts and pauses.
-        now += if chance.below(40) == 0 { chance.below(60_000_000) as i64 } else { chance.below(400_000) as i64 };
+        // Bursts and pauses, and at last a flood.
+        let flood = number * 8 / events == 7;
+        now += match chance.below(40) {
+            _ if flood => chance.below(30_000) as i64,
+            0 => chance.below(60_000_000) as i64,
+            _ => chance.below(400_000) as i64,
+        };
         let lane = chance.below(LANES as u64) as usize;
         let behind = match chance.below(60) {
             0 | 1 => 12_000_000,

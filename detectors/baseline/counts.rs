@@ -1,0 +1,366 @@
+//! What is usual for one entity that is counted in windows, and the judgement of its next window: events, different values, and
+//! amounts, which are counts in units of a typical event's amount.
+//!
+//! Method. A window is compared with the entity's *busy level*, not with its mean: the 0.9 expectile of its windows (Newey and
+//! Powell 1987), so that nights, weekends and gaps hardly lower what is expected and Monday is no alert. Today's level may lift
+//! that to twice as much. How busy windows scatter is learned from upward steps between them: opening hours are no noise. Level
+//! and scatter lean on those of the entities around (`Pool`; credibility, Bühlmann 1967), so there is an opinion from the first
+//! window on. A window is a breach when three things agree: it is `sigmas` spreads above what is expected; its tail
+//! probability, the larger one of a negative binomial's and of one learned from how often and how far this entity has been
+//! beyond 3 sigmas before (Hill 1975: who bursts daily is no news), is fifty times smaller than the Gaussian one; and the change
+//! matters (`min_change`). Beside the single window runs a sum over windows (Page 1954) of how much likelier three times
+//! the expected level is than one and a half times it; it finds what grows slowly or stays just under the bar.
+//!
+//! What is told is not learned: while an episode is open its windows are held back, and when it is over their mean is
+//! taught once, bounded. A shift that stays is the new level after `ACCEPTED_US`. Other windows teach at most three spreads.
+//!
+//! Figures (`tests.rs` asserts them; ten-minute windows that scatter as 10 % beyond Poisson): the smallest count found at a usual
+//! 0.2, 1, 30 and 100 after a day.
+//! Never: knows the time of day, or what the entity is.
+
+use serde::{Deserialize, Serialize};
+
+use super::pool::Pool;
+use super::{Direction, Judgement, Kind, Look, Params, Past, bits, tails};
+
+/// Windows kept as evidence.
+const RECENT: usize = 8;
+/// The busy level is this expectile of the windows. Offices are open a quarter of the week; at 0.95 a steady entity would be
+/// expected a third above its mean.
+const BUSY: f64 = 0.9;
+/// How fast the expectile moves: five times a mean of the same memory, as most windows weigh 0.1 or 0.9 of that.
+const BUSY_GAIN: f64 = 5.0;
+/// Windows in the memory of what is going on today: two hours of ten minutes.
+const FAST_WINDOWS: f64 = 12.0;
+/// Today may lift what is expected so far, never lower it.
+const LIFT: f64 = 2.0;
+/// Relative variance beyond Poisson's that is believed.
+const SCATTER: (f64, f64) = (0.02, 3.0);
+/// Beyond this many sigmas the learned tail begins.
+const OUTER: f64 = 3.0;
+/// Within this many sigmas a window is ordinary and its tail, the costly part, is not worked out.
+const ORDINARY: f64 = 1.0;
+/// Prior of the learned tail's mean log excess: that of Student t with 5 degrees of freedom, heavy on purpose; and how much
+/// one excursion moves it: after an incident or two the same again still alerts, then it is a habit.
+const EXCESS: f64 = 0.2;
+const EXCESS_SHARE: f64 = 0.13;
+/// Windows without an excursion that a new entity is taken to have had: what others' experience is worth.
+const UNSEEN: f64 = 1_000.0;
+/// Share by which the tail probability must undercut the Gaussian one of the same number of sigmas.
+const TAIL_SHARE: f64 = 0.02;
+/// The running sum weighs so many times the expected level against so many that are tolerated: a good day is below 1.5 times
+/// the usual, an attack above 3. No one window adds more than `SUM_STEP`; at `SUM_BREACH` the odds are 10^6 to 1.
+const SUM_OF: (f64, f64) = (3.0, 1.5);
+const SUM_STEP: f64 = 3.0;
+const SUM_BREACH: f64 = 14.0;
+/// Within so many spreads things are as before.
+const CALM: f64 = 2.0;
+/// A window teaches at most so many spreads above the level; an episode so many times that, once.
+const BOUND: f64 = 3.0;
+const EPISODE_BOUND: f64 = 4.0;
+/// Values beyond this are taken for this, so that squares stay finite.
+const VALUE_MAX: f64 = 1e60;
+/// An amount's unit is learned from windows of at most so many times what was expected of their events.
+const UNIT_BOUND: f64 = 5.0;
+/// Events of the entities around that a unit begins with.
+const UNIT_PRIOR: f64 = 20.0;
+
+/// Closed windows of one entity, condensed; about 150 bytes whatever their number.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counts {
+    windows: u64,
+    #[serde(with = "bits")]
+    busy: f64,
+    #[serde(with = "bits")]
+    fast: f64,
+    /// Of upward steps between busy windows: mean square beyond chance, mean square of the level, and how many.
+    #[serde(with = "bits")]
+    steps: f64,
+    #[serde(with = "bits")]
+    steps_level: f64,
+    stepped: u32,
+    /// Share of windows beyond `OUTER`, and their mean log excess over it.
+    #[serde(with = "bits")]
+    outer_share: f64,
+    #[serde(with = "bits")]
+    outer_excess: f64,
+    was_outer: bool,
+    #[serde(with = "bits")]
+    sum: f64,
+    /// Windows of the episode that were held back, and their mean.
+    held: u32,
+    #[serde(with = "bits")]
+    held_mean: f64,
+    /// Of amounts: of how many events how much, bounded.
+    #[serde(with = "bits")]
+    unit_events: f64,
+    #[serde(with = "bits")]
+    unit_amount: f64,
+    recent: [f32; RECENT],
+}
+
+/// What the next window should be, in units.
+#[derive(Clone, Copy)]
+struct Prediction {
+    level: f64,
+    /// Relative variance beyond Poisson's.
+    scatter: f64,
+}
+
+impl Prediction {
+    fn between(&self) -> f64 {
+        self.scatter * self.level * self.level
+    }
+
+    fn spread(&self) -> f64 {
+        (self.level + self.between()).sqrt()
+    }
+
+    /// How many spreads below the level, on the scale on which a negative binomial's is the same everywhere (Anscombe 1948): a
+    /// count cannot be three of its own spreads below a level that scatters.
+    fn below(&self, value: f64) -> f64 {
+        let stable = |count: f64| (self.scatter * count).sqrt().asinh() * 2.0 / self.scatter.sqrt();
+        stable(self.level) - stable(value)
+    }
+
+    /// How much likelier a window is under the larger of `SUM_OF` than under the smaller (negative binomials, natural log).
+    fn likelier(&self, value: f64) -> f64 {
+        let (high, low, scatter) = (SUM_OF.0 * self.level, SUM_OF.1 * self.level, self.scatter);
+        let (beyond_high, beyond_low) = (1.0 + scatter * high, 1.0 + scatter * low);
+        value * (high * beyond_low / (low * beyond_high)).ln() - (beyond_high / beyond_low).ln() / scatter
+    }
+}
+
+impl Past for Counts {
+    const GROWS: bool = true;
+    const LENDS_TO_ALL: bool = true;
+    type Pool = Pool;
+
+    fn judge(&self, p: &Params, pool: &Pool, (value, _): (f64, f64), look: Look) -> Option<Judgement> {
+        if !value.is_finite() {
+            return None;
+        }
+        let unit = self.unit(p, pool);
+        let value = value.clamp(0.0, VALUE_MAX) / unit;
+        let down = p.direction == Direction::Down || p.direction == Direction::Both && value < self.busy.min(self.fast);
+        // Of what it has at least: a night is no silence.
+        let level = if down { self.fast.min(self.busy) } else { self.busy.max(self.fast.min(LIFT * self.busy)) };
+        let at = self.lean(level, p, pool, unit);
+        let sigmas = if down { -at.below(value) } else { (value - at.level) / at.spread() };
+        let outward = if down { -sigmas } else { sigmas };
+        let mut tail = self.tail(&at, value, (outward, down), pool);
+        let warm = self.windows as f64 / f64::from(p.warmup_windows.max(1));
+        if warm < 1.0 && tail < 1.0 && !down {
+            // What others do may explain it, too, until the own past is long enough.
+            let others = Counts::default().lean(0.0, p, pool, unit);
+            tail = tail.powf(warm) * tails::count_at_least(value, others.level, others.between()).powf(1.0 - warm);
+        }
+        let changed = (value - at.level).abs() >= p.min_change * at.level;
+        let shock = outward >= p.sigmas && tail <= TAIL_SHARE * tails::student(p.sigmas, 1e6) && changed;
+        let sum = if down { self.sum } else { (self.sum + at.likelier(value).min(SUM_STEP)).max(0.0) };
+        let summed = look == Look::Whole && !down && sum >= SUM_BREACH && value > at.level;
+        let (expected, spread) = (at.level * unit, at.spread() * unit);
+        Some(Judgement { expected, spread, sigmas, tail, breach: shock || summed, calm: outward <= CALM, sum })
+    }
+
+    fn teach(&mut self, p: &Params, pool: &Pool, (value, events): (f64, f64), judged: Option<&Judgement>) {
+        let Some(judged) = judged else { return };
+        let unit = self.unit(p, pool);
+        self.note(value);
+        self.learn_outer(p, outward(p.direction, judged.sigmas));
+        (self.sum, self.held, self.held_mean) = (judged.sum, 0, 0.0);
+        let value = value.clamp(0.0, judged.expected + BOUND * judged.spread + unit);
+        if p.kind == Kind::Amount && events > 0.0 {
+            self.learn_unit(p, value, events, unit);
+        }
+        self.learn(p, value / unit, unit);
+    }
+
+    fn hold(&mut self, p: &Params, pool: &Pool, (value, _): (f64, f64), judged: Option<&Judgement>, accepted: u32) {
+        let Some(judged) = judged else { return };
+        let unit = self.unit(p, pool);
+        self.note(value);
+        if self.held == 0 {
+            self.learn_outer(p, outward(p.direction, judged.sigmas));
+        }
+        self.sum = 0.0;
+        self.held = self.held.saturating_add(1);
+        self.held_mean += (value.clamp(0.0, VALUE_MAX) / unit - self.held_mean) / f64::from(self.held);
+        if self.held >= accepted {
+            let level = self.held_mean.max(least(p, unit));
+            (self.busy, self.fast, self.held, self.held_mean) = (level, level, 0, 0.0);
+        }
+    }
+
+    fn let_go(&mut self, p: &Params, pool: &Pool) {
+        if self.held > 0 {
+            let unit = self.unit(p, pool);
+            let at = self.lean(self.busy.max(self.fast.min(LIFT * self.busy)), p, pool, unit);
+            let bound = at.level + BOUND * at.spread() + 1.0;
+            self.learn(p, self.held_mean.min(EPISODE_BOUND * bound), unit);
+        }
+        (self.held, self.held_mean, self.sum) = (0, 0.0, 0.0);
+    }
+
+    fn teach_quiet(&mut self, p: &Params, pool: &Pool, windows: u64) {
+        // After a whole memory of them more change nothing that matters.
+        let most = u64::from(p.history_windows.max(2));
+        for _ in 0..windows.min(most) {
+            let judged = self.judge(p, pool, (0.0, 0.0), Look::Whole);
+            self.teach(p, pool, (0.0, 0.0), judged.as_ref());
+        }
+        self.windows += windows.saturating_sub(most);
+    }
+
+    fn lend(pool: &mut Pool, p: &Params, own: &Counts, _: (f64, f64)) {
+        pool.look(own, f64::from(p.history_windows));
+    }
+
+    fn windows(&self) -> u64 {
+        self.windows
+    }
+
+    fn recent(&self) -> Vec<f64> {
+        super::last_of(&self.recent, self.windows)
+    }
+}
+
+impl Counts {
+    /// The busy level, in units, and how busy windows scatter: what a pool is made of.
+    pub(super) fn level(&self) -> f64 {
+        self.busy
+    }
+
+    pub(super) fn scatter(&self) -> f64 {
+        (self.steps.max(0.0) / self.steps_level.max(1e-9)).clamp(SCATTER.0, SCATTER.1)
+    }
+
+    /// How often windows were far beyond what was usual, and how far.
+    pub(super) fn bursts(&self) -> (f64, f64) {
+        (self.outer_share, self.outer_excess)
+    }
+
+    /// Amount and events that the unit was learned from.
+    pub(super) fn unit_parts(&self) -> (f64, f64) {
+        (self.unit_amount, self.unit_events)
+    }
+
+    fn memory(&self, p: &Params) -> f64 {
+        (self.windows.max(1) as f64).min(f64::from(p.history_windows.max(2)))
+    }
+
+    /// The amount of a typical event; 1 where events are counted.
+    fn unit(&self, p: &Params, pool: &Pool) -> f64 {
+        if p.kind != Kind::Amount {
+            return 1.0;
+        }
+        let typical = pool.unit().unwrap_or(p.floor).max(1.0);
+        ((self.unit_amount + UNIT_PRIOR * typical) / (self.unit_events + UNIT_PRIOR)).max(1.0)
+    }
+
+    fn lean(&self, level: f64, p: &Params, pool: &Pool, unit: f64) -> Prediction {
+        // Steps of a level near one say little about how it scatters.
+        let own = f64::from(self.stepped) * (level / (level + 1.0)).powi(2);
+        let scatter = ((pool.scatter() + own * self.scatter()) / (1.0 + own)).clamp(SCATTER.0, SCATTER.1);
+        let windows = self.windows as f64;
+        let (lent, between) = (pool.level(), pool.between());
+        let worth = ((1.0 / lent + scatter) / between).max(0.25);
+        let share = worth / (windows + worth);
+        let level = (1.0 - share) * level + share * lent;
+        Prediction { level: level.max(least(p, unit)), scatter: scatter + share * (1.0 + scatter) * between }
+    }
+
+    fn tail(&self, at: &Prediction, value: f64, (outward, down): (f64, bool), pool: &Pool) -> f64 {
+        if outward < ORDINARY {
+            return 1.0;
+        }
+        let model = if down {
+            tails::count_at_most(value, at.level, at.between())
+        } else {
+            tails::count_at_least(value, at.level, at.between())
+        };
+        model.max(self.learned_tail(outward, pool))
+    }
+
+    fn learned_tail(&self, outward: f64, pool: &Pool) -> f64 {
+        if outward <= OUTER {
+            return 0.0;
+        }
+        // Rule of succession: what was not seen in n windows may still be an ordinary one in n.
+        let unseen = 1.0 / (self.windows as f64 + UNSEEN + 1.0);
+        let mean_excess = if self.outer_share > 0.0 { self.outer_excess.max(0.05) } else { EXCESS };
+        let own = (self.outer_share + unseen) * (-excess(outward) / mean_excess).exp();
+        own.max(pool.burst_tail(self.windows as f64, excess(outward)))
+    }
+
+    /// An excursion counts once however many windows it lasts: habits are learned, one long incident is not a habit.
+    fn learn_outer(&mut self, p: &Params, outward: f64) {
+        // Rare events need a longer memory than the level.
+        let memory = (self.windows.max(1) as f64).min(4.0 * f64::from(p.history_windows.max(2)));
+        let outer = outward > OUTER;
+        let begins = outer && !self.was_outer;
+        if begins {
+            if self.outer_share == 0.0 {
+                self.outer_excess = EXCESS;
+            }
+            self.outer_excess += EXCESS_SHARE * (excess(outward) - self.outer_excess);
+        }
+        self.outer_share += (f64::from(u8::from(begins)) - self.outer_share) / memory;
+        if self.outer_share < 1e-12 {
+            self.outer_share = 0.0;
+        }
+        self.was_outer = outer;
+    }
+
+    fn note(&mut self, value: f64) {
+        self.recent[(self.windows % RECENT as u64) as usize] = value as f32;
+        self.windows += 1;
+    }
+
+    fn learn_unit(&mut self, p: &Params, value: f64, events: f64, unit: f64) {
+        let memory = f64::from(p.history_windows.max(2));
+        let fade = 1.0 - 1.0 / memory;
+        self.unit_events = self.unit_events * fade + events;
+        self.unit_amount = self.unit_amount * fade + value.min(UNIT_BOUND * unit * events);
+    }
+
+    fn learn(&mut self, p: &Params, value: f64, unit: f64) {
+        // An empty window lowers the level and never says that the entity is steady.
+        let value = value.max(least(p, unit));
+        if self.busy == 0.0 {
+            (self.busy, self.fast) = (value, value);
+            return;
+        }
+        if value.max(self.fast) >= 0.5 * self.busy {
+            self.stepped = self.stepped.saturating_add(1);
+            let share = 1.0 / f64::from(self.stepped).min(f64::from(p.history_windows.max(2)));
+            let (up, level) = ((value - self.fast).max(0.0), self.fast.max(0.5 * self.busy));
+            // Of a symmetric step half is upward; what chance alone makes of it goes.
+            self.steps += share * (2.0 * up * up - self.fast - self.steps);
+            self.steps_level += share * (level * level - self.steps_level);
+        }
+        let memory = self.memory(p);
+        self.fast += (value - self.fast) * (1.0 / memory).max(1.0 / FAST_WINDOWS);
+        let weight = if value > self.busy { BUSY } else { 1.0 - BUSY };
+        self.busy += (BUSY_GAIN * weight / memory).min(1.0) * (value - self.busy);
+    }
+}
+
+/// The smallest level that means anything, in units.
+fn least(p: &Params, unit: f64) -> f64 {
+    let floor = if p.floor > 0.0 { p.floor / unit } else { 1.0 };
+    floor.clamp(1e-6, VALUE_MAX)
+}
+
+/// How far beyond `OUTER`, on the scale on which the learned tail is exponential: counts have power-law tails (Hill 1975).
+fn excess(outward: f64) -> f64 {
+    (outward / OUTER).min(1e6).ln()
+}
+
+fn outward(direction: Direction, sigmas: f64) -> f64 {
+    match direction {
+        Direction::Up => sigmas,
+        Direction::Down => -sigmas,
+        Direction::Both => sigmas.abs(),
+    }
+}

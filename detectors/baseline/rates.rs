@@ -1,0 +1,311 @@
+//! What share of one entity's events is usual (errors of all requests), and the judgement of its next window.
+//!
+//! Method. Two predictions of the next window run side by side: the mean of the whole memory (`slow`) and that of about
+//! the last seven windows (`fast`); the one that has erred less is used, so a steady series is compared with its
+//! long-run mean and a series with days and nights with the hour before. Means and mean squared errors are
+//! exponentially weighted and start as plain averages (Welford 1962; EWMA control charts, Roberts 1959). The spread of
+//! a window adds up: error between windows, estimation error of the mean (large while history is short), sampling
+//! error of this very window (binomial). A floor is added to the share that is expected, never to the spread. The tail is
+//! the largest of three: the beta-binomial, Student t with as many degrees of freedom as windows, and a tail learned from how
+//! often and how far this entity has been beyond 3 sigmas before (peaks over threshold) - a series that bursts daily is not news.
+//! A window that is looked at while it runs, for the k-th time, must be k (k + 1) times less likely: over all looks the chance
+//! of a false breach stays that of one (union bound).
+//!
+//! Teaching is bounded (winsorised, Huber 1964) at 4 spreads. What is told is not learned: windows of an episode are held
+//! back, and when it is over their mean is taught once. A shift that stays is the new level in the end.
+//! Never: knows the time of day, or what the entity is.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Direction, Judgement, Look, Params, Past, bits, tails};
+
+/// Windows kept as evidence.
+const RECENT: usize = 8;
+/// Teaching is bounded at this many spreads.
+const HUBER: f64 = 4.0;
+/// Beyond this many sigmas the learned tail begins.
+const OUTER: f64 = 3.0;
+/// Within this many sigmas a window is ordinary and its tail, the costly part, is not worked out.
+const ORDINARY: f64 = 1.0;
+/// Prior of the learned tail's mean excess: that of Student t with 5 degrees of freedom, heavy on purpose; and how much one
+/// excursion moves it: bursts of errors become habits later than bursts of traffic.
+const EXCESS_PRIOR: f64 = 0.2;
+const EXCESS_SHARE: f64 = 0.05;
+/// Windows without an excursion that a new entity is taken to have had: what others' experience is worth.
+const UNSEEN: f64 = 100.0;
+/// More excess than this teaches no more.
+const EXCESS_SIGMAS_MAX: f64 = 50.0;
+/// Share by which the tail probability must undercut the Gaussian one of the same number of sigmas.
+const TAIL_SHARE: f64 = 0.02;
+/// Event counts beyond this are taken for this, so that squares stay finite.
+const EVENTS_MAX: f64 = 1e60;
+/// The fast mean forgets with this share per window: a memory of about seven windows.
+const FAST: f64 = 0.25;
+/// What is usual where nothing is known: one in twenty, give or take as much.
+const UNKNOWN: Level = Level { mean: 0.05, error: 0.0025 };
+/// What is lent is worth so many events, as its scatter says (credibility, Bühlmann 1967): one window of many tells more.
+const WORTH: (f64, f64) = (10.0, 200.0);
+/// Within so many spreads things are as before.
+const CALM: f64 = 2.0;
+
+/// Closed windows of one entity, condensed. About 120 bytes whatever their number.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    windows: u64,
+    /// Effective windows in memory, at most `history_windows`.
+    #[serde(with = "bits")]
+    weight: f64,
+    /// Mean events per taught window: what makes a window a large one.
+    #[serde(with = "bits")]
+    exposure: f64,
+    slow: Level,
+    fast: Level,
+    /// Share of windows beyond `OUTER`, and their mean excess over it.
+    #[serde(with = "bits")]
+    outer_share: f64,
+    #[serde(with = "bits")]
+    outer_excess: f64,
+    was_outer: bool,
+    /// Windows of the episode that were held back, their mean, and their events.
+    held: u32,
+    #[serde(with = "bits")]
+    held_mean: f64,
+    recent: [f32; RECENT],
+}
+
+/// One running prediction, and how it errs beyond sampling noise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Level {
+    #[serde(with = "bits")]
+    mean: f64,
+    #[serde(with = "bits")]
+    error: f64,
+}
+
+/// What the next window should be.
+#[derive(Clone, Copy)]
+struct Prediction {
+    mean: f64,
+    /// Variance without this window's sampling error.
+    between: f64,
+    sampling: f64,
+    freedom: f64,
+}
+
+impl Prediction {
+    fn spread(&self) -> f64 {
+        (self.between + self.sampling).sqrt()
+    }
+}
+
+impl Past for Rates {
+    const GROWS: bool = false;
+    /// Those who are refused often are not like the others, unless the detector says who is alike.
+    const LENDS_TO_ALL: bool = false;
+    /// The past of typical windows of the entities around.
+    type Pool = Rates;
+
+    fn judge(&self, p: &Params, pool: &Rates, (value, n): (f64, f64), look: Look) -> Option<Judgement> {
+        if !value.is_finite() || !n.is_finite() || n < 1.0 {
+            return None;
+        }
+        // Of somebody new, when nobody is known who is alike, the first window says what is usual.
+        if self.windows == 0 && pool.weight < warm(p) {
+            return None;
+        }
+        let at = self.predict(p, Some(pool), n);
+        let sigmas = (value.clamp(0.0, 1.0) - at.mean) / at.spread();
+        let outward = outward(p.direction, sigmas);
+        let tail = (self.tail(p, &at, (value, n), outward) * look.price()).min(1.0);
+        let changed = (value - at.mean).abs() >= p.min_change * at.mean;
+        let breach = outward >= p.sigmas && tail <= TAIL_SHARE * tails::student(p.sigmas, 1e6) && changed;
+        let calm = outward <= CALM;
+        Some(Judgement { expected: at.mean, spread: at.spread(), sigmas, tail, breach, calm, sum: 0.0 })
+    }
+
+    fn teach(&mut self, p: &Params, _: &Rates, (value, n): (f64, f64), _: Option<&Judgement>) {
+        if !value.is_finite() || !n.is_finite() || n < 1.0 {
+            return;
+        }
+        (self.held, self.held_mean) = (0, 0.0);
+        self.learn(p, value, n);
+    }
+
+    fn hold(&mut self, p: &Params, _: &Rates, (value, n): (f64, f64), judged: Option<&Judgement>, accepted: u32) {
+        if !value.is_finite() || n < 1.0 {
+            return;
+        }
+        self.note(value);
+        if self.held == 0
+            && let Some(judged) = judged
+        {
+            self.learn_outer(p, judged.sigmas);
+        }
+        self.held = self.held.saturating_add(1);
+        self.held_mean += (value - self.held_mean) / f64::from(self.held);
+        if self.held >= accepted {
+            // It starts again from there, keeping how this entity scatters.
+            (self.slow.mean, self.fast.mean) = (self.held_mean, self.held_mean);
+            self.weight = self.weight.min(RECENT as f64);
+            (self.held, self.held_mean) = (0, 0.0);
+        }
+    }
+
+    fn let_go(&mut self, p: &Params, _: &Rates) {
+        if self.held > 0 {
+            self.learn(p, self.held_mean, self.exposure.max(1.0));
+        }
+        (self.held, self.held_mean) = (0, 0.0);
+    }
+
+    /// Of a share, silence says nothing: it is about windows in which something happened.
+    fn teach_quiet(&mut self, _: &Params, _: &Rates, _: u64) {}
+
+    fn lend(pool: &mut Rates, p: &Params, _: &Rates, (value, n): (f64, f64)) {
+        if value.is_finite() && n >= 1.0 {
+            pool.learn(p, value, n);
+        }
+    }
+
+    fn windows(&self) -> u64 {
+        self.windows
+    }
+
+    fn recent(&self) -> Vec<f64> {
+        super::last_of(&self.recent, self.windows)
+    }
+}
+
+impl Rates {
+    fn note(&mut self, value: f64) {
+        self.recent[(self.windows % RECENT as u64) as usize] = value as f32;
+        self.windows += 1;
+    }
+
+    fn learn(&mut self, p: &Params, value: f64, n: f64) {
+        let (value, n) = (value.clamp(0.0, 1.0), n.clamp(0.0, EVENTS_MAX));
+        let at = self.predict(p, None, n);
+        if self.weight >= 4.0 {
+            self.learn_outer(p, (value - at.mean) / at.spread());
+        }
+        self.note(value);
+        self.weight = (self.weight + 1.0).min(f64::from(p.history_windows.max(2)));
+        self.exposure += (n - self.exposure) / self.weight;
+        // A share of a few events knows less than a share of many.
+        let trust = 2.0 * n / (n + self.exposure.max(1.0));
+        let bound = if self.weight > 4.0 { HUBER * at.spread() } else { f64::INFINITY };
+        let slow_share = (trust / self.weight).min(1.0);
+        let fast_share = (trust * FAST.max(1.0 / self.weight)).min(1.0);
+        self.slow.teach(value, n, bound, slow_share, slow_share);
+        self.fast.teach(value, n, bound, fast_share, slow_share);
+    }
+
+    /// What it lends, and how many events that is worth.
+    fn lent(&self, warm: f64) -> (Level, f64) {
+        let level = if self.weight >= warm { self.slow } else { UNKNOWN };
+        (level, (level.mean * (1.0 - level.mean) / level.error.max(1e-9)).clamp(WORTH.0, WORTH.1))
+    }
+
+    fn predict(&self, p: &Params, pool: Option<&Rates>, n: f64) -> Prediction {
+        let warm = warm(p);
+        let own = if self.prefers_fast(warm) { self.fast } else { self.slow };
+        let (lent, worth) = pool.map_or((own, 0.0), |pool| pool.lent(warm));
+        let exposure = self.exposure.max(1.0);
+        let borrowed = worth / exposure;
+        let total = (self.weight + borrowed).max(1.0);
+        let mix = |own: f64, lent: f64| (own * self.weight + lent * borrowed) / (self.weight + borrowed).max(1e-9);
+        // Jeffreys prior: half a hit and half a miss. No error ever seen is not "errors cannot happen".
+        let trials = (self.weight * self.exposure + worth).max(1.0);
+        let mean = (mix(own.mean, lent.mean) * trials + 0.5) / (trials + 1.0);
+        let mean = (mean + p.floor.max(0.0)).clamp(0.0, 1.0);
+        let dispersion = mix(own.error, lent.error).max(0.0);
+        // The mean of so many windows is itself uncertain, by their spread over the root of their number.
+        let between = dispersion + (dispersion + sampling(mean, exposure)) / total;
+        Prediction { mean, between, sampling: sampling(mean, n).max(1e-12), freedom: self.weight + warm - 1.0 }
+    }
+
+    /// The fast mean wins only when it is clearly better: on a steady series both err alike and the slow one is calmer.
+    fn prefers_fast(&self, warm: f64) -> bool {
+        let noise = sampling(self.slow.mean, self.exposure);
+        self.weight >= warm && self.fast.error + noise < 0.8 * (self.slow.error + noise)
+    }
+
+    fn tail(&self, p: &Params, at: &Prediction, (value, n): (f64, f64), outward: f64) -> f64 {
+        if outward < ORDINARY {
+            return 1.0;
+        }
+        let below = p.direction == Direction::Down || (p.direction == Direction::Both && value < at.mean);
+        let model = if below {
+            tails::hits_at_most(value * n, n, at.mean, at.between)
+        } else {
+            tails::hits_at_least(value * n, n, at.mean, at.between)
+        };
+        model.max(tails::student(outward, at.freedom)).max(self.learned_tail(outward))
+    }
+
+    fn learned_tail(&self, outward: f64) -> f64 {
+        if outward <= OUTER {
+            return 0.0;
+        }
+        // Rule of succession: what was not seen in n windows may still be an ordinary one in n.
+        let unseen = 1.0 / (self.windows as f64 + UNSEEN + 1.0);
+        let mean_excess = if self.outer_share > 0.0 { self.outer_excess.max(0.05) } else { EXCESS_PRIOR };
+        (self.outer_share + unseen) * (-excess(outward) / mean_excess).exp()
+    }
+
+    /// An excursion counts once however many windows it lasts: habits are learned, one long incident is not a habit.
+    fn learn_outer(&mut self, p: &Params, sigmas: f64) {
+        let outward = outward(p.direction, sigmas);
+        // Rare events need a longer memory than the mean.
+        let memory = (self.windows.max(1) as f64).min(4.0 * f64::from(p.history_windows.max(2)));
+        let outer = outward > OUTER;
+        let begins = outer && !self.was_outer;
+        if begins {
+            if self.outer_share == 0.0 {
+                self.outer_excess = EXCESS_PRIOR;
+            }
+            self.outer_excess += EXCESS_SHARE * (excess(outward) - self.outer_excess);
+        }
+        self.outer_share += (f64::from(u8::from(begins)) - self.outer_share) / memory;
+        if self.outer_share < 1e-12 {
+            self.outer_share = 0.0;
+        }
+        self.was_outer = outer;
+    }
+}
+
+fn warm(p: &Params) -> f64 {
+    f64::from(p.warmup_windows.max(2))
+}
+
+impl Level {
+    fn teach(&mut self, value: f64, n: f64, bound: f64, share: f64, error_share: f64) {
+        let off = (value - self.mean).clamp(-bound, bound);
+        if error_share < 1.0 {
+            self.error += error_share * (off * off - sampling(self.mean, n) - self.error);
+        }
+        self.mean += share * off;
+        if self.mean.abs() < 1e-12 {
+            self.mean = 0.0; // a series of zeros arrives at zero instead of creeping towards it
+        }
+    }
+}
+
+/// Variance that the window would have if nothing but chance were at work.
+fn sampling(mean: f64, n: f64) -> f64 {
+    mean.clamp(0.0, 1.0) * (1.0 - mean.clamp(0.0, 1.0)) / n.max(1.0)
+}
+
+/// How far beyond `OUTER`, on the scale on which the learned tail is exponential: a share is bounded by 1, so its tail is
+/// exponential in sigmas.
+fn excess(outward: f64) -> f64 {
+    (outward - OUTER).min(EXCESS_SIGMAS_MAX) / OUTER
+}
+
+fn outward(direction: Direction, sigmas: f64) -> f64 {
+    match direction {
+        Direction::Up => sigmas,
+        Direction::Down => -sigmas,
+        Direction::Both => sigmas.abs(),
+    }
+}
