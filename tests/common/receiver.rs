@@ -386,7 +386,7 @@ fn check_incident(incident: &Value, problems: &mut Vec<String>) {
     expect("revision", incident["revision"].is_u64());
     expect("score", incident["score"].as_f64().is_some_and(|score| score > 0.0));
     expect("status", matches!(incident["status"].as_str(), Some("open" | "acknowledged" | "closed")));
-    expect("subject", text(&incident["subject"]["kind"]) && text(&incident["subject"]["value"]));
+    expect("subject", is_entity(&incident["subject"]));
     expect("alerts", incident["alerts"].as_u64().is_some_and(|alerts| alerts > 0));
     expect("alerts_open", incident["alerts_open"].is_u64());
     for name in ["entities", "detectors"] {
@@ -425,9 +425,15 @@ fn check_alert(alert: &Value, problems: &mut Vec<String>) {
     expect("events", alert["events"].as_u64().is_some_and(|events| events > 0));
     expect("expected", alert["expected"].is_null() || alert["expected"].is_number());
     expect("dry_run", alert["dry_run"] == false);
-    expect("entity", text(&alert["entity"]["kind"]) && text(&alert["entity"]["value"]));
+    expect("entity", is_entity(&alert["entity"]));
     expect("window", time(&alert["window"]["start"]) && time(&alert["window"]["end"]));
     expect("evidence", alert["evidence"].is_object());
+}
+
+/// A kind and a value, which is empty where the entity is the whole.
+fn is_entity(entity: &Value) -> bool {
+    let text = |name: &str| entity[name].as_str().unwrap_or_default();
+    !text("kind").is_empty() && text("value").is_empty() == (text("kind") == "whole")
 }
 
 fn expect_keys(value: &Value, expected: &[&str], what: &str, problems: &mut Vec<String>) {

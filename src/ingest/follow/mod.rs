@@ -36,7 +36,8 @@ use self::{find::Patterns, identity::FileId};
 use super::batch::Filling;
 use super::shown::shown;
 use super::{Clock, IngestError, Positions, ReadLimits, Signal, Source};
-use crate::{limits, metric};
+use crate::limits;
+use crate::metric;
 
 /// Files open at once, and no more than half of what the process may have; the rest waits until one of them is quiet.
 const OPEN_MAX: usize = 4096;
