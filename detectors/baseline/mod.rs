@@ -54,6 +54,17 @@ pub enum Direction {
     Both,
 }
 
+impl Direction {
+    /// How far out in the direction that counts.
+    fn outward(self, sigmas: f64) -> f64 {
+        match self {
+            Direction::Up => sigmas,
+            Direction::Down => -sigmas,
+            Direction::Both => sigmas.abs(),
+        }
+    }
+}
+
 /// How a detector wants its windows judged. The same `Params` must be used for every call on one history.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Params {

@@ -66,7 +66,7 @@ pub struct Rates {
     #[serde(with = "bits")]
     outer_excess: f64,
     was_outer: bool,
-    /// Windows of the episode that were held back, their mean, and their events.
+    /// Windows of the episode that were held back, and their mean.
     held: u32,
     #[serde(with = "bits")]
     held_mean: f64,
@@ -115,7 +115,7 @@ impl Past for Rates {
         }
         let at = self.predict(p, Some(pool), n);
         let sigmas = (value.clamp(0.0, 1.0) - at.mean) / at.spread();
-        let outward = outward(p.direction, sigmas);
+        let outward = p.direction.outward(sigmas);
         let tail = (self.tail(p, &at, (value, n), outward) * look.price()).min(1.0);
         let changed = (value - at.mean).abs() >= p.min_change * at.mean;
         let breach = outward >= p.sigmas && tail <= TAIL_SHARE * tails::student(p.sigmas, 1e6) && changed;
@@ -255,7 +255,7 @@ impl Rates {
 
     /// An excursion counts once however many windows it lasts: habits are learned, one long incident is not a habit.
     fn learn_outer(&mut self, p: &Params, sigmas: f64) {
-        let outward = outward(p.direction, sigmas);
+        let outward = p.direction.outward(sigmas);
         // Rare events need a longer memory than the mean.
         let memory = (self.windows.max(1) as f64).min(4.0 * f64::from(p.history_windows.max(2)));
         let outer = outward > OUTER;
@@ -300,12 +300,4 @@ fn sampling(mean: f64, n: f64) -> f64 {
 /// exponential in sigmas.
 fn excess(outward: f64) -> f64 {
     (outward - OUTER).min(EXCESS_SIGMAS_MAX) / OUTER
-}
-
-fn outward(direction: Direction, sigmas: f64) -> f64 {
-    match direction {
-        Direction::Up => sigmas,
-        Direction::Down => -sigmas,
-        Direction::Both => sigmas.abs(),
-    }
 }

@@ -4,7 +4,7 @@
 //! now and then while its window runs, and all again when event time has passed the window's end; by what was known before
 //! the window. Then it is taught, but for windows of an episode, which is open until things are as they were. The window in
 //! which a detector first sees anything is neither judged nor taught, it is only partly seen. Windows without events of an entity
-//! count as zeros where the statistics say so; windows in which nobody was heard count as nothing. An entity with little past
+//! count as zeros where the statistics say so; windows in which the detector heard nobody count as nothing. An entity with little past
 //! leans on what the entities around it are like, of the parent where there is one, else of all.
 //! A late event counts while its own window runs; what is taught is not untaught.
 
@@ -171,9 +171,13 @@ impl<S: Summary + 'static, P: Past + 'static> Windows<S, P> {
         let split = judged.partition_point(|one| one.key < point);
         let end = self.end(window);
         for one in judged[split..].iter().chain(&judged[..split]).filter(|one| one.events > 0) {
+            let to_all = P::LENDS_TO_ALL && self.everybody.has_room(window);
+            if !to_all && one.parent == EVERYBODY {
+                continue;
+            }
             let Some(slot) = entities.get(one.key).filter(|slot| !slot.is_open()) else { continue };
             let own = &slot.state.past.past;
-            if P::LENDS_TO_ALL {
+            if to_all {
                 self.everybody.hear(&self.parent_params, window, own, one.window());
             }
             if one.parent == EVERYBODY {
@@ -216,6 +220,10 @@ impl<S: Summary + 'static, P: Past + 'static> Windows<S, P> {
 }
 
 impl<P: Past> Parent<P> {
+    fn has_room(&self, window: u32) -> bool {
+        self.window != window || self.room > 0
+    }
+
     fn hear(&mut self, p: &Params, window: u32, own: &P, value: (f64, f64)) {
         if self.window != window {
             self.window = window;
