@@ -4,12 +4,13 @@
 //! `phonenumber` it takes the lengths of each country's telephone numbers: reading them then would take 1.7 s, and an
 //! attacker could make it compile hundreds of expressions for one record.
 //!
-//! Promises: writes two tables into the build's own folder; the same rules make the same tables.
+//! Promises: writes two tables into the build's own folder, and invented keys for the tests; the same rules make the same ones.
 //! Never: copies a rule; keeps a rule that names no literal (those are found by the name of the key).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use regex_syntax::hir::literal::Extractor;
@@ -29,6 +30,8 @@ struct Tail {
 /// Prefixes are cut here: more says no more.
 const PREFIX_BYTES_MAX: usize = 24;
 const TAIL_BYTES_MAX: usize = 1024;
+/// Secrets that are invented for each rule.
+const KEYS_OF_RULE: usize = 6;
 
 /// Rules of other finders: URLs with a password, PEM blocks, JWTs, `key=value` of any name.
 const LEFT_OUT: &[&str] = &["jwt", "private-key", "generic", "curl", "privkey", ".uri.", "my-internal", "travisci.2"];
@@ -36,11 +39,16 @@ const LEFT_OUT: &[&str] = &["jwt", "private-key", "generic", "curl", "privkey", 
 fn main() {
     let rules: RulesetConfig = toml::from_str(BUNDLED_RULES).expect("the bundled rules are TOML");
     let mut tails: BTreeMap<String, Tail> = BTreeMap::new();
+    let mut keys = String::new();
     for rule in &rules.rules {
         if LEFT_OUT.iter().any(|part| rule.id.contains(part)) {
             continue;
         }
-        for (prefix, tail) in prefixes(rule) {
+        let found = prefixes(rule);
+        if !found.is_empty() {
+            keys.push_str(&drawn(rule));
+        }
+        for (prefix, tail) in found {
             tails
                 .entry(prefix)
                 .and_modify(|known| {
@@ -53,6 +61,7 @@ fn main() {
     }
     assert!(tails.len() > 300, "the form of the bundled rules has changed");
     write("vendor_rules.rs", &vendor_table(&tails));
+    write("vendor_keys.txt", &keys);
     write("phone_lengths.rs", &phone_table());
 }
 
@@ -85,14 +94,14 @@ fn phone_table() -> String {
     text
 }
 
-/// The literals that the secret of a rule may begin with, and what follows them.
-fn prefixes(rule: &RuleConfig) -> Vec<(String, Tail)> {
-    let Some(pattern) = rule.regex.as_deref().map(escape_literal_braces) else { return Vec::new() };
+/// The expression of a rule, in the case of its spelling and in all that it allows, and the groups that are the secret.
+fn parsed(rule: &RuleConfig) -> Option<(Hir, Hir, RangeInclusive<u32>)> {
+    let pattern = rule.regex.as_deref().map(escape_literal_braces)?;
     // A prefix counts as the rule spells it, the characters behind it in the cases the rule allows.
     let spelled = ["(?-i:", "(?i:"].iter().fold(pattern.clone(), |text, flag| text.replace(flag, "(?:"));
     let spelled =
         spelled.replace("(?i)", "").replace("(?xi)", "(?x)").replace("(?ix)", "(?x)").replace("(?xis)", "(?xs)");
-    let (Some(spelled), Some(whole)) = (parse(&spelled), parse(&pattern)) else { return Vec::new() };
+    let (spelled, whole) = (parse(&spelled)?, parse(&pattern)?);
     let groups = spelled.properties().explicit_captures_len() as u32;
     let wanted = match rule.secret_group {
         Some(0) => 0..=0,
@@ -100,6 +109,62 @@ fn prefixes(rule: &RuleConfig) -> Vec<(String, Tail)> {
         None if groups == 0 => 0..=0,
         None => 1..=groups,
     };
+    Some((spelled, whole, wanted))
+}
+
+/// Invented secrets that the expression of a rule fits, a line each: what the tests plant, whatever the table makes of it.
+fn drawn(rule: &RuleConfig) -> String {
+    let Some((spelled, _, mut wanted)) = parsed(rule) else { return String::new() };
+    let group = wanted.find_map(|group| capture(&spelled, group));
+    let mut state =
+        rule.id.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    let mut lines = String::new();
+    for _ in 0..KEYS_OF_RULE {
+        let mut key = Vec::new();
+        group.iter().for_each(|hir| draw(hir, &mut state, &mut key));
+        if let Some(key) = String::from_utf8(key).ok().filter(|key| key.bytes().all(|b| b.is_ascii_graphic())) {
+            lines.push_str(&key);
+            lines.push('\n');
+        }
+    }
+    lines
+}
+
+/// Appends something that `hir` matches.
+fn draw(hir: &Hir, state: &mut u64, out: &mut Vec<u8>) {
+    let mut below = |count: usize| {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        (*state >> 20) as usize % count.max(1)
+    };
+    match hir.kind() {
+        _ if out.len() > TAIL_BYTES_MAX => {}
+        HirKind::Literal(literal) => out.extend_from_slice(&literal.0),
+        HirKind::Class(Class::Bytes(class)) => {
+            let all: Vec<u8> = class.ranges().iter().flat_map(|range| range.start()..=range.end()).collect();
+            let usual: Vec<u8> = all.iter().copied().filter(u8::is_ascii_alphanumeric).collect();
+            let from = if usual.is_empty() { &all } else { &usual };
+            out.extend(from.get(below(from.len())));
+        }
+        HirKind::Repetition(repeated) => {
+            let more = repeated.max.map_or(8, |max| (max - repeated.min).min(8));
+            let times = repeated.min as usize + below(more as usize + 1);
+            (0..times).for_each(|_| draw(&repeated.sub, state, out));
+        }
+        HirKind::Capture(of) => draw(&of.sub, state, out),
+        HirKind::Concat(parts) => parts.iter().for_each(|part| draw(part, state, out)),
+        HirKind::Alternation(parts) => {
+            let part = below(parts.len());
+            draw(&parts[part], state, out);
+        }
+        _ => {}
+    }
+}
+
+/// The literals that the secret of a rule may begin with, and what follows them.
+fn prefixes(rule: &RuleConfig) -> Vec<(String, Tail)> {
+    let Some((spelled, whole, wanted)) = parsed(rule) else { return Vec::new() };
     let mut found = Vec::new();
     for group in wanted {
         let (Some(spelled), Some(whole)) = (capture(&spelled, group), capture(&whole, group)) else { continue };

@@ -15,6 +15,7 @@ pub(crate) enum Kind {
     Ending,
     Scheme,
     Telling,
+    Vendor,
     Fixed,
 }
 
@@ -108,6 +109,7 @@ fn all() -> Vec<(String, u32)> {
     add(Kind::Ending, "ending:", &mut super::names::ENDINGS.iter().map(|(ending, _)| *ending));
     add(Kind::Scheme, "scheme:", &mut super::schemes::SCHEMES.iter().map(|scheme| scheme.word));
     add(Kind::Telling, "telling:", &mut super::segments::TELLING.iter().map(|(word, _)| *word));
+    add(Kind::Vendor, "vendor:", &mut super::vendor::names());
     add(Kind::Fixed, "", &mut FIXED.iter().copied());
     rules
 }
@@ -118,6 +120,11 @@ pub mod testing {
     /// The names of all rules.
     pub fn rules() -> Vec<String> {
         super::all().into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Invented keys that the rules of others fit, from which the table of vendors' shapes is made.
+    pub fn upstream_keys() -> impl Iterator<Item = &'static str> {
+        include_str!(concat!(env!("OUT_DIR"), "/vendor_keys.txt")).lines()
     }
 
     /// What `f` returns when `rule` does not count, on this thread.

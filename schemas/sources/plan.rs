@@ -6,7 +6,7 @@
 
 use super::json::Words;
 use super::mapping::{Column, Decode, ELEMENT, Holds, Input, Mapping, Nothing, Unit};
-use super::slots::{SLOT_NONE, Slots};
+use super::slots::{SLOT_NONE, Scalar, Slots};
 use super::text::Role;
 use crate::request::Request;
 
@@ -80,6 +80,10 @@ impl Node {
     #[inline]
     pub(super) fn edge(&self, number: u16) -> Option<&Edge> {
         self.edges.get(usize::from(number))
+    }
+
+    pub(super) fn edges(&self) -> impl Iterator<Item = &Edge> {
+        self.edges.iter()
     }
 
     #[inline]
@@ -277,6 +281,12 @@ impl Plan {
     pub(super) fn is_no_request(&self, request: &Request<'_>) -> bool {
         let is_silent = request.status.is_none() && request.route.is_none() && request.path.is_none();
         self.http_only && is_silent && !request.tells_what()
+    }
+
+    /// Under how many names there is a value of this column.
+    pub(super) fn names_there(&self, input: Input, slots: &Slots<'_>) -> usize {
+        let read = self.reads[input as usize].iter();
+        read.flat_map(|read| &read.slots).filter(|source| !matches!(slots.get(source.slot), Scalar::Absent)).count()
     }
 
     pub(super) fn slots(&self) -> usize {

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use bumpalo::Bump;
 
 use super::columns::Doubt;
-use super::json::{self, Walk};
+use super::json::{self, Forgiven, Walk};
 use super::mapping::Input;
 use super::slots::Slots;
 use super::text::{Reading, Scratch};
@@ -168,7 +168,12 @@ impl<'b> Reader<'b> {
         if !has_lines || (text.starts_with('{') && !parser.forms_first) {
             let walked = self.walk.fill(&parser.plan, text, &mut self.slots);
             match walked {
-                Ok(cut) => return Ok(Reading { cut, ..Reading::default() }),
+                Ok(Forgiven::Nothing) => return Ok(Reading::default()),
+                Ok(Forgiven::Cut) => return Ok(Reading { cut: true, ..Reading::default() }),
+                // The list is the client's own text; where its quotes stand nobody knows.
+                Ok(Forgiven::Quotes { clients }) => {
+                    return Ok(Reading { cut: true, unproven: clients, list_unproven: true, ..Reading::default() });
+                }
                 Err(fault) if !has_lines => return Err(fault),
                 // A line may begin with a brace, too: a host can be anything.
                 Err(fault) => return self.fill_line(text, fields).map_err(|_| fault),

@@ -17,6 +17,7 @@ use rustc_hash::FxHashMap;
 
 use super::classes::Class;
 use super::find::Finding;
+use super::rules::{self, Kind};
 use super::values::is_random;
 pub(crate) use random::looks_random;
 use table::{GROUPS, INNER, Proof};
@@ -126,15 +127,50 @@ fn shapes() -> Vec<Shape> {
             rows.entry(prefix).or_default().insert(0, row);
         }
     }
-    let mut shapes: Vec<Shape> =
-        rows.into_iter().map(|(prefix, rows)| Shape { prefix, is_inner: false, rows }).collect();
+    let needed: Vec<&'static str> = rows.keys().copied().filter(|prefix| !is_covered(prefix, &rows)).collect();
+    let mut shapes: Vec<Shape> = needed
+        .into_iter()
+        .map(|prefix| Shape { prefix, is_inner: false, rows: rows.remove(prefix).unwrap_or_default() })
+        .collect();
     shapes.extend(INNER.iter().map(|&prefix| {
-        let row = Row { class: Class::VENDOR_KEY, proof: Proof::Random, allowed: 0, least: 20, most: usize::MAX };
+        let row =
+            Row { class: Class::VENDOR_KEY, proof: Proof::Random, allowed: 0, least: INNER_LEAST, most: usize::MAX };
         Shape { prefix, is_inner: true, rows: vec![row] }
     }));
     // Of two that both fit, the longer one says more.
     shapes.sort_by_key(|shape| (pair(shape.prefix.as_bytes(), 0), std::cmp::Reverse(shape.prefix.len())));
     shapes
+}
+
+/// Least characters of a key with an inner word.
+const INNER_LEAST: usize = 20;
+
+/// Does another shape find whatever this prefix would: a shorter prefix, or an inner word in it?
+fn is_covered(prefix: &str, rows: &BTreeMap<&'static str, Vec<Row>>) -> bool {
+    let own = &rows[prefix];
+    let is_generated = |row: &Row| matches!(row.proof, Proof::Random | Proof::Exact);
+    let by = |class: Class, least: usize, at: usize| {
+        let more = prefix.len() - at;
+        own.iter().all(|row| is_generated(row) && row.class == class && row.least.min(TAIL_LOOKED_AT) + more >= least)
+    };
+    let inner = |word: &str| {
+        prefix
+            .find(word)
+            .is_some_and(|at| (1..=STEM_BYTES_MAX).contains(&at) && by(Class::VENDOR_KEY, INNER_LEAST, at + word.len()))
+    };
+    let shorter = |length: usize| {
+        let (short, more) = prefix.split_at(length);
+        // A shape whose prefix ends within a word asks for more of that word.
+        let is_open = !short.ends_with(|c: char| c.is_ascii_alphanumeric());
+        let goes_on = |row: &Row| match row.proof {
+            Proof::Prefix => true,
+            Proof::Random => is_open || more.bytes().all(|b| b.is_ascii_alphanumeric()),
+            _ => false,
+        };
+        let known = rows.get(short).into_iter().flatten();
+        more.bytes().all(is_key) && known.into_iter().any(|row| goes_on(row) && by(row.class, row.least, length))
+    };
+    INNER.iter().any(|word| inner(word)) || (1..prefix.len()).filter(|at| prefix.is_char_boundary(*at)).any(shorter)
 }
 
 /// The class of a rule's own prefix, where it is not one of ours.
@@ -187,12 +223,17 @@ impl Shapes {
     /// The key that begins at `at`, or whose inner word does.
     fn key_at(&self, bytes: &[u8], at: usize, run: &mut Run) -> Option<Finding> {
         let first = pair(bytes, at);
-        let alike = self.shapes[*self.places.get(&first)?..]
-            .iter()
-            .take_while(|shape| pair(shape.prefix.as_bytes(), 0) == first);
-        let mut begun = alike.filter(|shape| bytes[at..].starts_with(shape.prefix.as_bytes()));
-        begun.find_map(|shape| key_of(bytes, at, shape, run))
+        let from = *self.places.get(&first)?;
+        let alike = (from..).zip(&self.shapes[from..]);
+        let alike = alike.take_while(|(_, shape)| pair(shape.prefix.as_bytes(), 0) == first);
+        let mut begun = alike.filter(|(_, shape)| bytes[at..].starts_with(shape.prefix.as_bytes()));
+        begun.find_map(|(place, shape)| key_of(bytes, at, shape, run).filter(|_| rules::on(Kind::Vendor, place)))
     }
+}
+
+/// What the shapes are known by, in the order of their places.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    SHAPES.shapes.iter().map(|shape| shape.prefix)
 }
 
 /// The run of key characters that was measured last, so that each is measured once however many prefixes are in it.

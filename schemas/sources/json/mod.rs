@@ -8,13 +8,14 @@
 //! Never: knows a gateway; the mapping files do.
 
 mod key;
+mod salvage;
 mod scan;
 mod unescape;
 mod walk;
 
 pub(super) use key::Words;
-pub(super) use walk::Walk;
 pub(crate) use walk::keys;
+pub(super) use walk::{Forgiven, Walk};
 
 use scan::Scan;
 

@@ -7,10 +7,12 @@
 //! Promises: texts are borrowed from the record; only those with escapes are copied, into one buffer that is reused.
 //! Never: recurses deeper than the mapping's paths; what is stepped over is so without recursion.
 
+use super::salvage;
 use super::scan::{Bad, DEPTH_MAX, Scan};
 use super::unescape::{unescape, unescape_lenient};
 use crate::reject::Code;
 use crate::request::Fault;
+use crate::sources::mapping::Input;
 use crate::sources::plan::{Edge, Node, Plan};
 use crate::sources::slots::{SLOT_NONE, Scalar, Slots};
 
@@ -18,6 +20,19 @@ use crate::sources::slots::{SLOT_NONE, Scalar, Slots};
 pub(crate) struct Walk {
     /// By place, the numbers of the edges that followed it last.
     followed_by: Vec<[u16; 2]>,
+}
+
+/// What a record had to be forgiven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forgiven {
+    Nothing,
+    /// It ends early.
+    Cut,
+    /// Quotes that nobody escaped: what a client wrote may stand where the gateway's keys do. `clients`: there are several
+    /// names of whom it was.
+    Quotes {
+        clients: bool,
+    },
 }
 
 /// No edge has this number.
@@ -28,18 +43,28 @@ impl Walk {
         Walk { followed_by: vec![[NONE; 2]; plan.places()] }
     }
 
-    /// Walks `text`, which must be one JSON object; true when it was cut and had to be forgiven for it. What is not JSON
-    /// is walked again, leniently.
-    pub(crate) fn fill<'b>(&mut self, plan: &Plan, text: &'b str, slots: &mut Slots<'b>) -> Result<bool, Fault> {
+    /// Walks `text`, which must be one JSON object. What is not JSON is walked again, leniently; of what is none even so, the
+    /// keys are looked for, and it is read where they tell who it was and what was asked.
+    pub(crate) fn fill<'b>(&mut self, plan: &Plan, text: &'b str, slots: &mut Slots<'b>) -> Result<Forgiven, Fault> {
         let mut scan = Scan::new(text);
-        match self.walk(plan, &mut scan, slots) {
-            Ok(()) => Ok(false),
-            Err((Bad::Syntax, fault)) if text.starts_with('{') => {
-                let mut scan = Scan::lenient(text);
-                self.walk(plan, &mut scan, slots).map_err(|_| fault)?;
-                Ok(!text.ends_with('}'))
-            }
-            Err((_, fault)) => Err(fault),
+        let fault = match self.walk(plan, &mut scan, slots) {
+            Ok(()) => return Ok(Forgiven::Nothing),
+            Err((Bad::Syntax, fault)) if text.starts_with('{') => fault,
+            Err((_, fault)) => return Err(fault),
+        };
+        match self.walk(plan, &mut Scan::lenient(text), slots) {
+            Ok(()) if text.ends_with('}') => return Ok(Forgiven::Nothing),
+            Ok(()) => return Ok(Forgiven::Cut),
+            Err((Bad::Deep, _)) => return Err(fault),
+            Err((Bad::Syntax, _)) => {}
+        }
+        salvage::fill(plan, text, slots);
+        let there = |input| plan.names_there(input, slots);
+        let what =
+            [Input::Target, Input::Path, Input::RequestLine, Input::Status].into_iter().any(|input| there(input) > 0);
+        match there(Input::ClientIp) {
+            clients if clients > 0 && what => Ok(Forgiven::Quotes { clients: clients > 1 }),
+            _ => Err(fault),
         }
     }
 
@@ -326,7 +351,7 @@ fn scalar<'b>(node: &Node, scan: &mut Scan<'b>, slots: &mut Slots<'b>, first: u8
 }
 
 /// What a value without quotes says.
-fn bare(text: &str) -> Scalar<'_> {
+pub(super) fn bare(text: &str) -> Scalar<'_> {
     match text {
         "" | "null" => Scalar::Absent,
         "true" | "false" => Scalar::Bool,

@@ -123,6 +123,27 @@ fn is_fooled(told: &Told, honest: &Told) -> bool {
     told.iter().zip(honest).any(|((value, proven), (right, _))| *proven && value != right)
 }
 
+/// Lines of which the client is in doubt though that of the plain line is not, and lines of the same kind.
+#[derive(Debug, Default)]
+struct Doubts {
+    /// With the client's text as it came: the gateway escapes nothing.
+    as_it_is: (usize, usize),
+    escaped: (usize, usize),
+    /// Of those, in doubt though the line begins with the client.
+    of_peer_first: usize,
+}
+
+impl Doubts {
+    fn count(&mut self, form: &Form, as_it_is: bool, is_doubtful: bool) {
+        let of = if as_it_is { &mut self.as_it_is } else { &mut self.escaped };
+        *of = (of.0 + usize::from(is_doubtful), of.1 + 1);
+        let is_client = |class| matches!(class, Class::Address | Class::Client | Class::Peer);
+        let is_first =
+            form.parts.iter().take(1).any(|part| matches!(part, Part::Field(field) if is_client(field.class)));
+        self.of_peer_first += usize::from(is_first && is_doubtful && !as_it_is);
+    }
+}
+
 /// Formats of nginx in which variables may be nothing.
 const LOG_FORMATS: [&str; 2] = [
     r#"log_format a escape=json '{"t":$msec,"h":"$http_host","id":"$request_id","ip":"$remote_addr","u":"$request_uri","s":$status,"us":"$upstream_status","ut":$upstream_response_time,"ua":"$http_user_agent","m":"$request_method"}';"#,
@@ -140,6 +161,7 @@ fn configs() -> Vec<(&'static str, SourceConfig)> {
 #[test]
 fn no_text_of_a_client_passes_for_another_client_or_time() {
     let (mut tried, mut lost, mut wrong) = (0, Vec::new(), Vec::new());
+    let mut doubts = Doubts::default();
     for (kind, config) in configs() {
         let parser = Parser::new(&config).expect("a built-in kind");
         let forms = parser.forms.forms.iter().map(|bound| &bound.form);
@@ -162,7 +184,7 @@ fn no_text_of_a_client_passes_for_another_client_or_time() {
                 let planted = hostile(&plain);
                 for (text, as_it_is) in planted.iter().flat_map(|text| {
                     written(text, field.quoted, field.class).into_iter().map(move |written| {
-                        let as_it_is = written == *text;
+                        let as_it_is = written == *text && text.contains(['"', '\\', '\t']);
                         (written, as_it_is)
                     })
                 }) {
@@ -177,7 +199,7 @@ fn no_text_of_a_client_passes_for_another_client_or_time() {
                         Some(told) if is_fooled(&told, &honest) => {
                             wrong.push(format!("{kind} {}: {told:?}: {record}", field.name));
                         }
-                        Some(_) => {}
+                        Some(told) => doubts.count(form, as_it_is, honest[0].1 && !told[0].1),
                     }
                 }
             }
@@ -193,4 +215,10 @@ fn no_text_of_a_client_passes_for_another_client_or_time() {
         shown(&lost)
     );
     assert!(tried > 20_000, "only {tried} lines were tried");
+    println!("{tried} tried, {doubts:?}");
+    // Who is in doubt is not blocked: nobody may choose that for himself where the gateway escapes and writes the peer first.
+    assert_eq!(doubts.of_peer_first, 0);
+    for ((doubtful, lines), percent_max) in [(doubts.escaped, 2), (doubts.as_it_is, 10)] {
+        assert!(doubtful * 100 <= lines * percent_max, "{doubts:?}");
+    }
 }

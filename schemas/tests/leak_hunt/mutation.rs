@@ -51,17 +51,13 @@ pub fn unneeded(samples: Vec<Sample>) -> (Vec<String>, usize) {
         if shown {
             continue;
         }
-        let made: Vec<(String, String)> = candidates(kind, word)
-            .into_iter()
-            .filter(|(text, secret)| !scrub(text).contains(secret.as_str()))
-            .collect();
-        let plain: Vec<String> =
-            ordinary_candidates(kind, word).into_iter().filter(|text| scrub(text) == text.as_str()).collect();
-        let needed = without(rule, || {
-            made.iter().any(|(text, secret)| scrub(text).contains(secret.as_str()))
-                || plain.iter().any(|text| scrub(text) != text.as_str())
-                || texts.iter().any(|text| scrub(text) != *text)
-        });
+        let leaks = |(text, secret): &(String, String)| {
+            !scrub(text).contains(secret.as_str()) && without(rule, || scrub(text).contains(secret.as_str()))
+        };
+        let is_taken = |text: &str| scrub(text) == text && without(rule, || scrub(text) != text);
+        let needed = candidates(kind, word).iter().any(leaks)
+            || ordinary_candidates(kind, word).iter().any(|text| is_taken(text))
+            || texts.iter().any(|text| is_taken(text));
         if !needed {
             unneeded.push(rule.clone());
         }
@@ -91,7 +87,14 @@ fn names(word: &str) -> Vec<String> {
 fn candidates(kind: &str, word: &str) -> Vec<(String, String)> {
     let mut rng = Rng::of(&format!("{kind} {word}"));
     let mut samples = Vec::new();
-    let mut add = |text: String, secret: String| samples.push((text, secret));
+    let mut add = |text: String, secret: String| {
+        // A finding covers the whole key, so what tells whose it is goes with it.
+        let owner = text.split(|c: char| !c.is_ascii_alphanumeric()).find(|piece| !piece.is_empty());
+        if let Some(owner) = owner.filter(|owner| kind == "vendor" && (2..=24).contains(&owner.len())) {
+            samples.push((text.clone(), owner.to_owned()));
+        }
+        samples.push((text, secret));
+    };
     match kind {
         "word" | "ending" => {
             let names = if kind == "word" { names(word) } else { vec![format!("foo{word}"), format!("blu{word}")] };
@@ -108,7 +111,7 @@ fn candidates(kind: &str, word: &str) -> Vec<(String, String)> {
                 }
             }
         }
-        "prefix" => {
+        "prefix" | "vendor" => {
             for alphabet in [
                 &b"ABCDEFGHabcdefgh0123456789"[..],
                 b"0123456789abcdef",
@@ -119,9 +122,21 @@ fn candidates(kind: &str, word: &str) -> Vec<(String, String)> {
                     let secret = rng.text(alphabet, length);
                     add(format!("{word}{secret}"), secret.clone());
                     add(format!("{word}-{secret}"), secret.clone());
+                    add(format!("acme{word}{secret}"), secret.clone());
                     add(format!("{word}{}.{}.{secret}", rng.secret(30), rng.secret(60)), secret);
                 }
             }
+            // Some are of one length alone.
+            for length in (8..=110).filter(|_| kind == "vendor") {
+                for alphabet in
+                    [&b"ABCDEFGHabcdefgh0123456789"[..], b"0123456789abcdef", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"]
+                {
+                    let secret = rng.text(alphabet, length);
+                    add(format!("{word}{secret}"), secret);
+                }
+            }
+            let (number, secret) = (rng.digits(7), rng.secret(24));
+            add(format!("{word}{number}/{secret}"), secret);
             // Headers of tokens with blanks in them.
             for blank in [" ", "\n", "\r\n"] {
                 let header = data_encoding::BASE64URL_NOPAD.encode(format!("{{{blank}\"alg\": \"HS256\"}}").as_bytes());

@@ -1,0 +1,166 @@
+//! Records that no scan reads, because a text in them has a quote that nobody escaped: gateways that build JSON from strings
+//! without escaping (nginx with `escape=none`, HAProxy without `json()`) write such ones when a client sends a quote.
+//!
+//! The keys that the mapping has at the top are looked for by themselves. Text can be added by whoever writes it, but what the
+//! gateway wrote cannot be taken away: a key that stands there once is the gateway's, one that comes more often has all
+//! its values and is settled like any other (`columns/settle.rs`).
+//!
+//! Promises: time in proportion to the record. What is read so never counts as undamaged.
+//! Never: reads objects inside the record, or keys written with escapes.
+
+use memchr::memmem;
+
+use super::unescape::unescape_lenient;
+use super::walk::bare;
+use crate::sources::plan::Plan;
+use crate::sources::slots::{SLOT_NONE, Scalar, Slots};
+
+/// So many values of one key are read; that there are more is only told.
+const VALUES_MAX: usize = 4;
+
+/// Fills the slots with what stands behind known keys.
+pub(super) fn fill<'b>(plan: &Plan, text: &'b str, slots: &mut Slots<'b>) {
+    slots.clear();
+    for edge in plan.root().edges() {
+        let (slot, key) = (plan.node_of(edge).slot, edge.literal.strip_suffix(b":").unwrap_or_default());
+        if slot == SLOT_NONE || key.is_empty() {
+            continue;
+        }
+        let behind = memmem::find_iter(text.as_bytes(), key)
+            .filter(|at| text[..*at].trim_end().ends_with(['{', ',']))
+            .filter_map(|at| text[at + key.len()..].trim_start().strip_prefix(':'));
+        for (count, rest) in behind.take(VALUES_MAX + 1).enumerate() {
+            // An object says nothing that a column could hold, so what there is more of is in doubt.
+            let value = if count < VALUES_MAX { value(rest.trim_start(), slots) } else { Scalar::Nested };
+            slots.fill(slot, value);
+        }
+    }
+}
+
+/// The value that `rest` begins with.
+fn value<'b>(rest: &'b str, slots: &mut Slots<'b>) -> Scalar<'b> {
+    let Some(text) = rest.strip_prefix('"') else {
+        let end = rest.find([',', '}', ']']).unwrap_or(rest.len());
+        return if rest.starts_with(['{', '[']) { Scalar::Nested } else { bare(rest[..end].trim_end()) };
+    };
+    let ends = memchr::memchr_iter(b'"', text.as_bytes()).find(|at| is_end(&text[at + 1..]));
+    let raw = &text[..ends.unwrap_or(text.len())];
+    match raw.contains('\\') {
+        false => Scalar::Text(raw),
+        true => slots.copy(|out| unescape_lenient(raw, out)),
+    }
+}
+
+/// Is this what follows the last quote of a text: another key, or the end of what it stands in?
+fn is_end(behind: &str) -> bool {
+    let behind = behind.trim_start();
+    match behind.strip_prefix(',') {
+        Some(next) => next.trim_start().starts_with('"'),
+        None => behind.is_empty() || behind.starts_with(['}', ']']),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sources::{Parser, Reader, SourceConfig};
+
+    /// A record as nginx writes it with `escape=none`: keys in an order, and nothing escaped.
+    fn record(first: &str, values: [&str; 4]) -> String {
+        let [agent, target, referrer, list] = values;
+        let mut pairs = vec![
+            format!("\"http_user_agent\": \"{agent}\""),
+            format!("\"request_uri\": \"{target}\""),
+            format!("\"http_referer\":\"{referrer}\""),
+            format!("\"http_x_forwarded_for\": \"{list}\""),
+            "\"remote_addr\": \"203.0.113.66\"".to_string(),
+            "\"msec\": 1795773600.000".to_string(),
+            "\"request_method\": \"GET\",\"status\": 404".to_string(),
+        ];
+        let at = pairs.iter().position(|pair| pair.contains(first)).expect("a key of the record");
+        pairs.rotate_left(at);
+        format!("{{{}}}", pairs.join(", "))
+    }
+
+    /// Client, whether it is proven, status, and whether the list and the record are in doubt.
+    fn told(line: &str) -> Option<(Option<String>, bool, Option<i64>, [bool; 2])> {
+        let parser = Parser::new(&SourceConfig::new("nginx_json")).expect("a built-in kind");
+        let (mut told, arena) = (None, bumpalo::Bump::new());
+        Reader::new(&parser, &arena).read(line, 0, &mut None, &mut |outcome| {
+            told = outcome.ok().map(|(request, _)| {
+                let doubts = [request.list_unproven, request.damaged.has(crate::request::Damaged::RECORD)];
+                (request.peer.map(str::to_string), !request.unproven, request.status.map(i64::from), doubts)
+            });
+        });
+        told
+    }
+
+    #[test]
+    fn a_quote_that_nobody_escaped_costs_no_client() {
+        for first in ["http_user_agent", "remote_addr", "status", "http_x_forwarded_for"] {
+            for place in 0..4 {
+                for text in [
+                    "\"",
+                    "curl \"x\"",
+                    "\"\"",
+                    "a\"b\"c",
+                    "\\\"",
+                    "\" ",
+                    "x\", y",
+                    "\",",
+                    "\"}",
+                    "\"}, \"",
+                    "{\"a\":\"b\"}",
+                ] {
+                    let mut values = ["curl/8.5.0", "/a", "-", "-"];
+                    values[place] = text;
+                    let line = record(first, values);
+                    let told = told(&line).unwrap_or_else(|| panic!("lost: {line}"));
+                    assert_eq!((told.0.as_deref(), told.1, told.2), (Some("203.0.113.66"), true, Some(404)), "{line}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_passes_for_another_by_writing_keys() {
+        let forged = [
+            "x\",\"remote_addr\":\"198.51.100.9",
+            "x\",\"remote_addr\":\"198.51.100.9\",\"y\":\"",
+            "x\",\"remote_addr\":\"198.51.100.9\",\"y\":",
+            "\" x\", \"remote_addr\" : \"198.51.100.9\", \"y\": \"",
+            "x\"},{\"remote_addr\":\"198.51.100.9\",\"y\":\"",
+            "x\"}{\"remote_addr\":\"198.51.100.9\",\"request_uri\":\"/\",\"y\":\"",
+            "\",\"remote_addr\":\"198.51.100.9\",\"remote_addr\":\"198.51.100.9\",\"remote_addr\":\"198.51.100.9\",\
+             \"remote_addr\":\"198.51.100.9\",\"remote_addr\":\"198.51.100.9\",\"y\":\"\"z",
+            "\",\"realip_remote_addr\":\"198.51.100.9\",\"y\":\"\"z",
+        ];
+        for first in ["http_user_agent", "remote_addr", "status"] {
+            for place in 0..4 {
+                for text in forged {
+                    let mut values = ["curl/8.5.0", "/a", "-", "-"];
+                    values[place] = text;
+                    let line = record(first, values);
+                    let (client, proven, ..) = told(&line).unwrap_or_else(|| panic!("lost: {line}"));
+                    assert!(!proven || client.as_deref() == Some("203.0.113.66"), "{client:?}: {line}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_read_so_says_that_it_is_damaged() {
+        let line = record("remote_addr", ["a \"quoted\" agent", "/a", "-", "198.51.100.9"]);
+        assert_eq!(told(&line), Some((Some("203.0.113.66".to_string()), true, Some(404), [true, true])));
+        let honest = record("remote_addr", ["an agent", "/a", "-", "198.51.100.9"]);
+        assert_eq!(told(&honest), Some((Some("203.0.113.66".to_string()), true, Some(404), [false, false])));
+    }
+
+    #[test]
+    fn what_tells_neither_who_nor_what_is_no_record() {
+        for line in
+            ["{\"remote_addr\": \"203.0.113.66\" x}", "{\"status\": \"404\" \"a\"}", "{\"a\" b \"remote_addr\" 1}"]
+        {
+            assert_eq!(told(line), None, "{line}");
+        }
+    }
+}
