@@ -67,7 +67,7 @@ mod tests {
     /// A record as nginx writes it with `escape=none`: keys in an order, and nothing escaped.
     fn record(first: &str, values: [&str; 4]) -> String {
         let [agent, target, referrer, list] = values;
-        let mut pairs = vec![
+        let mut pairs = [
             format!("\"http_user_agent\": \"{agent}\""),
             format!("\"request_uri\": \"{target}\""),
             format!("\"http_referer\":\"{referrer}\""),
@@ -82,7 +82,9 @@ mod tests {
     }
 
     /// Client, whether it is proven, status, and whether the list and the record are in doubt.
-    fn told(line: &str) -> Option<(Option<String>, bool, Option<i64>, [bool; 2])> {
+    type Told = (Option<String>, bool, Option<i64>, [bool; 2]);
+
+    fn told(line: &str) -> Option<Told> {
         let parser = Parser::new(&SourceConfig::new("nginx_json")).expect("a built-in kind");
         let (mut told, arena) = (None, bumpalo::Bump::new());
         Reader::new(&parser, &arena).read(line, 0, &mut None, &mut |outcome| {

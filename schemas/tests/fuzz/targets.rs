@@ -70,6 +70,8 @@ pub struct Outcome {
 /// The normalisers, kept from input to input: one for each kind, and one that is never made anew.
 pub struct Sources {
     made: Vec<Option<Normaliser>>,
+    /// Of `key=value` lines, whatever kind the records are of.
+    logfmt: Option<Normaliser>,
     kept: Option<Normaliser>,
     kept_kind: Option<usize>,
     offset: i64,
@@ -77,12 +79,14 @@ pub struct Sources {
 
 impl Sources {
     pub fn new(corpus: &Corpus) -> Sources {
-        Sources { made: corpus.kinds.iter().map(|_| None).collect(), kept: None, kept_kind: None, offset: 0 }
+        let made = corpus.kinds.iter().map(|_| None).collect();
+        Sources { made, logfmt: None, kept: None, kept_kind: None, offset: 0 }
     }
 
     /// Forgets all but the kept one.
     pub fn clear(&mut self) {
         self.made.iter_mut().for_each(|made| *made = None);
+        self.logfmt = None;
     }
 
     /// Runs an input. An error says what is not as it must be.
@@ -107,7 +111,7 @@ impl Sources {
             Target::Templates => self.templates(setup, input),
             Target::Redaction => self.redaction(corpus, input),
             Target::Logfmt => {
-                let (slot, offset) = (&mut self.made[input.kind], &mut self.offset);
+                let (slot, offset) = (&mut self.logfmt, &mut self.offset);
                 if slot.is_none() {
                     let mapping = Mapping::parse(LOGFMT_MAPPING, "logfmt.yaml").map_err(|error| error.to_string())?;
                     let config = SourceConfig { mapping: Some(mapping), ..SourceConfig::new("mapping") };
