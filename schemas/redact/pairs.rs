@@ -28,7 +28,9 @@ pub(crate) fn pairs(text: &str, memo: &mut Memo, findings: &mut Vec<Finding>) {
     let mut is_key_set = None;
     let mut has_user = None;
     let mut from = 0;
-    while let Some(at) = memchr::memchr2(b'=', b':', &bytes[from..]).map(|i| from + i) {
+    // The padding of base64 at the end is before no value, and what it stands behind is no name.
+    let end = text.trim_end_matches('=').len();
+    while let Some(at) = memchr::memchr2(b'=', b':', &bytes[from.min(end)..end]).map(|i| from + i) {
         let floor = from;
         from = at + 1;
         if let Some(end) = marker_end(bytes, at) {
