@@ -2,7 +2,7 @@
 //! evidence, saving and loading. A method says what it keeps of an entity and what it decides.
 //!
 //! Promises: one look-up of state per counted row. At one time it is first decided, for that may prolong an episode; then
-//! closed what was quiet; then swept. Nothing is decided by arrival.
+//! closed what was quiet; then swept; then heard what begins there (`heard`). Nothing is decided by arrival.
 //! Never: knows a method by name.
 
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::heard::{Heard, Hearing};
 use super::{Detector, DetectorStats};
 use crate::engine::binary::{self, BinaryError};
 use crate::engine::columns::{Columns, EntityKey};
@@ -35,6 +36,10 @@ pub(crate) trait Method: Send + 'static {
 
     /// Of IPv6 clients, networks in which many do what it counts at the same time count as one, within this time.
     fn joins_within_us(&self) -> Option<i64> {
+        None
+    }
+    /// The length of windows of which it has to know whether anybody was heard in them.
+    fn hears_us(&self) -> Option<i64> {
         None
     }
     /// How far sweeps are apart, which look for entities about which nothing matters any more.
@@ -73,13 +78,7 @@ pub(crate) trait Method: Send + 'static {
         0
     }
 
-    /// What it keeps besides entities, in the two places that the format has for it.
-    fn save_times(&self, _out: &mut Vec<u8>) -> Result<(), BinaryError> {
-        Ok(())
-    }
-    fn load_times(&mut self, _bytes: &mut &[u8]) -> Result<(), BinaryError> {
-        Ok(())
-    }
+    /// What it keeps besides entities.
     fn save_own(&self, _out: &mut Vec<u8>) -> Result<(), BinaryError> {
         Ok(())
     }
@@ -117,6 +116,8 @@ pub(crate) enum Fate {
 pub(crate) struct Row<'a, 'r> {
     pub run: &'a Run<'r>,
     pub hit: Hit,
+    /// In which windows anybody was heard, this row's the last of them; for methods that ask (`hears_us`).
+    pub heard: Heard,
     episodes: &'a mut Episodes,
     listed: &'a mut Vec<EntityKey>,
     out: &'a mut Vec<Telling>,
@@ -174,6 +175,8 @@ pub(crate) struct Deciding<'a, S> {
     /// In order of keys.
     pub listed: &'a mut Vec<EntityKey>,
     pub out: &'a mut Vec<Telling>,
+    /// In which windows up to now anybody was heard; for methods that ask (`hears_us`).
+    pub heard: Heard,
 }
 
 pub(crate) struct Driver<M: Method> {
@@ -188,6 +191,7 @@ pub(crate) struct Driver<M: Method> {
     listed: Vec<EntityKey>,
     decides: i64,
     next_sweep: i64,
+    hearing: Option<Hearing>,
     /// The earliest of all that is due by time.
     due: i64,
     too_late: u64,
@@ -211,6 +215,7 @@ impl<M: Method> Driver<M> {
             listed: Vec::new(),
             decides: i64::MAX,
             next_sweep: i64::MAX,
+            hearing: method.hears_us().map(Hearing::new),
             due: i64::MAX,
             too_late: 0,
             method,
@@ -241,8 +246,9 @@ impl<M: Method> Driver<M> {
         if self.entities.is_full_for(spot, &hit) {
             self.make_room(hit.place, out);
         }
+        let heard = self.heard();
         let Driver { method, entities, episodes, listed, .. } = self;
-        let mut row = Row { run, hit, episodes, listed, out, breached: false };
+        let mut row = Row { run, hit, heard, episodes, listed, out, breached: false };
         let slot = entities.enter_at(spot, hit, || method.begin(&row));
         let counted = method.on_row(item, slot, &mut row);
         let breached = row.breached;
@@ -268,7 +274,16 @@ impl<M: Method> Driver<M> {
     }
 
     fn earliest(&self) -> i64 {
-        self.episodes.next_due().min(self.next_sweep).min(self.decides)
+        self.episodes.next_due().min(self.next_sweep).min(self.decides).min(self.next_heard())
+    }
+
+    fn next_heard(&self) -> i64 {
+        self.hearing.as_ref().map_or(i64::MAX, Hearing::next_due)
+    }
+
+    #[inline]
+    fn heard(&self) -> Heard {
+        self.hearing.as_ref().map(|hearing| hearing.heard).unwrap_or_default()
     }
 
     #[cold]
@@ -282,8 +297,9 @@ impl<M: Method> Driver<M> {
     fn decide(&mut self, time: i64, out: &mut Vec<Telling>) {
         let mut listed = std::mem::take(&mut self.listed);
         listed.sort_unstable();
+        let heard = self.heard();
         let Driver { method, entities, episodes, .. } = self;
-        self.decides = method.decide(time, Deciding { entities, episodes, listed: &mut listed, out });
+        self.decides = method.decide(time, Deciding { entities, episodes, listed: &mut listed, out, heard });
         listed.clear();
         self.listed = listed;
     }
@@ -312,6 +328,10 @@ impl<M: Method> Driver<M> {
 
 impl<M: Method> Detector for Driver<M> {
     fn fold(&mut self, run: &Run<'_>, out: &mut Vec<Telling>) {
+        if let Some(hearing) = &mut self.hearing {
+            hearing.announce(&run.columns.places[run.rows.clone()]);
+            self.due = self.due.min(hearing.next_due());
+        }
         run.visit(self.wanted, |hits| {
             let spots = self.entities.spots(hits);
             hits.iter().zip(spots).for_each(|(hit, spot)| self.count(run, *hit, spot, out));
@@ -329,8 +349,10 @@ impl<M: Method> Detector for Driver<M> {
                 self.decide(time, out);
             } else if self.episodes.next_due() == time {
                 self.close(time, out);
-            } else {
+            } else if self.next_sweep == time {
                 self.sweep(time);
+            } else if let Some(hearing) = &mut self.hearing {
+                hearing.hear_next();
             }
         }
     }
@@ -363,7 +385,9 @@ impl<M: Method> Detector for Driver<M> {
         if M::LISTS {
             binary::write(out, &self.decides)?;
         }
-        self.method.save_times(out)?;
+        if let Some(hearing) = &self.hearing {
+            binary::write(out, &hearing.heard)?;
+        }
         binary::write(out, &self.episodes.opened)?;
         if M::LISTS {
             let mut listed = self.listed.clone();
@@ -383,7 +407,9 @@ impl<M: Method> Detector for Driver<M> {
         if M::LISTS {
             self.decides = binary::take(bytes)?;
         }
-        self.method.load_times(bytes)?;
+        if let Some(hearing) = &mut self.hearing {
+            hearing.heard = binary::take(bytes)?;
+        }
         self.episodes.opened = binary::take(bytes)?;
         if M::LISTS {
             self.listed = binary::take(bytes)?;

@@ -9,6 +9,7 @@
 //! Never: sees rows in another order than that of their places.
 
 pub(crate) mod driver;
+pub(crate) mod heard;
 pub(crate) mod late;
 pub(crate) mod panes;
 pub(crate) mod read;

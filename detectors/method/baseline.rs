@@ -47,6 +47,8 @@ struct Baseline {
     min_events: u64,
     /// Whose history an entity with little of its own borrows from.
     parent: Option<EntityKind>,
+    /// It is about all requests together, so that there being none is about it.
+    is_whole: bool,
 }
 
 /// What is measured in a window.
@@ -65,8 +67,8 @@ pub(super) fn read(fields: &mut Fields<'_>, entity: &EntityKind) -> Result<Arc<d
     let min_value = read::number_or(fields, "min_value", 0.0, 1e15, 0.0)?;
     let least_events = if matches!(of, Measure::Ratio(_)) { 10.0 } else { 1.0 };
     let min_events = read::number_or(fields, "min_events", 0.0, 1e9, least_events)? as u64;
-    let parent = parent(fields, entity)?;
-    Ok(Arc::new(Baseline { of, window_us, params, min_value, min_events, parent }))
+    let (parent, is_whole) = (parent(fields, entity)?, entity.columns().is_empty());
+    Ok(Arc::new(Baseline { of, window_us, params, min_value, min_events, parent, is_whole }))
 }
 
 /// A day and an hour of five-minute windows.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use detectors::engine::parse_rfc3339;
 use detectors::testkit::batch_of;
 use detectors::{Engine, EngineLimits, parse_rule};
-use schemas::Lane;
 use schemas::alert::State;
+use schemas::{Alert, Lane};
 use serde_json::{Value, json};
 
 const START: i64 = 1_772_323_200_000_000;
@@ -18,6 +18,7 @@ const DAY: i64 = 24 * HOUR;
 
 const COUNT: &str = "{ baseline: { of: count, window: 10m, history: 7d, floor: 1, min_change: 1.0 } }";
 
+/// `entity` may be followed by lines of its own: a `where`, say.
 fn engine(method: &str, entity: &str) -> Engine {
     let yaml = format!("id: usual\ntitle: A test\nseverity: low\nentity: {entity}\nnotes: none\nmethod: {method}\n");
     let rule = parse_rule(&yaml, "usual").expect("a rule");
@@ -33,8 +34,7 @@ fn spread(from: i64, length: i64, many: i64, client_ip: &str, bytes: i64) -> imp
     (0..many).map(move |n| row(from + length * n / many, client_ip, 200, bytes))
 }
 
-/// What is told, by when it was decided, and of whom: (microseconds after the start, entity, state, observed).
-fn told(engine: &mut Engine, mut rows: Vec<Value>) -> Vec<(i64, String, State, f64)> {
+fn alerts(engine: &mut Engine, mut rows: Vec<Value>) -> Vec<Alert> {
     let lane = Lane::new("test", 0);
     engine.open(&lane, 0);
     rows.sort_by_key(|row| row["time"].as_i64());
@@ -44,6 +44,12 @@ fn told(engine: &mut Engine, mut rows: Vec<Value>) -> Vec<(i64, String, State, f
         alerts.extend(engine.advance().expect("advanced"));
     }
     alerts.extend(engine.finish().expect("finished"));
+    alerts
+}
+
+/// What is told, by when it was decided, and of whom: (microseconds after the start, entity, state, observed).
+fn told(engine: &mut Engine, rows: Vec<Value>) -> Vec<(i64, String, State, f64)> {
+    let alerts = alerts(engine, rows);
     let at = |text: &str| parse_rfc3339(text).expect("a time") - START;
     alerts.iter().map(|alert| (at(&alert.updated), alert.entity.value.clone(), alert.state, alert.observed)).collect()
 }
@@ -98,6 +104,45 @@ fn two_hours_without_a_single_record_make_nobody_alert() {
         }
     }
     assert_eq!(told(&mut engine(COUNT, "client_ip"), rows), []);
+}
+
+/// Ten failures every two hours for two days, then four hundred: what is expected of them.
+fn expected_failures(others: bool) -> f64 {
+    let mut engine = engine(COUNT, "client_ip\nwhere: status = 401");
+    let failures = |from: i64, many: i64| (0..many).map(move |n| row(from + n * SECOND, "192.0.2.1", 401, 0));
+    let mut rows: Vec<Value> = (0..24).flat_map(|visit| failures(visit * 2 * HOUR, 10)).collect();
+    rows.extend(failures(2 * DAY, 400));
+    if others {
+        rows.extend(spread(0, 2 * DAY, 2 * 144, "192.0.2.2", 0));
+    }
+    let alerts = alerts(&mut engine, rows);
+    assert_eq!(alerts.iter().filter(|alert| alert.state == State::Open).count(), 1, "{others}");
+    alerts[0].expected.expect("a baseline says what it expects")
+}
+
+#[test]
+fn a_window_in_which_others_are_heard_is_a_zero_and_one_without_any_record_is_nothing() {
+    let (zeros, silence) = (expected_failures(true), expected_failures(false));
+    assert!(zeros < 0.6 * silence, "{zeros} where others were heard between, {silence} where nobody was");
+}
+
+#[test]
+fn silence_is_told_of_the_whole_and_of_nobody_in_it() {
+    let both = "{ baseline: { of: count, window: 10m, history: 7d, direction: both, min_change: 0.5 } }";
+    let mut rows = Vec::new();
+    for client in 0..10 {
+        let client_ip = format!("192.0.2.{client}");
+        for window in (0..300).filter(|window| !(200..212).contains(window)) {
+            rows.extend(spread(window * 10 * MINUTE, 10 * MINUTE, 20 + (client + window) % 5, &client_ip, 0));
+        }
+    }
+    assert_eq!(told(&mut engine(both, "client_ip"), rows.clone()), []);
+    let whole = states(&told(&mut engine(both, "whole"), rows));
+    let (opened, closed) = (201 * 10 * MINUTE, 212 * 10 * MINUTE);
+    assert!(
+        matches!(whole[..], [(State::Open, at), (State::Closed, over)] if at == opened && over > closed),
+        "{whole:?}"
+    );
 }
 
 #[test]

@@ -85,6 +85,20 @@ fn rules() -> Vec<Arc<Rule>> {
             "",
         ),
         (
+            "rare",
+            "client_ip",
+            "where: status = 503",
+            "{ baseline: { of: count, window: 10s, warmup: 1, history: 20, sigmas: 1 } }",
+            "quiet: 20s",
+        ),
+        (
+            "lack",
+            "whole",
+            "where: status < 400",
+            "{ baseline: { of: count, window: 20s, warmup: 1, history: 20, sigmas: 1, direction: down } }",
+            "",
+        ),
+        (
             "variety",
             "whole",
             "",

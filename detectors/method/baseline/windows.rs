@@ -3,8 +3,9 @@
 //! Promises: what only grows within a window (counts, different values, sums) is judged on the rows that make it large, a share
 //! now and then while its window runs, and all again when event time has passed the window's end; by what was known before
 //! the window. Then it is taught, but for windows of an episode, which is open until things are as they were. The window in
-//! which a detector first sees anything is neither judged nor taught, it is only partly seen. Windows without events of an entity
-//! count as zeros where the statistics say so; windows in which the detector heard nobody count as nothing. An entity with little past
+//! which anybody is first heard is neither judged nor taught, it is only partly seen. Windows without events of an entity
+//! count as zeros where the statistics say so; silence, a window without any row of any source, counts as nothing: it teaches
+//! nobody, and where less than usual is watched for it is the news of the whole alone. An entity with little past
 //! leans on what the entities around it are like, of the parent where there is one, else of all.
 //! A late event counts while its own window runs; what is taught is not untaught.
 
@@ -46,7 +47,7 @@ pub(super) struct Tracked<S, P> {
 struct Kept<P> {
     name: Name,
     past: P,
-    /// The last window that was judged, quiet ones included; of those in which anybody was heard.
+    /// The number of the last window that was judged, quiet ones included; silent ones have none.
     window: u32,
     /// The last window with events, and how many there were.
     active: u32,
@@ -78,20 +79,9 @@ pub(super) struct Windows<S, P: Past> {
     parent_params: Params,
     parents: Keyed<Parent<P>>,
     everybody: Parent<P>,
-    heard: Heard,
     forget_after: u32,
     accepted: u32,
     measure: std::marker::PhantomData<fn() -> S>,
-}
-
-/// Which windows somebody was heard in.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Heard {
-    /// The window in which anything was first seen.
-    first: Option<u32>,
-    /// The last window that was decided about, and how many between were silent.
-    last: u32,
-    silent: u32,
 }
 
 impl<S: Summary + 'static, P: Past + 'static> Windows<S, P> {
@@ -104,7 +94,6 @@ impl<S: Summary + 'static, P: Past + 'static> Windows<S, P> {
             parent_params: Params { history_windows, ..params },
             parents: Keyed::new(bound),
             everybody: Parent::default(),
-            heard: Heard::default(),
             forget_after: settings.params.history_windows.max(2),
             accepted: u32::try_from(ACCEPTED_US / settings.window_us).unwrap_or(u32::MAX).max(8),
             measure: std::marker::PhantomData,
@@ -132,7 +121,7 @@ impl<S: Summary + 'static, P: Past + 'static> Windows<S, P> {
         let (state, was_open) = (&mut slot.state, slot.suspect.as_ref().is_some_and(|s| s.episode.is_some()));
         let kept = &mut *state.past;
         let (pool, params) = (self.pool(kept.parent), &self.settings.params);
-        let heard = window - self.heard.silent.min(window);
+        let (heard, silent) = (deciding.heard.number(), deciding.heard.is_silent(window));
         if kept.started && !was_open {
             let quiet = u64::from(heard.saturating_sub(kept.window)).saturating_sub(1);
             kept.past.teach_quiet(params, pool, quiet);
@@ -147,7 +136,9 @@ impl<S: Summary + 'static, P: Past + 'static> Windows<S, P> {
         let goes_on = was_open && judgement.as_ref().is_some_and(|j| !j.calm) && (upward || self.watches_down());
         let breach = judgement.as_ref().filter(|j| (j.breach || goes_on) && self.settings.matters(&judged, j));
         let Some(judgement) = breach else {
-            if was_open {
+            if silent {
+                // Nothing is learned from it.
+            } else if was_open {
                 kept.past.hold(params, pool, judged.window(), judgement.as_ref(), self.accepted);
             } else {
                 kept.past.teach(params, pool, judged.window(), judgement.as_ref());
@@ -157,7 +148,9 @@ impl<S: Summary + 'static, P: Past + 'static> Windows<S, P> {
         };
         let end = self.end(window);
         let finding = self.settings.finding(&judged, judgement, &kept.past, end);
-        kept.past.hold(params, pool, judged.window(), Some(judgement), self.accepted);
+        if !silent {
+            kept.past.hold(params, pool, judged.window(), Some(judgement), self.accepted);
+        }
         let (name, episodes) = (&kept.name, &mut *deciding.episodes);
         let suspect = slot.suspect.get_or_insert_with(|| episodes.suspect(name.clone()));
         episodes.breach(slot.key, suspect, (Moment::Due(end), finding, judged.events), None, deciding.out);
@@ -244,6 +237,10 @@ impl<S: Summary + 'static, P: Past + 'static> Method for Windows<S, P> {
     const LISTS: bool = true;
     const KEEPS_LATE: bool = false;
 
+    fn hears_us(&self) -> Option<i64> {
+        Some(self.settings.window_us)
+    }
+
     fn sweep_us(&self) -> i64 {
         self.settings.window_us.saturating_mul(i64::from(self.forget_after.div_ceil(4)))
     }
@@ -270,7 +267,7 @@ impl<S: Summary + 'static, P: Past + 'static> Method for Windows<S, P> {
             past: Box::new(Kept {
                 name: row.name(),
                 past,
-                window: window - self.heard.silent.min(window),
+                window: row.heard.number(),
                 active: window,
                 visits: 0,
                 parent,
@@ -284,7 +281,6 @@ impl<S: Summary + 'static, P: Past + 'static> Method for Windows<S, P> {
     fn on_row(&mut self, item: S::Item, slot: &mut Slot<Tracked<S, P>>, row: &mut Row<'_, '_>) -> Counted {
         if slot.state.now.events() == 0 {
             let window = index_of(row.hit.time, self.settings.window_us);
-            self.heard.first.get_or_insert(window);
             row.list(slot);
             let kept = &mut *slot.state.past;
             kept.active = window;
@@ -299,7 +295,7 @@ impl<S: Summary + 'static, P: Past + 'static> Method for Windows<S, P> {
             row.gather(slot, name.as_ref());
         }
         let looks = if P::GROWS { alarming } else { alarming && slot.state.now.events().is_power_of_two() };
-        if looks && self.heard.first != Some(slot.state.past.active) {
+        if looks && !row.heard.is_first(slot.state.past.active) {
             self.look(slot, row);
         }
         Counted::Yes
@@ -312,22 +308,18 @@ impl<S: Summary + 'static, P: Past + 'static> Method for Windows<S, P> {
     fn decide(&mut self, end: i64, mut deciding: Deciding<'_, Tracked<S, P>>) -> i64 {
         let window = index_of(end - 1, self.settings.window_us);
         let mut listed = std::mem::take(deciding.listed);
-        if self.watches_down() {
+        let silent = deciding.heard.is_silent(window);
+        if self.watches_down() && (self.settings.is_whole || !silent) {
             let quiet = deciding.entities.sorted().into_iter().filter(|slot| slot.state.now.events() == 0);
             listed.extend(quiet.map(|slot| slot.key));
             listed.sort_unstable();
         }
-        // Between those in which somebody was heard nobody was.
-        if self.heard.first.is_some_and(|first| window > first) {
-            self.heard.silent += window.saturating_sub(self.heard.last + 1);
-        }
-        self.heard.last = window;
-        if self.heard.first == Some(window) {
+        if deciding.heard.is_first(window) {
             for key in &listed {
                 // It was seen in part alone.
                 let Some(slot) = deciding.entities.get(*key) else { continue };
                 slot.state.now = S::default();
-                (slot.state.past.window, slot.state.past.started) = (window, true);
+                (slot.state.past.window, slot.state.past.started) = (deciding.heard.number(), true);
                 deciding.episodes.clear(&mut slot.suspect);
             }
         } else {
@@ -369,15 +361,6 @@ impl<S: Summary + 'static, P: Past + 'static> Method for Windows<S, P> {
 
     fn evicted(&self) -> u64 {
         self.parents.evicted
-    }
-
-    fn save_times(&self, out: &mut Vec<u8>) -> Result<(), BinaryError> {
-        binary::write(out, &self.heard)
-    }
-
-    fn load_times(&mut self, bytes: &mut &[u8]) -> Result<(), BinaryError> {
-        self.heard = binary::take(bytes)?;
-        Ok(())
     }
 
     fn save_own(&self, out: &mut Vec<u8>) -> Result<(), BinaryError> {
