@@ -20,6 +20,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::excursions::{Excursions, Learning, OUTER, SUM_BREACH, SUM_OF};
 use super::pool::Pool;
 use super::{Direction, Judgement, Kind, Look, Params, Past, bits, tails};
 
@@ -36,23 +37,12 @@ const FAST_WINDOWS: f64 = 12.0;
 const LIFT: f64 = 2.0;
 /// Relative variance beyond Poisson's that is believed.
 const SCATTER: (f64, f64) = (0.02, 3.0);
-/// Beyond this many sigmas the learned tail begins.
-const OUTER: f64 = 3.0;
 /// Within this many sigmas a window is ordinary and its tail, the costly part, is not worked out.
 const ORDINARY: f64 = 1.0;
-/// Prior of the learned tail's mean log excess: that of Student t with 5 degrees of freedom, heavy on purpose; and how much
-/// one excursion moves it: after an incident or two the same again still alerts, then it is a habit.
-const EXCESS: f64 = 0.2;
-const EXCESS_SHARE: f64 = 0.13;
-/// Windows without an excursion that a new entity is taken to have had: what others' experience is worth.
-const UNSEEN: f64 = 1_000.0;
+/// Who bursts is known after a few bursts. Counts have power-law tails (Hill 1975).
+const LEARNING: Learning = Learning { share: 0.13, unseen: 1_000.0, excess: |outward| (outward / OUTER).min(1e6).ln() };
 /// Share by which the tail probability must undercut the Gaussian one of the same number of sigmas.
 const TAIL_SHARE: f64 = 0.02;
-/// The running sum weighs so many times the expected level against so many that are tolerated: a good day is below 1.5 times
-/// the usual, an attack above 3. No one window adds more than `SUM_STEP`; at `SUM_BREACH` the odds are 10^6 to 1.
-const SUM_OF: (f64, f64) = (3.0, 1.5);
-const SUM_STEP: f64 = 3.0;
-const SUM_BREACH: f64 = 14.0;
 /// Within so many spreads things are as before.
 const CALM: f64 = 2.0;
 /// A window teaches at most so many spreads above the level; an episode so many times that, once.
@@ -79,14 +69,7 @@ pub struct Counts {
     #[serde(with = "bits")]
     steps_level: f64,
     stepped: u32,
-    /// Share of windows beyond `OUTER`, and their mean log excess over it.
-    #[serde(with = "bits")]
-    outer_share: f64,
-    #[serde(with = "bits")]
-    outer_excess: f64,
-    was_outer: bool,
-    #[serde(with = "bits")]
-    sum: f64,
+    excursions: Excursions,
     /// Windows of the episode that were held back, and their mean.
     held: u32,
     #[serde(with = "bits")]
@@ -157,7 +140,7 @@ impl Past for Counts {
         }
         let changed = (value - at.level).abs() >= p.min_change * at.level;
         let shock = outward >= p.sigmas && tail <= TAIL_SHARE * tails::student(p.sigmas, 1e6) && changed;
-        let sum = if down { self.sum } else { (self.sum + at.likelier(value).min(SUM_STEP)).max(0.0) };
+        let sum = if down { self.excursions.sum } else { self.excursions.sum_with(at.likelier(value)) };
         let summed = look == Look::Whole && !down && sum >= SUM_BREACH && value > at.level;
         let (expected, spread) = (at.level * unit, at.spread() * unit);
         Some(Judgement { expected, spread, sigmas, tail, breach: shock || summed, calm: outward <= CALM, sum })
@@ -167,8 +150,8 @@ impl Past for Counts {
         let Some(judged) = judged else { return };
         let unit = self.unit(p, pool);
         self.note(value);
-        self.learn_outer(p, p.direction.outward(judged.sigmas));
-        (self.sum, self.held, self.held_mean) = (judged.sum, 0, 0.0);
+        self.excursions.learn(&LEARNING, p, self.windows, judged.sigmas);
+        (self.excursions.sum, self.held, self.held_mean) = (judged.sum, 0, 0.0);
         let value = value.clamp(0.0, judged.expected + BOUND * judged.spread + unit);
         if p.kind == Kind::Amount && events > 0.0 {
             self.learn_unit(p, value, events, unit);
@@ -181,9 +164,9 @@ impl Past for Counts {
         let unit = self.unit(p, pool);
         self.note(value);
         if self.held == 0 {
-            self.learn_outer(p, p.direction.outward(judged.sigmas));
+            self.excursions.learn(&LEARNING, p, self.windows, judged.sigmas);
         }
-        self.sum = 0.0;
+        self.excursions.sum = 0.0;
         self.held = self.held.saturating_add(1);
         self.held_mean += (value.clamp(0.0, VALUE_MAX) / unit - self.held_mean) / f64::from(self.held);
         if self.held >= accepted {
@@ -199,7 +182,7 @@ impl Past for Counts {
             let bound = at.level + BOUND * at.spread() + 1.0;
             self.learn(p, self.held_mean.min(EPISODE_BOUND * bound), unit);
         }
-        (self.held, self.held_mean, self.sum) = (0, 0.0, 0.0);
+        (self.held, self.held_mean, self.excursions.sum) = (0, 0.0, 0.0);
     }
 
     fn teach_quiet(&mut self, p: &Params, pool: &Pool, windows: u64) {
@@ -237,7 +220,7 @@ impl Counts {
 
     /// How often windows were far beyond what was usual, and how far.
     pub(super) fn bursts(&self) -> (f64, f64) {
-        (self.outer_share, self.outer_excess)
+        (self.excursions.often, self.excursions.far)
     }
 
     /// Amount and events that the unit was learned from.
@@ -279,37 +262,11 @@ impl Counts {
         } else {
             tails::count_at_least(value, at.level, at.between())
         };
-        model.max(self.learned_tail(outward, pool))
-    }
-
-    fn learned_tail(&self, outward: f64, pool: &Pool) -> f64 {
         if outward <= OUTER {
-            return 0.0;
+            return model;
         }
-        // Rule of succession: what was not seen in n windows may still be an ordinary one in n.
-        let unseen = 1.0 / (self.windows as f64 + UNSEEN + 1.0);
-        let mean_excess = if self.outer_share > 0.0 { self.outer_excess.max(0.05) } else { EXCESS };
-        let own = (self.outer_share + unseen) * (-excess(outward) / mean_excess).exp();
-        own.max(pool.burst_tail(self.windows as f64, excess(outward)))
-    }
-
-    /// An excursion counts once however many windows it lasts: habits are learned, one long incident is not a habit.
-    fn learn_outer(&mut self, p: &Params, outward: f64) {
-        // Rare events need a longer memory than the level.
-        let memory = (self.windows.max(1) as f64).min(4.0 * f64::from(p.history_windows.max(2)));
-        let outer = outward > OUTER;
-        let begins = outer && !self.was_outer;
-        if begins {
-            if self.outer_share == 0.0 {
-                self.outer_excess = EXCESS;
-            }
-            self.outer_excess += EXCESS_SHARE * (excess(outward) - self.outer_excess);
-        }
-        self.outer_share += (f64::from(u8::from(begins)) - self.outer_share) / memory;
-        if self.outer_share < 1e-12 {
-            self.outer_share = 0.0;
-        }
-        self.was_outer = outer;
+        let own = self.excursions.tail(&LEARNING, self.windows, outward);
+        model.max(own).max(pool.burst_tail(self.windows as f64, (LEARNING.excess)(outward)))
     }
 
     fn note(&mut self, value: f64) {
@@ -350,9 +307,4 @@ impl Counts {
 fn least(p: &Params, unit: f64) -> f64 {
     let floor = if p.floor > 0.0 { p.floor / unit } else { 1.0 };
     floor.clamp(1e-6, VALUE_MAX)
-}
-
-/// How far beyond `OUTER`, on the scale on which the learned tail is exponential: counts have power-law tails (Hill 1975).
-fn excess(outward: f64) -> f64 {
-    (outward / OUTER).min(1e6).ln()
 }

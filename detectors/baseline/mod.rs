@@ -10,11 +10,13 @@
 //! Mean + 3 sigma is right for 13 windows of 10,000 to be beyond it only if windows are independent and Gaussian.
 //! Traffic is neither: it has days and nights, bursts, and many series are nearly empty. So three things must agree:
 //! the value is `sigmas` spreads away, its tail probability is fifty times smaller than the Gaussian one, and the
-//! change matters (`min_change`). What goes into the spread is listed in `counts.rs` and `rates.rs`.
+//! change matters (`min_change`). What goes into the spread is listed in `counts.rs` and `rates.rs`; what many windows add up to is
+//! in `excursions.rs`.
 
 mod bits;
 mod channel;
 mod counts;
+mod excursions;
 #[cfg(test)]
 mod past_tests;
 mod pool;

@@ -271,6 +271,33 @@ fn nobody_gets_away_by_going_slowly_or_staying_just_below() {
 }
 
 #[test]
+fn a_share_that_grows_slowly_or_stays_just_below_is_found() {
+    let p = params(Kind::Rate);
+    for (n, share) in [(20.0, 0.05), (50.0, 0.05), (50.0, 0.15), (200.0, 0.01)] {
+        let (mut chance, mut entity) = (Chance::new(20), Entity::<Rates>::default());
+        let usual = (0..2 * WEEK).map(|_| {
+            let n = chance.poisson(n).max(1.0);
+            (chance.binomial(n, share) / n, n)
+        });
+        assert_eq!(entity.steps(&p, usual).len(), 0, "{n} {share}");
+        let breach = |hits: f64| {
+            let judged = entity.past.judge(&p, &entity.pool, (hits / n, n), Look::Whole);
+            judged.is_some_and(|j| j.breach)
+        };
+        let bar = (1..=n as u32).map(f64::from).find(|hits| breach(*hits)).expect("a bar");
+        let below = ((0.95 * bar).floor().min(bar - 1.0) / n, n);
+        let windows = entity.steps(&p, [below; 8]);
+        assert_eq!(windows.len(), 1, "just below the bar of {share} in {n} is found within eight windows");
+    }
+    // By 5 % a window, from one in a hundred.
+    let (mut chance, mut entity) = (Chance::new(21), Entity::<Rates>::default());
+    entity.steps(&p, (0..2 * WEEK).map(|_| (chance.binomial(100.0, 0.01) / 100.0, 100.0)).collect::<Vec<_>>());
+    let grown = |at: usize| 0.01 * 1.05f64.powi(at as i32 + 1);
+    let found = (0..96).find(|at| entity.step(&p, (chance.binomial(100.0, grown(*at)) / 100.0, 100.0)));
+    assert!(found.is_some_and(|at| grown(at) < 0.07), "{found:?}");
+}
+
+#[test]
 fn gaps_weekends_and_month_ends_are_quiet() {
     let p = params(Kind::Count);
     for (name, shape) in [("steady", (|_| 1.0) as fn(usize) -> f64), ("office", office), ("day", |at| 0.5 * day(at))] {

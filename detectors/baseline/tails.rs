@@ -76,6 +76,15 @@ pub(super) fn hits_at_most(hits: f64, trials: f64, mean: f64, extra: f64) -> f64
     hits_at_least(trials - hits.floor(), trials, 1.0 - mean, extra)
 }
 
+/// How likely exactly so many hits are under the same model, as a natural logarithm less what does not depend on it.
+pub(super) fn hits_likelihood(hits: f64, trials: f64, mean: f64, extra: f64) -> f64 {
+    let mean = mean.clamp(1e-9, 1.0 - 1e-9);
+    let concentration = (mean * (1.0 - mean) / extra.max(1e-12) - 1.0).clamp(1e-3, CONCENTRATION_MAX);
+    let (a, b) = (mean * concentration, (1.0 - mean) * concentration);
+    let hits = hits.clamp(0.0, trials);
+    ln_beta(hits + a, trials - hits + b) - ln_beta(a, b)
+}
+
 /// The regularised incomplete beta function; 1, nothing unusual, where rounding leaves its domain.
 fn regularised(a: f64, b: f64, x: f64) -> f64 {
     checked_beta_reg(a, b, x.clamp(0.0, 1.0)).unwrap_or(1.0)

@@ -163,8 +163,9 @@ impl Settings for Baseline {
             other => format!("{other:?}"),
         };
         let Baseline { window_us, params, min_value, min_events, parent, .. } = self;
-        // What was learned before there was a busy level is of another form.
-        format!("baseline {of} {window_us} {params:?} {min_value} {min_events} {parent:?} busy")
+        // What was learned before there was a busy level, or of shares a running sum, is of another form.
+        let form = if matches!(self.of, Measure::Ratio(_)) { "summed" } else { "busy" };
+        format!("baseline {of} {window_us} {params:?} {min_value} {min_events} {parent:?} {form}")
     }
     fn window_us(&self) -> i64 {
         self.window_us
