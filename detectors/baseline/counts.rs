@@ -5,7 +5,8 @@
 //! Powell 1987), so that nights, weekends and gaps hardly lower what is expected and Monday is no alert. Today's level may lift
 //! that to twice as much. How busy windows scatter is learned from upward steps between them: opening hours are no noise. Level
 //! and scatter lean on those of the entities around (`Pool`; credibility, Bühlmann 1967), so there is an opinion from the first
-//! window on. A window is a breach when three things agree: it is `sigmas` spreads above what is expected; its tail
+//! window on. After two weeks an hour of the week in which it is quiet lowers the level, to a quarter at most (`hours.rs`): an
+//! attack at night is held against the night. A window is a breach when three things agree: it is `sigmas` spreads above what is expected; its tail
 //! probability, the larger one of a negative binomial's and of one learned from how often and how far this entity has been
 //! beyond 3 sigmas before (Hill 1975: who bursts daily is no news), is fifty times smaller than the Gaussian one; and the change
 //! matters (`min_change`). Beside the single window runs a sum over windows (Page 1954) of how much likelier three times
@@ -16,13 +17,14 @@
 //!
 //! Figures (ten-minute windows that scatter as 10 % beyond Poisson, entities alike): after a day the smallest count found is 9, 13,
 //! 143 and 434 where 0.2, 1, 30 and 100 are usual; `past_tests.rs` asserts bounds near that.
-//! Never: knows the time of day, or what the entity is.
+//! Never: knows what the entity is.
 
 use serde::{Deserialize, Serialize};
 
 use super::excursions::{Excursions, Learning, OUTER, SUM_BREACH, SUM_OF};
+use super::hours::{Hours, When};
 use super::pool::Pool;
-use super::{Direction, Judgement, Kind, Look, Params, Past, bits, tails};
+use super::{Direction, Judgement, Kind, Look, Params, Past, Window, bits, tails};
 
 /// Windows kept as evidence.
 const RECENT: usize = 8;
@@ -35,6 +37,10 @@ const BUSY_GAIN: f64 = 5.0;
 const FAST_WINDOWS: f64 = 12.0;
 /// Today may lift what is expected so far, never lower it.
 const LIFT: f64 = 2.0;
+/// A quiet hour lowers what is expected to a quarter at most: a colleague who works one night is no attack.
+const QUIET: f64 = 4.0;
+/// Windows from which on the hours of the week are learned: who came once or twice has none.
+const HOURS_AFTER: u64 = 48;
 /// Relative variance beyond Poisson's that is believed.
 const SCATTER: (f64, f64) = (0.02, 3.0);
 /// Within this many sigmas a window is ordinary and its tail, the costly part, is not worked out.
@@ -55,7 +61,7 @@ const UNIT_BOUND: f64 = 5.0;
 /// Events of the entities around that a unit begins with.
 const UNIT_PRIOR: f64 = 20.0;
 
-/// Closed windows of one entity, condensed; about 150 bytes whatever their number.
+/// Closed windows of one entity, condensed; about 160 bytes whatever their number, and 200 more for its hours of the week.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
     windows: u64,
@@ -80,6 +86,7 @@ pub struct Counts {
     #[serde(with = "bits")]
     unit_amount: f64,
     recent: [f32; RECENT],
+    hours: Option<Box<Hours>>,
 }
 
 /// What the next window should be, in units.
@@ -119,7 +126,8 @@ impl Past for Counts {
     const LENDS_TO_ALL: bool = true;
     type Pool = Pool;
 
-    fn judge(&self, p: &Params, pool: &Pool, (value, _): (f64, f64), look: Look) -> Option<Judgement> {
+    fn judge(&self, p: &Params, pool: &Pool, window: Window, look: Look) -> Option<Judgement> {
+        let Window { value, when, .. } = window;
         if !value.is_finite() {
             return None;
         }
@@ -127,7 +135,7 @@ impl Past for Counts {
         let value = value.clamp(0.0, VALUE_MAX) / unit;
         let down = p.direction == Direction::Down || p.direction == Direction::Both && value < self.busy.min(self.fast);
         // Of what it has at least: a night is no silence.
-        let level = if down { self.fast.min(self.busy) } else { self.busy.max(self.fast.min(LIFT * self.busy)) };
+        let level = if down { self.fast.min(self.busy) } else { self.usual(when).max(self.fast.min(LIFT * self.busy)) };
         let at = self.lean(level, p, pool, unit);
         let sigmas = if down { -at.below(value) } else { (value - at.level) / at.spread() };
         let outward = if down { -sigmas } else { sigmas };
@@ -146,7 +154,8 @@ impl Past for Counts {
         Some(Judgement { expected, spread, sigmas, tail, breach: shock || summed, calm: outward <= CALM, sum })
     }
 
-    fn teach(&mut self, p: &Params, pool: &Pool, (value, events): (f64, f64), judged: Option<&Judgement>) {
+    fn teach(&mut self, p: &Params, pool: &Pool, window: Window, judged: Option<&Judgement>) {
+        let Window { value, events, when } = window;
         let Some(judged) = judged else { return };
         let unit = self.unit(p, pool);
         self.note(value);
@@ -156,10 +165,14 @@ impl Past for Counts {
         if p.kind == Kind::Amount && events > 0.0 {
             self.learn_unit(p, value, events, unit);
         }
+        if self.windows >= HOURS_AFTER {
+            self.hours.get_or_insert_default().teach(when, value / unit);
+        }
         self.learn(p, value / unit, unit);
     }
 
-    fn hold(&mut self, p: &Params, pool: &Pool, (value, _): (f64, f64), judged: Option<&Judgement>, accepted: u32) {
+    fn hold(&mut self, p: &Params, pool: &Pool, window: Window, judged: Option<&Judgement>, accepted: u32) {
+        let value = window.value;
         let Some(judged) = judged else { return };
         let unit = self.unit(p, pool);
         self.note(value);
@@ -185,18 +198,23 @@ impl Past for Counts {
         (self.held, self.held_mean, self.excursions.sum) = (0, 0.0, 0.0);
     }
 
-    fn teach_quiet(&mut self, p: &Params, pool: &Pool, windows: u64) {
+    fn teach_quiet(&mut self, p: &Params, pool: &Pool, windows: u64, until: When) {
         // After a whole memory of them more change nothing that matters.
         let most = u64::from(p.history_windows.max(2));
-        for _ in 0..windows.min(most) {
-            let judged = self.judge(p, pool, (0.0, 0.0), Look::Whole);
-            self.teach(p, pool, (0.0, 0.0), judged.as_ref());
+        for back in (0..windows.min(most)).rev() {
+            let window = Window { when: until.earlier(back), ..Window::default() };
+            let judged = self.judge(p, pool, window, Look::Whole);
+            self.teach(p, pool, window, judged.as_ref());
         }
         self.windows += windows.saturating_sub(most);
     }
 
-    fn lend(pool: &mut Pool, p: &Params, own: &Counts, _: (f64, f64)) {
+    fn lend(pool: &mut Pool, p: &Params, own: &Counts, _: Window) {
         pool.look(own, f64::from(p.history_windows));
+    }
+
+    fn knows_hours(&self) -> bool {
+        self.hours.as_ref().is_some_and(|hours| hours.is_known())
     }
 
     fn windows(&self) -> u64 {
@@ -226,6 +244,18 @@ impl Counts {
     /// Amount and events that the unit was learned from.
     pub(super) fn unit_parts(&self) -> (f64, f64) {
         (self.unit_amount, self.unit_events)
+    }
+
+    /// The busy level, or what it gets to at this time of the week, where that is known.
+    fn usual(&self, when: When) -> f64 {
+        let most = self.hours.as_ref().and_then(|hours| hours.most(when));
+        most.map_or(self.busy, |most| most.clamp(self.busy / QUIET, self.busy))
+    }
+
+    /// As it would judge if it knew no hours of the week.
+    #[cfg(test)]
+    pub(super) fn forget_hours(&mut self) {
+        self.hours = None;
     }
 
     fn memory(&self, p: &Params) -> f64 {

@@ -17,6 +17,9 @@ mod bits;
 mod channel;
 mod counts;
 mod excursions;
+mod hours;
+#[cfg(test)]
+mod hours_tests;
 #[cfg(test)]
 mod past_tests;
 mod pool;
@@ -31,6 +34,7 @@ mod tails;
 mod tests;
 
 pub use counts::Counts;
+pub use hours::When;
 pub use pool::Pool;
 pub use rates::Rates;
 
@@ -104,7 +108,16 @@ impl Look {
     }
 }
 
-/// The past of one entity. A window is a value and of how many events it is. The same `Params` must be used for every call.
+/// One entity's window.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Window {
+    pub value: f64,
+    /// Of how many events the value is.
+    pub events: f64,
+    pub when: When,
+}
+
+/// The past of one entity. The same `Params` must be used for every call.
 pub trait Past: Clone + Default + Serialize + DeserializeOwned + Send {
     /// Whether the value of a window only grows while the window runs.
     const GROWS: bool;
@@ -114,17 +127,21 @@ pub trait Past: Clone + Default + Serialize + DeserializeOwned + Send {
     type Pool: Clone + Default + Serialize + DeserializeOwned + Send;
 
     /// Compares a window with this past; `None` while neither it nor the pool knows enough, and for what is no window.
-    fn judge(&self, p: &Params, pool: &Self::Pool, window: (f64, f64), look: Look) -> Option<Judgement>;
+    fn judge(&self, p: &Params, pool: &Self::Pool, window: Window, look: Look) -> Option<Judgement>;
     /// Adds a window that is over and was judged so, and that belongs to no episode.
-    fn teach(&mut self, p: &Params, pool: &Self::Pool, window: (f64, f64), judged: Option<&Judgement>);
+    fn teach(&mut self, p: &Params, pool: &Self::Pool, window: Window, judged: Option<&Judgement>);
     /// Holds back a window of an episode; a shift that lasted for `accepted` windows is the new level.
-    fn hold(&mut self, p: &Params, pool: &Self::Pool, window: (f64, f64), judged: Option<&Judgement>, accepted: u32);
+    fn hold(&mut self, p: &Params, pool: &Self::Pool, window: Window, judged: Option<&Judgement>, accepted: u32);
     /// The episode is over: its mean teaches once.
     fn let_go(&mut self, p: &Params, pool: &Self::Pool);
-    /// Adds windows in which nothing happened while others were heard.
-    fn teach_quiet(&mut self, p: &Params, pool: &Self::Pool, windows: u64);
+    /// Adds so many windows up to one in which nothing happened while others were heard.
+    fn teach_quiet(&mut self, p: &Params, pool: &Self::Pool, windows: u64, until: When);
     /// Teaches a pool this entity and its last window.
-    fn lend(pool: &mut Self::Pool, p: &Params, own: &Self, window: (f64, f64));
+    fn lend(pool: &mut Self::Pool, p: &Params, own: &Self, window: Window);
+    /// Whether what is expected depends on the time of the week.
+    fn knows_hours(&self) -> bool {
+        false
+    }
     /// Windows so far.
     fn windows(&self) -> u64;
     /// The last few windows, oldest first.

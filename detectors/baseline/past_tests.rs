@@ -8,14 +8,14 @@ use super::sim::Chance;
 use super::*;
 
 /// Ten-minute windows.
-const DAY: usize = 144;
-const WEEK: usize = 7 * DAY;
+pub(super) const DAY: usize = 144;
+pub(super) const WEEK: usize = 7 * DAY;
 const WINDOWS: usize = 10_000;
 const SEEDS: u64 = 5;
 /// Three days.
 const ACCEPTED: u32 = 432;
 
-fn params(kind: Kind) -> Params {
+pub(super) fn params(kind: Kind) -> Params {
     let floor = match kind {
         Kind::Count => 1.0,
         Kind::Rate => 0.0,
@@ -26,18 +26,40 @@ fn params(kind: Kind) -> Params {
     Params { sigmas: 3.0, history_windows, warmup_windows: 12, floor, min_change, kind, direction: Direction::Up }
 }
 
-/// One entity as a detector keeps it: its past, and whether an alert about it is open.
-#[derive(Clone, Default)]
-struct Entity<P: Past> {
-    past: P,
+const WINDOW_US: i64 = 600_000_000;
+
+/// One entity as a detector keeps it: its past, and whether an alert about it is open. Windows come one after the other from a
+/// Monday on.
+#[derive(Clone)]
+pub(super) struct Entity<P: Past> {
+    pub(super) past: P,
     pool: P::Pool,
     open: bool,
     calm: u32,
+    at: u32,
+}
+
+impl<P: Past> Default for Entity<P> {
+    fn default() -> Entity<P> {
+        let monday = 4 * DAY as u32;
+        Entity { past: P::default(), pool: P::Pool::default(), open: false, calm: 0, at: monday }
+    }
 }
 
 impl<P: Past> Entity<P> {
+    /// The next window, with this value of so many events.
+    fn next(&self, (value, events): (f64, f64)) -> Window {
+        Window { value, events, when: When::new(self.at, WINDOW_US) }
+    }
+
+    fn judge(&self, p: &Params, window: (f64, f64), look: Look) -> Option<Judgement> {
+        self.past.judge(p, &self.pool, self.next(window), look)
+    }
+
     /// True when an alert opens with this window.
     fn step(&mut self, p: &Params, window: (f64, f64)) -> bool {
+        let window = self.next(window);
+        self.at += 1;
         let judged = self.past.judge(p, &self.pool, window, Look::Whole);
         let (breach, calm) = judged.map_or((false, true), |j| (j.breach, j.calm));
         self.calm = if calm { self.calm + 1 } else { 0 };
@@ -55,23 +77,22 @@ impl<P: Past> Entity<P> {
         opens
     }
 
-    fn steps(&mut self, p: &Params, windows: impl IntoIterator<Item = (f64, f64)>) -> Vec<usize> {
+    pub(super) fn steps(&mut self, p: &Params, windows: impl IntoIterator<Item = (f64, f64)>) -> Vec<usize> {
         windows.into_iter().enumerate().filter_map(|(at, window)| self.step(p, window).then_some(at)).collect()
     }
 }
 
 impl Entity<Counts> {
-    fn of(windows: usize, mut count: impl FnMut(usize) -> f64) -> Entity<Counts> {
+    pub(super) fn of(windows: usize, mut count: impl FnMut(usize) -> f64) -> Entity<Counts> {
         let (p, mut entity) = (params(Kind::Count), Entity::default());
         entity.steps(&p, (0..windows).map(|at| both(count(at))));
         entity
     }
 
     /// The smallest count that would be a breach now, within 2 %.
-    fn smallest(&self) -> f64 {
+    pub(super) fn smallest(&self) -> f64 {
         let (p, mut count) = (params(Kind::Count), 1.0f64);
-        let found =
-            |count: f64| self.past.judge(&p, &self.pool, both(count), Look::Running(1)).is_some_and(|j| j.breach);
+        let found = |count: f64| self.judge(&p, both(count), Look::Running(1)).is_some_and(|j| j.breach);
         while count < 1e7 && !found(count) {
             count = (count * 1.02).ceil();
         }
@@ -79,12 +100,17 @@ impl Entity<Counts> {
     }
 }
 
-fn both(count: f64) -> (f64, f64) {
+/// A window at no time in particular.
+fn at((value, events): (f64, f64)) -> Window {
+    Window { value, events, when: When::default() }
+}
+
+pub(super) fn both(count: f64) -> (f64, f64) {
     (count, count)
 }
 
 /// Scatters as 10 % beyond Poisson.
-fn usual(chance: &mut Chance, mean: f64) -> f64 {
+pub(super) fn usual(chance: &mut Chance, mean: f64) -> f64 {
     chance.negative_binomial(mean, 10.0)
 }
 
@@ -93,12 +119,12 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-fn day(at: usize) -> f64 {
+pub(super) fn day(at: usize) -> f64 {
     1.0 - 0.8 * (TAU * at as f64 / DAY as f64).cos()
 }
 
 /// Eight to six on five days of seven; 1 while open.
-fn office(at: usize) -> f64 {
+pub(super) fn office(at: usize) -> f64 {
     let (hour, weekday) = ((at % DAY) as f64 / 6.0, (at / DAY) % 7);
     if weekday < 5 && (8.0..18.0).contains(&hour) { 1.0 } else { 0.02 }
 }
@@ -125,7 +151,7 @@ fn caught<P: Past>(
         let (value, n) = window(&mut chance, at);
         if at >= 400 && at % 99 == 0 {
             let incident = incident(&mut chance, value, n);
-            let judged = entity.past.judge(p, &entity.pool, incident, Look::Whole);
+            let judged = entity.judge(p, incident, Look::Whole);
             breaches += usize::from(judged.is_some_and(|j| j.breach));
         }
         entity.step(p, (value, n));
@@ -281,7 +307,7 @@ fn a_share_that_grows_slowly_or_stays_just_below_is_found() {
         });
         assert_eq!(entity.steps(&p, usual).len(), 0, "{n} {share}");
         let breach = |hits: f64| {
-            let judged = entity.past.judge(&p, &entity.pool, (hits / n, n), Look::Whole);
+            let judged = entity.judge(&p, (hits / n, n), Look::Whole);
             judged.is_some_and(|j| j.breach)
         };
         let bar = (1..=n as u32).map(f64::from).find(|hits| breach(*hits)).expect("a bar");
@@ -359,7 +385,7 @@ fn a_shift_is_one_alert_and_becomes_the_new_level_after_three_days() {
 fn two_requests_are_not_an_error_rate() {
     let (p, mut entity) = (params(Kind::Rate), Entity::<Rates>::default());
     entity.steps(&p, (0..300).map(|_| (0.01, 100.0)));
-    let judge = |window| entity.past.judge(&p, &entity.pool, window, Look::Whole).expect("warm");
+    let judge = |window| entity.judge(&p, window, Look::Whole).expect("warm");
     let small = judge((0.5, 2.0));
     assert!(!small.breach && small.sigmas > 3.0 && small.tail > 0.01, "{small:?}");
     let large = judge((0.5, 200.0));
@@ -371,13 +397,13 @@ fn two_requests_are_not_an_error_rate() {
 fn looks_at_a_running_share_cost_what_they_are_worth() {
     let (p, mut entity) = (params(Kind::Rate), Entity::<Rates>::default());
     entity.steps(&p, (0..300).map(|_| (0.01, 100.0)));
-    let tail = |look| entity.past.judge(&p, &entity.pool, (0.1, 64.0), look).expect("warm").tail;
+    let tail = |look| entity.judge(&p, (0.1, 64.0), look).expect("warm").tail;
     assert_eq!([1, 2, 3].map(|k| (tail(Look::Running(k)) / tail(Look::Whole)).round()), [2.0, 6.0, 12.0]);
     // Of what only grows, early and late decisions agree.
     let (p, mut chance) = (params(Kind::Count), Chance::new(1));
     let entity = Entity::of(DAY, |_| usual(&mut chance, 30.0));
     for count in 1..400 {
-        let judge = |look| entity.past.judge(&p, &entity.pool, both(f64::from(count)), look).expect("an opinion");
+        let judge = |look| entity.judge(&p, both(f64::from(count)), look).expect("an opinion");
         assert_eq!(judge(Look::Running(9)).breach, judge(Look::Whole).breach, "{count}");
     }
 }
@@ -399,34 +425,34 @@ fn those_around_lend_what_a_newcomer_lacks() {
     let (p, mut chance) = (params(Kind::Count), Chance::new(4));
     let newcomer = Counts::default();
     let judge =
-        |pool: &Pool, count: f64| newcomer.judge(&p, pool, both(count), Look::Whole).expect("never without one");
+        |pool: &Pool, count: f64| newcomer.judge(&p, pool, at(both(count)), Look::Whole).expect("never without one");
     let unknown = Pool::default();
     assert!(!judge(&unknown, 500.0).breach && judge(&unknown, 3_000.0).breach);
     let mut pool = Pool::default();
     for mean in [5.0, 10.0, 20.0, 40.0] {
         let entity = Entity::of(DAY, |_| usual(&mut chance, mean));
-        (0..30).for_each(|_| Counts::lend(&mut pool, &p, &entity.past, (0.0, 0.0)));
+        (0..30).for_each(|_| Counts::lend(&mut pool, &p, &entity.past, Window::default()));
     }
     let judged = judge(&pool, 500.0);
     assert!(judged.breach && (15.0..40.0).contains(&judged.expected), "{judged:?}");
     assert!(!judge(&pool, 60.0).breach);
     let (p, mut parent, newcomer) = (params(Kind::Rate), Rates::default(), Rates::default());
     assert_eq!(
-        newcomer.judge(&p, &Rates::default(), (0.6, 100.0), Look::Whole),
+        newcomer.judge(&p, &Rates::default(), at((0.6, 100.0)), Look::Whole),
         None,
         "its first window says what is usual"
     );
     for (usual, alarming) in [(0.02, true), (0.6, false)] {
         let mut young = Entity::<Rates>::default();
         young.step(&p, (usual, 50.0));
-        let judged = young.past.judge(&p, &young.pool, (0.6, 100.0), Look::Whole).expect("an opinion");
+        let judged = young.judge(&p, (0.6, 100.0), Look::Whole).expect("an opinion");
         assert_eq!(judged.breach, alarming, "after one window of {usual}: {judged:?}");
     }
     for _ in 0..30 {
-        Rates::lend(&mut parent, &p, &newcomer, (0.02, 50.0));
+        Rates::lend(&mut parent, &p, &newcomer, at((0.02, 50.0)));
     }
-    assert!(newcomer.judge(&p, &parent, (0.6, 50.0), Look::Whole).expect("lent").breach);
-    assert!(!newcomer.judge(&p, &parent, (0.04, 50.0), Look::Whole).expect("lent").breach);
+    assert!(newcomer.judge(&p, &parent, at((0.6, 50.0)), Look::Whole).expect("lent").breach);
+    assert!(!newcomer.judge(&p, &parent, at((0.04, 50.0)), Look::Whole).expect("lent").breach);
 }
 
 #[test]
@@ -435,14 +461,15 @@ fn quiet_windows_are_zeros_for_counts_alone() {
     let mut chance = Chance::new(2);
     let mut entity = Entity::of(50, |_| usual(&mut chance, 20.0));
     let mut pieces = entity.past.clone();
-    entity.past.teach_quiet(&p, &entity.pool, 700);
-    (0..700).for_each(|_| pieces.teach_quiet(&p, &entity.pool, 1));
+    let until = |window| When::new(entity.at + window, WINDOW_US);
+    entity.past.teach_quiet(&p, &entity.pool, 700, until(699));
+    (0..700).for_each(|window| pieces.teach_quiet(&p, &entity.pool, 1, until(window)));
     assert_eq!(entity.past, pieces);
-    assert!(entity.past.judge(&p, &entity.pool, both(0.0), Look::Whole).expect("an opinion").expected < 8.0);
-    entity.past.teach_quiet(&p, &entity.pool, u64::MAX / 2);
+    assert!(entity.judge(&p, both(0.0), Look::Whole).expect("an opinion").expected < 8.0);
+    entity.past.teach_quiet(&p, &entity.pool, u64::MAX / 2, When::default());
     assert_eq!(entity.past.windows(), 750 + u64::MAX / 2);
     let mut rates = Rates::default();
-    rates.teach_quiet(&params(Kind::Rate), &Rates::default(), 1000);
+    rates.teach_quiet(&params(Kind::Rate), &Rates::default(), 1000, When::default());
     assert_eq!(rates, Rates::default());
 }
 
@@ -454,7 +481,7 @@ fn the_bar_moves_as_a_person_would_expect() {
         let mean = 0.1 * 1.3f64.powi(seed as i32);
         let past: Vec<f64> = (0..DAY).map(|_| usual(&mut chance, mean)).collect();
         let entity = Entity::of(DAY, |at| past[at]);
-        let judge = |count: f64| entity.past.judge(&p, &entity.pool, both(count), Look::Whole).expect("an opinion");
+        let judge = |count: f64| entity.judge(&p, both(count), Look::Whole).expect("an opinion");
         let tails: Vec<f64> = (0..200).map(|step| judge(f64::from(step) * mean.max(1.0) * 0.1).tail).collect();
         assert!(tails.windows(2).all(|pair| pair[1] <= pair[0] * (1.0 + 1e-9)), "more is never likelier: {tails:?}");
         let bar = entity.smallest();
@@ -481,7 +508,7 @@ fn less_than_usual_is_seen_where_it_is_asked_for() {
 
 #[test]
 fn a_past_is_small_and_survives_a_snapshot() {
-    assert!(std::mem::size_of::<Counts>() <= 152, "{}", std::mem::size_of::<Counts>());
+    assert!(std::mem::size_of::<Counts>() <= 160, "{}", std::mem::size_of::<Counts>());
     assert!(std::mem::size_of::<Rates>() <= 136, "{}", std::mem::size_of::<Rates>());
     let p = params(Kind::Count);
     let (mut chance, mut entity) = (Chance::new(5), Entity::<Counts>::default());
@@ -505,12 +532,12 @@ fn odd_values_do_not_spread_in<P: Past + PartialEq + std::fmt::Debug>(kind: Kind
     for value in [f64::NAN, f64::INFINITY, -5.0, 0.0, 1e300, 1e-300, 1.0, 0.5].repeat(20) {
         entity.step(&p, (value, 3.0));
         entity.step(&p, (value, f64::NAN));
-        if let Some(judged) = entity.past.judge(&p, &entity.pool, (0.7, 3.0), Look::Whole) {
+        if let Some(judged) = entity.judge(&p, (0.7, 3.0), Look::Whole) {
             assert!(judged.spread.is_finite() && judged.spread > 0.0, "{kind:?} {value}: {judged:?}");
             assert!((0.0..=1.0).contains(&judged.tail), "{kind:?} {value}: {judged:?}");
         }
     }
-    assert_eq!(entity.past.judge(&p, &entity.pool, (f64::NAN, 1.0), Look::Whole), None);
+    assert_eq!(entity.judge(&p, (f64::NAN, 1.0), Look::Whole), None);
 }
 
 #[test]

@@ -23,7 +23,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::excursions::{Excursions, Learning, OUTER, SUM_BREACH, SUM_OF};
-use super::{Direction, Judgement, Look, Params, Past, bits, tails};
+use super::hours::When;
+use super::{Direction, Judgement, Look, Params, Past, Window, bits, tails};
 
 /// Windows kept as evidence.
 const RECENT: usize = 8;
@@ -114,7 +115,8 @@ impl Past for Rates {
     /// The past of typical windows of the entities around.
     type Pool = Rates;
 
-    fn judge(&self, p: &Params, pool: &Rates, (value, n): (f64, f64), look: Look) -> Option<Judgement> {
+    fn judge(&self, p: &Params, pool: &Rates, window: Window, look: Look) -> Option<Judgement> {
+        let Window { value, events: n, .. } = window;
         if !value.is_finite() || !n.is_finite() || n < 1.0 {
             return None;
         }
@@ -135,7 +137,8 @@ impl Past for Rates {
         Some(Judgement { expected, spread, sigmas, tail, breach: shock || summed, calm, sum })
     }
 
-    fn teach(&mut self, p: &Params, _: &Rates, (value, n): (f64, f64), judged: Option<&Judgement>) {
+    fn teach(&mut self, p: &Params, _: &Rates, window: Window, judged: Option<&Judgement>) {
+        let Window { value, events: n, .. } = window;
         if !value.is_finite() || !n.is_finite() || n < 1.0 {
             return;
         }
@@ -144,7 +147,8 @@ impl Past for Rates {
         self.learn(p, value, n);
     }
 
-    fn hold(&mut self, p: &Params, _: &Rates, (value, n): (f64, f64), judged: Option<&Judgement>, accepted: u32) {
+    fn hold(&mut self, p: &Params, _: &Rates, window: Window, judged: Option<&Judgement>, accepted: u32) {
+        let Window { value, events: n, .. } = window;
         if !value.is_finite() || n < 1.0 {
             return;
         }
@@ -173,9 +177,9 @@ impl Past for Rates {
     }
 
     /// Of a share, silence says nothing: it is about windows in which something happened.
-    fn teach_quiet(&mut self, _: &Params, _: &Rates, _: u64) {}
+    fn teach_quiet(&mut self, _: &Params, _: &Rates, _: u64, _: When) {}
 
-    fn lend(pool: &mut Rates, p: &Params, _: &Rates, (value, n): (f64, f64)) {
+    fn lend(pool: &mut Rates, p: &Params, _: &Rates, Window { value, events: n, .. }: Window) {
         if value.is_finite() && n >= 1.0 {
             pool.learn(p, value, n);
         }

@@ -13,7 +13,7 @@ use super::distinct::Seen;
 use super::ratio::Share;
 use super::sum::Total;
 use super::threshold::Count;
-use crate::baseline::{Counts, Direction, Judgement, Kind as Shape, Params, Past, Rates};
+use crate::baseline::{Counts, Direction, Judgement, Kind as Shape, Params, Past, Rates, When, Window};
 use crate::engine::columns::EntityKey;
 use crate::engine::episode::Finding;
 use crate::kit::{Detector, Settings, Start, read};
@@ -163,8 +163,8 @@ impl Settings for Baseline {
             other => format!("{other:?}"),
         };
         let Baseline { window_us, params, min_value, min_events, parent, .. } = self;
-        // What was learned before there was a busy level, or of shares a running sum, is of another form.
-        let form = if matches!(self.of, Measure::Ratio(_)) { "summed" } else { "busy" };
+        // What was learned before counts had hours of the week, or shares a running sum, is of another form.
+        let form = if matches!(self.of, Measure::Ratio(_)) { "summed" } else { "hours" };
         format!("baseline {of} {window_us} {params:?} {min_value} {min_events} {parent:?} {form}")
     }
     fn window_us(&self) -> i64 {
@@ -210,11 +210,12 @@ struct Judged {
     value: f64,
     events: u64,
     error: Option<f64>,
+    when: When,
 }
 
 impl Judged {
-    fn window(&self) -> (f64, f64) {
-        (self.value, self.events as f64)
+    fn window(&self) -> Window {
+        Window { value: self.value, events: self.events as f64, when: self.when }
     }
 }
 

@@ -160,6 +160,22 @@ fn the_first_hour_is_free_for_nobody() {
 }
 
 #[test]
+fn an_attack_at_three_in_the_morning_is_held_against_the_night() {
+    // Sixty requests in ten minutes in office hours, for three weeks and a half from a Sunday on; at night there is one other.
+    let attack = 24 * DAY + 3 * HOUR;
+    let mut rows: Vec<Value> = spread(0, attack + HOUR, 24 * 144, "192.0.2.2", 0).collect();
+    for day in (0..24).filter(|day| (1..=5).contains(&(day % 7))) {
+        rows.extend(spread(day * DAY + 8 * HOUR, 10 * HOUR, 3_600, "192.0.2.1", 0));
+    }
+    rows.extend(spread(attack, 10 * MINUTE, 2_500, "192.0.2.1", 0));
+    let alerts = alerts(&mut engine(COUNT, "client_ip"), rows);
+    let since = |text: &str| parse_rfc3339(text).expect("a time") - START - attack;
+    let told = alerts.iter().find(|alert| alert.state == State::Open && since(&alert.opened) >= 0).expect("told");
+    assert!(since(&told.opened) <= 10 * MINUTE, "{} s", since(&told.opened) / SECOND);
+    assert!(told.expected.is_some_and(|expected| (5.0..20.0).contains(&expected)), "{:?}", told.expected);
+}
+
+#[test]
 fn an_export_is_told_of_whoever_has_no_past_and_of_whoever_takes_five_times_as_much() {
     let bytes = "{ baseline: { of: sum(response_bytes), window: 10m, history: 7d, floor: 50000, min_change: 1.0 } }";
     let mut rows: Vec<Value> = Vec::new();

@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Baseline, Judged};
-use crate::baseline::{Direction, Look, Params, Past};
+use crate::baseline::{Direction, Look, Params, Past, When, Window};
 use crate::engine::binary::{self, BinaryError};
 use crate::engine::columns::{Columns, EntityKey};
 use crate::engine::episode::Moment;
@@ -105,6 +105,10 @@ impl<S: Summary + 'static, P: Past + 'static> Windows<S, P> {
         self.settings.params.direction != Direction::Up
     }
 
+    fn when(&self, window: u32) -> When {
+        When::new(window, self.settings.window_us)
+    }
+
     fn end(&self, window: u32) -> i64 {
         (i64::from(window) + 1).saturating_mul(self.settings.window_us)
     }
@@ -124,12 +128,12 @@ impl<S: Summary + 'static, P: Past + 'static> Windows<S, P> {
         let (heard, silent) = (deciding.heard.number(), deciding.heard.is_silent(window));
         if kept.started && !was_open {
             let quiet = u64::from(heard.saturating_sub(kept.window)).saturating_sub(1);
-            kept.past.teach_quiet(params, pool, quiet);
+            kept.past.teach_quiet(params, pool, quiet, self.when(window.saturating_sub(1)));
         }
         let now = std::mem::take(&mut state.now);
         (kept.window, kept.started, kept.looks) = (heard, true, 0);
         let (value, events, error) = (now.value(), now.events(), now.error());
-        let judged = Judged { key, parent: kept.parent, value, events, error };
+        let judged = Judged { key, parent: kept.parent, value, events, error, when: self.when(window) };
         let judgement = kept.past.judge(params, pool, judged.window(), Look::Whole);
         state.alarm = self.settings.alarm(judgement.as_ref());
         let upward = judgement.as_ref().is_some_and(|j| judged.value >= j.expected);
@@ -192,8 +196,9 @@ impl<S: Summary + 'static, P: Past + 'static> Windows<S, P> {
     fn look(&self, slot: &mut Slot<Tracked<S, P>>, row: &mut Row<'_, '_>) {
         let state = &mut slot.state;
         let (now, kept) = (&state.now, &mut *state.past);
-        let judged =
-            Judged { key: slot.key, parent: kept.parent, value: now.value(), events: now.events(), error: now.error() };
+        let (value, events, error) = (now.value(), now.events(), now.error());
+        let when = self.when(kept.active);
+        let judged = Judged { key: slot.key, parent: kept.parent, value, events, error, when };
         kept.looks = kept.looks.saturating_add(1);
         let pool = self.pool(kept.parent);
         let judgement = kept.past.judge(&self.settings.params, pool, judged.window(), Look::Running(kept.looks));
@@ -217,7 +222,7 @@ impl<P: Past> Parent<P> {
         self.window != window || self.room > 0
     }
 
-    fn hear(&mut self, p: &Params, window: u32, own: &P, value: (f64, f64)) {
+    fn hear(&mut self, p: &Params, window: u32, own: &P, value: Window) {
         if self.window != window {
             self.window = window;
             self.room = TAUGHT_PER_WINDOW;
@@ -260,7 +265,8 @@ impl<S: Summary + 'static, P: Past + 'static> Method for Windows<S, P> {
         let window = index_of(row.hit.time, self.settings.window_us);
         let parent = self.parent_kind.map_or(EVERYBODY, |kind| row.run.columns.keys[kind][row.hit.row]);
         let past = P::default();
-        let usual = past.judge(&self.settings.params, self.pool(parent), (0.0, 1.0), Look::Whole);
+        let first = Window { value: 0.0, events: 1.0, when: self.when(window) };
+        let usual = past.judge(&self.settings.params, self.pool(parent), first, Look::Whole);
         Tracked {
             now: S::default(),
             alarm: self.settings.alarm(usual.as_ref()),
@@ -282,10 +288,17 @@ impl<S: Summary + 'static, P: Past + 'static> Method for Windows<S, P> {
         if slot.state.now.events() == 0 {
             let window = index_of(row.hit.time, self.settings.window_us);
             row.list(slot);
-            let kept = &mut *slot.state.past;
+            let state = &mut slot.state;
+            let kept = &mut *state.past;
             kept.active = window;
             kept.visits = kept.visits.saturating_add(1);
             kept.parent = self.parent_kind.map_or(EVERYBODY, |kind| row.run.columns.keys[kind][row.hit.row]);
+            if kept.past.knows_hours() {
+                // The alarm was set by what is usual at the time of the window before.
+                let empty = Window { when: self.when(window), ..Window::default() };
+                let usual = kept.past.judge(&self.settings.params, self.pool(kept.parent), empty, Look::Whole);
+                state.alarm = self.settings.alarm(usual.as_ref());
+            }
         }
         let state = &mut slot.state;
         state.now.add(item);
