@@ -1,15 +1,15 @@
 //! Who else is behind addresses: asked of the lake before anybody is blocked.
 //!
 //! Promises: one look for many addresses, bounded in time, rows and memory; what it cannot find out is an error, which the guard
-//! takes for "ask a person". Who counts has proven who they are, and was there before the attack began.
-//! Never: takes a name that a client merely claims for somebody; sees what is not committed yet, that is at most one
-//! checkpoint.
+//! takes for "ask a person". Who counts has proven who they are, and was there before the attack began; where little of the time
+//! before is stored, also who came since. Each answer says of what time anything is stored: an empty lake knows nothing of anybody.
+//! Never: takes a name that a client merely claims for somebody; sees what is not committed yet.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use arrow::array::{Array, AsArray, StringArray};
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use datafusion::prelude::SessionContext;
 use futures::FutureExt;
@@ -19,6 +19,7 @@ use crate::query::{self, QueryError, QueryLimits};
 use crate::respond::scope::Scope;
 use crate::respond::{Behind, Bystanders, Question};
 
+const MICROS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 /// How far back is looked.
 const DAY_US: i64 = 24 * 3_600_000_000;
 const LIMITS: QueryLimits = QueryLimits { rows_max: 100_000, memory_bytes: 256 << 20, timeout: Duration::from_secs(5) };
@@ -40,7 +41,7 @@ impl LakeBystanders {
     async fn ask(&self, asked: &[Question], now_us: i64) -> Result<Vec<Behind>, String> {
         let session = match query::session(&self.uri, &self.options, LIMITS).await {
             Ok(session) => session,
-            // Nothing was ever committed, so nobody is known.
+            // Nothing was ever committed: nobody is known, and nothing is known of nobody.
             Err(QueryError::NoLake { .. }) => return Ok(vec![Behind::default(); asked.len()]),
             Err(error) => return Err(error.to_string()),
         };
@@ -49,6 +50,12 @@ impl LakeBystanders {
 }
 
 async fn ask_of(session: &SessionContext, asked: &[Question], now_us: i64) -> Result<Vec<Behind>, String> {
+    let known = known_times(session, now_us).await?;
+    let until = |question: &Question| Question {
+        before_us: if question.is_about_known_times(known) { question.before_us } else { now_us },
+        ..question.clone()
+    };
+    let asked: &[Question] = &asked.iter().map(until).collect::<Vec<_>>();
     let (batches, _) = run(session, &who_checks(now_us)).await?;
     let named = |endpoint: String| Checks { endpoint, host: None };
     let mut checking: Vec<Checks> = asked.iter().flat_map(|question| question.checking.clone()).map(named).collect();
@@ -80,6 +87,7 @@ async fn ask_of(session: &SessionContext, asked: &[Question], now_us: i64) -> Re
         principals: if truncated { u64::MAX } else { found.principals.len() as u64 },
         tenants: found.tenants.len() as u64,
         good_requests: found.good_requests,
+        known,
     };
     Ok(found.into_iter().map(behind).collect())
 }
@@ -100,6 +108,22 @@ struct Found {
 async fn run(session: &SessionContext, sql: &str) -> Result<(Vec<RecordBatch>, bool), String> {
     let output = query::run(session, sql, LIMITS).await.map_err(|error| error.to_string())?;
     Ok((output.batches, output.truncated))
+}
+
+/// When the first and the last event of the day happened.
+async fn known_times(session: &SessionContext, now_us: i64) -> Result<Option<(i64, i64)>, String> {
+    let sql = format!(
+        "SELECT min(time), max(time) FROM events WHERE {}",
+        last_day(now_us)
+    );
+    let (batches, _) = run(session, &sql).await?;
+    let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
+    let time = |column: usize| {
+        let column = arrow::compute::cast(batch.column(column), &MICROS).map_err(|error| error.to_string())?;
+        let times = column.as_primitive::<TimestampMicrosecondType>();
+        Ok::<_, String>(times.is_valid(0).then(|| times.value(0)))
+    };
+    Ok(time(0)?.zip(time(1)?))
 }
 
 fn texts(batch: &RecordBatch, column: usize) -> Result<StringArray, String> {
@@ -173,9 +197,10 @@ mod tests {
     use super::*;
 
     const NOW_US: i64 = 1_772_445_600_000_000;
+    const MINUTE_US: i64 = 60_000_000;
 
     fn question(text: &str, before_us: i64) -> Question {
-        Question { scope: Scope::parse(text).expect("a scope"), before_us, checking: Vec::new() }
+        Question { scope: Scope::parse(text).expect("a scope"), before_us, opened_us: before_us, checking: Vec::new() }
     }
 
     #[test]
@@ -189,9 +214,8 @@ mod tests {
         assert_eq!(asked("2a00:0:0:1::/64"), "true", "2a00::1:a:b:c:d is in it");
     }
 
-    /// An hour of the lake, and who is found behind an address that attacks from its second half on.
-    #[tokio::test]
-    async fn only_who_has_proven_it_and_was_there_before_counts() {
+    /// An hour of the lake, of one address from whose second half on somebody attacks; and an hour before it, or not.
+    async fn lake(is_old: bool) -> SessionContext {
         let session = SessionContext::new();
         let rows = [
             // An office: tokens, names of the gateway's consumers, names at a page with a log-in.
@@ -216,24 +240,50 @@ mod tests {
             ("15", "'203.0.113.7'", "'carla'", "'user'", "'unproven'", "'tok:3'", "GET /orders", 401),
             ("16", "'2001:db8::5'", "'dora'", "'user'", "'unproven'", "'tok:4'", "GET /orders", 204),
         ];
+        let before = ("00", "'198.51.100.1'", "NULL", "NULL", "NULL", "NULL", "GET /", 200);
+        let rows = rows.into_iter().chain(is_old.then_some(before));
         let rows = rows.map(|(minute, address, who, kind, source, credential, endpoint, status)| {
+            let hour = if minute == "00" { "08" } else { "09" };
             format!(
-                "SELECT DATE '2026-03-02' AS day, TIMESTAMP '2026-03-02T09:{minute}:00Z' AS time, {address} AS client_ip, \
+                "SELECT DATE '2026-03-02' AS day, TIMESTAMP '2026-03-02T{hour}:{minute}:00Z' AS time, {address} AS client_ip, \
                  {who} AS principal, {kind} AS principal_kind, {source} AS principal_source, {credential} AS credential, NULL AS tenant, \
                  CASE WHEN '{minute}' = '21' THEN 'www.example.com' ELSE 'api.example.com' END AS host, \
                  '{endpoint}' AS endpoint, {status} AS status"
             )
         });
-        let table = format!("CREATE TABLE events AS {}", rows.join(" UNION ALL "));
+        let table = format!("CREATE TABLE events AS {}", rows.collect::<Vec<_>>().join(" UNION ALL "));
         session.sql(&table).await.expect("a table").collect().await.expect("filled");
-        let began_us = NOW_US - 30 * 60_000_000;
+        session
+    }
+
+    #[tokio::test]
+    async fn only_who_has_proven_it_and_was_there_before_counts() {
+        let session = lake(true).await;
+        let began_us = NOW_US - 30 * MINUTE_US;
         let asked = [question("203.0.113.7", began_us), question("2001:db8::/64", began_us)];
         let found = ask_of(&session, &asked, NOW_US).await.expect("answers");
-        assert_eq!(found[0], Behind { principals: 4, tenants: 0, good_requests: 4 });
-        assert_eq!(found[1], Behind { principals: 1, tenants: 0, good_requests: 1 });
+        let known = Some((NOW_US - 120 * MINUTE_US, NOW_US - 19 * MINUTE_US));
+        assert_eq!(found[0], Behind { principals: 4, tenants: 0, good_requests: 4, known });
+        assert_eq!(found[1], Behind { principals: 1, tenants: 0, good_requests: 1, known });
         // The alert itself may show that a page asks for a log-in.
         let shown = Question { checking: vec!["GET /".to_owned()], ..question("203.0.113.7", began_us) };
         let found = ask_of(&session, &[shown], NOW_US).await.expect("answers");
         assert_eq!(found[0].principals, 8);
+    }
+
+    /// Twenty minutes are stored of the time before: who came since counts, and it is said how little it is.
+    #[tokio::test]
+    async fn a_young_lake_says_that_it_is_young() {
+        let asked = [question("203.0.113.7", NOW_US - 30 * MINUTE_US)];
+        let found = ask_of(&lake(false).await, &asked, NOW_US).await.expect("answers");
+        let known = Some((NOW_US - 50 * MINUTE_US, NOW_US - 19 * MINUTE_US));
+        assert_eq!(found[0], Behind { principals: 5, tenants: 0, good_requests: 5, known });
+        // Two days later nothing is stored of the day.
+        let found = ask_of(&lake(true).await, &asked, NOW_US + 2 * DAY_US).await.expect("answers");
+        assert_eq!(found[0], Behind::default());
+        let folder = tempfile::tempdir().expect("a folder");
+        let uri = format!("file://{}/lake", folder.path().display());
+        let empty = LakeBystanders { uri, options: HashMap::new() };
+        assert_eq!(empty.behind(&asked, NOW_US).await.expect("answers"), [Behind::default()]);
     }
 }

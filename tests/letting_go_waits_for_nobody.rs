@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use common::alerts::{opening, tell};
-use common::hands::{Hands, LIVE, MINUTE_US, apart, over, settle, until};
+use common::hands::{Hands, LIVE, MINUTE_US, apart, nobody, over, settle, until};
 use common::wall::Wall;
 use common::{wall_clock, wall_us};
 use futures::FutureExt;
@@ -30,12 +30,12 @@ struct Slow {
 }
 
 impl Bystanders for Slow {
-    fn behind<'a>(&'a self, asked: &'a [Question], _now_us: i64) -> BoxFuture<'a, Result<Vec<Behind>, String>> {
+    fn behind<'a>(&'a self, asked: &'a [Question], now_us: i64) -> BoxFuture<'a, Result<Vec<Behind>, String>> {
         self.asked.fetch_add(asked.len() as i64, Ordering::SeqCst);
         if self.hangs.load(Ordering::SeqCst) {
             return std::future::pending().boxed();
         }
-        std::future::ready(Ok(vec![Behind::default(); asked.len()])).boxed()
+        std::future::ready(Ok(vec![nobody(now_us); asked.len()])).boxed()
     }
 }
 

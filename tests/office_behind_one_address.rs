@@ -40,12 +40,12 @@ fn append(log: &Path, lines: impl IntoIterator<Item = String>) {
     file.write_all(lines.into_iter().collect::<String>().as_bytes()).expect("written");
 }
 
-/// An ordinary hour in both offices.
-fn honest() -> impl Iterator<Item = String> {
-    [OFFICE, CAMPUS].into_iter().flat_map(|address| {
+/// Ten ordinary minutes in both offices, until so long ago.
+fn honest(since_s: i64) -> impl Iterator<Item = String> {
+    [OFFICE, CAMPUS].into_iter().flat_map(move |address| {
         (0..USERS * GOOD).map(move |n| {
             let ago_s = i64::try_from(USERS * GOOD - n).expect("small");
-            line(address, &format!("user-{}", n % USERS), 600 + ago_s, 200, n)
+            line(address, &format!("user-{}", n % USERS), since_s + ago_s, 200, n)
         })
     })
 }
@@ -62,7 +62,7 @@ fn an_office_is_not_blocked_for_the_attacker_behind_its_address() {
     let kong = runtime.block_on(Server::start(edge));
     let folder = folder();
     let (log, data) = (program::file(&folder, "access.log", ""), folder.path().join("data"));
-    append(&log, honest());
+    append(&log, honest(4_000));
     let detector = program::file(&folder, "refused.yaml", DETECTOR);
     let config = format!(
         "data_dir: {data}\nsources: [{{ name: edge, kind: combined, files: [{log}], follow: true }}]\n\
@@ -112,4 +112,39 @@ fn an_office_is_not_blocked_for_the_attacker_behind_its_address() {
     service.line_with(&["action delivered", "waf", CAMPUS], 60);
     assert_eq!([OFFICE, CAMPUS, ALONE].map(decisions), [0, 1, 1]);
     service.stop();
+}
+
+/// Nobody has looked yet: the first log is read, and nothing of it is stored when the alerts open. The offices are not cut off, and
+/// the one who is alone is blocked with the first rows that are stored, for a quarter of an hour at a time.
+#[test]
+fn right_after_an_installation_nobody_is_taken_for_alone() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let crowdsec = Crowdsec::start();
+    let folder = folder();
+    let (log, data) = (program::file(&folder, "access.log", ""), folder.path().join("data"));
+    append(&log, honest(10).chain(attack(OFFICE, "mallory")).chain(attack(CAMPUS, "-")).chain(attack(ALONE, "-")));
+    let detector = program::file(&folder, "refused.yaml", DETECTOR);
+    let config = format!(
+        "data_dir: {data}\nsources: [{{ name: edge, kind: combined, files: [{log}], follow: true }}]\n\
+         detectors: {{ catalogue: false, paths: [{detector}] }}\nlake: {{ checkpoint_every: 3s }}\nrespond:\n  \
+         dry_run: false\n  targets:\n    crowdsec: [{{ name: waf, url: '{lapi}', machine_id: {MACHINE}, \
+         password: {{ env: GATEWATCH_TEST_CROWDSEC_PASSWORD }} }}]\n",
+        data = data.display(),
+        log = log.display(),
+        detector = detector.display(),
+        lapi = crowdsec.url(),
+    );
+    let mut service = Service::start(&program::file(&folder, "gatewatch.yaml", config));
+    service.line_with(&["action delivered", "waf", ALONE], 60);
+    for office in [OFFICE, CAMPUS] {
+        let asked = service.line_with(&["action waits for a person to agree", office], 60);
+        assert!(asked.contains("200 principals of 0 tenants were there already, with 600 good requests"), "{asked}");
+    }
+    let decisions = |address: &str| runtime.block_on(crowdsec.decisions(address));
+    assert_eq!([OFFICE, CAMPUS].map(|address| decisions(address).len()), [0, 0]);
+    service.stop();
+    let lasts_s = "SELECT CAST(date_part('epoch', expires) - date_part('epoch', time) AS BIGINT) FROM actions WHERE step = 'delivered' \
+                   AND kind = 'block' AND op = 'apply'";
+    let lasts_s = number(&data, lasts_s);
+    assert!((800..=900).contains(&lasts_s), "it lasts {lasts_s} s");
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::alerts::{closing, opening, step_names, steps, tell};
 use common::crowdsec::{Crowdsec, MACHINE, PASSWORD};
-use common::hands::{HOUR_US, Hands, LIVE, MINUTE_US, apart, over, settle, until};
+use common::hands::{HOUR_US, Hands, LIVE, MINUTE_US, apart, nobody, over, settle, until};
 use common::wall::{Fault, Wall};
 use common::{wall_clock, wall_us};
 use futures::FutureExt;
@@ -330,10 +330,10 @@ async fn a_first_start_on_a_year_of_attacks_pages_and_blocks_nobody() {
 struct Office;
 
 impl Bystanders for Office {
-    fn behind<'a>(&'a self, asked: &'a [Question], _now_us: i64) -> BoxFuture<'a, Result<Vec<Behind>, String>> {
-        let crowd = Behind { principals: 200, tenants: 1, good_requests: 9_000 };
+    fn behind<'a>(&'a self, asked: &'a [Question], now_us: i64) -> BoxFuture<'a, Result<Vec<Behind>, String>> {
+        let crowd = Behind { principals: 200, tenants: 1, good_requests: 9_000, ..nobody(now_us) };
         let behind = |question: &Question| {
-            if question.scope.to_string() == "203.0.113.7" { crowd } else { Behind::default() }
+            if question.scope.to_string() == "203.0.113.7" { crowd } else { nobody(now_us) }
         };
         std::future::ready(Ok(asked.iter().map(behind).collect())).boxed()
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::alerts::{closing, opening, step_names, steps, tell};
-use common::hands::{HOUR_US, Hands, LIVE, MINUTE_US, over, settle};
+use common::hands::{HOUR_US, Hands, LIVE, MINUTE_US, nobody, over, settle};
 use common::wall::Wall;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -155,18 +155,18 @@ async fn a_protected_address_keeps_the_range_from_being_blocked() {
 struct Good(Result<&'static str, String>);
 
 impl Bystanders for Good {
-    fn behind<'a>(&'a self, asked: &'a [Question], _now_us: i64) -> BoxFuture<'a, Result<Vec<Behind>, String>> {
+    fn behind<'a>(&'a self, asked: &'a [Question], now_us: i64) -> BoxFuture<'a, Result<Vec<Behind>, String>> {
         let found = self.0.clone().map(|good| {
             let good = Scope::parse(good).expect("an address");
             let behind = |question: &Question| match question.scope.contains(&good) {
-                true => Behind { principals: 1, tenants: 1, good_requests: 12 },
-                false => Behind::default(),
+                true => Behind { principals: 1, tenants: 1, good_requests: 12, ..nobody(now_us) },
+                false => nobody(now_us),
             };
             asked.iter().map(behind).collect()
         });
         // Of a single network it can be said.
         let is_wide = asked.iter().any(|question| question.scope.net().prefix_len() < 64);
-        let found = if is_wide { found } else { found.or_else(|_| Ok(vec![Behind::default(); asked.len()])) };
+        let found = if is_wide { found } else { found.or_else(|_| Ok(vec![nobody(now_us); asked.len()])) };
         std::future::ready(found).boxed()
     }
 }

@@ -19,14 +19,14 @@ use tokio::sync::watch;
 
 use super::action::{Action, Kind, Op, State};
 use super::breaker::{STALE_US_MAX, lies_ahead};
-use super::guard::{Circumstances, Reason, Verdict};
+use super::guard::{Circumstances, LITTLE, Reason, Verdict};
 use super::halt::{self, Live};
 use super::incident::book;
 use super::message;
 use super::neighbours::PART;
 use super::outbox::{HOUR_US, Outbox, TakenIn, insert, micros};
 use super::plan;
-use super::preflight::Question;
+use super::preflight::{Grasp, LITTLE_TTL_US, Question};
 use super::queue::{Entry, Queue, Tx};
 use super::scope::{RANGE, Scope};
 use super::wanted::{self, Brief, Stand, Wanted};
@@ -360,7 +360,7 @@ impl Outbox {
         &self,
         tx: &mut Tx,
         wanted: &Wanted,
-        action: Action,
+        mut action: Action,
         pass: &mut Pass,
     ) -> Result<Option<String>, StoreError> {
         if let Some(halt) = &pass.live.halt {
@@ -379,14 +379,23 @@ impl Outbox {
         };
         let mut verdict = self.guard.judge(&action, &around);
         if matches!(verdict, Verdict::Send | Verdict::DryRun) && !action.renews {
-            match self.preflight(wanted, &action, offenders, pass) {
+            let found = self.preflight(wanted, &action, offenders, pass);
+            if matches!(found, Preflight::OnLittle(Verdict::Send)) {
+                action.expires_us = action.expires_us.map(|at| at.min(pass.now_us.saturating_add(LITTLE_TTL_US)));
+                wanted::last_at_most(tx, wanted, LITTLE_TTL_US).await?;
+            }
+            match found {
                 Preflight::Unknown => return Ok(Some(LOOKING.to_owned())),
-                Preflight::Known(Verdict::Send) if wanted.approve && verdict == Verdict::Send => {
+                Preflight::Known(Verdict::Send) | Preflight::OnLittle(Verdict::Send)
+                    if wanted.approve && verdict == Verdict::Send =>
+                {
                     verdict = Verdict::Ask("the policy asks for a person's word".to_owned());
                 }
-                Preflight::Known(Verdict::Send) => {}
+                Preflight::Known(Verdict::Send) | Preflight::OnLittle(Verdict::Send) => {}
                 Preflight::Known(refusal) if range.is_some() => verdict = refusal,
-                Preflight::Known(refusal) => verdict = self.narrower(tx, wanted, refusal).await?,
+                Preflight::Known(refusal) | Preflight::OnLittle(refusal) => {
+                    verdict = self.narrower(tx, wanted, refusal).await?;
+                }
             }
         }
         match &verdict {
@@ -411,19 +420,33 @@ impl Outbox {
         let (Some(scope), true) = (Scope::of(action), self.preflight.asks()) else {
             return Preflight::Known(Verdict::Send);
         };
-        match self.preflight.known(scope, pass.now_us) {
-            Some(behind) if action.entity_kind == RANGE => Preflight::Known(self.judge_range(behind)),
-            Some(Ok(behind)) => Preflight::Known(self.guard.judge_shared(&behind)),
-            Some(Err(error)) => Preflight::Known(Verdict::Ask(format!("nobody knows who else is behind it: {error}"))),
-            None => {
-                // No more than could be blocked now: what does not fit is not worth a look at the lake.
-                let room = self.guard.room(wanted.severity, offenders);
-                let is_asked = pass.unknown.iter().any(|question| question.scope == scope);
-                if !is_asked && pass.unknown.len() < usize::try_from(room).unwrap_or(usize::MAX) {
-                    pass.unknown.push(Question::of(scope, wanted));
-                }
-                Preflight::Unknown
+        let question = Question::of(scope, wanted);
+        let Some(found) = self.preflight.known(&question, pass.now_us) else {
+            // No more than could be blocked now: what does not fit is not worth a look at the lake.
+            let room = self.guard.room(wanted.severity, offenders);
+            let is_asked = pass.unknown.iter().any(|question| question.scope == scope);
+            if !is_asked && pass.unknown.len() < usize::try_from(room).unwrap_or(usize::MAX) {
+                pass.unknown.push(question);
             }
+            return Preflight::Unknown;
+        };
+        let grasp = |known| question.grasp(known, pass.now_us.abs_diff(wanted.since_us));
+        if action.entity_kind == RANGE {
+            let found = found.and_then(|behind| match grasp(behind.known) {
+                Grasp::Day => Ok(behind),
+                Grasp::Little | Grasp::NotYet | Grasp::Nothing => Err(LITTLE.to_owned()),
+            });
+            return Preflight::Known(self.judge_range(found));
+        }
+        let ask = |why: &str| Preflight::Known(Verdict::Ask(format!("nobody knows who else is behind it: {why}")));
+        match found {
+            Ok(behind) => match grasp(behind.known) {
+                Grasp::Day => Preflight::Known(self.guard.judge_shared(&behind)),
+                Grasp::Little => Preflight::OnLittle(self.guard.judge_on_little(&behind, engine_saw(wanted))),
+                Grasp::NotYet => Preflight::Unknown,
+                Grasp::Nothing => ask("what was read before it is still not stored"),
+            },
+            Err(error) => ask(&error),
         }
     }
 
@@ -469,4 +492,11 @@ struct Need {
 enum Preflight {
     Unknown,
     Known(Verdict),
+    /// By less than is usually known.
+    OnLittle(Verdict),
+}
+
+/// Principals that proved who they are from there, as the engine saw them: it sees what is not stored yet.
+fn engine_saw(wanted: &Wanted) -> u64 {
+    wanted.alert().and_then(|alert| alert.evidence["principals_behind"].as_u64()).unwrap_or(0)
 }

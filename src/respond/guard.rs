@@ -71,7 +71,13 @@ pub struct Behind {
     pub tenants: u64,
     /// Requests that were answered well.
     pub good_requests: u64,
+    /// When the first and the last of all events of that day happened, whoever made them; `None`: nothing is stored. Where that
+    /// is less than an hour before the attack, those who came since are counted, too.
+    pub known: Option<(i64, i64)>,
 }
+
+/// Why nobody can say who was behind an address.
+pub(super) const LITTLE: &str = "less than an hour of the day before is stored";
 
 /// What the rails look at besides the action.
 #[derive(Clone, Copy, Debug)]
@@ -240,11 +246,26 @@ impl Guard {
         if behind.principals <= preflight.principals_max && behind.tenants <= preflight.tenants_max {
             return Verdict::Send;
         }
-        let words = format!(
+        self.shared(format!(
             "in the last day {} principals of {} tenants made {} good requests from there",
             behind.principals, behind.tenants, behind.good_requests
-        );
-        match preflight.shared {
+        ))
+    }
+
+    /// The same where little of the time before is known: then one is too many, also one whom only the engine has seen.
+    pub fn judge_on_little(&self, behind: &Behind, engine_saw: u64) -> Verdict {
+        let principals = behind.principals.max(engine_saw);
+        if principals == 0 && behind.tenants == 0 && behind.good_requests == 0 {
+            return Verdict::Send;
+        }
+        self.shared(format!(
+            "{LITTLE}, and {principals} principals of {} tenants were there already, with {} good requests",
+            behind.tenants, behind.good_requests
+        ))
+    }
+
+    fn shared(&self, words: String) -> Verdict {
+        match self.config.preflight.shared {
             Shared::Ask => Verdict::Ask(words),
             Shared::Refuse => Verdict::Suppress(Reason::Shared, words),
             Shared::Block => Verdict::Send,
@@ -382,11 +403,22 @@ mod tests {
     #[test]
     fn a_shared_address_needs_a_person() {
         let guard = guard(&[], &[]);
-        let behind = |principals, tenants| Behind { principals, tenants, good_requests: 900 };
+        let behind = |principals, tenants| Behind { principals, tenants, good_requests: 900, known: None };
         assert_eq!(guard.judge_shared(&behind(3, 1)), Verdict::Send);
         let verdict = guard.judge_shared(&behind(200, 1));
         assert!(matches!(&verdict, Verdict::Ask(why) if why.contains("200 principals")), "{verdict:?}");
         assert!(matches!(guard.judge_shared(&behind(1, 9)), Verdict::Ask(_)));
+    }
+
+    #[test]
+    fn where_little_is_known_one_is_too_many() {
+        let guard = guard(&[], &[]);
+        let one = Behind { principals: 1, good_requests: 2, ..Behind::default() };
+        assert_eq!(guard.judge_on_little(&Behind::default(), 0), Verdict::Send);
+        for (behind, engine_saw, words) in [(one, 0, "1 principals of 0"), (Behind::default(), 7, "7 principals of 0")] {
+            let verdict = guard.judge_on_little(&behind, engine_saw);
+            assert!(matches!(&verdict, Verdict::Ask(why) if why.contains(words)), "{verdict:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Who else is behind those who are to be blocked: asked beside the control loop, remembered for a while.
 //!
 //! Promises: nothing waits for an answer but the block it is about. Several are asked for at once, no more of them than may be
-//! blocked within the hour; what cannot be found out in time is an answer, too: a person is asked.
+//! blocked within the hour; what cannot be found out in time is an answer, too: a person is asked. An answer says how much of the
+//! time before is known, so that what nobody has seen is not taken for an empty place.
 //! Never: holds a transaction while it asks.
 
 use std::collections::HashMap;
@@ -23,6 +24,8 @@ use super::wanted::Wanted;
 pub struct Question {
     pub scope: Scope,
     pub before_us: i64,
+    /// When the alert opened: what was read until then is stored with the next checkpoint.
+    pub opened_us: i64,
     /// Endpoints that are known to ask who somebody is: the alert was about refusals there.
     pub checking: Vec<String>,
 }
@@ -30,17 +33,52 @@ pub struct Question {
 impl Question {
     pub(super) fn of(scope: Scope, wanted: &Wanted) -> Question {
         let Some(alert) = wanted.alert() else {
-            return Question { scope, before_us: wanted.attack_us, checking: Vec::new() };
+            let (before_us, opened_us) = (wanted.attack_us, wanted.attack_us);
+            return Question { scope, before_us, opened_us, checking: Vec::new() };
         };
-        let times = [micros_of(&alert.window.start), micros_of(&alert.opened)];
-        let before_us = times.into_iter().flatten().fold(wanted.attack_us, i64::min);
+        let opened_us = micros_of(&alert.opened).unwrap_or(wanted.attack_us).min(wanted.attack_us);
+        let before_us = micros_of(&alert.window.start).map_or(opened_us, |start_us| start_us.min(opened_us));
         let values = |list: &str| alert.evidence[list].as_array().cloned().unwrap_or_default();
         let refusals: f64 =
             values("statuses").iter().filter(|it| it["value"] == "401").filter_map(|it| it["count"].as_f64()).sum();
         let are_all = refusals > 0.0 && alert.evidence["counted"].as_f64() == Some(refusals);
         let names = values("endpoints").into_iter().filter_map(|it| it["value"].as_str().map(str::to_owned));
-        Question { scope, before_us, checking: if are_all { names.collect() } else { Vec::new() } }
+        Question { scope, before_us, opened_us, checking: if are_all { names.collect() } else { Vec::new() } }
     }
+
+    /// Whether enough is known of the time before the attack: then who was not seen in it is not there.
+    pub fn is_about_known_times(&self, known: Option<(i64, i64)>) -> bool {
+        known.is_some_and(|(first_us, last_us)| last_us.min(self.before_us).saturating_sub(first_us) >= KNOWN_MIN_US)
+    }
+
+    /// What an answer is worth to somebody who has waited for so long.
+    pub(super) fn grasp(&self, known: Option<(i64, i64)>, waited_us: u64) -> Grasp {
+        let reaches = |time_us: i64| known.is_some_and(|(_, last_us)| last_us >= time_us);
+        if self.is_about_known_times(known) {
+            Grasp::Day
+        } else if reaches(self.opened_us) {
+            Grasp::Little
+        } else if waited_us < WAIT_US {
+            Grasp::NotYet
+        } else if reaches(self.before_us) {
+            Grasp::Little
+        } else {
+            Grasp::Nothing
+        }
+    }
+}
+
+/// How much an answer knows of the time that was asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Grasp {
+    /// Of the day before the attack, an hour at least.
+    Day,
+    /// Less than that, as after an installation; but all that was read until the alert.
+    Little,
+    /// What was read is not stored yet: it is waited for.
+    NotYet,
+    /// It was waited for in vain.
+    Nothing,
 }
 
 /// Who else is behind addresses, by what the lake knows of the day before.
@@ -51,6 +89,14 @@ pub trait Bystanders: Send + Sync {
 
 /// For so long an answer holds.
 const KEPT_US: u64 = 600_000_000;
+/// Less of the time before an attack is little.
+const KNOWN_MIN_US: i64 = 3_600_000_000;
+/// For so long a block waits until what was read before it is stored.
+const WAIT_US: u64 = 30_000_000;
+/// An answer that knows little is out of date so soon.
+const AGAIN_US: u64 = 1_000_000;
+/// So long lasts what is put in force on little knowledge, before it is renewed.
+pub(super) const LITTLE_TTL_US: i64 = 900_000_000;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Questions that are asked at once.
 const AT_ONCE: usize = 64;
@@ -79,10 +125,11 @@ impl Preflight {
         self.source.is_some()
     }
 
-    pub fn known(&self, scope: Scope, now_us: i64) -> Option<Result<Behind, String>> {
+    pub fn known(&self, question: &Question, now_us: i64) -> Option<Result<Behind, String>> {
         let known = locked(&self.known);
-        let (_, found) = known.get(&scope).filter(|(at_us, _)| now_us.abs_diff(*at_us) < KEPT_US)?;
-        Some(found.clone())
+        let (at_us, found) = known.get(&question.scope)?;
+        let lasts = found.as_ref().map_or(true, |behind| question.is_about_known_times(behind.known));
+        (now_us.abs_diff(*at_us) < if lasts { KEPT_US } else { AGAIN_US }).then(|| found.clone())
     }
 
     /// These are to be found out, and no others.
@@ -96,7 +143,7 @@ impl Preflight {
         let Some(source) = &self.source else { return };
         let now_us = clock();
         let unknown: Vec<Question> =
-            questions.iter().filter(|question| self.known(question.scope, now_us).is_none()).cloned().collect();
+            questions.iter().filter(|question| self.known(question, now_us).is_none()).cloned().collect();
         for questions in unknown.chunks(AT_ONCE) {
             let (source, asked, now_us) = (Arc::clone(source), questions.to_vec(), clock());
             // A task of its own: reading a lake is work, and the control loop shall not stand behind it.

@@ -188,6 +188,14 @@ pub async fn end(tx: &mut Tx, kind: Kind, entity_kind: &str, entity_value: &str)
     Ok(())
 }
 
+/// It lasts no longer than that at a time, until its attack is over.
+pub async fn last_at_most(tx: &mut Tx, wanted: &Wanted, ttl_us: i64) -> Result<(), StoreError> {
+    let sql = "UPDATE wanted SET ttl_us = min(ttl_us, ?) WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
+    let query = sqlx::query(sql).bind(ttl_us).bind(wanted.kind.name());
+    query.bind(&wanted.entity_kind).bind(&wanted.entity_value).execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// Nobody wants it any more.
 pub async fn lift(tx: &mut Tx, kind: Kind, entity_kind: &str, entity_value: &str) -> Result<(), StoreError> {
     let sql = "UPDATE wanted SET state = 'lift' WHERE kind = ? AND entity_kind = ? AND entity_value = ?";

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gatewatch::respond::actions::common::Ready;
 use gatewatch::respond::config::RespondConfig;
-use gatewatch::respond::{Clock, Outbox};
+use gatewatch::respond::{Behind, Clock, Outbox};
 use gatewatch::store::Store;
 
 use super::wall_us;
@@ -46,6 +46,11 @@ pub async fn over(folder: &Path, yaml: &str, targets: Vec<Ready>, clock: Clock) 
 
 pub const LIVE: &str = "{ dry_run: false, incidents: { quiet: 0s }, guard: { ttl: 1h }, reconcile_every: 1m, \
                     delivery: { backoff_first: 1ms, backoff_max: 5ms } }";
+
+/// What is found where the day before is known, and nobody was there.
+pub fn nobody(now_us: i64) -> Behind {
+    Behind { known: Some((now_us - 24 * HOUR_US, now_us)), ..Behind::default() }
+}
 
 /// An address far from the others.
 pub fn apart(n: usize) -> String {
