@@ -24,6 +24,7 @@ use crate::pipeline::{
     Watcher,
 };
 use crate::respond::Outbox;
+use crate::respond::incident::left;
 use crate::teller::Teller;
 
 /// Makes the source once it is known where its lanes continue.
@@ -106,7 +107,8 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
     let continued = snapshot.is_some();
     let rules = job.rules.clone();
     let threads = job.threads.unwrap_or_else(default_threads);
-    let engine = engine(job.rules, &job.keys, snapshot.as_deref())?.on_threads(threads);
+    let (engine, is_cold) = engine(job.rules, &job.keys, snapshot.as_deref())?;
+    let engine = engine.on_threads(threads);
     let mut reader = Reader::new((job.open)(positions)?, normalisers, Arc::new(Controls::default()))
         .continuing(lane_states)
         .on_threads(threads);
@@ -116,7 +118,10 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
     let mut outlets = job.outlets;
     let blocked = job.outbox.as_ref().map(|outbox| outbox.blocked()).unwrap_or_default();
     let prepare = Arc::new(Prepare::new(blocked, &engine));
+    let mut left_open = Vec::new();
     if let Some(outbox) = job.outbox {
+        let goes_on = |id: &str| !is_cold && rules.iter().any(|rule| rule.id == id) && !has_lost_its_past(&engine, id);
+        left_open = runtime.block_on(left::closings(outbox.store(), goes_on))?;
         outlets.push(Box::new(Teller::new(outbox, &rules, clock, job.stop.clone(), runtime)));
     }
     let lateness = job.lateness_us;
@@ -133,6 +138,10 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
         watcher: job.watcher,
         totals: Totals::default(),
     };
+    if !left_open.is_empty() {
+        tracing::info!(alerts_closed = left_open.len(), "their detectors are gone or start without a past");
+        pipeline.tell(&left_open)?;
+    }
     let drifted = pipeline.run(reader)?;
     Ok(Done { totals: pipeline.totals, engine: pipeline.engine.stats(), continued, drifted })
 }
@@ -158,11 +167,17 @@ fn default_threads() -> usize {
     processors.min(crate::limits::THREADS_DEFAULT_MAX)
 }
 
-/// The engine where it was left, or a new one.
-fn engine(rules: Vec<Arc<Rule>>, keys: &Keys, snapshot: Option<&[u8]>) -> anyhow::Result<Engine> {
+/// Whether what this detector held at the last checkpoint was dropped, as the engine notes.
+fn has_lost_its_past(engine: &Engine, detector: &str) -> bool {
+    let dropped = format!("state of detector {detector} dropped: ");
+    engine.notes().iter().any(|note| note.starts_with(&dropped))
+}
+
+/// The engine where it was left, or a new one; and whether there was a checkpoint of which it can read nothing.
+fn engine(rules: Vec<Arc<Rule>>, keys: &Keys, snapshot: Option<&[u8]>) -> anyhow::Result<(Engine, bool)> {
     // Outsiders choose addresses and names; with a known key they could choose them to collide.
     let limits = EngineLimits { hash_key: keys.hash_key(), ..EngineLimits::default() };
-    let Some(snapshot) = snapshot else { return Ok(Engine::new(rules, limits)?) };
+    let Some(snapshot) = snapshot else { return Ok((Engine::new(rules, limits)?, false)) };
     let engine = match Engine::restore(rules.clone(), limits.clone(), snapshot) {
         Ok(engine) => engine,
         // Of a later version, or damaged: detection without a past is better than none.
@@ -170,14 +185,14 @@ fn engine(rules: Vec<Arc<Rule>>, keys: &Keys, snapshot: Option<&[u8]>) -> anyhow
             tracing::error!(
                 "detection starts without a past, what it held of the last checkpoint cannot be read: {error}"
             );
-            return Ok(Engine::new(rules, limits)?);
+            return Ok((Engine::new(rules, limits)?, true));
         }
         Err(error) => return Err(error).context("restoring detection from the last checkpoint"),
     };
     for note in engine.notes() {
         tracing::info!("{note}");
     }
-    Ok(engine)
+    Ok((engine, false))
 }
 
 /// Finds what is wrong with source settings, before anything starts.

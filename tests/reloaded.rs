@@ -279,3 +279,64 @@ fn a_signal_before_it_runs_ends_nothing() {
     service.line_with(&["gatewatch runs"], 60);
     service.stop();
 }
+
+/// What is in force at the wall.
+fn blocked(list: &Path) -> bool {
+    fs::read_to_string(list).is_ok_and(|text| text.contains(CLIENT))
+}
+
+/// The service is down when a detector goes, and another is made to count something else: nobody else would close their alerts,
+/// and their blocks would be renewed for ever.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a block's end is waited for")]
+fn what_a_detector_left_open_that_is_gone_at_the_next_start_is_closed() {
+    let mut desk = Desk::new();
+    let list = desk.folder.path().join("block.txt");
+    fs::write(&list, "").expect("written");
+    desk.configure(&format!(
+        "respond:\n  dry_run: false\n  incidents: {{ quiet: 0s }}\n  guard: {{ ttl: 2s }}\n  targets:\n    \
+         modsecurity: [{{ name: wall, file: {}, reload: {{ command: [/bin/true] }} }}]\n",
+        list.display()
+    ));
+    for (id, at_least) in [("gone", 2), ("kept", 3), ("other", 4)] {
+        desk.detector(id, at_least, id);
+    }
+    let text = fs::read_to_string(desk.file_of("gone")).expect("read");
+    replace(&desk.file_of("gone"), &(text + "respond: [block]\ndry_run: false\n"));
+    let mut service = Service::start(&desk.config);
+    service.wait_for("gatewatch runs", 60);
+    desk.write(CLIENT, 4);
+    for id in ["gone", "kept", "other"] {
+        service.line_with(&[&format!("alert opened: {id}")], 60);
+    }
+    service.line_with(&["action delivered", "wall", CLIENT], 60);
+    assert!(blocked(&list));
+    service.stop();
+
+    fs::remove_file(desk.file_of("gone")).expect("removed");
+    desk.detector("other", 5, "other");
+    let mut service = Service::start(&desk.config);
+    service.line_with(&["alert closed: gone"], 60);
+    service.line_with(&["alert closed: other"], 60);
+    // Others are heard of all the time, which would renew it.
+    for _ in 0..600 {
+        if !blocked(&list) {
+            break;
+        }
+        desk.write(OTHER, 1);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(!blocked(&list), "it is let go");
+    service.stop();
+    let closed = query(&desk.data(), "select detector, state from alerts where state = 'closed' order by detector");
+    let closed: Vec<&str> = closed.iter().filter_map(|row| row["detector"].as_str()).collect();
+    assert_eq!(closed, ["gone", "other"]);
+    let open = run(&["incidents", "list", "--status", "open", "--format", "json", "--data-dir", path(&desk.data())]);
+    assert!(!open.stdout.contains("gone"), "{}", open.stdout);
+
+    // Once is enough.
+    let mut service = Service::start(&desk.config);
+    service.wait_for("gatewatch runs", 60);
+    service.stop();
+    assert_eq!(number(&desk.data(), "select count(*) from alerts where state = 'closed'"), 2);
+}

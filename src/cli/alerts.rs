@@ -98,6 +98,7 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
         incident,
         entity: args.entity.clone(),
         detector: args.detector.clone(),
+        open: false,
         limit: args.limit.max(1),
     };
     let files = place.ask(look::alerts(&place.store, &which))?;

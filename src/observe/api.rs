@@ -259,7 +259,7 @@ impl Call {
         let asked = self.parameters(&["incident", "entity", "detector", "limit"])?;
         let incident = self.meant(shown, asked.get("incident")).await?;
         let (entity, detector, limit) = (asked.get("entity"), asked.get("detector"), asked.limit()?);
-        let which = WhichAlerts { incident, entity, detector, limit };
+        let which = WhichAlerts { incident, entity, detector, open: false, limit };
         ok(json!({ "alerts": look::alerts(shown.outbox.store(), &which).await? }))
     }
 

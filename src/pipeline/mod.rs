@@ -488,7 +488,8 @@ impl Pipeline<'_> {
         Ok(())
     }
 
-    fn tell(&mut self, alerts: &[Alert]) -> Result<(), PipelineError> {
+    /// To everybody who is to hear of alerts; before `run`, of what an earlier run left open.
+    pub fn tell(&mut self, alerts: &[Alert]) -> Result<(), PipelineError> {
         if alerts.is_empty() {
             return Ok(());
         }

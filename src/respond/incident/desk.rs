@@ -184,16 +184,18 @@ pub struct WhichAlerts {
     /// Those about this entity.
     pub entity: Option<String>,
     pub detector: Option<String>,
+    /// Those alone that were not told to be closed.
+    pub open: bool,
     pub limit: u32,
 }
 
 /// Alerts with the ids of their incidents, the newest first.
 pub async fn alerts(store: &Store, which: &WhichAlerts) -> Result<Vec<(Alert, String)>, StoreError> {
     let sql = "SELECT body, incident_id FROM incident_alerts WHERE (?1 IS NULL OR incident_id = ?1) \
-               AND (?2 IS NULL OR entity_value = ?2) AND (?3 IS NULL OR detector = ?3) \
+               AND (?2 IS NULL OR entity_value = ?2) AND (?3 IS NULL OR detector = ?3) AND (NOT ?5 OR state <> 'closed') \
                ORDER BY changed_us DESC, opened_us DESC LIMIT ?4";
     let query = sqlx::query(sql).bind(&which.incident).bind(&which.entity).bind(&which.detector).bind(which.limit);
-    let rows = query.fetch_all(store.pool()).await?;
+    let rows = query.bind(which.open).fetch_all(store.pool()).await?;
     let alert = |row: &SqliteRow| {
         let body: Vec<u8> = row.try_get(0)?;
         let wrong = |error: serde_json::Error| sqlx::Error::Decode(format!("incident_alerts: {error}").into());

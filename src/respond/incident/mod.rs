@@ -1,7 +1,7 @@
 //! Incidents: the alerts of one attacker as one thing to work on.
 //!
 //! `keys` says what alerts have in common, `score` how much they weigh, `book` joins them and knows the tables, `desk` is what
-//! people do with them, `look` what they see of them.
+//! people do with them, `look` what they see of them, `left` what an earlier run left open.
 //! Promises: the same telling of an alert changes an incident once. An incident's id is made of its first alert's, so a
 //! replay makes the same. What is kept about one is bounded.
 //! Never: decides what is done about an incident (`policy`, `plan`).
@@ -10,6 +10,7 @@ pub mod book;
 pub mod desk;
 mod hushed;
 pub mod keys;
+pub mod left;
 pub mod look;
 pub mod score;
 

@@ -1,0 +1,28 @@
+//! Alerts that an earlier run left open and that nobody can close: their detector is gone, or goes on without what it held.
+//!
+//! Promises: each is closed by an update of its own that says why and is dated as its last one, so that its incident ends and what
+//! keeps its attacker out is no longer renewed.
+//! Never: closes an alert whose detector goes on: what was read since its last checkpoint is read, and told, again.
+
+use schemas::Alert;
+use schemas::alert::State;
+
+use super::desk::{self, WhichAlerts};
+use crate::store::{Store, StoreError};
+
+/// What the evidence says, as after a change while the service runs.
+const WHY: &str = "the detector was changed or taken away";
+
+/// The updates that close them.
+pub async fn closings(store: &Store, goes_on: impl Fn(&str) -> bool) -> Result<Vec<Alert>, StoreError> {
+    let open = desk::alerts(store, &WhichAlerts { open: true, limit: u32::MAX, ..WhichAlerts::default() }).await?;
+    let left = open.into_iter().map(|(alert, _)| alert).filter(|alert| !goes_on(&alert.detector));
+    Ok(left.map(closed).collect())
+}
+
+fn closed(mut alert: Alert) -> Alert {
+    if let Some(evidence) = alert.evidence.as_object_mut() {
+        evidence.insert("closed".to_owned(), WHY.into());
+    }
+    Alert { state: State::Closed, revision: alert.revision.saturating_add(1), ..alert }
+}
