@@ -23,6 +23,7 @@ use super::guard::{Circumstances, LITTLE, Reason, Verdict};
 use super::halt::{self, Live};
 use super::incident::book;
 use super::message;
+use super::narrow::Narrower;
 use super::neighbours::PART;
 use super::outbox::{HOUR_US, Outbox, TakenIn, insert, micros};
 use super::plan;
@@ -268,8 +269,22 @@ impl Outbox {
                 (anything, part) = (true, Some(format!("{PART}{range}")));
                 continue;
             }
-            let newest = Queue::newest(tx, lane.name(), &queue).await?;
             let dry_run = wanted.dry_run || self.is_dry(lane);
+            if let Some(narrower) = self.narrower_way(tx, wanted, dry_run, pass).await? {
+                let words = match narrower {
+                    Narrower::InForce(words) => {
+                        self.lift(tx, lane, &queue, &words, pass).await?;
+                        words
+                    }
+                    Narrower::Coming(words) => {
+                        pass.next_us = pass.next_us.min(pass.now_us + HELD_AGAIN_US);
+                        words
+                    }
+                };
+                (anything, part) = (true, Some(words));
+                continue;
+            }
+            let newest = Queue::newest(tx, lane.name(), &queue).await?;
             let need = self.need(wanted, newest.as_ref(), dry_run, pass);
             if let Some((entry, _)) = newest.as_ref().filter(|_| need.in_force)
                 && !Queue::is_being_undone(tx, &entry.action.id).await?
@@ -394,7 +409,7 @@ impl Outbox {
                 Preflight::Known(Verdict::Send) | Preflight::OnLittle(Verdict::Send) => {}
                 Preflight::Known(refusal) if range.is_some() => verdict = refusal,
                 Preflight::Known(refusal) | Preflight::OnLittle(refusal) => {
-                    verdict = self.narrower(tx, wanted, refusal).await?;
+                    verdict = self.narrower(tx, wanted, action.dry_run, refusal, pass).await?;
                 }
             }
         }
@@ -450,8 +465,16 @@ impl Outbox {
         }
     }
 
-    /// A block that would hit others gives way to taking the attacker's own credentials, where some target does that.
-    async fn narrower(&self, tx: &mut Tx, wanted: &Wanted, refusal: Verdict) -> Result<Verdict, StoreError> {
+    /// A block that would hit others gives way to taking the attacker's own credentials, where some target does that. Where that
+    /// has no effect, it stays refused.
+    async fn narrower(
+        &self,
+        tx: &mut Tx,
+        wanted: &Wanted,
+        dry_run: bool,
+        refusal: Verdict,
+        pass: &Pass,
+    ) -> Result<Verdict, StoreError> {
         let (Verdict::Ask(words) | Verdict::Suppress(_, words)) = &refusal else { return Ok(refusal) };
         if wanted.kind != Kind::Block {
             return Ok(refusal);
@@ -459,18 +482,24 @@ impl Outbox {
         let Some(alert) = wanted.alert() else { return Ok(refusal) };
         let able = |kind: &Kind| self.lanes.iter().any(|lane| lane.common.kinds.contains(kind));
         for kind in [Kind::Revoke, Kind::Throttle].into_iter().filter(|kind| able(kind)) {
-            if let Some(entity) = plan::entity_for(&alert, kind, self.config.guard.ipv6_prefix) {
+            let entity = plan::entity_for(&alert, kind, self.config.guard.ipv6_prefix);
+            if let Some(entity) = entity.filter(|it| !self.config.guard.never_principals.contains(&it.value)) {
                 let words = format!(
                     "{words}; {} of {} {} instead",
                     kind.name(),
                     entity.kind,
                     message::shorten(&entity.value, 80)
                 );
-                let narrow =
-                    Wanted { kind, entity_kind: entity.kind, entity_value: entity.value, held: None, ..wanted.clone() };
-                wanted::want(tx, &narrow).await?;
-                self.wake.notify_one();
-                return Ok(Verdict::Suppress(Reason::Shared, words));
+                let wide = Wanted { narrower: Some(entity.value.clone()), ..wanted.clone() };
+                wanted::give_way(tx, wanted, &entity.value).await?;
+                let (entity_kind, entity_value) = (entity.kind, entity.value);
+                let narrow = Wanted { kind, entity_kind, entity_value, held: None, narrower: None, ..wanted.clone() };
+                if wanted::want(tx, &narrow).await? {
+                    self.wake.notify_one();
+                }
+                if self.narrower_way(tx, &wide, dry_run, pass).await?.is_some() {
+                    return Ok(Verdict::Suppress(Reason::Shared, words));
+                }
             }
         }
         Ok(refusal)

@@ -23,6 +23,7 @@ pub mod incident;
 mod kept_out;
 pub mod link;
 pub mod message;
+mod narrow;
 mod neighbours;
 mod orphans;
 pub mod outbox;

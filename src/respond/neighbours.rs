@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::action::{Kind, State};
 use super::control::{NEAR_END_US, Pass};
 use super::guard::{Behind, Reason, Verdict};
+use super::narrow::GIVES_WAY;
 use super::outbox::{HOUR_US, Lane, Outbox, planned};
 use super::queue::{Queue, Tx};
 use super::scope::{NETWORK, RANGE, Scope};
@@ -50,7 +51,7 @@ impl Outbox {
         let real = all.iter().filter(|brief| !brief.dry_run);
         let active: Vec<(Scope, &Brief)> = real
             .clone()
-            .filter(|it| it.stand == Stand::Active)
+            .filter(|it| it.stand == Stand::Active && !it.held.as_deref().is_some_and(|why| why.starts_with(GIVES_WAY)))
             .filter_map(|it| Some((self.is_part(it)?, it)))
             .collect();
         // A detector may tell of a whole range by itself.

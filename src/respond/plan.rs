@@ -13,6 +13,7 @@ use schemas::incident::{Event, Status};
 use super::action::{Action, Kind, Op, hex_id};
 use super::actions::common::Common;
 use super::incident::{Change, keys, micros_of, rfc3339};
+use super::narrow::WAYS;
 use super::policy::Decision;
 use super::scope::{ADDRESS, NETWORK, Scope};
 use super::wanted::{Stand, Wanted};
@@ -106,30 +107,37 @@ fn message_action(change: &Change, event: Event, kind: Kind, target: &str, dry_r
     }
 }
 
-/// Who is to be kept out because of this change, narrowest first where the decision leaves that open.
+/// Who is to be kept out because of this change. Where the decision leaves the way open that is each that some target can go,
+/// narrowest first: the wider give way to it (`narrow.rs`).
 pub fn containment(change: &Change, decision: &Decision, around: &Around) -> Vec<Wanted> {
     let Some(alert) = &change.alert else { return Vec::new() };
     if alert.state == State::Closed || change.row.status == Status::Closed {
         return Vec::new();
     }
-    let mut wanted: Vec<(Kind, Entity)> = Vec::new();
+    let mut wanted: Vec<(Kind, Entity, Option<String>)> = Vec::new();
     for kind in &decision.contain {
         match entity_for(alert, *kind, around.ipv6_prefix) {
-            Some(entity) => wanted.push((*kind, entity)),
+            Some(entity) => wanted.push((*kind, entity, None)),
             // Nobody in particular: told as such, and refused by the guard.
-            None => wanted.push((*kind, alert.entity.clone())),
+            None => wanted.push((*kind, alert.entity.clone(), None)),
         }
     }
     if decision.narrowest {
         let able = |kind: &Kind| around.routes.iter().any(|route| route.kinds.contains(kind));
-        let ways = [Kind::Revoke, Kind::Throttle, Kind::Block];
-        let narrowest = ways
-            .iter()
-            .filter(|kind| able(kind))
-            .find_map(|kind| entity_for(alert, *kind, around.ipv6_prefix).map(|entity| (*kind, entity)));
-        wanted.push(narrowest.unwrap_or_else(|| (Kind::Block, alert.entity.clone())));
+        let (mut narrower, mut ways) = (None, Vec::new());
+        for kind in WAYS.into_iter().filter(able) {
+            let Some(entity) = entity_for(alert, kind, around.ipv6_prefix) else { continue };
+            let principal = (kind != Kind::Block).then(|| entity.value.clone());
+            ways.push((kind, entity, narrower.clone()));
+            narrower = narrower.or(principal);
+        }
+        if ways.is_empty() {
+            ways.push((Kind::Block, alert.entity.clone(), None));
+        }
+        // What is asked for by its name gives way to nothing.
+        wanted.extend(ways.into_iter().filter(|(kind, ..)| !decision.contain.contains(kind)));
     }
-    let make = |(kind, entity): (Kind, Entity)| Wanted {
+    let make = |(kind, entity, narrower): (Kind, Entity, Option<String>)| Wanted {
         kind,
         entity_kind: entity.kind,
         entity_value: entity.value,
@@ -146,6 +154,7 @@ pub fn containment(change: &Change, decision: &Decision, around: &Around) -> Vec
         body: body(change, change.event.unwrap_or(Event::Updated), kind),
         dry_run: change.row.dry_run,
         severity: change.row.severity,
+        narrower,
     };
     wanted.into_iter().map(make).collect()
 }
@@ -387,7 +396,8 @@ pub(crate) mod tests {
         assert_eq!(wanted(&pair, contain, &routes()), owned([("block", "client_ip", "203.0.113.7")]));
         let mut gateway = routes();
         gateway.push(Common { name: "kong".to_owned(), kinds: vec![Kind::Revoke], ..Common::default() });
-        assert_eq!(wanted(&pair, contain, &gateway), owned([("revoke", "principal", "anna")]));
+        let both = owned([("revoke", "principal", "anna"), ("block", "client_ip", "203.0.113.7")]);
+        assert_eq!(wanted(&pair, contain, &gateway), both, "the wider gives way to the narrower");
         // A name that was only claimed, or at which passwords were guessed, is not the attacker's.
         pair.evidence["proven"] = serde_json::json!([{ "value": "anna", "count": 29 }]);
         assert_eq!(wanted(&pair, contain, &gateway), owned([("block", "client_ip", "203.0.113.7")]));

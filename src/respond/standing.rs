@@ -17,6 +17,7 @@ use super::action::{Action, Kind, State, StepKind};
 use super::control::LOOKING;
 use super::incident::{Change, book, rfc3339};
 use super::message;
+use super::narrow::GIVES_WAY;
 use super::neighbours::PART;
 use super::outbox::{Lane, Outbox, locked};
 use super::plan::{self, BODY_BYTES_MAX};
@@ -64,7 +65,9 @@ impl Outbox {
         let id = &message.incident.id;
         let mut tx = self.store.pool().begin().await?;
         let mut containment = Vec::new();
-        for wanted in wanted_by(&mut tx, id).await? {
+        // What gives way to something narrower is no news beside that.
+        let is_told = |it: &Wanted| !it.held.as_deref().is_some_and(|why| why.starts_with(GIVES_WAY));
+        for wanted in wanted_by(&mut tx, id).await?.into_iter().filter(is_told) {
             let lanes = self.lanes.iter().filter(|lane| lane.common.kinds.contains(&wanted.kind));
             let before = containment.len();
             for lane in lanes {

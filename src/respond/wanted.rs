@@ -56,6 +56,8 @@ pub struct Wanted {
     pub body: Vec<u8>,
     pub dry_run: bool,
     pub severity: Severity,
+    /// The principal to whose revocation or throttling this gives way while that is in force (`narrow.rs`).
+    pub narrower: Option<String>,
 }
 
 impl Wanted {
@@ -80,7 +82,7 @@ pub fn queue_of(kind: Kind, entity_kind: &str, entity_value: &str) -> String {
 
 const ORDER: &str = "CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 ELSE 2 END, since_us, entity_value, kind";
 const COLUMNS: &str = "kind, entity_kind, entity_value, incident_id, alert_id, detector, state, since_us, attack_us, \
-                       ttl_us, approve, held, body, dry_run, severity";
+                       ttl_us, approve, held, body, dry_run, severity, narrower";
 
 /// How often this entity was contained since then.
 pub async fn offences(tx: &mut Tx, entity: &str, since_us: i64) -> Result<u32, StoreError> {
@@ -101,21 +103,25 @@ pub async fn contained_since(tx: &mut Tx, since_us: i64) -> Result<Vec<Scope>, S
 }
 
 /// Asks for it, or goes on asking. True when nobody asked before. A dry run takes nothing over from what is really wanted, nor from
-/// what a person let go.
+/// what a person let go; what gives way to something narrower takes nothing over from what another alert wants outright.
 pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
     let sql = "SELECT state FROM wanted WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
     let query = sqlx::query(sql).bind(wanted.kind.name()).bind(&wanted.entity_kind).bind(&wanted.entity_value);
     let before: Option<String> = query.fetch_optional(&mut **tx).await?.map(|row| row.try_get(0)).transpose()?;
     let sql = format!(
-        "INSERT INTO wanted ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+        "INSERT INTO wanted ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (kind, entity_kind, entity_value) DO UPDATE SET incident_id = excluded.incident_id, \
          alert_id = excluded.alert_id, detector = excluded.detector, \
          state = CASE WHEN wanted.state = 'lift' AND wanted.incident_id = excluded.incident_id THEN 'lift' \
          ELSE excluded.state END, \
          attack_us = max(attack_us, excluded.attack_us), ttl_us = CASE wanted.state WHEN 'active' THEN wanted.ttl_us \
          ELSE excluded.ttl_us END, since_us = CASE wanted.state WHEN 'active' THEN wanted.since_us ELSE excluded.since_us END, \
-         approve = excluded.approve, body = excluded.body, dry_run = excluded.dry_run, severity = excluded.severity \
-         WHERE NOT (wanted.state <> 'ending' AND NOT wanted.dry_run AND excluded.dry_run)"
+         approve = excluded.approve, body = excluded.body, dry_run = excluded.dry_run, severity = excluded.severity, \
+         narrower = CASE WHEN excluded.narrower = '' AND wanted.alert_id = excluded.alert_id THEN wanted.narrower \
+         ELSE excluded.narrower END \
+         WHERE NOT (wanted.state <> 'ending' AND NOT wanted.dry_run AND excluded.dry_run) \
+         AND NOT (excluded.narrower <> '' AND wanted.narrower = '' AND wanted.state = 'active' \
+         AND wanted.alert_id <> excluded.alert_id)"
     );
     sqlx::query(&sql)
         .bind(wanted.kind.name())
@@ -133,6 +139,7 @@ pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
         .bind(wanted.body.as_slice())
         .bind(wanted.dry_run)
         .bind(severity_name(wanted.severity))
+        .bind(wanted.narrower.as_deref().unwrap_or_default())
         .execute(&mut **tx)
         .await?;
     Ok(!matches!(before.as_deref(), Some("active" | "lift")))
@@ -178,6 +185,14 @@ pub async fn goes_on(tx: &mut Tx, brief: &Brief, attack_us: i64) -> Result<(), S
     let sql = "UPDATE wanted SET attack_us = max(attack_us, ?) WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
     let query = sqlx::query(sql).bind(attack_us).bind(brief.kind.name());
     query.bind(&brief.entity_kind).bind(&brief.entity_value).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// From now on it gives way to what is done to this principal.
+pub async fn give_way(tx: &mut Tx, wanted: &Wanted, principal: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE wanted SET narrower = ? WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
+    let query = sqlx::query(sql).bind(principal).bind(wanted.kind.name());
+    query.bind(&wanted.entity_kind).bind(&wanted.entity_value).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -258,8 +273,18 @@ async fn briefs(tx: &mut Tx, which: &str) -> Result<Vec<Brief>, StoreError> {
 
 /// The whole of it, unless it is gone by now.
 pub async fn row(tx: &mut Tx, brief: &Brief) -> Result<Option<Wanted>, StoreError> {
+    find(tx, brief.kind, &brief.entity_kind, &brief.entity_value).await
+}
+
+/// What is wanted of this entity in this way.
+pub async fn find(
+    tx: &mut Tx,
+    kind: Kind,
+    entity_kind: &str,
+    entity_value: &str,
+) -> Result<Option<Wanted>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM wanted WHERE kind = ? AND entity_kind = ? AND entity_value = ?");
-    let query = sqlx::query(&sql).bind(brief.kind.name()).bind(&brief.entity_kind).bind(&brief.entity_value);
+    let query = sqlx::query(&sql).bind(kind.name()).bind(entity_kind).bind(entity_value);
     query.fetch_optional(&mut **tx).await?.map(|row| read(&row)).transpose()
 }
 
@@ -315,6 +340,7 @@ fn read(row: &SqliteRow) -> Result<Wanted, StoreError> {
         body: row.try_get("body")?,
         dry_run: row.try_get("dry_run")?,
         severity: severity_of(&severity).ok_or_else(|| wrong("severity", &severity))?,
+        narrower: Some(row.try_get("narrower")?).filter(|principal: &String| !principal.is_empty()),
     })
 }
 

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_outbox.sql"),
     include_str!("migrations/0002_response.sql"),
     include_str!("migrations/0003_audit.sql"),
+    include_str!("migrations/0004_narrower.sql"),
 ];
 
 /// How long a write waits for another process before it gives up.
