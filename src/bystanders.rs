@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 
 use crate::query::{self, QueryError, QueryLimits};
 use crate::respond::scope::Scope;
-use crate::respond::{Behind, Bystanders, Question};
+use crate::respond::{Behind, Bystanders, Owned, Question};
 
 const MICROS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 /// How far back is looked.
@@ -35,6 +35,40 @@ impl Bystanders for LakeBystanders {
     fn behind<'a>(&'a self, asked: &'a [Question], now_us: i64) -> BoxFuture<'a, Result<Vec<Behind>, String>> {
         self.ask(asked, now_us).boxed()
     }
+
+    fn credentials<'a>(&'a self, of: &'a [String], now_us: i64) -> BoxFuture<'a, Result<Vec<Owned>, String>> {
+        async move {
+            match query::session(&self.uri, &self.options, LIMITS).await {
+                Ok(session) => credentials_of(&session, of, now_us).await,
+                Err(QueryError::NoLake { .. }) => Ok(Vec::new()),
+                Err(error) => Err(error.to_string()),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// With which credentials the gateway let these principals in.
+async fn credentials_of(session: &SessionContext, of: &[String], now_us: i64) -> Result<Vec<Owned>, String> {
+    let of: Vec<String> = of.iter().map(|name| quoted(name)).collect();
+    let sql = format!(
+        "SELECT DISTINCT credential, principal FROM events WHERE {} AND principal IN ({}) AND credential IS NOT NULL \
+         AND principal_source = 'gateway'",
+        last_day(now_us),
+        of.join(", ")
+    );
+    let (batches, _) = run(session, &sql).await?;
+    let mut found = Vec::new();
+    for batch in &batches {
+        let (credentials, principals) = (texts(batch, 0)?, texts(batch, 1)?);
+        let pairs = credentials.iter().flatten().zip(principals.iter().flatten());
+        found.extend(pairs.map(|(credential, principal)| (credential.to_owned(), principal.to_owned())));
+    }
+    Ok(found)
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 impl LakeBystanders {
@@ -112,10 +146,7 @@ async fn run(session: &SessionContext, sql: &str) -> Result<(Vec<RecordBatch>, b
 
 /// When the first and the last event of the day happened.
 async fn known_times(session: &SessionContext, now_us: i64) -> Result<Option<(i64, i64)>, String> {
-    let sql = format!(
-        "SELECT min(time), max(time) FROM events WHERE {}",
-        last_day(now_us)
-    );
+    let sql = format!("SELECT min(time), max(time) FROM events WHERE {}", last_day(now_us));
     let (batches, _) = run(session, &sql).await?;
     let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
     let time = |column: usize| {
@@ -157,7 +188,6 @@ fn who_checks(now_us: i64) -> String {
 fn who_was_there(asked: &[Question], checking: &[Checks], now_us: i64) -> String {
     let there = |question: &Question| format!("({} AND time < {})", within(&question.scope), stamp(question.before_us));
     let there: Vec<String> = asked.iter().map(there).collect();
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
     let checked = |one: &Checks| match &one.host {
         None => format!("endpoint = {}", quoted(&one.endpoint)),
         Some(host) => format!("(endpoint = {} AND coalesce(host, '') = {})", quoted(&one.endpoint), quoted(host)),
@@ -269,6 +299,17 @@ mod tests {
         let shown = Question { checking: vec!["GET /".to_owned()], ..question("203.0.113.7", began_us) };
         let found = ask_of(&session, &[shown], NOW_US).await.expect("answers");
         assert_eq!(found[0].principals, 8);
+    }
+
+    #[tokio::test]
+    async fn a_principals_credentials_are_those_that_the_gateway_let_in() {
+        let table = "CREATE TABLE events AS SELECT DATE '2026-03-02' AS day, TIMESTAMP '2026-03-02T09:00:00Z' AS time, * FROM (VALUES \
+                     ('tok:1', 'o''neil', 'gateway'), ('tok:1', 'o''neil', 'gateway'), ('tok:2', 'o''neil', 'unproven'), \
+                     ('tok:3', 'anna', 'gateway'), (NULL, 'o''neil', 'gateway')) AS t (credential, principal, principal_source)";
+        let session = SessionContext::new();
+        session.sql(table).await.expect("a table").collect().await.expect("filled");
+        let found = credentials_of(&session, &["o'neil".to_owned()], NOW_US).await.expect("answers");
+        assert_eq!(found, [("tok:1".to_owned(), "o'neil".to_owned())]);
     }
 
     /// Twenty minutes are stored of the time before: who came since counts, and it is said how little it is.

@@ -21,7 +21,8 @@ use gatewatch::store::Store;
 
 const ATTACKER: &str = "203.0.113.7";
 const S: i64 = 1_000_000;
-const TTL_4H: &str = "{ dry_run: false, incidents: { quiet: 0s }, guard: { ttl: 4h }, delivery: { backoff_first: 1ms } }";
+const TTL_4H: &str =
+    "{ dry_run: false, incidents: { quiet: 0s }, guard: { ttl: 4h }, delivery: { backoff_first: 1ms } }";
 
 /// What the test says of everybody.
 #[derive(Default)]

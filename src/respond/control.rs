@@ -102,7 +102,9 @@ impl Pass {
 impl Outbox {
     /// Keeps the targets as they are wanted until told to stop. Look-ups and reading back go on beside it.
     pub(super) async fn control(&self, stop: watch::Receiver<bool>) {
-        tokio::join!(self.keep(stop.clone()), self.keep_asking(stop.clone()), self.keep_reading_back(stop));
+        let beside =
+            (self.keep_asking(stop.clone()), self.keep_learning(stop.clone()), self.keep_reading_back(stop.clone()));
+        tokio::join!(self.keep(stop), beside.0, beside.1, beside.2);
     }
 
     async fn keep(&self, mut stop: watch::Receiver<bool>) {

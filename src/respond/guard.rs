@@ -415,7 +415,8 @@ mod tests {
         let guard = guard(&[], &[]);
         let one = Behind { principals: 1, good_requests: 2, ..Behind::default() };
         assert_eq!(guard.judge_on_little(&Behind::default(), 0), Verdict::Send);
-        for (behind, engine_saw, words) in [(one, 0, "1 principals of 0"), (Behind::default(), 7, "7 principals of 0")] {
+        for (behind, engine_saw, words) in [(one, 0, "1 principals of 0"), (Behind::default(), 7, "7 principals of 0")]
+        {
             let verdict = guard.judge_on_little(&behind, engine_saw);
             assert!(matches!(&verdict, Verdict::Ask(why) if why.contains(words)), "{verdict:?}");
         }

@@ -1,13 +1,17 @@
-//! Tells the reading side whom the outbox keeps out: what our own block denies is no attack that goes on, and teaches nothing.
+//! Tells the reading side whom the outbox keeps out: what our own block or revocation denies is no attack that goes on, and
+//! teaches nothing.
 //!
-//! Promises: a block is told before its target is asked for it; its end within a beat of the control loop.
+//! Promises: it is told before its target is asked for it; its end within a beat of the control loop. With which credentials a
+//! revoked principal came is looked up beside it.
 //! Never: counts a dry run, which keeps nobody out.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::sync::{Notify, watch};
 
 use super::action::{Action, Kind, Op};
 use super::outbox::Outbox;
@@ -16,9 +20,14 @@ use super::target::Delivery;
 use crate::blocked::Blocked;
 use crate::store::StoreError;
 
+/// What was read last is stored a little later.
+const LEARN_EVERY: Duration = Duration::from_secs(15);
+
 /// What is told, and of which state of the store.
 pub struct KeptOut {
     blocked: Arc<Blocked>,
+    /// Somebody is about to be revoked.
+    revoking: Notify,
     told: AtomicI64,
     /// When what was told changes by itself.
     until_us: AtomicI64,
@@ -27,7 +36,12 @@ pub struct KeptOut {
 impl Default for KeptOut {
     /// Nothing was told yet, also of a store in which nothing was changed yet.
     fn default() -> KeptOut {
-        KeptOut { blocked: Arc::default(), told: AtomicI64::new(-1), until_us: AtomicI64::new(i64::MAX) }
+        KeptOut {
+            blocked: Arc::default(),
+            revoking: Notify::new(),
+            told: AtomicI64::new(-1),
+            until_us: AtomicI64::new(i64::MAX),
+        }
     }
 }
 
@@ -42,6 +56,10 @@ impl Outbox {
         if let Some(scope) = blocks(action) {
             self.kept_out.blocked.begins(scope.net(), now_us);
         }
+        if let Some(principal) = revokes(action) {
+            self.kept_out.blocked.begins_to_revoke(principal, now_us);
+            self.kept_out.revoking.notify_one();
+        }
     }
 
     /// The target was asked; what it keeps out is told by `tell_whom_we_keep_out`.
@@ -50,19 +68,58 @@ impl Outbox {
         if let Some(scope) = blocks(action).filter(|_| is_refused) {
             self.kept_out.blocked.failed(scope.net(), now_us);
         }
+        if let Some(principal) = revokes(action).filter(|_| is_refused) {
+            self.kept_out.blocked.failed_to_revoke(principal, now_us);
+        }
+    }
+
+    /// Looks up with which credentials revoked principals came, until told to stop.
+    pub(super) async fn keep_learning(&self, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow() {
+            let open = self.kept_out.blocked.to_look_up();
+            if !open.is_empty() {
+                match self.preflight.credentials(&open, (self.clock)()).await {
+                    Ok(found) => self.kept_out.blocked.learn(&open, found),
+                    Err(error) => {
+                        tracing::debug!(error, "what revoked principals came with is not known; it is asked again");
+                    }
+                }
+            }
+            tokio::select! {
+                _ = stop.changed() => {}
+                () = self.kept_out.revoking.notified() => {}
+                () = tokio::time::sleep(LEARN_EVERY) => {}
+            }
+        }
     }
 
     pub(super) async fn tell_whom_we_keep_out(&self, now_us: i64) -> Result<(), StoreError> {
         // One connection writes: when it changed no row, nothing is in force that was not.
         let changes: i64 = sqlx::query_scalar("SELECT total_changes()").fetch_one(self.store.pool()).await?;
-        let KeptOut { blocked, told, until_us } = &self.kept_out;
+        let KeptOut { blocked, told, until_us, .. } = &self.kept_out;
         if told.load(Ordering::Relaxed) != changes || until_us.load(Ordering::Relaxed) <= now_us {
             let (in_force, next_us) = self.in_force(now_us).await?;
             blocked.is(&in_force, now_us);
+            blocked.revoked(self.revoked(now_us).await?, now_us);
             told.store(changes, Ordering::Relaxed);
             until_us.store(next_us, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Principals that are revoked at some target, each with when that began.
+    async fn revoked(&self, now_us: i64) -> Result<HashMap<String, i64>, StoreError> {
+        let sql = "SELECT o.entity_value, b.target, b.expires_us, o.created_us FROM blocks AS b JOIN outbox AS o USING (action_id) \
+                   WHERE o.kind = 'revoke' AND NOT o.dry_run";
+        let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(sql).fetch_all(self.store.pool()).await?;
+        let mut revoked = HashMap::new();
+        for (principal, target, ends_us, since_us) in rows {
+            if self.knows(&target) || ends_us > now_us {
+                let since = revoked.entry(principal).or_insert(since_us);
+                *since = since_us.min(*since);
+            }
+        }
+        Ok(revoked)
     }
 
     /// Addresses and networks that some target keeps out, each with when that began; and when the first of them is over of which
@@ -84,6 +141,12 @@ impl Outbox {
         }
         Ok((in_force.into_iter().collect(), next_us))
     }
+}
+
+/// The principal that this action would revoke.
+fn revokes(action: &Action) -> Option<&str> {
+    let is_revocation = action.kind == Kind::Revoke && action.op == Op::Apply && !action.dry_run;
+    is_revocation.then_some(action.entity_value.as_str())
 }
 
 /// What this action would keep out.

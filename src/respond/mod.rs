@@ -49,5 +49,5 @@ pub use action::{Action, Kind, Step, StepKind};
 pub use config::{ConfigError, RespondConfig, Secret, SecretRef};
 pub use guard::Behind;
 pub use outbox::{Clock, Outbox};
-pub use preflight::{Bystanders, Question};
+pub use preflight::{Bystanders, Owned, Question};
 pub use target::{Attempt, Delivery, Target};

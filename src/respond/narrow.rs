@@ -60,7 +60,8 @@ impl Outbox {
         let change = Change { row, event: None, alert: None };
         let case = plan::case(&change, 0, now_us);
         let (queue, mut effect) = (narrow.queue(), Effect::None);
-        for lane in self.lanes.iter().filter(|it| it.common.kinds.contains(&narrow.kind) && it.common.when.holds(&case)) {
+        for lane in self.lanes.iter().filter(|it| it.common.kinds.contains(&narrow.kind) && it.common.when.holds(&case))
+        {
             if (narrow.dry_run || self.is_dry(lane)) && !dry_run {
                 continue;
             }

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -85,7 +86,15 @@ pub(super) enum Grasp {
 pub trait Bystanders: Send + Sync {
     /// As many answers as questions, in their order.
     fn behind<'a>(&'a self, asked: &'a [Question], now_us: i64) -> BoxFuture<'a, Result<Vec<Behind>, String>>;
+
+    /// The credentials, as tokens, with which a gateway let these principals in within the last day: (credential, principal).
+    fn credentials<'a>(&'a self, _of: &'a [String], _now_us: i64) -> BoxFuture<'a, Result<Vec<Owned>, String>> {
+        std::future::ready(Ok(Vec::new())).boxed()
+    }
 }
+
+/// A credential, as a token, and whose it is.
+pub type Owned = (String, String);
 
 /// For so long an answer holds.
 const KEPT_US: u64 = 600_000_000;
@@ -130,6 +139,13 @@ impl Preflight {
         let (at_us, found) = known.get(&question.scope)?;
         let lasts = found.as_ref().map_or(true, |behind| question.is_about_known_times(behind.known));
         (now_us.abs_diff(*at_us) < if lasts { KEPT_US } else { AGAIN_US }).then(|| found.clone())
+    }
+
+    /// See `Bystanders`; bounded in time.
+    pub async fn credentials(&self, of: &[String], now_us: i64) -> Result<Vec<Owned>, String> {
+        let Some(source) = &self.source else { return Ok(Vec::new()) };
+        let found = tokio::time::timeout(TIMEOUT, source.credentials(of, now_us)).await;
+        found.unwrap_or_else(|_| Err(format!("no answer within {TIMEOUT:?}")))
     }
 
     /// These are to be found out, and no others.
