@@ -148,3 +148,41 @@ fn right_after_an_installation_nobody_is_taken_for_alone() {
     let lasts_s = number(&data, lasts_s);
     assert!((800..=900).contains(&lasts_s), "it lasts {lasts_s} s");
 }
+
+const DELETES: &str = "id: deletes\ntitle: A client deletes much\nseverity: high\nnotes: For this test.\nentity: client_ip\n\
+                       where: method = 'DELETE'\nmethod: { threshold: { at_least: 15, within: 5m } }\nrespond: [block]\n\
+                       dry_run: false\n";
+
+/// One of the 200 attacks under their own name, at a gateway that verifies it: that account is what is taken, and the office works on.
+#[test]
+fn an_attacker_in_an_office_loses_the_account_and_nobody_else_anything() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let crowdsec = Crowdsec::start();
+    let edge = Kong { consumers: vec![("11111111-1111-4111-8111-111111111111", "mallory", None)], ..Kong::default() };
+    let kong = runtime.block_on(Server::start(edge));
+    let folder = folder();
+    let (log, data) = (program::file(&folder, "access.log", ""), folder.path().join("data"));
+    let deletes = (0..REFUSED).map(|n| line(OFFICE, "mallory", 1, 200, n).replace("GET", "DELETE"));
+    append(&log, honest(4_000).chain(deletes));
+    let detector = program::file(&folder, "deletes.yaml", DELETES);
+    let config = format!(
+        "data_dir: {data}\nsources: [{{ name: edge, kind: combined, files: [{log}], follow: true, verifies_credentials: true }}]\n\
+         detectors: {{ catalogue: false, paths: [{detector}] }}\nlake: {{ checkpoint_every: 500ms }}\nrespond:\n  \
+         dry_run: false\n  targets:\n    crowdsec: [{{ name: waf, url: '{lapi}', machine_id: {MACHINE}, \
+         password: {{ env: GATEWATCH_TEST_CROWDSEC_PASSWORD }} }}]\n    \
+         kong: [{{ name: gw, url: '{kong}', token: {{ env: TEST_KONG_TOKEN }} }}]\n",
+        data = data.display(),
+        log = log.display(),
+        detector = detector.display(),
+        lapi = crowdsec.url(),
+        kong = kong.url(),
+    );
+    let config = program::file(&folder, "gatewatch.yaml", config);
+    let mut service = Service::start_with(&config, &[("TEST_KONG_TOKEN", "not-a-real-token")]);
+    service.line_with(&["action delivered", "gw", "mallory"], 60);
+    assert_eq!(kong.edge(|edge| edge.plugins.len()), 1);
+    assert_eq!(kong.edge(|edge| edge.plugins[0]["name"].clone()), "request-termination");
+    service.stop();
+    assert_eq!(runtime.block_on(crowdsec.decisions(OFFICE)).len(), 0);
+    assert_eq!(kong.problems(), [""; 0]);
+}
