@@ -120,7 +120,7 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
     let prepare = Arc::new(Prepare::new(blocked, &engine));
     let mut left_open = Vec::new();
     if let Some(outbox) = job.outbox {
-        let goes_on = |id: &str| !is_cold && rules.iter().any(|rule| rule.id == id) && !has_lost_its_past(&engine, id);
+        let goes_on = |id: &str| !is_cold && rules.iter().any(|rule| rule.id == id) && !engine.was_emptied(id);
         left_open = runtime.block_on(left::closings(outbox.store(), goes_on))?;
         outlets.push(Box::new(Teller::new(outbox, &rules, clock, job.stop.clone(), runtime)));
     }
@@ -165,12 +165,6 @@ pub fn tell_keys(pinned: &Pinned) {
 fn default_threads() -> usize {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     processors.min(crate::limits::THREADS_DEFAULT_MAX)
-}
-
-/// Whether what this detector held at the last checkpoint was dropped, as the engine notes.
-fn has_lost_its_past(engine: &Engine, detector: &str) -> bool {
-    let dropped = format!("state of detector {detector} dropped: ");
-    engine.notes().iter().any(|note| note.starts_with(&dropped))
 }
 
 /// The engine where it was left, or a new one; and whether there was a checkpoint of which it can read nothing.

@@ -118,6 +118,8 @@ pub struct Engine {
     late: u64,
     unevaluated: u64,
     notes: Vec<String>,
+    /// Detectors of which a snapshot held something that they could not take over.
+    emptied: Vec<String>,
 }
 
 impl Engine {
@@ -146,6 +148,7 @@ impl Engine {
             late: 0,
             unevaluated: 0,
             notes: Vec::new(),
+            emptied: Vec::new(),
         })
     }
 
@@ -310,6 +313,11 @@ impl Engine {
     /// What a restore could not keep, one line each.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// Whether a restore dropped what this detector held.
+    pub fn was_emptied(&self, detector: &str) -> bool {
+        self.emptied.iter().any(|id| id == detector)
     }
 
     pub fn stats(&self) -> EngineStats {

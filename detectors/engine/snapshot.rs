@@ -199,21 +199,20 @@ impl Engine {
 
     fn restore_detectors(&mut self, saved: &[SavedDetector], is_older: bool) -> Result<(), EngineError> {
         for (id, hash, state, late) in saved {
-            match self.detectors.iter_mut().find(|d| d.rule().id == *id) {
-                None => self.notes.push(format!("state of detector {id} dropped: the detector is gone")),
-                Some(_) if is_older => {
-                    self.notes.push(format!("state of detector {id} dropped: it is of an older format"));
-                }
-                Some(d) if identity(d.rule()) != *hash => {
-                    self.notes.push(format!("state of detector {id} dropped: what it counts has changed"));
-                }
+            let why = match self.detectors.iter_mut().find(|d| d.rule().id == *id) {
+                None => "the detector is gone",
+                Some(_) if is_older => "it is of an older format",
+                Some(d) if identity(d.rule()) != *hash => "what it counts has changed",
                 Some(detector) => {
                     detector.load(&state.0)?;
                     if !late.0.is_empty() {
                         detector.load_late(&late.0)?;
                     }
+                    continue;
                 }
-            }
+            };
+            self.notes.push(format!("state of detector {id} dropped: {why}"));
+            self.emptied.push(id.clone());
         }
         for detector in &self.detectors {
             let id = &detector.rule().id;

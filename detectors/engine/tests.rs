@@ -433,6 +433,7 @@ fn state_of_a_changed_or_removed_detector_is_dropped_and_said() {
             "detector fresh is new and starts without a past",
         ]
     );
+    assert_eq!(["changed", "gone", "fresh", "three"].map(|id| second.was_emptied(id)), [true, true, false, false]);
     assert_eq!(brief(&second.finish().unwrap()), ["3s three open 203.0.113.7 3 of 3"]);
 }
 
