@@ -171,7 +171,8 @@ fn an_attack_at_three_in_the_morning_is_held_against_the_night() {
     let alerts = alerts(&mut engine(COUNT, "client_ip"), rows);
     let since = |text: &str| parse_rfc3339(text).expect("a time") - START - attack;
     let told = alerts.iter().find(|alert| alert.state == State::Open && since(&alert.opened) >= 0).expect("told");
-    assert!(since(&told.opened) <= 10 * MINUTE, "{} s", since(&told.opened) / SECOND);
+    // While it runs: what was quiet since the evening is known before its first row is judged.
+    assert!(since(&told.opened) <= 6 * MINUTE, "{} s", since(&told.opened) / SECOND);
     assert!(told.expected.is_some_and(|expected| (5.0..20.0).contains(&expected)), "{:?}", told.expected);
 }
 

@@ -119,6 +119,16 @@ impl<S: Summary + 'static, P: Past + 'static> Windows<S, P> {
         &own.filter(|own| own.taught >= TAUGHT_LEAST).unwrap_or(&self.everybody).pool
     }
 
+    /// Teaches what nothing happened in since the last window that was judged: up to, and without, the one whose number is `heard`.
+    fn catch_up(&self, kept: &mut Kept<P>, heard: u32, window: u32) {
+        let quiet = heard.saturating_sub(kept.window).saturating_sub(1);
+        if kept.started && quiet > 0 {
+            let before = self.when(window.saturating_sub(1));
+            kept.past.teach_quiet(&self.settings.params, self.pool(kept.parent), u64::from(quiet), before);
+            kept.window = heard - 1;
+        }
+    }
+
     /// Judges one entity's window and takes it out of its state.
     fn judge(&self, key: EntityKey, window: u32, deciding: &mut Deciding<'_, Tracked<S, P>>) -> Option<Judged> {
         let slot = deciding.entities.get(key)?;
@@ -126,9 +136,8 @@ impl<S: Summary + 'static, P: Past + 'static> Windows<S, P> {
         let kept = &mut *state.past;
         let (pool, params) = (self.pool(kept.parent), &self.settings.params);
         let (heard, silent) = (deciding.heard.number(), deciding.heard.is_silent(window));
-        if kept.started && !was_open {
-            let quiet = u64::from(heard.saturating_sub(kept.window)).saturating_sub(1);
-            kept.past.teach_quiet(params, pool, quiet, self.when(window.saturating_sub(1)));
+        if !was_open {
+            self.catch_up(kept, heard, window);
         }
         let now = std::mem::take(&mut state.now);
         (kept.window, kept.started, kept.looks) = (heard, true, 0);
@@ -294,7 +303,10 @@ impl<S: Summary + 'static, P: Past + 'static> Method for Windows<S, P> {
             kept.visits = kept.visits.saturating_add(1);
             kept.parent = self.parent_kind.map_or(EVERYBODY, |kind| row.run.columns.keys[kind][row.hit.row]);
             if kept.past.knows_hours() {
-                // The alarm was set by what is usual at the time of the window before.
+                // The alarm was set by what was usual in the last window in which it was active.
+                if slot.suspect.as_ref().is_none_or(|suspect| suspect.episode.is_none()) {
+                    self.catch_up(kept, row.heard.number(), window);
+                }
                 let empty = Window { when: self.when(window), ..Window::default() };
                 let usual = kept.past.judge(&self.settings.params, self.pool(kept.parent), empty, Look::Whole);
                 state.alarm = self.settings.alarm(usual.as_ref());
