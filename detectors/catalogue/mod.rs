@@ -47,6 +47,17 @@ pub static ENTRIES: &[Entry] = &[
         "look-alike-revoked-key.yaml",
         "near-miss-many-accounts.yaml",
         "near-miss-nine.yaml"),
+    entry!("api2-authentication/password-spraying":
+        "fires-on-a-list.yaml",
+        "look-alike-expired-sessions.yaml",
+        "look-alike-family.yaml",
+        "look-alike-office.yaml",
+        "near-miss-seven.yaml"),
+    entry!("api2-authentication/account-many-addresses":
+        "fires-on-a-botnet.yaml",
+        "look-alike-old-password.yaml",
+        "look-alike-revoked-key.yaml",
+        "near-miss-seven.yaml"),
     entry!("api4-resource-consumption/traffic-spike-ip":
         "fires-on-twentyfold.yaml",
         "look-alike-hourly-batch.yaml",
@@ -103,7 +114,9 @@ pub static ENTRIES: &[Entry] = &[
     entry!("api9-inventory/path-probing":
         "fires-on-a-word-list.yaml",
         "fires-under-a-bots-name.yaml",
+        "look-alike-contact-sync.yaml",
         "look-alike-missing-files.yaml",
+        "look-alike-old-page.yaml",
         "look-alike-poller.yaml",
         "look-alike-search-robot.yaml",
         "look-alike-session-ran-out.yaml",
