@@ -109,8 +109,9 @@ fn all() -> Vec<(String, u32)> {
     add(Kind::Ending, "ending:", &mut super::names::ENDINGS.iter().map(|(ending, _)| *ending));
     add(Kind::Scheme, "scheme:", &mut super::schemes::SCHEMES.iter().map(|scheme| scheme.word));
     add(Kind::Telling, "telling:", &mut super::segments::TELLING.iter().map(|(word, _)| *word));
-    add(Kind::Vendor, "vendor:", &mut super::vendor::names());
     add(Kind::Fixed, "", &mut FIXED.iter().copied());
+    let vendors = super::vendor::names();
+    rules.extend(vendors.map(|(place, name)| (format!("vendor:{name}"), number(Kind::Vendor, place as u16))));
     rules
 }
 

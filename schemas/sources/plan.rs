@@ -272,9 +272,7 @@ impl Plan {
     }
 
     fn feeds(&self, name: &str, inputs: &[Input]) -> bool {
-        let slot = self.slot_named(name);
-        let reads = inputs.iter().filter_map(|input| self.reads[*input as usize].as_ref());
-        slot != SLOT_NONE && reads.flat_map(|read| &read.slots).any(|source| source.slot == slot)
+        self.reads_slot(self.slot_named(name), inputs)
     }
 
     /// Is it none, where records of other things may be among requests?
@@ -283,10 +281,16 @@ impl Plan {
         self.http_only && is_silent && !request.tells_what()
     }
 
-    /// Under how many names there is a value of this column.
-    pub(super) fn names_there(&self, input: Input, slots: &Slots<'_>) -> usize {
-        let read = self.reads[input as usize].iter();
-        read.flat_map(|read| &read.slots).filter(|source| !matches!(slots.get(source.slot), Scalar::Absent)).count()
+    /// Is there a value of this column?
+    pub(super) fn has_value(&self, input: Input, slots: &Slots<'_>) -> bool {
+        let mut sources = self.reads[input as usize].iter().flat_map(|read| &read.slots);
+        sources.any(|source| !matches!(slots.get(source.slot), Scalar::Absent))
+    }
+
+    /// Is this slot read for one of these columns?
+    pub(super) fn reads_slot(&self, slot: u16, inputs: &[Input]) -> bool {
+        let reads = inputs.iter().filter_map(|input| self.reads[*input as usize].as_ref());
+        slot != SLOT_NONE && reads.flat_map(|read| &read.slots).any(|source| source.slot == slot)
     }
 
     pub(super) fn slots(&self) -> usize {

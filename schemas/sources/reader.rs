@@ -170,9 +170,8 @@ impl<'b> Reader<'b> {
             match walked {
                 Ok(Forgiven::Nothing) => return Ok(Reading::default()),
                 Ok(Forgiven::Cut) => return Ok(Reading { cut: true, ..Reading::default() }),
-                // The list is the client's own text; where its quotes stand nobody knows.
-                Ok(Forgiven::Quotes { clients }) => {
-                    return Ok(Reading { cut: true, unproven: clients, list_unproven: true, ..Reading::default() });
+                Ok(Forgiven::Quotes) => {
+                    return Ok(Reading { cut: true, unproven: true, list_unproven: true, ..Reading::default() });
                 }
                 Err(fault) if !has_lines => return Err(fault),
                 // A line may begin with a brace, too: a host can be anything.

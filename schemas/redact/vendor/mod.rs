@@ -10,7 +10,7 @@ mod infix;
 mod random;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use rustc_hash::FxHashMap;
@@ -63,6 +63,8 @@ struct Row {
 struct Shape {
     prefix: &'static str,
     is_inner: bool,
+    /// Most keys that it finds are found by another shape, too.
+    is_covered: bool,
     rows: Vec<Row>,
 }
 
@@ -127,15 +129,13 @@ fn shapes() -> Vec<Shape> {
             rows.entry(prefix).or_default().insert(0, row);
         }
     }
-    let needed: Vec<&'static str> = rows.keys().copied().filter(|prefix| !is_covered(prefix, &rows)).collect();
-    let mut shapes: Vec<Shape> = needed
-        .into_iter()
-        .map(|prefix| Shape { prefix, is_inner: false, rows: rows.remove(prefix).unwrap_or_default() })
-        .collect();
+    let covered: BTreeSet<&'static str> = rows.keys().copied().filter(|prefix| is_covered(prefix, &rows)).collect();
+    let shape = |(prefix, rows)| Shape { prefix, is_inner: false, is_covered: covered.contains(prefix), rows };
+    let mut shapes: Vec<Shape> = rows.into_iter().map(shape).collect();
     shapes.extend(INNER.iter().map(|&prefix| {
         let row =
             Row { class: Class::VENDOR_KEY, proof: Proof::Random, allowed: 0, least: INNER_LEAST, most: usize::MAX };
-        Shape { prefix, is_inner: true, rows: vec![row] }
+        Shape { prefix, is_inner: true, is_covered: false, rows: vec![row] }
     }));
     // Of two that both fit, the longer one says more.
     shapes.sort_by_key(|shape| (pair(shape.prefix.as_bytes(), 0), std::cmp::Reverse(shape.prefix.len())));
@@ -145,18 +145,17 @@ fn shapes() -> Vec<Shape> {
 /// Least characters of a key with an inner word.
 const INNER_LEAST: usize = 20;
 
-/// Does another shape find whatever this prefix would: a shorter prefix, or an inner word in it?
+/// Does another shape find nearly all that this prefix would: a shorter prefix, or an inner word in it? It is kept for the rest: keys
+/// behind a sign of names, with other characters, or with the first hyphen early.
 fn is_covered(prefix: &str, rows: &BTreeMap<&'static str, Vec<Row>>) -> bool {
     let own = &rows[prefix];
     let is_generated = |row: &Row| matches!(row.proof, Proof::Random | Proof::Exact);
-    let by = |class: Class, least: usize, at: usize| {
+    let by = |least: usize, at: usize| {
         let more = prefix.len() - at;
-        own.iter().all(|row| is_generated(row) && row.class == class && row.least.min(TAIL_LOOKED_AT) + more >= least)
+        own.iter().all(|row| is_generated(row) && row.least.min(TAIL_LOOKED_AT) + more >= least)
     };
     let inner = |word: &str| {
-        prefix
-            .find(word)
-            .is_some_and(|at| (1..=STEM_BYTES_MAX).contains(&at) && by(Class::VENDOR_KEY, INNER_LEAST, at + word.len()))
+        prefix.find(word).is_some_and(|at| (1..=STEM_BYTES_MAX).contains(&at) && by(INNER_LEAST, at + word.len()))
     };
     let shorter = |length: usize| {
         let (short, more) = prefix.split_at(length);
@@ -168,7 +167,7 @@ fn is_covered(prefix: &str, rows: &BTreeMap<&'static str, Vec<Row>>) -> bool {
             _ => false,
         };
         let known = rows.get(short).into_iter().flatten();
-        more.bytes().all(is_key) && known.into_iter().any(|row| goes_on(row) && by(row.class, row.least, length))
+        more.bytes().all(is_key) && known.into_iter().any(|row| goes_on(row) && by(row.least, length))
     };
     INNER.iter().any(|word| inner(word)) || (1..prefix.len()).filter(|at| prefix.is_char_boundary(*at)).any(shorter)
 }
@@ -231,9 +230,10 @@ impl Shapes {
     }
 }
 
-/// What the shapes are known by, in the order of their places.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    SHAPES.shapes.iter().map(|shape| shape.prefix)
+/// The shapes that nothing else stands in for, with their places.
+pub(super) fn names() -> impl Iterator<Item = (usize, &'static str)> {
+    let shapes = SHAPES.shapes.iter().enumerate();
+    shapes.filter(|(_, shape)| !shape.is_covered).map(|(place, shape)| (place, shape.prefix))
 }
 
 /// The run of key characters that was measured last, so that each is measured once however many prefixes are in it.

@@ -45,7 +45,7 @@ pub(super) static GROUPS: &[Group] = &[
     group(Class::SLACK_TOKEN, 8, Proof::Prefix, "xoxa- xoxb- xoxc- xoxd- xoxe- xoxe. xoxo- xoxp- xoxr- xoxs- xapp-"),
     group(Class::STRIPE_KEY, 8, Proof::Prefix, "sk_live_ rk_live_ sk_test_ rk_test_ pk_live_ pk_test_ sk_org_live_ \
         sk_org_test_ ek_live_ ek_test_ whsec_"),
-    group(Class::STRIPE_KEY, 20, Proof::Random, "ephkey_"),
+    group(Class::STRIPE_KEY, 20, Proof::Random, "cs_live_ cs_test_ ephkey_ cuss_secret_"),
     group(Class::AWS_KEY, 12, Proof::Capitals, "AKIA ASIA ABIA ACCA"),
     group(Class::AWS_KEY, 40, Proof::Random, "ABSK bedrock-api-key-"),
     group(Class::GCP_KEY, 20, Proof::Prefix, "AIza"),

@@ -1,54 +1,85 @@
 //! Records that no scan reads, because a text in them has a quote that nobody escaped: gateways that build JSON from strings
 //! without escaping (nginx with `escape=none`, HAProxy without `json()`) write such ones when a client sends a quote.
 //!
-//! The keys that the mapping has at the top are looked for by themselves. Text can be added by whoever writes it, but what the
-//! gateway wrote cannot be taken away: a key that stands there once is the gateway's, one that comes more often has all
-//! its values and is settled like any other (`columns/settle.rs`).
+//! The keys by which it is told who asked what, and when, are looked for wherever they stand. Text can be added by whoever writes
+//! it, but what the gateway wrote cannot be taken away; a key that comes more often than once has all its values, and is settled
+//! like any other (`columns/settle.rs`).
 //!
-//! Promises: time in proportion to the record. What is read so never counts as undamaged.
-//! Never: reads objects inside the record, or keys written with escapes.
+//! Promises: time and memory in proportion to the record. Nobody is proven by what is read so, and it never counts as undamaged.
+//! Never: reads anything else: accounts, tenants and credentials are whoever's a client says; objects and arrays, which a gateway
+//! that escapes nothing does not begin with; keys written with escapes.
 
 use memchr::memmem;
 
 use super::unescape::unescape_lenient;
 use super::walk::bare;
+use crate::sources::mapping::Input;
 use crate::sources::plan::Plan;
-use crate::sources::slots::{SLOT_NONE, Scalar, Slots};
+use crate::sources::slots::{Scalar, Slots};
 
-/// So many values of one key are read; that there are more is only told.
-const VALUES_MAX: usize = 4;
+/// Who and when, and how it was answered: every value counts, each of so many bytes.
+const SETTLED: [Input; 6] =
+    [Input::ClientIp, Input::ForwardedFor, Input::RealIp, Input::Time, Input::StartTime, Input::Status];
+const SETTLED_BYTES_MAX: usize = 256;
+/// What was asked, and with what: the first value counts.
+const ASKED: [Input; 6] =
+    [Input::Method, Input::Target, Input::Path, Input::Query, Input::RequestLine, Input::UserAgent];
 
-/// Fills the slots with what stands behind known keys.
-pub(super) fn fill<'b>(plan: &Plan, text: &'b str, slots: &mut Slots<'b>) {
+/// Fills the slots with what stands behind known keys; false for what is no flat object.
+pub(super) fn fill<'b>(plan: &Plan, text: &'b str, slots: &mut Slots<'b>) -> bool {
     slots.clear();
+    if !is_flat(text) {
+        return false;
+    }
     for edge in plan.root().edges() {
         let (slot, key) = (plan.node_of(edge).slot, edge.literal.strip_suffix(b":").unwrap_or_default());
-        if slot == SLOT_NONE || key.is_empty() {
+        let settled = plan.reads_slot(slot, &SETTLED);
+        if key.is_empty() || !(settled || plan.reads_slot(slot, &ASKED)) {
             continue;
         }
         let behind = memmem::find_iter(text.as_bytes(), key)
             .filter(|at| text[..*at].trim_end().ends_with(['{', ',']))
             .filter_map(|at| text[at + key.len()..].trim_start().strip_prefix(':'));
-        for (count, rest) in behind.take(VALUES_MAX + 1).enumerate() {
-            // An object says nothing that a column could hold, so what there is more of is in doubt.
-            let value = if count < VALUES_MAX { value(rest.trim_start(), slots) } else { Scalar::Nested };
+        let (most, bytes_max) = if settled { (usize::MAX, SETTLED_BYTES_MAX) } else { (1, text.len()) };
+        for rest in behind.take(most) {
+            let value = value(rest.trim_start(), bytes_max, slots);
             slots.fill(slot, value);
         }
     }
+    true
 }
 
-/// The value that `rest` begins with.
-fn value<'b>(rest: &'b str, slots: &mut Slots<'b>) -> Scalar<'b> {
+/// Does the first key stand before something else than an object or an array?
+fn is_flat(text: &str) -> bool {
+    let first = text.strip_prefix('{').map(str::trim_start).and_then(|text| text.strip_prefix('"'));
+    let value = first.and_then(|text| text.split_once("\":")).map(|(_, value)| value.trim_start());
+    value.is_some_and(|value| !value.starts_with(['{', '[']))
+}
+
+/// The value that `rest` begins with; one that is longer says nothing that a column could hold.
+fn value<'b>(rest: &'b str, bytes_max: usize, slots: &mut Slots<'b>) -> Scalar<'b> {
+    let rest = &rest[..floor(rest, bytes_max)];
     let Some(text) = rest.strip_prefix('"') else {
         let end = rest.find([',', '}', ']']).unwrap_or(rest.len());
         return if rest.starts_with(['{', '[']) { Scalar::Nested } else { bare(rest[..end].trim_end()) };
     };
-    let ends = memchr::memchr_iter(b'"', text.as_bytes()).find(|at| is_end(&text[at + 1..]));
-    let raw = &text[..ends.unwrap_or(text.len())];
+    let Some(end) = memchr::memchr_iter(b'"', text.as_bytes()).find(|at| is_end(&text[at + 1..])) else {
+        return Scalar::Nested;
+    };
+    let raw = &text[..end];
     match raw.contains('\\') {
         false => Scalar::Text(raw),
         true => slots.copy(|out| unescape_lenient(raw, out)),
     }
+}
+
+/// At most so many bytes, without cutting a character.
+fn floor(text: &str, bytes_max: usize) -> usize {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    end
 }
 
 /// Is this what follows the last quote of a text: another key, or the end of what it stands in?
@@ -117,7 +148,7 @@ mod tests {
                     values[place] = text;
                     let line = record(first, values);
                     let told = told(&line).unwrap_or_else(|| panic!("lost: {line}"));
-                    assert_eq!((told.0.as_deref(), told.1, told.2), (Some("203.0.113.66"), true, Some(404)), "{line}");
+                    assert_eq!((told.0.as_deref(), told.2), (Some("203.0.113.66"), Some(404)), "{line}");
                 }
             }
         }
@@ -150,15 +181,30 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_written_very_often_chooses_nothing() {
+        for times in [1, 3, 4, 5, 300] {
+            let forged = format!("x\"z\"{}", ",\"status\":\"200\"".repeat(times));
+            let line = record("http_user_agent", [&forged, "/a", "-", "-"]);
+            assert_eq!(
+                told(&line).map(|(client, _, status, _)| (client, status)),
+                Some((Some("203.0.113.66".into()), Some(404)))
+            );
+        }
+    }
+
+    #[test]
     fn what_is_read_so_says_that_it_is_damaged() {
         let line = record("remote_addr", ["a \"quoted\" agent", "/a", "-", "198.51.100.9"]);
-        assert_eq!(told(&line), Some((Some("203.0.113.66".to_string()), true, Some(404), [true, true])));
+        assert_eq!(told(&line), Some((Some("203.0.113.66".to_string()), false, Some(404), [true, true])));
         let honest = record("remote_addr", ["an agent", "/a", "-", "198.51.100.9"]);
         assert_eq!(told(&honest), Some((Some("203.0.113.66".to_string()), true, Some(404), [false, false])));
     }
 
     #[test]
     fn what_tells_neither_who_nor_what_is_no_record() {
+        let batch =
+            "{\"records\":[{\"remote_addr\":\"203.0.113.66\",\"status\":404,\"request_uri\":\"/a\",\"x\":\"a\"b\"}]}";
+        assert_eq!(told(batch), None);
         for line in
             ["{\"remote_addr\": \"203.0.113.66\" x}", "{\"status\": \"404\" \"a\"}", "{\"a\" b \"remote_addr\" 1}"]
         {

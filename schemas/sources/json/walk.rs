@@ -28,11 +28,8 @@ pub(crate) enum Forgiven {
     Nothing,
     /// It ends early.
     Cut,
-    /// Quotes that nobody escaped: what a client wrote may stand where the gateway's keys do. `clients`: there are several
-    /// names of whom it was.
-    Quotes {
-        clients: bool,
-    },
+    /// Quotes that nobody escaped: what a client wrote may stand where the gateway's keys do.
+    Quotes,
 }
 
 /// No edge has this number.
@@ -58,14 +55,12 @@ impl Walk {
             Err((Bad::Deep, _)) => return Err(fault),
             Err((Bad::Syntax, _)) => {}
         }
-        salvage::fill(plan, text, slots);
-        let there = |input| plan.names_there(input, slots);
-        let what =
-            [Input::Target, Input::Path, Input::RequestLine, Input::Status].into_iter().any(|input| there(input) > 0);
-        match there(Input::ClientIp) {
-            clients if clients > 0 && what => Ok(Forgiven::Quotes { clients: clients > 1 }),
-            _ => Err(fault),
-        }
+        let there = |input: &Input, slots: &Slots<'b>| plan.has_value(*input, slots);
+        let what = [Input::Target, Input::Path, Input::RequestLine, Input::Status];
+        let tells = salvage::fill(plan, text, slots)
+            && there(&Input::ClientIp, slots)
+            && what.iter().any(|input| there(input, slots));
+        if tells { Ok(Forgiven::Quotes) } else { Err(fault) }
     }
 
     fn walk<'b>(&mut self, plan: &Plan, scan: &mut Scan<'b>, slots: &mut Slots<'b>) -> Result<(), (Bad, Fault)> {
