@@ -185,6 +185,8 @@ impl Past for Counts {
         if self.held >= accepted {
             let level = self.held_mean.max(least(p, unit));
             (self.busy, self.fast, self.held, self.held_mean) = (level, level, 0, 0.0);
+            // The hours of before are those of another level.
+            self.hours = None;
         }
     }
 

@@ -76,7 +76,8 @@ impl Excursions {
     }
 
     /// The running sum with a window that is so much likelier (natural logarithm) under the first of `SUM_OF` than under the second.
+    /// What is beyond the breach is forgotten, so that a few ordinary windows end it.
     pub fn sum_with(&self, likelier: f64) -> f64 {
-        (self.sum + likelier.min(SUM_STEP)).max(0.0)
+        (self.sum + likelier.min(SUM_STEP)).clamp(0.0, SUM_BREACH + SUM_STEP)
     }
 }
