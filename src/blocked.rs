@@ -132,6 +132,7 @@ impl Principals {
     fn learn(&mut self, credential: String, principal: String) {
         if self.credentials.len() >= CREDENTIALS_MAX {
             self.credentials.clear();
+            self.looks.clear();
         }
         self.credentials.insert(credential, principal);
     }
@@ -232,7 +233,9 @@ impl Blocked {
                 return false;
             }
             let owner = || principals.credentials.get(credential(row)?).map(String::as_str);
-            let principal = name(row).or_else(owner);
+            // Who tries passwords of others beside a dead credential is not denied because of that.
+            let is_other = |owner: &&str| names.is_valid(row) && names.value(row) != *owner;
+            let principal = name(row).or_else(|| owner().filter(|owner| !is_other(owner)));
             hold(principal.and_then(|principal| principals.all.spans.get(principal)), times.value(row))
         };
         let denied = |row: usize| (statuses.is_valid(row) && (of_net(row) || of_principal(row))).then_some(true);
@@ -360,6 +363,8 @@ mod tests {
         blocked.learn(&["mallory".to_owned()], vec![("tok:1".to_owned(), "mallory".to_owned())]);
         let known = [true, false, true, true, false, false, false, false];
         assert_eq!(marks_of(&blocked, &rows), known);
+        let guess = (100, Some("anna"), UNPROVEN, Some("tok:1"), 401);
+        assert_eq!(marks_of(&blocked, &[guess]), [false], "who tries the password of another is seen");
         blocked.revoked(HashMap::from([("mallory".to_owned(), 100 * S)]), 110 * S);
         assert_eq!(marks_of(&blocked, &rows), known);
         for _ in 1..LOOKS {

@@ -88,6 +88,24 @@ async fn where_the_narrow_way_works_the_address_is_left_alone() {
     assert_eq!(stage.out(), (names(&[]), names(&[])), "it ends, and nothing wider takes its place");
 }
 
+/// What gave way is not begun when that to which it gave way ends: by then the attack is long over.
+#[tokio::test]
+async fn an_attack_that_ends_behind_the_narrow_way_leaves_nothing_to_come_back_to() {
+    let stage = Stage::new(false).await;
+    let open = stage.attacked().await;
+    stage.after(55 * MINUTE_US).await;
+    let more = Alert { revision: 1, observed: 120.0, updated: by_mallory(stage.hands.now()).updated, ..open };
+    tell(&stage.outbox, std::slice::from_ref(&more), &["block"], stage.hands.now()).await;
+    stage.after(S).await;
+    let closed = Alert { revision: 2, ..closing(&more) };
+    tell(&stage.outbox, &[closed], &["block"], stage.hands.now()).await;
+    for _ in 0..18 {
+        stage.after(10 * MINUTE_US).await;
+        assert!(stage.wall.calls().is_empty(), "{:?}", stage.wall.calls());
+    }
+    assert_eq!(stage.out(), (names(&[]), names(&[])));
+}
+
 #[tokio::test]
 async fn a_dry_run_of_the_narrow_way_keeps_nobody_out() {
     let stage = Stage::new(true).await;

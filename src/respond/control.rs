@@ -274,16 +274,19 @@ impl Outbox {
             let dry_run = wanted.dry_run || self.is_dry(lane);
             if let Some(narrower) = self.narrower_way(tx, wanted, dry_run, pass).await? {
                 let words = match narrower {
+                    // An attack that is over before it was needed leaves nothing to come back to.
                     Narrower::InForce(words) => {
-                        self.lift(tx, lane, &queue, &words, pass).await?;
+                        anything |= self.lift(tx, lane, &queue, &words, pass).await?;
+                        anything |= wanted.stand == Stand::Active;
                         words
                     }
                     Narrower::Coming(words) => {
+                        anything = true;
                         pass.next_us = pass.next_us.min(pass.now_us + HELD_AGAIN_US);
                         words
                     }
                 };
-                (anything, part) = (true, Some(words));
+                part = Some(words);
                 continue;
             }
             let newest = Queue::newest(tx, lane.name(), &queue).await?;
@@ -336,9 +339,10 @@ impl Outbox {
         let heard_us = self.heard_us.load(Ordering::Relaxed).min(now_us);
         let whole_us = heard_us.saturating_add(wanted.ttl_us);
         let active = wanted.stand == Stand::Active && whole_us > now_us;
-        // An attack that was over before anybody could act still has its time.
+        // An attack that was over before anybody could act still has its time; but what gave way to something narrower is not begun
+        // when that ends.
         let rest_us = wanted.attack_us.max(wanted.since_us).min(now_us).saturating_add(wanted.ttl_us);
-        let missed = (rest_us > now_us + NEAR_END_US).then_some(rest_us);
+        let missed = (wanted.narrower.is_none() && rest_us > now_us + NEAR_END_US).then_some(rest_us);
         // Wanted since a time that is still to come: the clock was set back.
         let is_of_now = |entry: &Entry| entry.action.created_us >= wanted.since_us || wanted.since_us > now_us;
         let Some((entry, state)) = newest.filter(|(entry, _)| is_of_now(entry)) else {

@@ -1,8 +1,8 @@
 //! The narrowest effective way first: what would hit others, too, gives way to taking an attacker's own credentials or rate.
 //!
-//! Promises: a narrow way counts while it is in force, and for a moment while it is on its way there. One that is in dry run (where
-//! the wider is not), that a rail refused, or whose target failed, counts for nothing: the wider is applied. When the narrow one takes
-//! effect later, the wider is undone.
+//! Promises: a narrow way counts while it is in force, and while it is on its way there: for a moment, or for as long as a person is
+//! asked about it. One that is in dry run (where the wider is not), that a rail refused, or whose target failed, counts for nothing:
+//! the wider is applied. When the narrow one takes effect later, the wider is undone. An attack that ends meanwhile takes both along.
 //! Never: takes a wider way where a person let the principal go, or protects it.
 
 use super::action::{Kind, State};
@@ -38,6 +38,9 @@ impl Outbox {
         pass: &Pass,
     ) -> Result<Option<Narrower>, StoreError> {
         let Some(principal) = &wanted.narrower else { return Ok(None) };
+        if self.config.guard.never_principals.contains(principal) {
+            return Ok(Some(Narrower::InForce(format!("{GIVES_WAY}the protection of principal {principal}"))));
+        }
         let mut coming = None;
         for kind in WAYS.into_iter().take_while(|kind| *kind != wanted.kind) {
             let Some(narrow) = wanted::find(tx, kind, "principal", principal).await? else { continue };
@@ -52,8 +55,7 @@ impl Outbox {
     }
 
     async fn effect(&self, tx: &mut Tx, narrow: &Wanted, dry_run: bool, now_us: i64) -> Result<Effect, StoreError> {
-        let is_protected = self.config.guard.never_principals.contains(&narrow.entity_value);
-        if is_protected || narrow.stand == Stand::Lift {
+        if narrow.stand == Stand::Lift {
             return Ok(Effect::InForce);
         }
         let Some(row) = book::row(tx, &narrow.incident_id).await? else { return Ok(Effect::None) };

@@ -87,6 +87,7 @@ impl Outbox {
                 entity_value: range.to_string(),
                 since_us: pass.now_us,
                 held: None,
+                narrower: None,
                 ..lead
             };
             if wanted::want(tx, &wide).await? {

@@ -80,7 +80,8 @@ pub fn queue_of(kind: Kind, entity_kind: &str, entity_value: &str) -> String {
     }
 }
 
-const ORDER: &str = "CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 ELSE 2 END, since_us, entity_value, kind";
+const ORDER: &str =
+    "CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 ELSE 2 END, since_us, narrower <> '', entity_value, kind";
 const COLUMNS: &str = "kind, entity_kind, entity_value, incident_id, alert_id, detector, state, since_us, attack_us, \
                        ttl_us, approve, held, body, dry_run, severity, narrower";
 
@@ -103,7 +104,8 @@ pub async fn contained_since(tx: &mut Tx, since_us: i64) -> Result<Vec<Scope>, S
 }
 
 /// Asks for it, or goes on asking. True when nobody asked before. A dry run takes nothing over from what is really wanted, nor from
-/// what a person let go; what gives way to something narrower takes nothing over from what another alert wants outright.
+/// what a person let go; what gives way to something narrower takes nothing over from what another alert wants outright, and what is
+/// wanted because of two principals gives way to neither.
 pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
     let sql = "SELECT state FROM wanted WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
     let query = sqlx::query(sql).bind(wanted.kind.name()).bind(&wanted.entity_kind).bind(&wanted.entity_value);
@@ -118,6 +120,7 @@ pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
          ELSE excluded.ttl_us END, since_us = CASE wanted.state WHEN 'active' THEN wanted.since_us ELSE excluded.since_us END, \
          approve = excluded.approve, body = excluded.body, dry_run = excluded.dry_run, severity = excluded.severity, \
          narrower = CASE WHEN excluded.narrower = '' AND wanted.alert_id = excluded.alert_id THEN wanted.narrower \
+         WHEN wanted.state = 'active' AND wanted.narrower <> '' AND wanted.narrower <> excluded.narrower THEN '' \
          ELSE excluded.narrower END \
          WHERE NOT (wanted.state <> 'ending' AND NOT wanted.dry_run AND excluded.dry_run) \
          AND NOT (excluded.narrower <> '' AND wanted.narrower = '' AND wanted.state = 'active' \
