@@ -48,6 +48,7 @@ pub static ENTRIES: &[Entry] = &[
         "near-miss-many-accounts.yaml",
         "near-miss-nine.yaml"),
     entry!("api2-authentication/password-spraying":
+        "fires-behind-a-token.yaml",
         "fires-on-a-list.yaml",
         "look-alike-expired-sessions.yaml",
         "look-alike-family.yaml",
@@ -56,7 +57,7 @@ pub static ENTRIES: &[Entry] = &[
     entry!("api2-authentication/account-many-addresses":
         "fires-on-a-botnet.yaml",
         "look-alike-old-password.yaml",
-        "look-alike-revoked-key.yaml",
+        "look-alike-shared-account.yaml",
         "near-miss-seven.yaml"),
     entry!("api4-resource-consumption/traffic-spike-ip":
         "fires-on-twentyfold.yaml",
@@ -113,6 +114,7 @@ pub static ENTRIES: &[Entry] = &[
         "near-miss-three-minutes.yaml"),
     entry!("api9-inventory/path-probing":
         "fires-on-a-word-list.yaml",
+        "fires-on-disguised-paths.yaml",
         "fires-under-a-bots-name.yaml",
         "look-alike-contact-sync.yaml",
         "look-alike-missing-files.yaml",
