@@ -131,7 +131,7 @@ fn shares_that_are_unusual_are_told_with_count_and_cure() {
         &[
             "warning=\"blind\"",
             "about=\"late: principal\"",
-            "principal was never filled in 1505 events of this source: brute-force-principal, password-spraying, account-many-addresses, bulk-export-bytes, bulk-export-calls cannot see there",
+            "principal was never filled in 1505 events of this source: account-many-addresses, brute-force-principal, bulk-export-bytes, bulk-export-calls, password-spraying cannot see there",
             "let the gateway log what principal is made of",
         ],
     ] {

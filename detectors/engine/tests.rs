@@ -225,10 +225,15 @@ fn a_baseline_judges_windows_while_they_run_and_shows_its_history() {
 #[test]
 fn a_baseline_watches_for_silence_when_asked() {
     let method = "{ baseline: { of: count, window: 1m, warmup: 5, history: 60, direction: down, min_value: 20 } }";
-    let mut rows: Vec<Value> = (0..12_000).map(|n| event(f64::from(n) / 10.0, json!({}))).collect();
-    rows.push(event(1500.0, json!({ "client_ip": "192.0.2.1" })));
-    let told = alerts(&[rule("silent", "client_ip", method, "")], &rows);
+    let busy = |n: &i32| *n < 12_000;
+    let row = |n: i32| event(f64::from(n) / 10.0, json!({}));
+    let other = |n: i32| event(f64::from(n) / 10.0, json!({ "client_ip": "192.0.2.1" }));
+    let both = (0..15_000).flat_map(|n| busy(&n).then(|| row(n)).into_iter().chain((n % 300 == 0).then(|| other(n))));
+    let told = alerts(&[rule("silent", "client_ip", method, "")], &both.collect::<Vec<Value>>());
     assert_eq!(brief(&told)[0], "1260s silent open 203.0.113.7 0 of 0");
+    // Where nobody is heard at all that is silence of the source, and no news of any client.
+    let rows: Vec<Value> = (0..12_000).map(row).chain([other(15_000)]).collect();
+    assert!(alerts(&[rule("silent", "client_ip", method, "")], &rows).is_empty());
 }
 
 #[test]
