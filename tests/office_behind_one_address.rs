@@ -54,6 +54,20 @@ fn attack(address: &'static str, user: &'static str) -> impl Iterator<Item = Str
     (0..REFUSED).map(move |n| line(address, user, 1, 401, n))
 }
 
+/// A followed log, of which more may be said, one detector, and both a wall for addresses and a gateway for accounts.
+fn both_ways(data: &Path, log: &Path, more: &str, detector: &Path, (lapi, kong): (&str, &str)) -> String {
+    format!(
+        "data_dir: {data}\nsources: [{{ name: edge, kind: combined, files: [{log}], follow: true{more} }}]\n\
+         detectors: {{ catalogue: false, paths: [{detector}] }}\nlake: {{ checkpoint_every: 500ms }}\nrespond:\n  \
+         dry_run: false\n  targets:\n    crowdsec: [{{ name: waf, url: '{lapi}', machine_id: {MACHINE}, \
+         password: {{ env: GATEWATCH_TEST_CROWDSEC_PASSWORD }} }}]\n    \
+         kong: [{{ name: gw, url: '{kong}', token: {{ env: TEST_KONG_TOKEN }} }}]\n",
+        data = data.display(),
+        log = log.display(),
+        detector = detector.display(),
+    )
+}
+
 #[test]
 fn an_office_is_not_blocked_for_the_attacker_behind_its_address() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -64,18 +78,7 @@ fn an_office_is_not_blocked_for_the_attacker_behind_its_address() {
     let (log, data) = (program::file(&folder, "access.log", ""), folder.path().join("data"));
     append(&log, honest(4_000));
     let detector = program::file(&folder, "refused.yaml", DETECTOR);
-    let config = format!(
-        "data_dir: {data}\nsources: [{{ name: edge, kind: combined, files: [{log}], follow: true }}]\n\
-         detectors: {{ catalogue: false, paths: [{detector}] }}\nlake: {{ checkpoint_every: 500ms }}\nrespond:\n  \
-         dry_run: false\n  targets:\n    crowdsec: [{{ name: waf, url: '{lapi}', machine_id: {MACHINE}, \
-         password: {{ env: GATEWATCH_TEST_CROWDSEC_PASSWORD }} }}]\n    \
-         kong: [{{ name: gw, url: '{kong}', token: {{ env: TEST_KONG_TOKEN }} }}]\n",
-        data = data.display(),
-        log = log.display(),
-        detector = detector.display(),
-        lapi = crowdsec.url(),
-        kong = kong.url(),
-    );
+    let config = both_ways(&data, &log, "", &detector, (&crowdsec.url(), &kong.url()));
     let config = program::file(&folder, "gatewatch.yaml", config);
     let mut service = Service::start_with(&config, &[("TEST_KONG_TOKEN", "not-a-real-token")]);
     let stored = i64::try_from(2 * USERS * GOOD).expect("small");
@@ -165,18 +168,7 @@ fn an_attacker_in_an_office_loses_the_account_and_nobody_else_anything() {
     let deletes = (0..REFUSED).map(|n| line(OFFICE, "mallory", 1, 200, n).replace("GET", "DELETE"));
     append(&log, honest(4_000).chain(deletes));
     let detector = program::file(&folder, "deletes.yaml", DELETES);
-    let config = format!(
-        "data_dir: {data}\nsources: [{{ name: edge, kind: combined, files: [{log}], follow: true, verifies_credentials: true }}]\n\
-         detectors: {{ catalogue: false, paths: [{detector}] }}\nlake: {{ checkpoint_every: 500ms }}\nrespond:\n  \
-         dry_run: false\n  targets:\n    crowdsec: [{{ name: waf, url: '{lapi}', machine_id: {MACHINE}, \
-         password: {{ env: GATEWATCH_TEST_CROWDSEC_PASSWORD }} }}]\n    \
-         kong: [{{ name: gw, url: '{kong}', token: {{ env: TEST_KONG_TOKEN }} }}]\n",
-        data = data.display(),
-        log = log.display(),
-        detector = detector.display(),
-        lapi = crowdsec.url(),
-        kong = kong.url(),
-    );
+    let config = both_ways(&data, &log, ", verifies_credentials: true", &detector, (&crowdsec.url(), &kong.url()));
     let config = program::file(&folder, "gatewatch.yaml", config);
     let mut service = Service::start_with(&config, &[("TEST_KONG_TOKEN", "not-a-real-token")]);
     service.line_with(&["action delivered", "gw", "mallory"], 60);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use detectors::engine::parse_rfc3339;
 use detectors::testkit::batch_of;
-use detectors::{Engine, EngineLimits, parse_rule};
+use detectors::{Engine, EngineLimits, Rule, parse_rule};
 use schemas::alert::State;
 use schemas::{Alert, Lane};
 use serde_json::{Value, json};
@@ -19,10 +19,13 @@ const DAY: i64 = 24 * HOUR;
 const COUNT: &str = "{ baseline: { of: count, window: 10m, history: 7d, floor: 1, min_change: 1.0 } }";
 
 /// `entity` may be followed by lines of its own: a `where`, say.
-fn engine(method: &str, entity: &str) -> Engine {
+fn rules(method: &str, entity: &str) -> Vec<Arc<Rule>> {
     let yaml = format!("id: usual\ntitle: A test\nseverity: low\nentity: {entity}\nnotes: none\nmethod: {method}\n");
-    let rule = parse_rule(&yaml, "usual").expect("a rule");
-    Engine::new(vec![Arc::new(rule)], EngineLimits::default()).expect("an engine")
+    vec![Arc::new(parse_rule(&yaml, "usual").expect("a rule"))]
+}
+
+fn engine(method: &str, entity: &str) -> Engine {
+    Engine::new(rules(method, entity), EngineLimits::default()).expect("an engine")
 }
 
 fn row(at: i64, client_ip: &str, status: i32, bytes: i64) -> Value {
@@ -34,12 +37,26 @@ fn spread(from: i64, length: i64, many: i64, client_ip: &str, bytes: i64) -> imp
     (0..many).map(move |n| row(from + length * n / many, client_ip, 200, bytes))
 }
 
-fn alerts(engine: &mut Engine, mut rows: Vec<Value>) -> Vec<Alert> {
+fn alerts(engine: &mut Engine, rows: Vec<Value>) -> Vec<Alert> {
+    alerts_of(engine, rows, 8192, |_| None)
+}
+
+/// In batches of so many rows; before each, another engine may take over.
+fn alerts_of(
+    engine: &mut Engine,
+    mut rows: Vec<Value>,
+    size: usize,
+    mut taken_over: impl FnMut(&Engine) -> Option<Engine>,
+) -> Vec<Alert> {
     let lane = Lane::new("test", 0);
     engine.open(&lane, 0);
     rows.sort_by_key(|row| row["time"].as_i64());
+    rows.iter_mut().enumerate().for_each(|(n, row)| row["offset"] = n.into());
     let mut alerts = Vec::new();
-    for rows in rows.chunks(8192) {
+    for rows in rows.chunks(size) {
+        if let Some(next) = taken_over(engine) {
+            *engine = next;
+        }
         engine.push(&lane, batch_of(rows).expect("rows")).expect("pushed");
         alerts.extend(engine.advance().expect("advanced"));
     }
@@ -159,21 +176,43 @@ fn the_first_hour_is_free_for_nobody() {
     assert!(told[0].0 < 30 * MINUTE, "told while it goes on");
 }
 
-#[test]
-fn an_attack_at_three_in_the_morning_is_held_against_the_night() {
-    // Sixty requests in ten minutes in office hours, for three weeks and a half from a Sunday on; at night there is one other.
+/// Sixty requests in ten minutes in office hours, for three weeks and a half from a Sunday on; at night there is one other. Then an
+/// attack at three in the morning, whose time is returned.
+fn office_by_night() -> (i64, Vec<Value>) {
     let attack = 24 * DAY + 3 * HOUR;
     let mut rows: Vec<Value> = spread(0, attack + HOUR, 24 * 144, "192.0.2.2", 0).collect();
     for day in (0..24).filter(|day| (1..=5).contains(&(day % 7))) {
         rows.extend(spread(day * DAY + 8 * HOUR, 10 * HOUR, 3_600, "192.0.2.1", 0));
     }
     rows.extend(spread(attack, 10 * MINUTE, 2_500, "192.0.2.1", 0));
+    (attack, rows)
+}
+
+#[test]
+fn an_attack_at_three_in_the_morning_is_held_against_the_night() {
+    let (attack, rows) = office_by_night();
     let alerts = alerts(&mut engine(COUNT, "client_ip"), rows);
     let since = |text: &str| parse_rfc3339(text).expect("a time") - START - attack;
     let told = alerts.iter().find(|alert| alert.state == State::Open && since(&alert.opened) >= 0).expect("told");
     // While it runs: what was quiet since the evening is known before its first row is judged.
     assert!(since(&told.opened) <= 6 * MINUTE, "{} s", since(&told.opened) / SECOND);
     assert!(told.expected.is_some_and(|expected| (5.0..20.0).contains(&expected)), "{:?}", told.expected);
+}
+
+#[test]
+fn what_hours_of_the_week_say_depends_on_no_cut_and_no_restart() {
+    let (_, rows) = office_by_night();
+    let new = || engine(COUNT, "client_ip");
+    let whole = alerts(&mut new(), rows.clone());
+    assert!(whole.iter().any(|alert| alert.state == State::Open));
+    for size in [97, 1_000, 40_000] {
+        assert_eq!(alerts_of(&mut new(), rows.clone(), size, |_| None), whole, "{size} at a time");
+    }
+    let restored = |engine: &Engine| {
+        let rules = rules(COUNT, "client_ip");
+        Some(Engine::restore(rules, EngineLimits::default(), &engine.snapshot()).expect("restored"))
+    };
+    assert_eq!(alerts_of(&mut new(), rows, 5_003, restored), whole, "restored before each batch");
 }
 
 #[test]

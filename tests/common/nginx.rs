@@ -87,6 +87,13 @@ impl Nginx {
         self.process.wait_for_http(self.port, "/health");
     }
 
+    /// How many workers there are: more than one as long as those from before a reload still answer.
+    pub fn workers(&self) -> usize {
+        let master = self.process.id();
+        let children = std::fs::read_to_string(format!("/proc/{master}/task/{master}/children"));
+        children.expect("nginx runs").split_whitespace().count()
+    }
+
     pub fn stop(&mut self) {
         self.process.kill();
     }

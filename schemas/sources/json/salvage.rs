@@ -13,6 +13,7 @@ use memchr::memmem;
 
 use super::unescape::unescape_lenient;
 use super::walk::bare;
+use crate::redact::floor;
 use crate::sources::mapping::Input;
 use crate::sources::plan::Plan;
 use crate::sources::slots::{Scalar, Slots};
@@ -73,15 +74,6 @@ fn value<'b>(rest: &'b str, bytes_max: usize, slots: &mut Slots<'b>) -> Scalar<'
     }
 }
 
-/// At most so many bytes, without cutting a character.
-fn floor(text: &str, bytes_max: usize) -> usize {
-    let mut end = text.len().min(bytes_max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    end
-}
-
 /// Is this what follows the last quote of a text: another key, or the end of what it stands in?
 fn is_end(behind: &str) -> bool {
     let behind = behind.trim_start();
@@ -94,6 +86,7 @@ fn is_end(behind: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::sources::{Parser, Reader, SourceConfig};
+    use crate::{Keys, Lane, Normaliser, RawBatch, event_json};
 
     /// A record as nginx writes it with `escape=none`: keys in an order, and nothing escaped.
     fn record(first: &str, values: [&str; 4]) -> String {
@@ -147,7 +140,7 @@ mod tests {
                     let mut values = ["curl/8.5.0", "/a", "-", "-"];
                     values[place] = text;
                     let line = record(first, values);
-                    let told = told(&line).unwrap_or_else(|| panic!("lost: {line}"));
+                    let told = told(&line).expect(&line);
                     assert_eq!((told.0.as_deref(), told.2), (Some("203.0.113.66"), Some(404)), "{line}");
                 }
             }
@@ -173,10 +166,43 @@ mod tests {
                     let mut values = ["curl/8.5.0", "/a", "-", "-"];
                     values[place] = text;
                     let line = record(first, values);
-                    let (client, proven, ..) = told(&line).unwrap_or_else(|| panic!("lost: {line}"));
+                    let (client, proven, ..) = told(&line).expect(&line);
                     assert!(!proven || client.as_deref() == Some("203.0.113.66"), "{client:?}: {line}");
                 }
             }
+        }
+    }
+
+    fn events(kind: &str, line: &str) -> Vec<serde_json::Map<String, serde_json::Value>> {
+        let mut normaliser =
+            Normaliser::new(&SourceConfig::new(kind), &Keys::new("k1", b"fake")).expect("a built-in kind");
+        let mut raw = RawBatch::new();
+        raw.push(0, 1_795_773_600_000_000, line.as_bytes());
+        let events = normaliser.normalise(&Lane::new("test", 0), &raw).events;
+        (0..events.num_rows()).map(|row| event_json(&events, row)).collect()
+    }
+
+    /// Beside a key of the gateway's that is nested, or behind which the record was cut, an added one stands alone.
+    #[test]
+    fn a_key_that_stands_alone_proves_nobody_either() {
+        let nested = r#"{"client_received_start_timestamp":"1795773600000","client":{"ip":"203.0.113.66"},"request_verb":"GET","request_path":"/a","response_status_code":"404","useragent":"x"z","client_ip":"198.51.100.9","y":""}"#;
+        let cut = r#"{"time":"27/Nov/2026:10:00:00.000","uri":"/login","status":401,"user_agent":"x"z","client_ip":"198.51.100.9","y":"AAAA"#;
+        let empty = r#"{"remote_addr":,"msec":1795773600.0,"request_uri":"/a","status":404,"http_user_agent":"x"z","client_ip":"198.51.100.9"}"#;
+        for (kind, line) in [("apigee", nested), ("haproxy", cut), ("nginx_json", empty)] {
+            let events = events(kind, line);
+            assert_eq!(events.len(), 1, "{kind}");
+            assert_eq!(events[0]["client_ip_source"], "unproven", "{kind}: {:?}", events[0]["client_ip"]);
+        }
+    }
+
+    #[test]
+    fn an_account_a_tenant_and_a_credential_are_nobodys_word() {
+        let line = r#"{"remote_addr":"203.0.113.66","msec":"1795773600.0","request_uri":"/a","request_body":"{"remote_user":"boss","tenant":"t9","host":"evil.example","http_authorization":"Bearer fake","http_cookie":"session=fake"}","status":404}"#;
+        let events = events("nginx_json", line);
+        let told = |name: &str| events[0][name].clone();
+        assert_eq!((events.len(), told("client_ip"), told("status")), (1, "203.0.113.66".into(), 404.into()));
+        for name in ["principal", "principal_source", "tenant", "host", "credential", "credential_kind"] {
+            assert!(told(name).is_null(), "{name}: {}", told(name));
         }
     }
 
