@@ -79,7 +79,11 @@ fn is_ours(name: &str) -> bool {
 }
 
 fn keep_private(path: &Path) -> io::Result<()> {
-    let meta = fs::metadata(path)?;
+    let meta = match fs::metadata(path) {
+        // A side file of the database that was closed since the folder was listed.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        meta => meta?,
+    };
     if meta.mode() & 0o077 == 0 {
         return Ok(());
     }
@@ -110,6 +114,12 @@ mod tests {
         assert!(error.contains("another service has this data_dir open"), "{error}");
         drop(held);
         lock(folder.path()).expect("free again");
+    }
+
+    #[test]
+    fn what_goes_while_the_folder_is_looked_through_is_no_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        keep_private(&folder.path().join("state.db-wal")).expect("gone");
     }
 
     #[test]
