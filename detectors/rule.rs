@@ -39,6 +39,8 @@ pub struct Rule {
     /// How long without a breach closes an episode.
     pub quiet_us: i64,
     pub respond: Vec<String>,
+    /// The detectors of whose alerts those of this one can be a part: both have one cause.
+    pub part_of: Vec<String>,
     /// Say what would be done, do nothing. The default, so that a new detector cannot block customers.
     pub dry_run: bool,
     pub notes: String,
@@ -176,6 +178,7 @@ const KEYS: &[&str] = &[
     "first_seen_within",
     "quiet",
     "respond",
+    "part_of",
     "dry_run",
     "notes",
     "runbook",
@@ -210,6 +213,7 @@ pub fn parse_rule(yaml: &str, file: &str) -> Result<Rule, RuleError> {
     if respond.iter().any(|kind| kind == "block") && entity.to_string() != "client_ip" {
         return Err(fields.error("respond", format!("block needs entity client_ip; the entity is {entity}")));
     }
+    let part_of = labels(&mut fields, "part_of", |other| is_id(other) && other != id, "ids of other detectors", file)?;
     let dry_run = fields.boolean("dry_run", true)?;
     let notes =
         fields.text("notes", "what it sees, what harmless thing looks the same, first triage steps")?.to_owned();
@@ -228,6 +232,7 @@ pub fn parse_rule(yaml: &str, file: &str) -> Result<Rule, RuleError> {
         first_seen_within_us,
         quiet_us,
         respond,
+        part_of,
         dry_run,
         notes,
         runbook,
@@ -243,10 +248,13 @@ fn condition(sql: &str) -> Result<(Option<Predicate>, Option<facts::Span>), Stri
 fn id(fields: &mut Fields<'_>) -> Result<String, RuleError> {
     let expected = "lower-case letters, digits and dashes, at most 64, starting with a letter";
     let id = fields.text("id", expected)?;
-    let fine = id.len() <= 64
-        && id.starts_with(|c: char| c.is_ascii_lowercase())
-        && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if fine { Ok(id.to_owned()) } else { Err(fields.error("id", format!("expected {expected}, found `{id}`"))) }
+    if is_id(id) { Ok(id.to_owned()) } else { Err(fields.error("id", format!("expected {expected}, found `{id}`"))) }
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 fn severity(fields: &mut Fields<'_>) -> Result<Severity, RuleError> {

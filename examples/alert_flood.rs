@@ -142,6 +142,7 @@ fn alert(attacker: usize, revision: u32, closed: bool) -> Alert {
         attack: vec!["T1110".to_owned()],
         evidence: serde_json::json!({ "statuses": { "401": 60 }, "paths": ["/login", "/v1/orders/{id}"] }),
         dry_run: false,
+        part_of: None,
     }
 }
 

@@ -61,4 +61,7 @@ pub struct Alert {
     pub attack: Vec<String>,
     pub evidence: serde_json::Value,
     pub dry_run: bool,
+    /// The alert with whose cause this one goes, while it does: the id of that. It is told there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<String>,
 }

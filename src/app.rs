@@ -108,6 +108,7 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
     let rules = job.rules.clone();
     let threads = job.threads.unwrap_or_else(default_threads);
     let (engine, is_cold) = engine(job.rules, &job.keys, snapshot.as_deref())?;
+    let begins_anew = is_cold || engine.was_any_emptied();
     let engine = engine.on_threads(threads);
     let mut reader = Reader::new((job.open)(positions)?, normalisers, Arc::new(Controls::default()))
         .continuing(lane_states)
@@ -140,7 +141,9 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
     };
     if !left_open.is_empty() {
         tracing::info!(alerts_closed = left_open.len(), "their detectors are gone or start without a past");
-        pipeline.tell(&left_open)?;
+    }
+    if !left_open.is_empty() || begins_anew {
+        pipeline.begin_anew(&left_open)?;
     }
     let drifted = pipeline.run(reader)?;
     Ok(Done { totals: pipeline.totals, engine: pipeline.engine.stats(), continued, drifted })

@@ -34,11 +34,23 @@ pub fn load(section: &DetectorsSection) -> anyhow::Result<Vec<Arc<Rule>>> {
 /// The same with their texts, in the order of their ids.
 pub fn find(section: &DetectorsSection) -> anyhow::Result<Vec<Found>> {
     let (mut built_in, mut own) = (built_in()?, own(&section.paths)?);
+    let mut known: BTreeSet<String> = built_in.iter().map(|found| found.rule.id.clone()).collect();
     disable(&mut built_in, &mut own, &section.disabled)?;
     if !section.catalogue {
         built_in.clear();
     }
-    unique(built_in.into_iter().chain(own))
+    let found = unique(built_in.into_iter().chain(own))?;
+    known.extend(found.iter().map(|found| found.rule.id.clone()));
+    found.iter().try_for_each(|one| others_are_known(one, &known))?;
+    Ok(found)
+}
+
+/// A detector names others that there are, or that the catalogue has and this configuration leaves out.
+fn others_are_known(one: &Found, known: &BTreeSet<String>) -> anyhow::Result<()> {
+    match one.rule.part_of.iter().find(|id| !known.contains(*id)) {
+        Some(id) => bail!("{}: detector {}: part_of: there is no detector {id:?}", one.place, one.rule.id),
+        None => Ok(()),
+    }
 }
 
 pub fn built_in() -> anyhow::Result<Vec<Found>> {

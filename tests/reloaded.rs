@@ -21,6 +21,7 @@ struct Desk {
     folder: TempDir,
     config: PathBuf,
     log: PathBuf,
+    checkpoint_every: &'static str,
     /// Lines written so far.
     written: i64,
 }
@@ -31,7 +32,7 @@ impl Desk {
         let (config, log) = (folder.path().join("gatewatch.yaml"), folder.path().join("a.log"));
         fs::create_dir(folder.path().join("detectors")).expect("a folder");
         fs::write(&log, "").expect("written");
-        let desk = Desk { folder, config, log, written: 0 };
+        let desk = Desk { folder, config, log, checkpoint_every: "1s", written: 0 };
         desk.configure("");
         desk
     }
@@ -40,9 +41,10 @@ impl Desk {
     fn configure(&self, more: &str) {
         let at = self.folder.path();
         let text = format!(
-            "data_dir: {0}/data\ndetectors: {{ catalogue: false, paths: [{0}/detectors] }}\nlake: {{ checkpoint_every: 1s }}\nsources:\n  \
+            "data_dir: {0}/data\ndetectors: {{ catalogue: false, paths: [{0}/detectors] }}\nlake: {{ checkpoint_every: {1} }}\nsources:\n  \
              - {{ name: edge, kind: combined, files: [{0}/a.log], follow: true, lateness: 0s }}\n{more}",
-            at.display()
+            at.display(),
+            self.checkpoint_every
         );
         replace(&self.config, &text);
     }
@@ -337,4 +339,49 @@ fn what_a_detector_left_open_that_is_gone_at_the_next_start_is_closed() {
     service.wait_for("gatewatch runs", 60);
     service.stop();
     assert_eq!(number(&desk.data(), "select count(*) from alerts where state = 'closed'"), 2);
+}
+
+#[test]
+fn what_a_changed_detector_told_before_a_crash_stays_open() {
+    let mut desk = Desk::new();
+    desk.checkpoint_every = "1h";
+    desk.configure("");
+    desk.detector("three", 3, "First");
+    let mut service = Service::start(&desk.config);
+    service.wait_for("gatewatch runs", 60);
+    desk.write(CLIENT, 4);
+    service.wait_for("alert opened: First", 60);
+    service.stop();
+
+    // Another number at a start, and another one while it runs: each time killed before a checkpoint is due.
+    desk.detector("three", 4, "Second");
+    let mut service = Service::start(&desk.config);
+    service.wait_for("gatewatch runs", 60);
+    desk.write(OTHER, 4);
+    service.wait_for("alert opened: Second", 60);
+    service.kill();
+    let mut service = Service::start(&desk.config);
+    service.wait_for("gatewatch runs", 60);
+    desk.detector("three", 5, "Third");
+    service.wait_for("alert closed: Second", 60);
+    service.wait_for("checkpoint", 60);
+    desk.write("203.0.113.77", 5);
+    service.wait_for("alert opened: Third", 60);
+    service.kill();
+    let mut service = Service::start(&desk.config);
+    service.wait_for("caught up", 60);
+    service.stop();
+
+    desk.nothing_is_lost_or_twice();
+    let told = query(&desk.data(), "select title, entity_value, state from alerts_latest order by opened");
+    let told: Vec<String> = told
+        .iter()
+        .map(|row| format!("{} {} {}", row["title"], row["entity_value"], row["state"]).replace('"', ""))
+        .collect();
+    assert_eq!(
+        told,
+        [format!("First {CLIENT} closed"), format!("Second {OTHER} closed"), "Third 203.0.113.77 open".to_owned()]
+    );
+    let kept = run(&["alerts", "list", "--format", "json", "--data-dir", path(&desk.data())]);
+    assert_eq!(kept.stdout.matches("\"state\":\"closed\"").count(), 2, "{}", kept.stdout);
 }

@@ -86,6 +86,11 @@ pub static ENTRIES: &[Entry] = &[
         "look-alike-poller.yaml",
         "look-alike-wall-display.yaml",
         "near-miss-one-in-seven.yaml"),
+    entry!("api8-misconfiguration/error-spike-4xx-whole":
+        "fires-on-a-broken-release.yaml",
+        "look-alike-one-endpoint.yaml",
+        "look-alike-quiet-night.yaml",
+        "near-miss-eleven-percent.yaml"),
     entry!("api8-misconfiguration/error-spike-4xx":
         "fires-on-refused-imports.yaml",
         "look-alike-missing-file.yaml",
@@ -116,6 +121,7 @@ pub static ENTRIES: &[Entry] = &[
         "fires-on-a-word-list.yaml",
         "fires-on-disguised-paths.yaml",
         "fires-under-a-bots-name.yaml",
+        "look-alike-broken-release.yaml",
         "look-alike-contact-sync.yaml",
         "look-alike-missing-files.yaml",
         "look-alike-old-page.yaml",

@@ -78,7 +78,7 @@ pub(crate) enum Moment {
 }
 
 impl Moment {
-    fn time(self) -> i64 {
+    pub fn time(self) -> i64 {
         match self {
             Moment::Due(time) | Moment::Row(time) => time,
         }
@@ -92,6 +92,10 @@ pub(crate) struct Telling {
 }
 
 impl Telling {
+    pub fn moment(&self) -> Moment {
+        self.moment
+    }
+
     /// Sorts by time of decision, detector, entity, revision; what is unproven of an address has an id of its own.
     pub fn order(&self) -> (i64, bool, &str, &str, u32, &str) {
         let (time, row) = (self.moment.time(), matches!(self.moment, Moment::Row(_)));
@@ -287,6 +291,7 @@ impl Episodes {
             evidence: suspect.evidence.show(rule, &suspect.name, (episode.from, until), found),
             dry_run: rule.dry_run,
             entity,
+            part_of: None,
         };
         out.push(Telling { moment, alert });
     }

@@ -8,6 +8,7 @@
 //! Never: does I/O, reads a clock, or sees a raw record.
 
 pub(crate) mod binary;
+mod cause;
 mod clock;
 pub(crate) mod columns;
 mod crew;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use schemas::{Alert, Lane};
 
+use self::cause::Causes;
 use self::clock::Rows;
 use self::columns::{Columns, Plan, offset_column, time_column};
 use self::crew::Crew;
@@ -113,6 +115,7 @@ pub struct Engine {
     detectors: Vec<Box<dyn Detector>>,
     order: Order,
     crew: Crew,
+    causes: Causes,
     events: u64,
     folded: u64,
     late: u64,
@@ -134,6 +137,7 @@ impl Engine {
             let method = rule.method.clone();
             method.start(Start { rule, plan: &mut plan, seen: &mut seen, limits: &limits })
         };
+        let causes = Causes::new(&rules);
         let detectors = rules.into_iter().map(start).collect();
         seen.start(&limits);
         Ok(Engine {
@@ -143,6 +147,7 @@ impl Engine {
             detectors,
             order: Order::default(),
             crew: Crew::default(),
+            causes,
             events: 0,
             folded: 0,
             late: 0,
@@ -275,7 +280,7 @@ impl Engine {
         });
         self.order.folded(frontier)?;
         tellings.sort_by(|a, b| a.order().cmp(&b.order()));
-        Ok(tellings.into_iter().map(|telling| telling.alert).collect())
+        Ok(self.causes.join(tellings, frontier.settled))
     }
 
     /// The end of the input: closes all lanes, folds what is held back, and does what is due up to the last event.
@@ -318,6 +323,11 @@ impl Engine {
     /// Whether a restore dropped what this detector held.
     pub fn was_emptied(&self, detector: &str) -> bool {
         self.emptied.iter().any(|id| id == detector)
+    }
+
+    /// Whether it dropped what any of them held.
+    pub fn was_any_emptied(&self) -> bool {
+        !self.emptied.is_empty()
     }
 
     pub fn stats(&self) -> EngineStats {

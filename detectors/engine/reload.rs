@@ -30,8 +30,9 @@ impl Engine {
         }
         tellings.sort_by(|a, b| a.order().cmp(&b.order()));
         next.crew = std::mem::take(&mut self.crew);
+        let closed = self.causes.join(tellings, time);
         *self = next;
-        Ok(tellings.into_iter().map(|telling| telling.alert).collect())
+        Ok(closed)
     }
 }
 

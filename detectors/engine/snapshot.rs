@@ -33,6 +33,9 @@ const MAGIC_3: &[u8; 8] = b"GWSTATE3";
 const MAGIC_2: &[u8; 8] = b"GWSTATE2";
 const HEADER: usize = MAGIC.len() + 16;
 
+/// In the place of the id of a detector, which is never empty.
+const CAUSES: &str = "";
+
 /// Bytes written in one piece.
 struct Bytes(Vec<u8>);
 
@@ -68,7 +71,7 @@ struct Saved {
     folded_to: Option<i64>,
     counters: [u64; 4],
     ahead_of_closed: u64,
-    /// Id, hash of the state identity, state.
+    /// Id, hash of the state identity, state. One without an id is of no detector: what is open and joined (`cause`).
     detectors: Vec<SavedDetector>,
     seen: Vec<(String, Bytes)>,
     /// Source, partition, Arrow IPC stream of the rows that wait, their places.
@@ -143,6 +146,9 @@ impl Engine {
             let rule = detector.rule();
             detectors.push((rule.id.clone(), identity(rule), Bytes(state), Bytes(late)));
         }
+        let mut causes = Vec::new();
+        self.causes.save(&mut causes)?;
+        detectors.push((CAUSES.to_owned(), 0, Bytes(causes), Bytes(Vec::new())));
         let names = self.seen.names().into_iter().enumerate();
         let seen: Result<Vec<(String, Bytes)>, BinaryError> =
             names.map(|(index, name)| Ok((name.to_owned(), Bytes(self.seen.save(index)?)))).collect();
@@ -184,6 +190,9 @@ impl Engine {
         (engine.order.folded_to, engine.order.ahead_of_closed) = (saved.folded_to, saved.ahead_of_closed);
         [engine.events, engine.folded, engine.late, engine.unevaluated] = saved.counters;
         engine.restore_detectors(&saved.detectors, is_older)?;
+        if !is_older {
+            engine.restore_causes(&saved.detectors)?;
+        }
         for (name, state) in &saved.seen {
             if is_older {
                 engine.notes.push(format!("first-seen times of {name} dropped: they are of an older format"));
@@ -198,7 +207,7 @@ impl Engine {
     }
 
     fn restore_detectors(&mut self, saved: &[SavedDetector], is_older: bool) -> Result<(), EngineError> {
-        for (id, hash, state, late) in saved {
+        for (id, hash, state, late) in saved.iter().filter(|(id, ..)| id != CAUSES) {
             let why = match self.detectors.iter_mut().find(|d| d.rule().id == *id) {
                 None => "the detector is gone",
                 Some(_) if is_older => "it is of an older format",
@@ -221,6 +230,14 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Of alerts whose detector goes on; the others are closed.
+    fn restore_causes(&mut self, saved: &[SavedDetector]) -> Result<(), EngineError> {
+        let Some((.., state, _)) = saved.iter().find(|(id, ..)| id == CAUSES) else { return Ok(()) };
+        let goes_on = |id: &str| !self.emptied.iter().any(|gone| gone == id);
+        let time = self.order.folded_to.unwrap_or(i64::MIN);
+        Ok(self.causes.load(&state.0, goes_on, time)?)
     }
 
     /// Without places every row stands at its time.

@@ -35,13 +35,19 @@ impl Chance {
 /// One detector of each kind, with bounds small enough to be met.
 fn rules() -> Vec<Arc<Rule>> {
     let texts = [
-        ("threshold", "client_ip", "where: status = 401", "{ threshold: { at_least: 6, within: 30s } }", "quiet: 40s"),
+        (
+            "threshold",
+            "client_ip",
+            "where: status = 401",
+            "{ threshold: { at_least: 6, within: 30s } }",
+            "quiet: 40s\npart_of: [distinct]",
+        ),
         (
             "new",
             "client_ip",
             "where: status >= 400",
             "{ threshold: { at_least: 4, within: 20s } }",
-            "first_seen_within: 1m",
+            "first_seen_within: 1m\npart_of: [threshold, distinct]",
         ),
         ("distinct", "client_ip", "", "{ distinct: { of: endpoint, at_least: 8, within: 20s } }", "quiet: 30s"),
         (
@@ -54,21 +60,21 @@ fn rules() -> Vec<Arc<Rule>> {
         ("tardy", "client_ip", "where: late AND status >= 400", "{ threshold: { at_least: 3, within: 5m } }", ""),
         ("news", "principal", "", "{ new_value: { of: endpoint, learn: 1m, forget: 1h } }", ""),
         ("kinds", "client_ip", "", "{ distinct: { of: [endpoint, late], at_least: 10, within: 30s } }", ""),
-        ("pairs", "principal+endpoint", "", "{ threshold: { at_least: 5, within: 1m } }", ""),
+        ("pairs", "principal+endpoint", "", "{ threshold: { at_least: 5, within: 1m } }", "part_of: [sum, ratio]"),
         ("sum", "principal", "", "{ sum: { of: response_bytes, at_least: 30000, within: 1m } }", "quiet: 60s"),
         (
             "ratio",
             "endpoint",
             "",
             "{ ratio: { of: \"status >= 500\", at_least: 0.4, min_events: 5, within: 15s } }",
-            "quiet: 20s",
+            "quiet: 20s\npart_of: [variety, lack, distinct]",
         ),
         (
             "count",
             "client_ip",
             "",
             "{ baseline: { of: count, window: 10s, warmup: 1, history: 20, sigmas: 1, direction: both } }",
-            "quiet: 20s",
+            "quiet: 20s\npart_of: [variety]",
         ),
         (
             "rate",
@@ -301,5 +307,6 @@ fn every_detector_of_the_property_alerts_on_some_seed() {
     for state in ["open", "updated", "closed"] {
         assert!(told.contains(&format!("\"state\":\"{state}\"")), "nothing is ever {state}");
     }
+    assert!(told.contains("\"part_of\":") && told.contains("\"parts\":{"), "no alert is a part of another");
     assert!(late > 100 && ahead > 100, "{late} rows were late, {ahead} ahead");
 }

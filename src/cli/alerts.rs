@@ -71,13 +71,19 @@ pub const HEAD: [&str; 7] = ["ID", "STATE", "SEVERITY", "DETECTOR", "ABOUT", "EV
 pub fn row(alert: &Alert) -> Vec<String> {
     vec![
         short(&alert.id),
-        state_name(alert.state).to_owned(),
+        state(alert),
         severity(alert.severity),
         scrub(&alert.detector),
         entity(&alert.entity),
         alert.events.to_string(),
         ago(&alert.opened),
     ]
+}
+
+/// What is told with another alert says so.
+fn state(alert: &Alert) -> String {
+    let state = state_name(alert.state);
+    alert.part_of.as_ref().map_or(state.to_owned(), |lead| format!("{state}, part of {}", short(lead)))
 }
 
 /// An alert of a list: flat, and whose it is.
@@ -130,6 +136,7 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
             "owasp",
             "attack",
             "dry_run",
+            "part_of",
             "incident_id",
         ],
     }
@@ -144,7 +151,7 @@ fn show_one(args: &ShowArgs) -> Result<(), Failure> {
 }
 
 fn screen(AlertFile { alert, incident_id }: &AlertFile, evidence: &str) -> String {
-    let (id, state) = (scrub(&alert.id), state_name(alert.state));
+    let (id, state) = (scrub(&alert.id), state(alert));
     let mut text = format!("{id}: {}, {state}\n{}\n\n", severity(alert.severity), scrub(&alert.title));
     let expected = alert.expected.map_or("-".to_owned(), |expected| format!("{expected:.1}"));
     for (name, value) in [

@@ -4,7 +4,7 @@
 //! look-alike, was right about one, or was unexpected. Times are event times.
 //! Never: guesses. An alert belongs to a story when detector, entity and time fit.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::DateTime;
 use schemas::Alert;
@@ -74,6 +74,8 @@ impl Score {
 struct Episode<'a> {
     alert: &'a Alert,
     opened_us: i64,
+    /// What it was told to be a part of.
+    lead: Option<&'a str>,
 }
 
 /// Scores the tellings of a run's alerts, in the order they were told.
@@ -100,7 +102,11 @@ fn episodes(alerts: &[Alert]) -> Vec<Episode<'_>> {
     let first_tellings = alerts.iter().filter(|alert| seen.insert(alert.id.as_str()));
     // A time that cannot be read puts the episode before all stories: it becomes unexpected, and is seen.
     let opened_us = |alert: &Alert| DateTime::parse_from_rfc3339(&alert.opened).map_or(0, |t| t.timestamp_micros());
-    let mut episodes: Vec<_> = first_tellings.map(|alert| Episode { alert, opened_us: opened_us(alert) }).collect();
+    let leads: HashMap<&str, &str> =
+        alerts.iter().filter_map(|alert| Some((alert.id.as_str(), alert.part_of.as_deref()?))).collect();
+    let lead = |alert: &Alert| leads.get(alert.id.as_str()).copied();
+    let mut episodes: Vec<_> =
+        first_tellings.map(|alert| Episode { alert, opened_us: opened_us(alert), lead: lead(alert) }).collect();
     episodes.sort_by(|a, b| (a.opened_us, &a.alert.id).cmp(&(b.opened_us, &b.alert.id)));
     episodes
 }
@@ -115,6 +121,9 @@ fn found<'a>(planted: &Planted, episodes: &[Episode<'a>], taken: &mut HashSet<&'
                 && concerns(&episode.alert.entity, &planted.entities)
         })
         .collect();
+    let ids: HashSet<&str> = mine.iter().map(|episode| episode.alert.id.as_str()).collect();
+    let is_part = |episode: &&Episode<'a>| episode.lead.is_some_and(|lead| ids.contains(lead));
+    taken.extend(episodes.iter().filter(is_part).map(|episode| episode.alert.id.as_str()));
     taken.extend(mine.iter().map(|episode| episode.alert.id.as_str()));
     let first = mine.iter().find(|episode| planted.detectors.contains(&episode.alert.detector.as_str()))?;
     Some(Found {

@@ -154,6 +154,7 @@ fn alerts() -> SchemaRef {
         Field::new("attack", text_list(), true),
         Field::new("evidence", DataType::Utf8, false),
         Field::new("dry_run", DataType::Boolean, false),
+        Field::new("part_of", DataType::Utf8, true),
     ]))
 }
 

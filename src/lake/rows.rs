@@ -49,6 +49,7 @@ pub(crate) fn alerts(tellings: &[Alert]) -> Result<RecordBatch, LakeError> {
         lists(tellings.iter().map(|a| a.attack.as_slice())),
         Arc::new(StringArray::from_iter_values(tellings.iter().map(|a| a.evidence.to_string()))),
         Arc::new(BooleanArray::from_iter(tellings.iter().map(|a| Some(a.dry_run)))),
+        Arc::new(StringArray::from_iter(tellings.iter().map(|a| a.part_of.as_deref()))),
     ];
     batch(Table::Alerts, columns)
 }

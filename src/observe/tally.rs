@@ -520,7 +520,7 @@ fn name_of(state: State) -> &'static str {
 
 /// One line for an update of an alert.
 fn line(alert: &Alert, passed_over: u64) {
-    let Alert { id, detector, title, entity, observed, threshold, events, .. } = alert;
+    let Alert { id, detector, title, entity, observed, threshold, events, part_of, .. } = alert;
     let state = name_of(alert.state);
     let severity = match alert.severity {
         Severity::Info => "info",
@@ -541,9 +541,11 @@ fn line(alert: &Alert, passed_over: u64) {
                 events,
                 passed_over,
                 alert = id,
+                part_of,
                 "alert {state}: {title}"
             )
         };
     }
-    if alert.state == State::Open && alert.severity >= Severity::High { say!(warn) } else { say!(info) }
+    let is_news = alert.state == State::Open && part_of.is_none();
+    if is_news && alert.severity >= Severity::High { say!(warn) } else { say!(info) }
 }

@@ -70,6 +70,8 @@ pub struct Ledger {
     lane_states: BTreeMap<Lane, Arc<[u8]>>,
     since_commit: Stopwatch,
     since_maintenance: Stopwatch,
+    /// A checkpoint is due, whatever waits for it.
+    owed: bool,
     /// Set from outside: the service is to stop; since when that is known.
     stop: Arc<AtomicBool>,
     stopping: Option<Stopwatch>,
@@ -105,6 +107,7 @@ impl Ledger {
             lane_states: BTreeMap::new(),
             since_commit: Stopwatch::start(),
             since_maintenance: Stopwatch::start(),
+            owed: false,
             stop: Arc::default(),
             stopping: None,
         }
@@ -154,7 +157,12 @@ impl Ledger {
     /// Whether it is time to commit, by rows or by age, and the one before has landed.
     pub fn due(&self) -> bool {
         let old = self.something_pending() && self.since_commit.elapsed() >= self.config.every;
-        (self.is_large() || self.is_many() || old) && !self.is_busy()
+        (self.owed || self.is_large() || self.is_many() || old) && !self.is_busy()
+    }
+
+    /// What the last checkpoint says of the detectors is no longer so: the next one is due at once.
+    pub fn owe(&mut self) {
+        self.owed = true;
     }
 
     /// Whether as much waits for the next checkpoint as may, and the one before has not landed.
@@ -221,7 +229,7 @@ impl Ledger {
             (lake, result)
         });
         self.under_way = Some((task, positions));
-        self.since_commit = Stopwatch::start();
+        (self.since_commit, self.owed) = (Stopwatch::start(), false);
         Ok(landed)
     }
 

@@ -108,6 +108,8 @@ pub struct Totals {
     pub ahead: u64,
     pub bytes: u64,
     pub alerts_opened: u64,
+    /// Those of them that opened as parts of others.
+    pub alert_parts: u64,
     pub first_event_us: Option<i64>,
     pub last_event_us: Option<i64>,
 }
@@ -230,6 +232,18 @@ impl Pipeline<'_> {
         })
     }
 
+    /// Tells what is closed because detectors began without the past that the last checkpoint has, and replaces that checkpoint
+    /// before anything is read: after a crash what they told since then is still theirs.
+    pub fn begin_anew(&mut self, closed: &[Alert]) -> Result<(), PipelineError> {
+        self.tell(closed)?;
+        let Some(ledger) = &mut self.ledger else { return Ok(()) };
+        ledger.stop_with(self.stop.clone());
+        let told = self.outlets.iter_mut().map(|outlet| outlet.taken()).collect();
+        ledger.begin(self.engine.snapshot(), told)?;
+        ledger.settle()?;
+        Ok(())
+    }
+
     fn step_all(&mut self, turns: &mut Turns, controls: &Controls) -> Result<(), PipelineError> {
         let mut finished = false;
         while !finished && !self.stop.load(Ordering::Relaxed) {
@@ -311,6 +325,7 @@ impl Pipeline<'_> {
         self.tell(&closed)?;
         self.outlets.iter_mut().for_each(|outlet| outlet.swapped(&rules));
         self.watcher.swapped(&rules);
+        self.ledger.iter_mut().for_each(Ledger::owe);
         for note in self.engine.notes() {
             tracing::info!("{note}");
         }
@@ -493,7 +508,9 @@ impl Pipeline<'_> {
         if alerts.is_empty() {
             return Ok(());
         }
-        self.totals.alerts_opened += alerts.iter().filter(|a| a.state == State::Open).count() as u64;
+        let opened = alerts.iter().filter(|alert| alert.state == State::Open);
+        self.totals.alert_parts += opened.clone().filter(|alert| alert.part_of.is_some()).count() as u64;
+        self.totals.alerts_opened += opened.count() as u64;
         self.watcher.told(alerts);
         for outlet in &mut self.outlets {
             outlet.tell(alerts).map_err(PipelineError::Outlet)?;

@@ -49,6 +49,7 @@ fn alert(id: &str, revision: u32, state: State) -> Alert {
         attack: vec![],
         evidence: serde_json::Value::Null,
         dry_run: false,
+        part_of: None,
     }
 }
 
@@ -112,7 +113,7 @@ async fn every_table_can_be_asked() {
         assert!(shown.contains(&format!(",{table},")), "{shown}");
     }
     let output = ask(&uri, "DESCRIBE alerts", QueryLimits::default()).await.unwrap();
-    assert_eq!(output.rows(), 22);
+    assert_eq!(output.rows(), 23);
     assert!(ask(&uri, "EXPLAIN SELECT * FROM events", QueryLimits::default()).await.is_ok());
 }
 

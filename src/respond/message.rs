@@ -5,7 +5,7 @@
 //! Never: decides what is sent.
 
 use schemas::Message;
-use schemas::alert::Severity;
+use schemas::alert::{Entity, Severity};
 use schemas::incident::{Containment, Event, Standing, Verdict};
 
 use super::action::{Action, scrub};
@@ -34,12 +34,12 @@ pub fn headline(message: &Message, chars_max: usize) -> String {
         Event::Updated => "Update: ",
         Event::Closed => "Over: ",
     };
+    let subject = format!("{} {}", incident.subject.kind, incident.subject.value);
     let text = format!(
-        "{what}[{}] {}: {} {}{}",
+        "{what}[{}] {}: {}{}",
         severity_name(incident.severity),
         incident.title,
-        incident.subject.kind,
-        incident.subject.value,
+        subject.trim_end(),
         also(message).map(|who| format!(", also {who}")).unwrap_or_default()
     );
     shorten(&scrub(&text), chars_max)
@@ -48,8 +48,10 @@ pub fn headline(message: &Message, chars_max: usize) -> String {
 /// Whom an update is about, where that is somebody besides the subject.
 fn also(message: &Message) -> Option<String> {
     let alert = message.alert.as_ref().filter(|_| message.event == Event::Updated)?;
-    let mut parts = keys::parts(alert).into_iter();
-    let who = parts.find(|part| keys::is_somebody(part) && *part != message.incident.subject)?;
+    let subject = &message.incident.subject;
+    // Of what failed with the whole, and goes on, it says what that is.
+    let is_news = |part: &Entity| keys::is_somebody(part) || subject.kind == "whole";
+    let who = keys::parts(alert).into_iter().find(|part| is_news(part) && part != subject)?;
     Some(format!("{} {}", who.kind, who.value))
 }
 
@@ -274,6 +276,12 @@ pub(crate) mod tests {
         let open = message(Event::Open, Kind::Page);
         assert_eq!(headline(&open, 200), "[high] Many refused logins from one address: client_ip 203.0.113.7");
         assert!(headline(&message(Event::Closed, Kind::Page), 200).starts_with("Over: [high] "));
+        let mut goes_on = message(Event::Updated, Kind::Page);
+        let entity = |kind: &str, value: &str| Entity { kind: kind.to_owned(), value: value.to_owned() };
+        goes_on.incident.subject = entity("whole", "");
+        goes_on.alert.as_mut().expect("an alert").entity = entity("endpoint", "GET /v1/orders");
+        let expected = "Update: [high] Many refused logins from one address: whole, also endpoint GET /v1/orders";
+        assert_eq!(headline(&goes_on, 200), expected, "what failed with the whole and goes on");
         let short = headline(&open, 20);
         assert_eq!((short.chars().count(), short.ends_with('…')), (20, true));
     }

@@ -257,6 +257,7 @@ pub(crate) mod tests {
             attack: vec!["T1110".to_owned()],
             evidence: serde_json::json!({ "statuses": { "401": 60 } }),
             dry_run: false,
+            part_of: None,
         }
     }
 

@@ -6,7 +6,7 @@
 //! configuration; it goes on where it stopped. An editor that writes a file in several steps is waited for.
 //! Never: reads a file that the configuration does not name; takes a part of what was read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,6 +51,8 @@ pub struct Reload {
     path: PathBuf,
     /// What runs, apart from its detectors.
     runs: String,
+    /// The hash of each key at the top of its file.
+    hashes: BTreeMap<String, String>,
     rules: Vec<Arc<Rule>>,
     /// The files and folders that are watched.
     watched: BTreeSet<PathBuf>,
@@ -80,6 +82,7 @@ impl Reload {
         Reload {
             path: path.to_owned(),
             runs: all_but_detectors(config),
+            hashes: config.hashes.clone(),
             rules: parts.rules.clone(),
             watched: watched(path, config),
             hands,
@@ -140,6 +143,7 @@ impl Reload {
             return false;
         }
         tracing::info!(
+            changed = changed(&self.hashes, &config.hashes),
             "the configuration has changed: what was read is committed, and the service begins again with it"
         );
         self.hands.next.put((config, parts));
@@ -183,6 +187,14 @@ impl Reload {
     }
 }
 
+/// The keys at the top of the file that are not as before; where there is none, a file that it names has changed.
+fn changed(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> String {
+    let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let changed: Vec<&str> =
+        keys.into_iter().filter(|key| before.get(*key) != after.get(*key)).map(String::as_str).collect();
+    if changed.is_empty() { "a file that it names".to_owned() } else { changed.join(", ") }
+}
+
 fn read(path: &Path) -> anyhow::Result<(Config, Parts)> {
     let config = Config::load(path)?;
     let parts = check(&config).with_context(|| path.display().to_string())?;
@@ -192,9 +204,11 @@ fn read(path: &Path) -> anyhow::Result<(Config, Parts)> {
 /// Every detector with all that it says.
 fn texts(rules: &[Arc<Rule>]) -> Vec<(String, String)> {
     let text = |rule: &Rule| {
-        let Rule { title, severity, owasp, attack, respond, dry_run, notes, runbook, .. } = rule;
+        let Rule { title, severity, owasp, attack, respond, part_of, dry_run, notes, runbook, .. } = rule;
         let counts = rule.state_identity();
-        format!("{counts} {title} {severity:?} {owasp:?} {attack:?} {respond:?} {dry_run} {notes} {runbook:?}")
+        format!(
+            "{counts} {title} {severity:?} {owasp:?} {attack:?} {respond:?} {part_of:?} {dry_run} {notes} {runbook:?}"
+        )
     };
     rules.iter().map(|rule| (rule.id.clone(), text(rule))).collect()
 }

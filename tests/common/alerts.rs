@@ -36,6 +36,7 @@ pub fn opening(id: &str, address: &str, now_us: i64) -> Alert {
         attack: vec!["T1110".to_owned()],
         evidence: serde_json::json!({ "statuses": { "401": 60 }, "paths": ["/login"] }),
         dry_run: false,
+        part_of: None,
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Summary {
     pub events: u64,
     pub rejects: u64,
     pub alerts_opened: u64,
+    /// Those of them that opened as parts of others.
+    pub alert_parts: u64,
     pub seconds: f64,
     pub events_per_second: f64,
     pub bytes: u64,
@@ -46,6 +48,7 @@ impl Summary {
             events: totals.events,
             rejects: totals.rejects,
             alerts_opened: totals.alerts_opened,
+            alert_parts: totals.alert_parts,
             seconds,
             events_per_second: totals.events as f64 / seconds.max(1e-9),
             bytes: totals.bytes,
@@ -74,8 +77,12 @@ pub fn tell(args: &Args, inputs: &Inputs, done: &Done, summary: &Summary, data_d
         }
     }
     kept_before(inputs, done, data_dir);
+    let parts = match summary.alert_parts {
+        0 => String::new(),
+        parts => format!(", {} of them parts of others", grouped(parts)),
+    };
     stderr_line(&format!(
-        "{}: {}, {}, {} late; {}; {:.1} s, {} events/s",
+        "{}: {}, {}, {} late; {}{parts}; {:.1} s, {} events/s",
         counted(summary.records, "record"),
         counted(summary.events, "event"),
         counted(summary.rejects, "reject"),

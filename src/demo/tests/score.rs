@@ -31,6 +31,7 @@ pub(super) fn alert(id: &str, detector: &str, entity: &Entity, opened_us: i64) -
         attack: vec![],
         evidence: Value::Null,
         dry_run: true,
+        part_of: None,
     }
 }
 

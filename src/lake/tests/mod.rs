@@ -139,6 +139,7 @@ fn alert(id: &str, revision: u32) -> Alert {
         attack: vec![],
         evidence: serde_json::json!({"endpoints": ["GET /v1/orders/{id}"]}),
         dry_run: false,
+        part_of: None,
     }
 }
 

@@ -44,7 +44,7 @@ pub const COLUMNS: &str = "incident_id, revision, status, title, severity, score
 
 /// Takes in one telling of an alert.
 pub async fn take(tx: &mut Tx, alert: &Alert, rules: &Rules, now_us: i64) -> Result<Taken, StoreError> {
-    let known = sqlx::query("SELECT revision, state, incident_id FROM incident_alerts WHERE alert_id = ?");
+    let known = sqlx::query("SELECT revision, state, incident_id, body FROM incident_alerts WHERE alert_id = ?");
     let known = known.bind(&alert.id).fetch_optional(&mut **tx).await?;
     let mut owner: Option<String> = None;
     if let Some(row) = &known {
@@ -65,7 +65,14 @@ pub async fn take(tx: &mut Tx, alert: &Alert, rules: &Rules, now_us: i64) -> Res
     let (at_us, keys) = (updated_us(alert, now_us), keys::keys(alert));
     let found = match owner {
         Some(owner) => row(tx, &owner).await?,
-        None => find(tx, alert, &keys, at_us, rules).await?,
+        None => match of_lead(tx, alert).await? {
+            Some(row) => Some(row),
+            None => find(tx, alert, &keys, at_us, rules).await?,
+        },
+    };
+    let was_part = match &known {
+        Some(row) if alert.part_of.is_none() => is_part(&row.try_get::<Vec<u8>, _>(3)?),
+        _ => false,
     };
     let was_open = match &known {
         Some(row) => row.try_get::<String, _>(1)? != "closed" && !row.try_get::<String, _>(2)?.is_empty(),
@@ -75,7 +82,7 @@ pub async fn take(tx: &mut Tx, alert: &Alert, rules: &Rules, now_us: i64) -> Res
         known.is_none() || known.as_ref().is_some_and(|row| row.try_get::<&str, _>(2).is_ok_and(str::is_empty));
     let change = match found {
         None => begin(alert, at_us, now_us),
-        Some(row) => join(row, alert, (is_new_alert, was_open), rules, at_us, now_us),
+        Some(row) => join(row, alert, Before { is_new_alert, was_open, was_part }, rules, at_us, now_us),
     };
     write(tx, &change.row).await?;
     note_alert(tx, alert, &change.row.id, now_us).await?;
@@ -120,11 +127,18 @@ fn begin(alert: &Alert, at_us: i64, now_us: i64) -> Change {
     Change { row, event: Some(Event::Open), alert: Some(alert.clone()) }
 }
 
+/// What was known of an alert before this telling.
+struct Before {
+    is_new_alert: bool,
+    was_open: bool,
+    was_part: bool,
+}
+
 /// A further telling.
 fn join(
     mut row: Row,
     alert: &Alert,
-    (is_new, was_open): (bool, bool),
+    Before { is_new_alert: is_new, was_open, was_part }: Before,
     rules: &Rules,
     at_us: i64,
     now_us: i64,
@@ -162,6 +176,8 @@ fn join(
     list(&mut row, alert);
     // Whoever joins is worth telling, each once and at most as many as are listed.
     significant |= is_new && row.entities[known..].iter().any(keys::is_somebody);
+    // A part is told with the alert it is a part of; when that is over and it goes on, it is told.
+    significant = (significant && alert.part_of.is_none()) || was_part;
     let event = if reopened {
         Some(Event::Open)
     } else if row.status != Status::Closed && (significant || (alert.state == State::Updated && rules.tell_updates)) {
@@ -188,6 +204,21 @@ fn list(row: &mut Row, alert: &Alert) {
         }
         add(&mut row.entities, part);
     }
+}
+
+/// The incident of the alert that this one is a part of, if it can be joined.
+async fn of_lead(tx: &mut Tx, alert: &Alert) -> Result<Option<Row>, StoreError> {
+    let Some(lead) = &alert.part_of else { return Ok(None) };
+    let sql = "SELECT incident_id FROM incident_alerts WHERE alert_id = ?";
+    let Some(found) = sqlx::query(sql).bind(lead).fetch_optional(&mut **tx).await? else { return Ok(None) };
+    // What a person has judged is joined by nothing new, and what is on trial by nothing real.
+    let is_open = |row: &Row| row.verdict.is_none() && row.dry_run == alert.dry_run;
+    Ok(row(tx, found.try_get(0)?).await?.filter(is_open))
+}
+
+/// Whether an alert as it was kept is a part of another.
+fn is_part(body: &[u8]) -> bool {
+    serde_json::from_slice::<Alert>(body).is_ok_and(|alert| alert.part_of.is_some())
 }
 
 /// The incident that an alert belongs to: an open one before a closed one, the oldest before newer ones.

@@ -1,12 +1,12 @@
 //! Who was told that something began is told how it ends, and a flood hides nothing that is worse than it.
 
 use schemas::Alert;
-use schemas::alert::{Severity, State};
+use schemas::alert::{Entity, Severity, State};
 use schemas::incident::Event::{Closed, Open, Updated};
 
 use super::{Fault, HOUR_US, Trial, alert, closing};
-use crate::respond::action::Kind::{self, Case, Notify, Page};
-use crate::respond::incident::desk;
+use crate::respond::action::Kind::{self, Block, Case, Notify, Page};
+use crate::respond::incident::desk::{self, Suppression};
 use crate::respond::release::Released;
 
 const PEOPLE: &[Kind] = &[Notify, Case, Page];
@@ -120,4 +120,67 @@ async fn one_of_a_flood_that_grows_worse_is_told() {
     let mut told = trial.board.told()[2..].to_vec();
     told.sort_by_key(|(kind, _)| kind.name());
     assert_eq!(told, [(Notify, Updated), (Page, Updated)]);
+}
+
+/// The whole, told first, and an endpoint's alert that is a part of it.
+fn outage() -> (Alert, Alert) {
+    let about = |kind: &str, value: &str| Entity { kind: kind.to_owned(), value: value.to_owned() };
+    let whole = Alert { entity: about("whole", ""), detector: "all".to_owned(), ..alert("al-whole", "") };
+    let endpoint = about("endpoint", "GET /v1/orders");
+    let part =
+        Alert { entity: endpoint, detector: "one".to_owned(), part_of: Some(whole.id.clone()), ..alert("al-part", "") };
+    (whole, part)
+}
+
+#[tokio::test]
+async fn a_part_is_told_with_what_it_is_a_part_of_and_alone_when_it_goes_on() {
+    let trial = Trial::new("incidents: { quiet: 5m }", true, PEOPLE).await;
+    let (whole, part) = outage();
+    trial.tell(&whole, &["page"]).await;
+    trial.tell(&part, &["page"]).await;
+    trial.settle().await;
+    assert_eq!(trial.board.told(), [(Page, Open)]);
+    let store = trial.outbox.store();
+    let all = desk::incidents(store, &desk::Which { limit: 9, ..desk::Which::default() }).await.expect("incidents");
+    assert_eq!((all.len(), all[0].alerts, all[0].alerts_open), (1, 2, 2));
+    assert!(all[0].entities.iter().any(|entity| entity.value == "GET /v1/orders"));
+
+    // The whole is as before; the endpoint is not.
+    trial.tell(&closing(&whole), &["page"]).await;
+    trial.tell(&Alert { revision: 1, state: State::Updated, part_of: None, ..part.clone() }, &["page"]).await;
+    trial.settle().await;
+    assert_eq!(trial.board.told(), [(Page, Open), (Page, Updated)]);
+    trial.tell(&Alert { revision: 2, state: State::Closed, part_of: None, ..part }, &["page"]).await;
+    trial.advance(HOUR_US);
+    trial.settle().await;
+    assert_eq!(trial.board.told(), [(Page, Open), (Page, Updated), (Page, Closed)]);
+}
+
+#[tokio::test]
+async fn a_part_of_what_is_judged_hushed_or_on_trial_stands_for_itself() {
+    let trial = Trial::new("", true, PEOPLE).await;
+    let (whole, part) = outage();
+    trial.tell(&Alert { dry_run: true, ..whole.clone() }, &["page"]).await;
+    trial.tell(&part, &["page"]).await;
+    trial.settle().await;
+    assert_eq!(trial.board.told(), [(Page, Open)], "that of the part alone");
+
+    let trial = Trial::new("", true, PEOPLE).await;
+    let hushed = Suppression::new(("whole", "all"), None, "maintenance", HOUR_US, "noor", trial.now());
+    desk::suppress(trial.outbox.store(), &hushed.expect("words")).await.expect("suppressed");
+    trial.tell(&Alert { entity: Entity { value: "all".to_owned(), ..whole.entity.clone() }, ..whole }, &["page"]).await;
+    trial.tell(&part, &["page"]).await;
+    trial.settle().await;
+    assert_eq!(trial.board.told(), [(Page, Open)], "that of the part alone");
+}
+
+#[tokio::test]
+async fn what_a_part_asks_to_be_blocked_is_blocked() {
+    let trial = Trial::new("", true, &[Page, Case, Block]).await;
+    let lead = alert("al-1", "203.0.113.7");
+    let part = Alert { detector: "other".to_owned(), part_of: Some("al-1".to_owned()), ..alert("al-2", "203.0.113.7") };
+    trial.tell(&lead, &["case"]).await;
+    trial.tell(&part, &["block", "case"]).await;
+    trial.settle().await;
+    assert_eq!((trial.board.told(), trial.board.entities()), (vec![(Case, Open)], vec!["203.0.113.7".to_owned()]));
 }

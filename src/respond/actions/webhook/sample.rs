@@ -75,5 +75,6 @@ fn alert(event: Event, entity: Entity) -> Alert {
         attack: words(&["T1110"]),
         evidence: serde_json::json!({ "statuses": { "401": 60 }, "paths": ["/login"] }),
         dry_run: false,
+        part_of: None,
     }
 }
