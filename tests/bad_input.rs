@@ -152,6 +152,10 @@ fn files_that_cannot_be_read_are_named() {
     let log = file(&folder, "a.log", "");
     let replay = ["replay", path(&log), "--source", "combined", "--no-lake", "--alerts", path(&alerts)];
     refused(&replay, 2, &["none/alerts.jsonl: cannot be written; expected a file in a folder that is there"]);
+    let (series, svg) = (file(&folder, "a.csv", "1,2\n"), folder.path().join("none/a.svg"));
+    let cannot = "none/a.svg: cannot be written (No such file or directory (os error 2)); expected a file in a folder";
+    refused(&["baseline", path(&series), "--plot", path(&svg)], 2, &[cannot]);
+    refused(&["baseline", path(&series), "--plot", path(&series)], 2, &["a.csv: is the series itself; expected"]);
     let ok = file(&folder, "a.log", "");
     refused(&["replay", path(&ok), "--source", "nonsense", "--no-lake"], 2, &["nonsense", "combined", "kong"]);
 }

@@ -213,8 +213,62 @@ fn a_series_comes_from_standard_input_or_a_file_packed_or_not() {
             run_with_input(&["baseline", "-"], &series),
             run(&["baseline", path(&named)]),
         ] {
-            assert_eq!(ran_well(ran).stdout, "timestamp,value,anomaly_score,alert\n2014-04-01,7,0.000000,0\n");
+            let want = "timestamp,value,anomaly_score,alert,expected,low,high\n2014-04-01,7,0.000000,0,,,\n";
+            assert_eq!(ran_well(ran).stdout, want);
         }
+    }
+}
+
+/// Lines of a day's shape with one spike, every five minutes for four days.
+fn a_series() -> String {
+    let value = |at: i64| if at == 1000 { 900 } else { 100 + (at % 288 - 144).abs() / 4 + at * 7 % 5 };
+    let line = |at: i64| format!("{},{}\n", 1_396_310_400 + at * 300, value(at));
+    (0..1152).map(line).collect()
+}
+
+#[test]
+fn a_series_is_drawn_and_scored_as_without_a_picture() {
+    let folder = folder();
+    let series = file(&folder, "a <b> & c.csv", a_series().as_bytes());
+    let svg = folder.path().join("series.svg");
+    let drawn = ran_well(run(&["baseline", path(&series), "--plot", path(&svg)]));
+    assert_eq!((drawn.stderr.as_str(), &drawn.stdout), ("", &ran_well(run(&["baseline", path(&series)])).stdout));
+    let picture = std::fs::read_to_string(&svg).expect("it was written");
+    for part in [
+        "<title id=\"title\">a &lt;b&gt; &amp; c.csv</title>",
+        "\"description\">1,152 lines, 1 alert: ",
+        "role=\"img\"",
+        "UTC, 2014-04-01 00:00:00 to 2014-04-04 23:55:00",
+        "2014-04-0",
+        ">\nexpected\n<",
+        ">\nalert\n<",
+        "width=\"1200\" height=\"500\"",
+    ] {
+        assert!(picture.contains(part), "{part}: {picture}");
+    }
+    // The mark in the legend, and that of the alert.
+    assert_eq!(picture.matches("<circle ").count(), 2, "{picture}");
+    for never in ["<script", "href", "@import", "url(", "a <b>"] {
+        assert!(!picture.contains(never), "{never}: {picture}");
+    }
+    assert!(picture.len() < 100_000, "{}", picture.len());
+}
+
+#[test]
+fn a_picture_shows_what_was_read_before_a_bad_line_or_says_that_there_is_nothing() {
+    let folder = folder();
+    let svg = folder.path().join("series.svg");
+    let picture = |input: &str| {
+        let ran = run_with_input(&["baseline", "--plot", path(&svg)], input.as_bytes());
+        (ran.code, ran.stdout.lines().count(), std::fs::read_to_string(&svg).expect("it was written"))
+    };
+    let (code, lines, text) = picture("1,5\n2,6\nyesterday,5\n");
+    assert_eq!((code, lines), (1, 3));
+    assert!(text.contains("2 lines, 0 alerts") && text.contains(">standard input</title>"), "{text}");
+    for (input, lines) in [("", "0 lines"), ("1,\n2,nan\n", "2 lines")] {
+        let (code, _, text) = picture(input);
+        assert_eq!(code, 0);
+        assert!(text.contains(lines) && text.contains("There is nothing to draw: no line has a value."), "{text}");
     }
 }
 

@@ -13,6 +13,8 @@ use super::tails;
 
 const BINS: usize = 72;
 const BINS_PER_OCTAVE: f64 = 4.0;
+/// Of a bin, as a natural logarithm.
+const BIN_WIDTH: f64 = std::f64::consts::LN_2 / BINS_PER_OCTAVE;
 /// Distances below 2^-2 sigmas share the first bin.
 const FIRST_OCTAVE: f64 = 2.0;
 /// Old experience is halved at this weight, so the tail follows a series that changes.
@@ -33,6 +35,7 @@ const EXCURSION_AFTER: f32 = 64.0;
 const CROWD_KEPT: f32 = 0.95;
 /// Below this the crowd is over.
 const CROWD_GONE: f32 = 0.3;
+const ROUNDING: f64 = 1e-6;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Rarity {
@@ -45,6 +48,18 @@ pub(super) struct Rarity {
     /// First bin beyond which observations are excursions.
     edge: usize,
     learned: u32,
+}
+
+/// A tail probability, and how many sigmas the model takes for it once experience is long.
+pub(super) struct Rare {
+    tail: f64,
+    model: f64,
+}
+
+impl Rare {
+    pub(super) fn new(tail: f64) -> Rare {
+        Rare { tail, model: tails::student_inverse(tail, FREEDOM_MAX) }
+    }
 }
 
 impl Default for Rarity {
@@ -77,12 +92,57 @@ impl Rarity {
             beyond += self.bins[at];
             places += f64::from(self.bins[at]) * (at as f64 + 0.5);
         }
-        let octave = std::f64::consts::LN_2 / BINS_PER_OCTAVE;
         let start = at as f64; // lower edge of the bin in which the tail begins
-        let excess = (places - f64::from(beyond) * start) * octave;
+        let (share, mean_excess) = self.extrapolated(beyond, places, start);
+        share * (-(place - start).max(0.0) * BIN_WIDTH / mean_excess).exp()
+    }
+
+    /// The extrapolated tail: its share where it begins, and its mean log excess from there.
+    fn extrapolated(&self, beyond: f32, places: f64, start: f64) -> (f64, f64) {
+        let excess = (places - f64::from(beyond) * start) * BIN_WIDTH;
         let mean_excess = (excess + EXCESS_PRIOR * EXCESS_PRIOR_WEIGHT) / (f64::from(beyond) + EXCESS_PRIOR_WEIGHT);
-        let share = f64::from(beyond + 1.0) / f64::from(self.total + 1.0);
-        share * (-(place - start).max(0.0) * octave / mean_excess).exp()
+        (f64::from(beyond + 1.0) / f64::from(self.total + 1.0), mean_excess)
+    }
+
+    /// The sigmas from which on every distance is this rare; infinite where experience says that none is.
+    pub(super) fn reach(&self, rare: &Rare) -> f64 {
+        let freedom = f64::from(self.total).clamp(1.0, FREEDOM_MAX);
+        let model = if freedom < FREEDOM_MAX { tails::student_inverse(rare.tail, freedom) } else { rare.model };
+        let seen = (self.seen_reach(rare.tail) / BINS_PER_OCTAVE - FIRST_OCTAVE).exp2();
+        // Tails are summed in single precision: its rounding is left inside.
+        model.max(seen).max(ORDINARY) * (1.0 + ROUNDING)
+    }
+
+    /// The place from which on `seen_tail` is at most this.
+    fn seen_reach(&self, tail: f64) -> f64 {
+        let top = (self.total * TOP_SHARE).max(TOP_MIN);
+        let (mut above, mut beyond, mut places, mut at) = (0.0f32, 0.0f32, 0.0f64, BINS);
+        while at > 0 && beyond < top {
+            at -= 1;
+            above = beyond;
+            beyond += self.bins[at];
+            places += f64::from(self.bins[at]) * (at as f64 + 0.5);
+        }
+        let start = at as f64;
+        let (share, mean_excess) = self.extrapolated(beyond, places, start);
+        let far = start + (share / tail).ln() * mean_excess / BIN_WIDTH;
+        if beyond < top {
+            return far;
+        }
+        let wanted = tail * f64::from(self.total + 1.0) - 1.0;
+        // The last bin has no far end, and its tail no slope beyond its width.
+        let last = at == BINS - 1;
+        if last && wanted < 0.0 {
+            return f64::INFINITY;
+        }
+        if !last && (far > start + 1.0 || f64::from(above) >= wanted) {
+            return far.max(start + 1.0);
+        }
+        while at > 0 && f64::from(above + self.bins[at]) < wanted {
+            above += self.bins[at];
+            at -= 1;
+        }
+        at as f64 + 1.0 - ((wanted - f64::from(above)) / f64::from(self.bins[at]).max(1e-30)).clamp(0.0, 1.0)
     }
 
     pub(super) fn learn(&mut self, sigmas: f64) {
@@ -163,6 +223,33 @@ mod tests {
             rarity.learn(12.0);
         }
         assert!(rarity.tail(12.0) < 0.01, "{}", rarity.tail(12.0));
+    }
+
+    #[test]
+    fn beyond_its_reach_everything_is_so_rare_and_within_it_is_not() {
+        let kinds: [fn(&mut Chance) -> f64; 4] = [
+            |c| c.normal().abs(),
+            |c| c.pareto(1.5),
+            |c| if c.uniform() < 0.02 { 10.0 } else { c.normal().abs() },
+            |c| if c.uniform() < 0.01 { 1e6 * c.pareto(2.0) } else { 0.0 },
+        ];
+        for (seed, kind) in kinds.into_iter().enumerate() {
+            for count in [10, 60, 1000, 20_000] {
+                let rarity = taught(seed as u64 + 5, count, kind);
+                for tail in [1e-2, 7.2e-4, 1e-5, 1e-10, 1e-30] {
+                    let reach = rarity.reach(&Rare::new(tail));
+                    if reach == f64::INFINITY {
+                        assert!(rarity.tail(1e30) > tail, "{seed} {count} {tail:e}");
+                        continue;
+                    }
+                    for times in [1.0001, 1.1, 2.0, 1e3, 1e9] {
+                        assert!(rarity.tail(reach * times) <= tail, "{seed} {count} {tail:e} {reach} {times}");
+                    }
+                    let within = rarity.tail(0.9999 * reach);
+                    assert!(within > tail, "{seed} {count} {tail:e} {reach} {within:e}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -73,6 +73,11 @@ impl Season {
         expected
     }
 
+    /// What the season is about to expect, if one was believed so far.
+    pub(super) fn outlook(&self, time_us: i64) -> Option<f64> {
+        self.chosen(self.day.expected(time_us, 2)?, self.week.expected(time_us, 1))
+    }
+
     /// True once a season was believed for a day: by then its errors are known well enough to be judged.
     pub(super) fn settled(&self, time_us: i64) -> bool {
         self.since_us.is_some_and(|since| time_us.saturating_sub(since) > DAY_US)
@@ -87,11 +92,17 @@ impl Season {
         self.plain_error += share * (squared(self.plain) - self.plain_error);
         self.day_error += share * (squared(by_day) - self.day_error);
         self.week_error += share * (squared(by_week.unwrap_or(by_day)) - self.week_error);
+        let chosen = self.chosen(by_day, by_week)?;
+        self.since_us.get_or_insert(time_us);
+        Some(chosen)
+    }
+
+    /// The day's or the week's shape, or neither, by their errors so far.
+    fn chosen(&self, by_day: f64, by_week: Option<f64>) -> Option<f64> {
         // Not less when both are nothing: a series that never moves has no season, and one odd point shall not make one.
         if self.tried < TRIAL || self.day_error.min(self.week_error) >= GAIN * self.plain_error {
             return None;
         }
-        self.since_us.get_or_insert(time_us);
         if self.week_error < WEEK_GAIN * self.day_error { by_week.or(Some(by_day)) } else { Some(by_day) }
     }
 }

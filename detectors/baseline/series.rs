@@ -11,14 +11,19 @@
 //! or has been calm for about `calm_points`. A shift of level thus alerts once, and by the time the calm would end
 //! the new level is part of what is ordinary.
 //!
-//! Promises: no look-ahead, constant memory (about 10 kB), under 2 microseconds a point, no alert in the first
-//! `WARM_POINTS`; any sampling interval, irregular ones and gaps too. Values that are no numbers are passed over.
+//! Promises: no look-ahead, constant memory (about 10 kB), under 2 microseconds a point (and 4 for its `Outlook`), no alert in the
+//! first 49 points; any sampling interval, irregular ones and gaps too. Values that are no numbers are passed over.
 //! Limits: a season other than a day or a week is not learned as such.
+
+mod outlook;
+#[cfg(test)]
+mod outlook_tests;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::outlook::Outlook;
 use super::bits;
-use super::channel::Channel;
+use super::channel::{Channel, SURPRISE_MAX};
 use super::season::Season;
 
 /// Shares with which the three running means move: spans of about 6, 24 and 96 points.
@@ -64,10 +69,6 @@ pub struct Scored {
     pub anomaly_score: f64,
     /// True at the first point of an episode, and again if it becomes ten times rarer.
     pub alert: bool,
-    /// What the season, or the points just before, led to expect.
-    pub expected: f64,
-    /// Long-run spread of the distance from that.
-    pub spread: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -125,11 +126,10 @@ impl Series {
     /// Scores the next point, then learns it. A value that is not a number scores 0 and teaches nothing.
     pub fn observe(&mut self, time_us: i64, value: f64) -> Scored {
         if !value.is_finite() {
-            return Scored { anomaly_score: 0.0, alert: false, expected: self.fast, spread: self.jump.spread() };
+            return Scored { anomaly_score: 0.0, alert: false };
         }
         let value = value.clamp(-VALUE_MAX, VALUE_MAX);
         self.keep_time(time_us, value);
-        let expected_plain = self.fast;
         let floor = FLOOR_SHARE * self.value.spread();
         let bound = SEASON_BOUND * self.value.spread().max(1e-12);
         let plain = self.surprise_plain(value, floor);
@@ -139,18 +139,12 @@ impl Series {
         self.last = value;
         self.count += 1.0;
         let (news, alert) = self.episode.news(plain.max(seasonal), self.count, &self.params);
-        Scored {
-            anomaly_score: score(news) * (self.count / WARM_POINTS).min(1.0),
-            alert,
-            expected: season.unwrap_or(expected_plain),
-            spread: if season.is_some() { self.off_season.spread() } else { self.jump.spread() },
-        }
+        Scored { anomaly_score: score(news) * warm(self.count), alert }
     }
 
     /// The usual interval, and a fresh start of the short memory after a gap.
     fn keep_time(&mut self, time_us: i64, value: f64) {
-        let elapsed = time_us.saturating_sub(self.at_us).max(0) as f64;
-        let gap = self.count >= 2.0 && elapsed > GAP * self.interval_us;
+        let (elapsed, gap) = self.elapsed(time_us);
         if self.count == 0.0 {
             self.means.fill(value);
         } else {
@@ -162,6 +156,12 @@ impl Series {
             self.last = value;
         }
         self.at_us = time_us;
+    }
+
+    /// Since the last point, and whether that is a gap.
+    fn elapsed(&self, time_us: i64) -> (f64, bool) {
+        let elapsed = time_us.saturating_sub(self.at_us).max(0) as f64;
+        (elapsed, self.count >= 2.0 && elapsed > GAP * self.interval_us)
     }
 
     fn surprise_plain(&mut self, value: f64, floor: f64) -> f64 {
@@ -198,6 +198,11 @@ fn score(surprise: f64) -> f64 {
     surprise / (surprise + HALF)
 }
 
+/// How much of a score counts after so many points.
+fn warm(count: f64) -> f64 {
+    (count / WARM_POINTS).min(1.0)
+}
+
 /// What has been reported of the current episode, so that it is reported once.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Episode {
@@ -220,13 +225,14 @@ impl Episode {
     /// While the surprise stays above this share of the held one, the episode goes on, up to `LASTS` calm times.
     const ONGOING: f64 = 0.7;
     const LASTS: f64 = 4.0;
+    /// What is held below this is forgotten.
+    const GONE: f64 = 0.2;
 
     /// The part of the surprise that is news, and whether to alert.
     fn news(&mut self, surprise: f64, count: f64, params: &SeriesParams) -> (f64, bool) {
-        let fresh = surprise > self.held + Self::MORE || self.held < 0.2;
+        let fresh = surprise > self.held + Self::MORE || self.held < Self::GONE;
         let news = if fresh { surprise } else { 0.5 * (surprise - self.held).max(0.0) };
-        let warm = (count / WARM_POINTS).min(1.0);
-        let alert = score(news) * warm >= params.alert_score && surprise >= self.alerted + Self::WORSE;
+        let alert = score(news) * warm(count) >= params.alert_score && surprise >= self.alerted + Self::WORSE;
         if news >= Self::LEAST && news >= self.held {
             self.held = surprise;
             self.since = count;
@@ -239,5 +245,14 @@ impl Episode {
             self.alerted = surprise;
         }
         (news, alert)
+    }
+
+    /// The surprise from which `news` alerts at this count; none where none is large enough. Of a surprise that is not fresh at most
+    /// half of `MORE` is news, which alerts at no bar in use.
+    fn bar(&self, count: f64, params: &SeriesParams) -> Option<f64> {
+        let score = params.alert_score / warm(count);
+        let fresh = if self.held < Self::GONE { 0.0 } else { self.held + Self::MORE };
+        let bar = (HALF * score / (1.0 - score)).max(fresh).max(self.alerted + Self::WORSE);
+        (score < 1.0 && bar <= SURPRISE_MAX).then_some(bar)
     }
 }

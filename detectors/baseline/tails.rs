@@ -23,6 +23,13 @@ pub(super) fn student(sigmas: f64, freedom: f64) -> f64 {
     t.sf(sigmas.clamp(-1e9, 1e9)).clamp(0.0, 1.0)
 }
 
+/// The sigmas at which `student` is so small.
+pub(super) fn student_inverse(tail: f64, freedom: f64) -> f64 {
+    // Not reached: both parameters are in range.
+    let Ok(t) = StudentsT::new(0.0, 1.0, freedom.clamp(1.0, 1e6)) else { return f64::INFINITY };
+    -t.inverse_cdf(tail.clamp(1e-300, 0.5))
+}
+
 /// P(X >= count) of a count with this mean and with variance `mean + extra` (negative binomial, Poisson if none).
 pub(super) fn count_at_least(count: f64, mean: f64, extra: f64) -> f64 {
     let (count, mean) = (count.ceil(), mean.max(1e-9));
@@ -122,6 +129,15 @@ mod tests {
         close(hits_at_least(3.0, 10.0, 0.1, 0.0), 0.070_190_8);
         close(hits_at_most(0.0, 10.0, 0.1, 0.0), 0.9f64.powi(10));
         close(hits_at_least(1.0, 4.0, 0.5, 1.0 / 12.0), 0.8); // uniform share: every number of hits alike
+    }
+
+    #[test]
+    fn the_inverse_of_student_is_one() {
+        for freedom in [5.0, 10.0] {
+            for tail in [0.02, 7.2e-4, 1e-6, 1e-12, 1e-30] {
+                close(student(student_inverse(tail, freedom), freedom), tail);
+            }
+        }
     }
 
     #[test]

@@ -117,13 +117,13 @@ fn holes_gaps_and_odd_values_are_survived() {
             14 => f64::NEG_INFINITY,
             _ => 10.0 + chance.normal(),
         };
-        let Scored { anomaly_score, alert, expected, spread } = series.observe(time, value);
-        assert!((0.0..1.0).contains(&anomaly_score) && expected.is_finite() && spread.is_finite(), "{at}");
+        let Scored { anomaly_score, alert } = series.observe(time, value);
+        assert!((0.0..1.0).contains(&anomaly_score), "{at}");
         assert!(!alert, "{at}");
     }
     for (at, value) in [f64::MAX, f64::MIN, 0.0, 1e300].into_iter().cycle().take(200).enumerate() {
         let scored = series.observe([i64::MIN, i64::MAX, 0, time][at % 4], value);
-        assert!((0.0..=1.0).contains(&scored.anomaly_score) && scored.spread.is_finite(), "{scored:?}");
+        assert!((0.0..=1.0).contains(&scored.anomaly_score), "{scored:?}");
     }
 }
 

@@ -2,19 +2,28 @@
 //!
 //! Promises: online, so line n of the output depends on lines 1 to n of the input only; timestamp and value are copied
 //! as they were written; a line that cannot be read stops the run with its number and what was expected, after all
-//! lines before it have been written. A value that is empty or no number is scored 0 and taught to nobody.
-//! Never: holds more than one line; sorts.
+//! lines before it have been written. A value that is empty or no number is scored 0 and taught to nobody. The first four
+//! columns are as they are, whatever else is asked for.
+//! Never: holds more than one line, and for a picture a bounded number of columns (`columns`); sorts.
+
+mod axis;
+mod columns;
+mod picture;
+mod plot;
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
-use detectors::baseline::series::{Series, SeriesParams};
+use detectors::baseline::series::{Outlook, Series, SeriesParams};
 
+use self::columns::Folded;
+use self::plot::Plot;
 use super::{Failure, output, usage};
 use crate::ingest::{file, unpack};
 
+const HEADER: &str = "timestamp,value,anomaly_score,alert,expected,low,high";
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 const TIMESTAMP_EXPECTED: &str =
     "expected RFC 3339, YYYY-MM-DD HH:MM:SS (taken as UTC), or seconds or milliseconds since 1970";
@@ -24,21 +33,41 @@ const FORMATS: [&str; 4] = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gatewatch baseline cpu.csv > scored.csv
+  gatewatch baseline cpu.csv --plot cpu.svg > scored.csv
   zcat requests.csv.gz | gatewatch baseline
 
-The file has lines `timestamp,value`, with or without a header; a header that names the columns timestamp and value says
-where they are. The output adds anomaly_score (0 to 1) and alert (0 or 1).
-Each line is judged by the lines before it alone.")]
+The file has lines `timestamp,value`, with or without a header; a header that names the columns
+timestamp and value says where they are. Each line is judged by the lines before it alone.
+The output adds:
+
+  anomaly_score  0 to 1; 0.44 is the bar
+  alert          0 or 1
+  expected       what the lines before led to expect of this one: the value of the season where a
+                 day or a week is established, else the level just before
+  low, high      the band: a value below low or above high alerts. It is 4.35 spreads out or more,
+                 and in this very series comes at most 7 times in 10,000: by itself, by its jump
+                 from the level just before, or by its distance from the season. Up to the 100th
+                 line more is asked, and after an alert until it has faded (the same again is no
+                 news): the band is wider then. Empty: no value alerts, as in the first 49 lines
+
+A line inside the band alerts by what several lines add up to: a drift, a season that stays away,
+a series that shakes or freezes. Where a season is taken up or dropped with the very line, the
+band is that of before. An empty value, or one that is no number, never alerts.")]
 pub struct Args {
     /// A CSV file, plain, gzip or zstd; without one, or with -, standard input.
     file: Option<PathBuf>,
+    /// Draw values, expected values, band and alerts into this SVG file, which is overwritten. A long series is drawn as
+    /// 2,000 columns at most, with the least and greatest value and the widest band of each.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
 }
 
 pub fn command(args: &Args) -> Result<(), Failure> {
     let file = args.file.as_deref().filter(|path| path.as_os_str() != "-");
     let name = file.map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
+    let plot = args.plot.as_deref().map(|path| Plot::new(path, file)).transpose().map_err(usage)?;
     let input = open(file).map_err(usage)?;
-    Ok(run(input, &name, &mut io::stdout().lock())?)
+    Ok(run(input, &name, &mut io::stdout().lock(), plot)?)
 }
 
 fn open(file: Option<&Path>) -> anyhow::Result<Box<dyn Read + Send>> {
@@ -48,11 +77,20 @@ fn open(file: Option<&Path>) -> anyhow::Result<Box<dyn Read + Send>> {
     }
 }
 
-/// Scores a series and writes `timestamp,value,anomaly_score,alert` to `out`.
-fn run(input: impl Read, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+/// Scores a series and writes it to `out`; draws what was read.
+fn run(input: impl Read, name: &str, out: &mut dyn Write, mut plot: Option<Plot>) -> anyhow::Result<()> {
     let mut out = BufWriter::new(out);
-    let done = score_lines(&mut BufReader::new(input), &mut out);
-    out.flush().context("cannot write the scores")?;
+    let folded = plot.as_mut().map(|plot| &mut plot.folded);
+    let done = score_lines(&mut BufReader::new(input), &mut out, folded);
+    let written = out.flush().context("cannot write the scores");
+    if written.as_ref().err().or(done.as_ref().err()).is_some_and(output::is_broken_pipe) {
+        if plot.is_some() {
+            output::stderr_line(&format!("{name}: not drawn: nobody reads the scores to their end (> /dev/null does)"));
+        }
+    } else if let Some(plot) = plot {
+        plot.write()?;
+    }
+    written?;
     let unread = done.map_err(|stop| stop.context(format!("{name}: stopped; the lines before were scored")))?;
     if unread > 0 {
         let (values, are) = (output::counted(unread, "value"), if unread == 1 { "is" } else { "are" });
@@ -69,11 +107,11 @@ struct Columns {
 }
 
 /// Returns how many values were empty or no number.
-fn score_lines(input: &mut impl BufRead, out: &mut dyn Write) -> anyhow::Result<u64> {
+fn score_lines(input: &mut impl BufRead, out: &mut dyn Write, mut folded: Option<&mut Folded>) -> anyhow::Result<u64> {
     let mut series = Series::new(SeriesParams::default());
     let (mut line, mut number, mut unread) = (String::new(), 0u64, 0u64);
     let mut columns = None;
-    writeln!(out, "timestamp,value,anomaly_score,alert")?;
+    writeln!(out, "{HEADER}")?;
     while read_line(input, &mut line).with_context(|| format!("line {}", number + 1))? {
         number += 1;
         if line.is_empty() {
@@ -94,10 +132,34 @@ fn score_lines(input: &mut impl BufRead, out: &mut dyn Write) -> anyhow::Result<
         let time_us = parse_time(time_text).with_context(|| format!("line {number}"))?;
         let value = parse_value(value_text).with_context(|| format!("line {number}"))?;
         unread += u64::from(!value.is_finite());
+        let outlook = series.outlook(time_us);
         let scored = series.observe(time_us, value);
-        writeln!(out, "{time_text},{value_text},{:.6},{}", scored.anomaly_score, u8::from(scored.alert))?;
+        let (score, alert) = (scored.anomaly_score, u8::from(scored.alert));
+        writeln!(out, "{time_text},{value_text},{score:.6},{alert},{}", cells(outlook))?;
+        if let Some(folded) = &mut folded {
+            folded.add(time_us, value, outlook, scored.alert);
+        }
     }
     Ok(unread)
+}
+
+/// The cells of expected, low and high, to a hundred-thousandth of the band.
+fn cells(outlook: Option<Outlook>) -> String {
+    let Some(Outlook { expected, low, high }) = outlook else { return ",,".to_owned() };
+    let width = high.unwrap_or(expected) - low.unwrap_or(expected);
+    let places = (5.0 - if width > 0.0 { width } else { expected.abs() }.log10().floor()).clamp(0.0, 17.0) as usize;
+    let cell = |number: f64| {
+        let text = if number.abs() < 1e15 { format!("{number:.places$}") } else { format!("{number:e}") };
+        match text.strip_prefix("-").unwrap_or(&text).trim_matches(['0', '.']) {
+            "" => "0".to_owned(),
+            _ if text.contains('.') && !text.contains('e') => {
+                text.trim_end_matches('0').trim_end_matches('.').to_owned()
+            }
+            _ => text,
+        }
+    };
+    let or_empty = |bound: Option<f64>| bound.map(cell).unwrap_or_default();
+    format!("{},{},{}", cell(expected), or_empty(low), or_empty(high))
 }
 
 /// Reads one line without its end; false at the end of the input.
@@ -175,24 +237,25 @@ mod tests {
 
     fn scored(input: &str) -> (String, anyhow::Result<u64>) {
         let mut out = Vec::new();
-        let done = score_lines(&mut input.as_bytes(), &mut out);
+        let done = score_lines(&mut input.as_bytes(), &mut out, None);
         (String::from_utf8(out).expect("ASCII in, ASCII out"), done)
     }
 
     #[test]
-    fn copies_the_input_and_adds_two_columns() {
+    fn copies_the_input_and_adds_its_columns() {
         let (out, done) = scored("timestamp,value\r\n2014-04-01 00:00:00,20.50\r\n2014-04-01T00:05:00Z,\r\n");
         assert_eq!(done.expect("read"), 1);
+        let lines: Vec<&str> = out.lines().collect();
         assert_eq!(
-            out,
-            "timestamp,value,anomaly_score,alert\n2014-04-01 00:00:00,20.50,0.000000,0\n2014-04-01T00:05:00Z,,0.000000,0\n"
+            lines,
+            [HEADER, "2014-04-01 00:00:00,20.50,0.000000,0,,,", "2014-04-01T00:05:00Z,,0.000000,0,20.5,,"]
         );
     }
 
     #[test]
     fn finds_columns_by_name_and_reads_headless_files() {
         let (out, done) = scored("label,\"value\",\"timestamp\"\nx,7,1396310400\n");
-        assert_eq!((done.expect("read"), out.lines().last()), (0, Some("1396310400,7,0.000000,0")));
+        assert_eq!((done.expect("read"), out.lines().last()), (0, Some("1396310400,7,0.000000,0,,,")));
         let (out, done) = scored("1396310400000,7\n");
         assert_eq!((done.expect("read"), out.lines().count()), (0, 2));
     }
@@ -201,7 +264,7 @@ mod tests {
     fn a_first_line_of_words_alone_is_a_header() {
         for header in ["date,requests", "Time,Count", "\"when\",\"how many\""] {
             let (out, done) = scored(&format!("{header}\n2014-04-01,7\n"));
-            assert_eq!((done.expect("read"), out.lines().last()), (0, Some("2014-04-01,7,0.000000,0")), "{header}");
+            assert_eq!((done.expect("read"), out.lines().last()), (0, Some("2014-04-01,7,0.000000,0,,,")), "{header}");
         }
         for data in ["yesterday,5", "2014-13-01,5", "2014-04-01,five"] {
             let (out, done) = scored(&format!("{data}\n2014-04-01,7\n"));
@@ -212,7 +275,7 @@ mod tests {
     #[test]
     fn a_bad_line_keeps_those_before_and_says_what_was_expected() {
         let (out, done) = scored("timestamp,value\n1,5\nyesterday,5\n");
-        assert_eq!(out, "timestamp,value,anomaly_score,alert\n1,5,0.000000,0\n");
+        assert_eq!(out, format!("{HEADER}\n1,5,0.000000,0,,,\n"));
         let said = format!("{:#}", done.expect_err("bad line"));
         assert!(said.starts_with("line 3: timestamp \"yesterday\" is not a time; expected RFC 3339"), "{said}");
         let (_, done) = scored("timestamp,value\n1,five\n");
@@ -255,8 +318,44 @@ mod tests {
         }
         let (out, done) = scored(&text);
         done.expect("read");
-        let alerts: Vec<&str> = out.lines().filter(|line| line.ends_with(",1")).collect();
+        let rows: Vec<Vec<&str>> = out.lines().skip(1).map(|line| line.split(',').collect()).collect();
+        let alerts: Vec<&Vec<&str>> = rows.iter().filter(|row| row[3] == "1").collect();
         assert_eq!(alerts.len(), 1, "{alerts:?}");
-        assert!(alerts[0].starts_with("1396460400,90,0."), "{alerts:?}");
+        assert_eq!((alerts[0][0], alerts[0][1]), ("1396460400", "90"));
+        let number = |row: &[&str], at: usize| row[at].parse::<f64>().expect("a number");
+        let (expected, low, high) = (number(alerts[0], 4), number(alerts[0], 5), number(alerts[0], 6));
+        assert!(
+            (10.0..14.0).contains(&expected) && (0.0..8.0).contains(&low) && (16.0..30.0).contains(&high),
+            "{low} {high}"
+        );
+        // The first lines have no band; then every value of this quiet series is inside; the spike is outside.
+        assert!(rows[..49].iter().all(|row| row[5].is_empty() && row[6].is_empty()));
+        let inside = |row: &&Vec<&str>| (number(row, 5)..=number(row, 6)).contains(&number(row, 1));
+        assert_eq!(rows[50..500].iter().filter(inside).count(), 450);
+    }
+
+    #[test]
+    fn cells_have_the_digits_that_the_band_is_worth() {
+        let of = |expected, low, high| cells(Some(Outlook { expected, low, high }));
+        assert_eq!(of(12.345_678_9, Some(1.000_000_1), Some(20.0)), "12.3457,1,20");
+        assert_eq!(of(1e6, Some(1e6 - 1e-3), Some(1e6 + 0.002_345_67)), "1000000,999999.999,1000000.00234567");
+        assert_eq!(of(-0.0, None, None), "0,,");
+        assert_eq!(of(1200.0, None, Some(1300.0)), "1200,,1300");
+        assert_eq!(of(5.0, Some(5.0), Some(5.0)), "5,5,5");
+        assert_eq!(of(1e150, None, Some(2.5e20)), "1e150,,2.5e20");
+        assert_eq!(of(-3.0, Some(-1e12), Some(4e13)), "-3,-1000000000000,40000000000000");
+        assert_eq!(cells(None), ",,");
+    }
+
+    #[test]
+    fn the_picture_shows_the_lines_that_were_read() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a.svg");
+        let plot = Plot::new(&path, None).expect("can be written");
+        let (mut out, input) = (Vec::new(), "1,5\n2,\n3,7\nyesterday,9\n");
+        let done = run(input.as_bytes(), "a.csv", &mut out, Some(plot));
+        assert!(done.is_err() && String::from_utf8_lossy(&out).lines().count() == 4);
+        let svg = std::fs::read_to_string(&path).expect("there");
+        assert!(svg.contains("3 lines, 0 alerts") && svg.ends_with("</svg>\n"), "{svg}");
     }
 }
