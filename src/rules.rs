@@ -34,18 +34,17 @@ pub fn load(section: &DetectorsSection) -> anyhow::Result<Vec<Arc<Rule>>> {
 /// The same with their texts, in the order of their ids.
 pub fn find(section: &DetectorsSection) -> anyhow::Result<Vec<Found>> {
     let (mut built_in, mut own) = (built_in()?, own(&section.paths)?);
-    let mut known: BTreeSet<String> = built_in.iter().map(|found| found.rule.id.clone()).collect();
+    let known: BTreeSet<String> = built_in.iter().chain(&own).map(|found| found.rule.id.clone()).collect();
     disable(&mut built_in, &mut own, &section.disabled)?;
     if !section.catalogue {
         built_in.clear();
     }
     let found = unique(built_in.into_iter().chain(own))?;
-    known.extend(found.iter().map(|found| found.rule.id.clone()));
     found.iter().try_for_each(|one| others_are_known(one, &known))?;
     Ok(found)
 }
 
-/// A detector names others that there are, or that the catalogue has and this configuration leaves out.
+/// A detector names others that there are, also where this configuration leaves them out.
 fn others_are_known(one: &Found, known: &BTreeSet<String>) -> anyhow::Result<()> {
     match one.rule.part_of.iter().find(|id| !known.contains(*id)) {
         Some(id) => bail!("{}: detector {}: part_of: there is no detector {id:?}", one.place, one.rule.id),
@@ -172,6 +171,23 @@ mod tests {
             let own = rules.iter().find(|rule| rule.id == ID).unwrap();
             assert!(own.title.starts_with("Our client"), "{}", own.title);
         }
+    }
+
+    #[test]
+    fn a_detector_names_others_that_there_are() {
+        let folder = own_detector("our-sweep");
+        let text = fs::read_to_string(folder.path().join("own.yaml")).unwrap();
+        let naming = |id: &str| {
+            let text = text.replace("id: our-sweep", &format!("id: our-other\npart_of: [{id}]"));
+            fs::write(folder.path().join("other.yaml"), text).unwrap();
+            load(&section(false, &folder, &["our-sweep"])).map(|rules| rules.len()).map_err(|error| error.to_string())
+        };
+        assert_eq!((naming("our-sweep"), naming(ID)), (Ok(1), Ok(1)), "one that is disabled, and one of the catalogue");
+        let refused = naming("our-swep").unwrap_err();
+        assert!(
+            refused.ends_with("other.yaml: detector our-other: part_of: there is no detector \"our-swep\""),
+            "{refused}"
+        );
     }
 
     #[test]

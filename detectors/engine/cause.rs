@@ -2,8 +2,8 @@
 //! detectors tell of one client at a time is one thing, told once.
 //!
 //! A detector says of which others its alerts can be a part (`part_of`). An alert is a part of the open one that it is about
-//! the same entity as, whose entity made most of its events, or that is about the whole. What opened shortly before the other
-//! did becomes its part when that opens.
+//! the same entity as, whose entity made most of its events, or that is about the whole, for an hour after that opened. What opened
+//! shortly before the other did becomes its part when that opens.
 //! Promises: nothing is left out: a part is told, stored and contained like any alert, with `part_of`, and the other lists it in
 //! its evidence. What is graver than the other, asks for more than it, or is real where the other is on trial, is no part. A part
 //! that goes on when the other has closed is told as an alert of its own. Depends on what is told alone, in its order, so cuts,
@@ -29,7 +29,9 @@ const STANDING_MAX: usize = 2_000;
 /// Parts that an alert lists; further ones are counted.
 const LISTED_MAX: usize = 20;
 /// What opened so long before can be a part: the windows of detectors differ by minutes.
-const TOGETHER_US: i64 = 15 * 60_000_000;
+const BEFORE_US: i64 = 15 * 60_000_000;
+/// What opens so long after can be a part; then it is another cause, and whoever keeps an alert open hides nothing behind it.
+const AFTER_US: i64 = 60 * 60_000_000;
 /// The share of an alert's events that makes a client or principal its author.
 const AUTHOR_SHARE: f64 = 0.5;
 
@@ -159,25 +161,36 @@ impl Causes {
     /// What an alert that opens is a part of: the first of those that are open.
     fn lead_of(&self, alert: &Alert, rule: &Rule) -> Option<String> {
         let about = About::of(alert);
+        let opened = parse_rfc3339(&alert.opened).unwrap_or(i64::MAX);
         let candidates = self.open.iter().filter(|(_, standing)| rule.part_of.contains(&standing.detector));
         let holding = candidates.filter(|(_, standing)| standing.about.holds(&about, &alert.evidence));
         let roots = holding.map(|(id, standing)| standing.lead.as_ref().unwrap_or(id));
         let fitting = roots.filter_map(|id| Some((self.open.get(id)?, id)));
+        // Of a part of a part, too: what one client did to the whole is not what others do meanwhile.
+        let fitting = fitting.filter(|(lead, _)| {
+            opened <= lead.opened.saturating_add(AFTER_US) && lead.about.holds(&about, &alert.evidence)
+        });
         let fitting = fitting.filter(|(lead, _)| self.rules.get(&lead.detector).is_some_and(|of| speaks_for(of, rule)));
         fitting.min_by_key(|(lead, id)| (lead.opened, *id)).map(|(_, id)| id.clone())
     }
 
     /// What is open and becomes a part of one that opens, or of what that is a part of.
     fn parts_of(&self, opening: &Standing, rule: &Rule, lead: Option<&str>) -> Vec<String> {
-        let lead_rule = lead.and_then(|id| self.rules.get(&self.open.get(id)?.detector));
-        let lead_rule = lead_rule.map_or(rule, |rule| rule);
+        let root = lead.and_then(|id| self.open.get(id));
+        let lead_rule = root.and_then(|root| self.rules.get(&root.detector)).map_or(rule, |rule| rule);
         let is_part = |(id, standing): (&String, &Standing)| {
             let of = self.rules.get(&standing.detector)?;
-            let is_free = standing.lead.is_none() && standing.parts == 0 && lead != Some(id.as_str());
+            let is_free = standing.lead.is_none() || standing.alone_at.is_some();
+            let is_alone = is_free && standing.parts == 0 && lead != Some(id.as_str());
             let fits = of.part_of.contains(&rule.id)
-                && standing.opened >= opening.opened - TOGETHER_US
+                && standing.opened >= opening.opened.saturating_sub(BEFORE_US)
                 && speaks_for(lead_rule, of);
-            (is_free && fits && opening.about.holds(&standing.about, &standing.evidence())).then(|| id.clone())
+            if !is_alone || !fits {
+                return None;
+            }
+            let evidence = standing.evidence();
+            let holds = |lead: &Standing| lead.about.holds(&standing.about, &evidence);
+            (holds(opening) && root.is_none_or(holds)).then(|| id.clone())
         };
         self.open.iter().filter_map(is_part).collect()
     }
@@ -185,6 +198,9 @@ impl Causes {
     fn become_part(&mut self, id: &str, lead: &str) {
         let Some(standing) = self.open.get_mut(id) else { return };
         standing.lead = Some(lead.to_owned());
+        if let Some(at) = standing.alone_at.take() {
+            self.due.remove(&(at, id.to_owned()));
+        }
         if let Some(told) = standing.last_told() {
             self.list(lead, Part::of(&told));
         }
@@ -299,7 +315,7 @@ impl About {
         }
         let list = match self.kind.as_str() {
             "client_ip" => "client_ips",
-            "principal" => "principals",
+            "principal" => "proven",
             _ => return false,
         };
         let counted = evidence["counted"].as_f64().unwrap_or(0.0);

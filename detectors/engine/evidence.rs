@@ -207,14 +207,16 @@ impl Evidence {
         }
         self.counted += 1;
         let at = &*POSITIONS;
+        // An address that nobody vouches for is nobody's, and so makes nobody the author of something else.
+        let claimed = !self.of_client && event.text(at.client_ip_source) == Some(UNPROVEN);
         let columns = [
-            (&mut self.endpoints, at.endpoint),
-            (&mut self.countries, at.country),
-            (&mut self.client_ips, at.client_ip),
-            (&mut self.principals, at.principal),
+            (&mut self.endpoints, Some(at.endpoint)),
+            (&mut self.countries, Some(at.country)),
+            (&mut self.client_ips, Some(at.client_ip).filter(|_| !claimed)),
+            (&mut self.principals, Some(at.principal)),
         ];
         for (tops, column) in columns {
-            if let Some(text) = event.text(column) {
+            if let Some(text) = column.and_then(|column| event.text(column)) {
                 tops.add(cut(text));
             }
         }

@@ -139,18 +139,15 @@ impl Row<'_, '_> {
         self.listed.push(slot.key);
     }
 
-    /// The entity looks bad: the row is evidence if it `shows` that, and counts in any case. `name` is what it is called, where
-    /// that is known.
-    pub fn gather<S>(&mut self, slot: &mut Slot<S>, name: Option<&Name>, shows: bool) {
+    /// The entity looks bad: the row is evidence. `name` is what it is called, where that is known.
+    pub fn gather<S>(&mut self, slot: &mut Slot<S>, name: Option<&Name>) {
         let (run, hit, episodes) = (self.run, self.hit, &mut *self.episodes);
         let event = run.event(hit.row);
         let suspect = slot.suspect.get_or_insert_with(|| {
             let name = name.cloned().unwrap_or_else(|| episodes.name(event, hit.bits));
             episodes.suspect(name)
         });
-        if shows {
-            suspect.evidence.record(run.columns.times[hit.row], event, run.principals_behind(hit.row));
-        }
+        suspect.evidence.record(run.columns.times[hit.row], event, run.principals_behind(hit.row));
         if let Some(episode) = &mut suspect.episode {
             episode.events += 1;
         }

@@ -37,10 +37,6 @@ pub(crate) trait Summary: Clone + Default + Serialize + DeserializeOwned + Send 
     /// The contribution of a row; `None` when it has none. `argument` is where `Plan` put the method's column.
     fn item(columns: &Columns, argument: usize, row: usize) -> Option<Self::Item>;
     fn add(&mut self, item: Self::Item);
-    /// Whether such an event shows that something is wrong: of a share, whether it meets the condition.
-    fn shows(_: &Self::Item) -> bool {
-        true
-    }
     /// The summary of both sets of events.
     fn merge(&mut self, other: &Self);
     fn value(&self) -> f64;

@@ -94,7 +94,7 @@ impl<W: Sliding + 'static> Method for Counting<W> {
             },
         };
         if held.value >= self.suspicious || slot.suspect.is_some() {
-            row.gather(slot, None, true);
+            row.gather(slot, None);
             let is_late = belongs != Belongs::Now;
             if held.value >= self.at_least {
                 let end = if is_late { self.panes.end(held.end).min(place) } else { time };

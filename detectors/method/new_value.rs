@@ -125,7 +125,7 @@ impl Method for News {
         let is_unknown = slot.state.note(value, index_of(time, PANE_US));
         let is_news = is_unknown && place.saturating_sub(slot.state.since) >= self.learn_us;
         if is_news || slot.suspect.is_some() {
-            row.gather(slot, None, true);
+            row.gather(slot, None);
         }
         if is_news {
             slot.state.news = slot.state.news.saturating_add(1);

@@ -67,9 +67,6 @@ impl Summary for Share {
     fn item(columns: &Columns, argument: usize, row: usize) -> Option<bool> {
         Some(columns.filters[argument].value(row))
     }
-    fn shows(item: &bool) -> bool {
-        *item
-    }
     #[inline]
     fn add(&mut self, hit: bool) {
         self.hits = self.hits.saturating_add(u32::from(hit));
@@ -227,7 +224,7 @@ impl Method for Shares {
             row.list(slot);
         }
         if !self.bounds.is_harmless(&share) || slot.suspect.is_some() {
-            row.gather(slot, None, matches);
+            row.gather(slot, None);
         }
         Counted::Yes
     }

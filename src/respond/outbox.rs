@@ -148,11 +148,13 @@ impl Outbox {
                 failing: Mutex::new(None),
             })
         };
+        let parts_apart = targets.iter().any(|ready| ready.common.when.is_about_alerts());
         let lanes = targets.into_iter().map(lane).collect();
         let rules = book::Rules {
             join_within: config.incidents.join_within,
             half_life: config.incidents.half_life,
             tell_updates: config.tell.contains(&Telling::Updated),
+            parts_apart,
         };
         Ok(Outbox {
             queue: Queue::new(store.clone()),

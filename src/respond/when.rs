@@ -126,6 +126,11 @@ fn parse_days(text: &str) -> Option<[bool; 7]> {
 }
 
 impl When {
+    /// Whether it asks what alerts are about, not only how bad they are and when they come.
+    pub fn is_about_alerts(&self) -> bool {
+        [&self.detectors, &self.tenants, &self.owasp, &self.entities].iter().any(|list| !list.is_empty())
+    }
+
     pub fn holds(&self, case: &Case) -> bool {
         self.severity.is_none_or(|least| case.severity >= least)
             && self.score.is_none_or(|least| case.score >= least)

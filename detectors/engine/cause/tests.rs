@@ -259,3 +259,50 @@ fn other_detectors_leave_parts_and_revisions_right() {
     let later: Vec<String> = brief(&[told, later].concat())[5..].to_vec();
     assert_eq!(later, ["65 one/b 1 Closed, part of all", "65 one/a 2 Updated", "136 one/a 3 Closed"]);
 }
+
+#[test]
+fn what_others_do_is_no_part_of_what_one_client_did_to_the_whole() {
+    let rules = [
+        rule("client", "client_ip", 3, ""),
+        rule("all", "whole", 5, "part_of: [client]"),
+        rule("one", "endpoint", 6, "part_of: [all]"),
+    ];
+    let mut rows = of(0, "aaaaa");
+    rows.extend((0..6).map(|n| event(5.0 + f64::from(n) * 0.5, "203.0.113.8", "b")));
+    let told = alerts(&rules, &rows);
+    let opened: Vec<String> = brief(&told).into_iter().filter(|line| line.contains("Open")).collect();
+    let want = [
+        "2 client/203.0.113.7 0 Open",
+        "4 all/ 0 Open, part of client",
+        "6 client/203.0.113.8 0 Open",
+        "7 one/b 0 Open",
+    ];
+    assert_eq!(opened, want);
+}
+
+#[test]
+fn an_alert_that_is_kept_open_hides_nothing_for_long() {
+    // The whole is kept open for hours by one request in two seconds.
+    let mut rows: Vec<Value> =
+        (0..7_400).step_by(2).map(|at| event(at as f64, "203.0.113.7", &at.to_string())).collect();
+    rows.extend([of(3_001, "aaa"), of(7_201, "bbb")].concat());
+    rows.sort_by_key(|row| row["time"].as_i64());
+    let told = alerts(&endpoint_and_whole(), &rows);
+    let opened: Vec<String> =
+        brief(&told).into_iter().filter(|line| line.contains("one/") && line.contains("Open")).collect();
+    assert_eq!(opened, ["3003 one/a 0 Open, part of all", "7203 one/b 0 Open"]);
+}
+
+#[test]
+fn a_forged_address_makes_its_owner_the_author_of_nothing() {
+    let rules = [rule("client", "client_ip", 3, ""), rule("end", "endpoint", 6, "part_of: [client]")];
+    let mut rows = of(0, "xyz");
+    rows.extend((0..6).map(|n| {
+        let mut row = event(3.0 + f64::from(n) * 0.5, "203.0.113.7", "a");
+        row["client_ip_source"] = "unproven".into();
+        row
+    }));
+    let told = alerts(&rules, &rows);
+    let end = told.iter().find(|alert| alert.detector == "end").unwrap();
+    assert_eq!((&end.part_of, &end.evidence["client_ips"]), (&None, &Value::Null));
+}

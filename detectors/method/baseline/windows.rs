@@ -312,12 +312,12 @@ impl<S: Summary + 'static, P: Past + 'static> Method for Windows<S, P> {
                 state.alarm = self.settings.alarm(usual.as_ref());
             }
         }
-        let (state, shows) = (&mut slot.state, S::shows(&item));
+        let state = &mut slot.state;
         state.now.add(item);
         let alarming = state.now.value() >= state.alarm && 2 * state.now.events() >= self.settings.min_events;
         if alarming || slot.suspect.is_some() {
             let name = slot.suspect.is_none().then(|| slot.state.past.name.clone());
-            row.gather(slot, name.as_ref(), shows);
+            row.gather(slot, name.as_ref());
         }
         let looks = if P::GROWS { alarming } else { alarming && slot.state.now.events().is_power_of_two() };
         if looks && !row.heard.is_first(slot.state.past.active) {

@@ -26,6 +26,8 @@ pub struct Rules {
     pub half_life: Duration,
     /// Each update of an alert is a message.
     pub tell_updates: bool,
+    /// Some target is chosen by what an alert is about: a part of another alert is told as if it were none.
+    pub parts_apart: bool,
 }
 
 /// What a telling came to.
@@ -63,30 +65,43 @@ pub async fn take(tx: &mut Tx, alert: &Alert, rules: &Rules, now_us: i64) -> Res
         owner = owner.filter(|owner| !owner.is_empty());
     }
     let (at_us, keys) = (updated_us(alert, now_us), keys::keys(alert));
-    let found = match owner {
-        Some(owner) => row(tx, &owner).await?,
-        None => match of_lead(tx, alert).await? {
-            Some(row) => Some(row),
-            None => find(tx, alert, &keys, at_us, rules).await?,
-        },
-    };
     let was_part = match &known {
         Some(row) if alert.part_of.is_none() => is_part(&row.try_get::<Vec<u8>, _>(3)?),
         _ => false,
     };
+    let mut found = match &owner {
+        Some(owner) => row(tx, owner).await?,
+        None => None,
+    };
+    // What goes on alone when a person has judged what it was a part of was not judged.
+    let is_left = was_part && found.as_ref().is_some_and(|row| row.verdict.is_some());
+    let of_lead = if rules.parts_apart { None } else { of_lead(tx, alert).await? };
+    let is_new_here = owner.is_none() || is_left;
+    if is_new_here {
+        found = match &of_lead {
+            Some(row) => Some(row.clone()),
+            None => find(tx, alert, &keys, at_us, rules).await?,
+        };
+    }
+    let is_part = of_lead.is_some_and(|lead| found.as_ref().is_some_and(|row| row.id == lead.id));
     let was_open = match &known {
+        Some(_) if is_left => false,
         Some(row) => row.try_get::<String, _>(1)? != "closed" && !row.try_get::<String, _>(2)?.is_empty(),
         None => false,
     };
-    let is_new_alert =
-        known.is_none() || known.as_ref().is_some_and(|row| row.try_get::<&str, _>(2).is_ok_and(str::is_empty));
+    let is_new_alert = is_left
+        || known.is_none()
+        || known.as_ref().is_some_and(|row| row.try_get::<&str, _>(2).is_ok_and(str::is_empty));
     let change = match found {
         None => begin(alert, at_us, now_us),
-        Some(row) => join(row, alert, Before { is_new_alert, was_open, was_part }, rules, at_us, now_us),
+        Some(row) => join(row, alert, Before { is_new_alert, was_open, was_part, is_part }, rules, at_us, now_us),
     };
     write(tx, &change.row).await?;
     note_alert(tx, alert, &change.row.id, now_us).await?;
-    note_keys(tx, &keys, &change.row.id, at_us).await?;
+    // A part drags nobody else into the incident: who attacks besides has one of their own.
+    if !is_part {
+        note_keys(tx, &keys, &change.row.id, at_us).await?;
+    }
     Ok(Taken::Changed(Box::new(change)))
 }
 
@@ -132,13 +147,15 @@ struct Before {
     is_new_alert: bool,
     was_open: bool,
     was_part: bool,
+    /// It is a part of an alert of the same incident.
+    is_part: bool,
 }
 
 /// A further telling.
 fn join(
     mut row: Row,
     alert: &Alert,
-    Before { is_new_alert: is_new, was_open, was_part }: Before,
+    Before { is_new_alert: is_new, was_open, was_part, is_part }: Before,
     rules: &Rules,
     at_us: i64,
     now_us: i64,
@@ -153,6 +170,7 @@ fn join(
         row.alerts += 1;
         significant |= !known_detector;
     }
+    significant &= !is_part;
     if alert.severity > row.severity {
         (row.severity, row.title) = (alert.severity, alert.title.clone());
         significant = true;
@@ -173,11 +191,12 @@ fn join(
         _ => None,
     };
     let known = row.entities.len();
-    list(&mut row, alert);
-    // Whoever joins is worth telling, each once and at most as many as are listed.
-    significant |= is_new && row.entities[known..].iter().any(keys::is_somebody);
     // A part is told with the alert it is a part of; when that is over and it goes on, it is told.
-    significant = (significant && alert.part_of.is_none()) || was_part;
+    if !is_part {
+        list(&mut row, alert);
+    }
+    // Whoever joins is worth telling, each once and at most as many as are listed.
+    significant |= was_part || (is_new && row.entities[known..].iter().any(keys::is_somebody));
     let event = if reopened {
         Some(Event::Open)
     } else if row.status != Status::Closed && (significant || (alert.state == State::Updated && rules.tell_updates)) {

@@ -3,6 +3,7 @@
 use schemas::Alert;
 use schemas::alert::{Entity, Severity, State};
 use schemas::incident::Event::{Closed, Open, Updated};
+use schemas::incident::Verdict;
 
 use super::{Fault, HOUR_US, Trial, alert, closing};
 use crate::respond::action::Kind::{self, Block, Case, Notify, Page};
@@ -143,7 +144,7 @@ async fn a_part_is_told_with_what_it_is_a_part_of_and_alone_when_it_goes_on() {
     let store = trial.outbox.store();
     let all = desk::incidents(store, &desk::Which { limit: 9, ..desk::Which::default() }).await.expect("incidents");
     assert_eq!((all.len(), all[0].alerts, all[0].alerts_open), (1, 2, 2));
-    assert!(all[0].entities.iter().any(|entity| entity.value == "GET /v1/orders"));
+    assert!(all[0].entities.iter().all(|entity| entity.kind == "whole"), "its parts are its alerts");
 
     // The whole is as before; the endpoint is not.
     trial.tell(&closing(&whole), &["page"]).await;
@@ -183,4 +184,56 @@ async fn what_a_part_asks_to_be_blocked_is_blocked() {
     trial.tell(&part, &["block", "case"]).await;
     trial.settle().await;
     assert_eq!((trial.board.told(), trial.board.entities()), (vec![(Case, Open)], vec!["203.0.113.7".to_owned()]));
+}
+
+#[tokio::test]
+async fn whom_a_part_is_about_is_told_of_when_they_do_something_else() {
+    let trial = Trial::new("", true, &[Page, Block]).await;
+    let (whole, _) = outage();
+    trial.tell(&whole, &["page"]).await;
+    for (id, address) in [("al-a", "203.0.113.7"), ("al-b", "198.51.100.9")] {
+        let part = Alert { part_of: Some(whole.id.clone()), detector: "one".to_owned(), ..alert(id, address) };
+        trial.tell(&part, &["page"]).await;
+    }
+    trial.settle().await;
+    assert_eq!(trial.board.told(), [(Page, Open)]);
+    for (id, address) in [("al-c", "203.0.113.7"), ("al-d", "198.51.100.9")] {
+        trial.tell(&alert(id, address), &["block", "page"]).await;
+    }
+    trial.settle().await;
+    assert_eq!(trial.board.told(), [(Page, Open); 3], "an incident each");
+    // A verdict on the one lets nobody else go.
+    let incident = desk::alert(trial.outbox.store(), "al-c").await.expect("read").expect("known").1;
+    let close = desk::Deed::Close(Verdict::Expected, "a test of ours".to_owned());
+    desk::act(trial.outbox.store(), &incident, &close, "noor", trial.now()).await.expect("closed");
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), ["198.51.100.9"]);
+}
+
+#[tokio::test]
+async fn a_part_of_what_cannot_be_joined_is_told_where_it_makes_something_worse() {
+    let trial = Trial::new("", true, PEOPLE).await;
+    trial.tell(&Alert { severity: Severity::Low, ..alert("al-1", "203.0.113.7") }, &["page"]).await;
+    let part = Alert { part_of: Some("al-unknown".to_owned()), ..alert("al-2", "203.0.113.7") };
+    trial.tell(&part, &["page"]).await;
+    trial.settle().await;
+    assert_eq!(trial.board.told(), [(Page, Open), (Page, Updated)]);
+}
+
+#[tokio::test]
+async fn what_goes_on_after_its_cause_was_judged_is_an_incident_of_its_own() {
+    let trial = Trial::new("incidents: { quiet: 5m }", true, PEOPLE).await;
+    let (whole, part) = outage();
+    trial.tell(&whole, &["page"]).await;
+    trial.tell(&part, &["page"]).await;
+    trial.tell(&closing(&whole), &["page"]).await;
+    trial.settle().await;
+    let incident = desk::alert(trial.outbox.store(), &part.id).await.expect("read").expect("known").1;
+    let close = desk::Deed::Close(Verdict::True, "the database is back".to_owned());
+    desk::act(trial.outbox.store(), &incident, &close, "noor", trial.now()).await.expect("closed");
+    trial.settle().await;
+    assert_eq!(trial.board.told(), [(Page, Open), (Page, Closed)]);
+    trial.tell(&Alert { revision: 1, state: State::Updated, part_of: None, ..part }, &["page"]).await;
+    trial.settle().await;
+    assert_eq!(trial.board.told(), [(Page, Open), (Page, Closed), (Page, Open)]);
 }
