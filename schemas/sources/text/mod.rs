@@ -169,7 +169,7 @@ impl Forms {
             if is_open && fit::every(&another.form, line, other) {
                 for role in [Role::Client, Role::Time] {
                     // What never proves who the client is, is no reason to doubt another reading of it.
-                    if role == Role::Client && another.form.unproven {
+                    if role == Role::Client && !another.form.doubts {
                         continue;
                     }
                     let doubtful = |(binding, span): (&Binding, &Span)| binding.role == role && !span.proven;
