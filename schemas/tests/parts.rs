@@ -1,5 +1,5 @@
-//! Lines that came in several records, and records whose end is missing: nobody is framed by what a client put where such a
-//! part begins or ends, and nobody hides behind it.
+//! Lines that came in several records, records whose end is missing, and objects that are none: nobody is framed by what a client
+//! put where such a part begins or ends, nobody hides behind it, and what is missing is named.
 
 use schemas::{Keys, Lane, Normaliser, RawBatch, SourceConfig, event_json};
 use serde_json::{Value, json};
@@ -275,5 +275,33 @@ fn a_list_whose_end_is_missing_proves_nobody() {
     for record in [half, &forged[..seen]] {
         let ((events, _), _) = told_in(&mut normaliser("envoy", &[]), &[record.to_string()], 0, 1);
         assert!(events.iter().all(|(_, source, _)| source == "unproven"), "{events:?}: {record}");
+    }
+}
+
+/// Something else stands where an object or a number should: the columns that it should have filled are named.
+#[test]
+fn a_container_of_the_wrong_type_is_named() {
+    let record = |request: Value, response: Value| {
+        json!({"started_at": OBSERVED_US / 1000, "client_ip": "203.0.113.7", "latencies": {"request": 1}, "request": request,
+            "response": response})
+        .to_string()
+    };
+    let whole = json!({"method": "GET", "uri": "/x", "size": 10, "headers": {"user-agent": "c"}});
+    for (line, expected) in [
+        (record(json!(true), json!({"status": 200})), &["method", "path"][..]),
+        (record(json!([1, 2]), json!({"status": 200})), &["method", "path"]),
+        (record(whole.clone(), json!("x")), &["status"]),
+        (record(whole.clone(), json!({"status": [], "size": 5})), &["status"]),
+        (record(whole.clone(), json!({"status": 200})), &[]),
+        (record(whole.clone(), json!(null)), &[]),
+        (record(whole, json!([])), &[]),
+    ] {
+        let mut raw = RawBatch::new();
+        raw.push(0, OBSERVED_US, line.as_bytes());
+        let events = normaliser("kong", &[]).normalise(&Lane::new("test", 0), &raw).events;
+        let event = event_json(&events, 0);
+        let damaged: Vec<&str> = event["damaged"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        assert!(expected.iter().all(|name| damaged.contains(name)), "{damaged:?}: {line}");
+        assert_eq!(damaged.is_empty(), expected.is_empty(), "{damaged:?}: {line}");
     }
 }
