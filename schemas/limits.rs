@@ -96,6 +96,12 @@ pub const DRIFT_KEY_BYTES_MAX: usize = 128;
 pub const MAPPING_PATHS_MAX: usize = 512;
 /// A text line is fitted to forms up to here; of a longer one the rest is left out, as of a line that was cut.
 pub const LINE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a line that a container runtime split and that is put together; of a longer one the parts are not read.
+pub const SPLIT_BYTES_MAX: usize = 256 << 10;
+/// Lines of one lane that are being put together; the parts of further ones are not read.
+pub const SPLIT_TEXTS_MAX: usize = 8;
+/// Streams of a lane that are within a line; of more the oldest is forgotten, and the next record proves nobody.
+pub const SPLIT_STREAMS_MAX: usize = 256;
 /// Records of a log that are read to recognise its kind.
 pub const RECOGNISED_RECORDS: usize = 200;
 /// Times of one request under several names that lie further apart are not those of one request, in microseconds.
@@ -110,5 +116,6 @@ pub const ENVELOPES_MAX: usize = 4;
 pub const ID_BYTES_MAX: usize = 256;
 
 const _: () = assert!(TEXT_BYTES_MAX < SEARCH_BYTES_MAX && SEARCH_BYTES_MAX < RECORD_BYTES_MAX);
+const _: () = assert!(LINE_BYTES_MAX < SPLIT_BYTES_MAX && SPLIT_BYTES_MAX < RECORD_BYTES_MAX);
 const _: () = assert!(ENDPOINT_BYTES_MAX < TEXT_BYTES_MAX && ID_BYTES_MAX <= REPEATED_BYTES_MAX);
 const _: () = assert!(TEMPLATE_BYTES_MAX < TEXT_BYTES_MAX && LEARNED_NAMES_MAX < LEARNED_NODES_MAX);

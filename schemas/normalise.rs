@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::draft::Recorded;
 use crate::drift::{Drift, Watch};
 use crate::enrich::Geo;
+use crate::envelope::{self, Parts};
 use crate::hash::{self, FastMap};
 use crate::limits::RECORD_BYTES_MAX;
 use crate::record::{Entry, Lane, RawBatch};
@@ -49,6 +50,8 @@ pub struct Normaliser {
     fields: FastMap<i32, W3cFields>,
     /// The same, as it was last saved.
     named: FastMap<i32, String>,
+    /// By partition, the lines that have begun and have no end yet.
+    parts: FastMap<i32, Parts>,
     /// Lines of a lane of which no `#Fields` line is known are not read.
     told_fields: bool,
 }
@@ -66,6 +69,7 @@ impl Normaliser {
             keys: keys.clone(),
             fields: hash::map(),
             named: hash::map(),
+            parts: hash::map(),
             told_fields: false,
         })
     }
@@ -82,6 +86,7 @@ impl Normaliser {
             keys: self.keys.clone(),
             fields: hash::map(),
             named: hash::map(),
+            parts: hash::map(),
             told_fields: self.told_fields,
         }
     }
@@ -107,6 +112,11 @@ impl Normaliser {
         if self.told_fields {
             fields = fields.map(W3cFields::untold);
         }
+        // What came before the first record of a lane that is taken up in its midst, nobody knows.
+        let is_unknown = self.told_fields || raw.entries.first().is_some_and(|entry| entry.offset > 0);
+        let begins = || Parts::after(is_unknown);
+        reader.parts = self.parts.remove(&lane.partition).unwrap_or_else(begins);
+        let were_open = reader.parts.streams();
         self.rows.begin(lane);
         let mut waiting = Waiting::new(&mut self.rows, &self.keys, lane, raw);
         for (record, entry) in raw.entries.iter().enumerate() {
@@ -118,6 +128,10 @@ impl Normaliser {
                     continue;
                 }
             };
+            if self.told_fields {
+                // What came before a reject was another record; a part of a line is none by itself now either.
+                reader.parts = Parts::after(true);
+            }
             let samples = Watch::samples(entry.offset);
             let mut first = None;
             reader.read(text, entry.observed_us, &mut fields, &mut |outcome| {
@@ -133,13 +147,15 @@ impl Normaliser {
         }
         let rejects = waiting.finish();
         let named = fields.as_ref().and_then(W3cFields::list).map(str::to_string);
-        let renamed = named != self.named.get(&lane.partition).cloned();
+        let open = reader.parts.streams();
+        self.parts.insert(lane.partition, std::mem::take(&mut reader.parts));
+        let renamed = named != self.named.get(&lane.partition).cloned() || open != were_open;
         if let Some(fields) = fields {
             self.fields.insert(lane.partition, fields);
         }
         let learned = self.rows.end(lane, raw.next_offset().unwrap_or(i64::MIN), renamed);
         let state = (learned.is_some() || renamed)
-            .then(|| LaneState { fields: named.clone(), learned, ..LaneState::default() }.encode());
+            .then(|| LaneState { fields: named.clone(), open, learned, ..LaneState::default() }.encode());
         if let Some(named) = named {
             self.named.insert(lane.partition, named);
         }
@@ -150,6 +166,7 @@ impl Normaliser {
     /// begins anew.
     pub fn restore(&mut self, lane: &Lane, state: &[u8]) -> Result<(), StateError> {
         let state = LaneState::decode(state)?;
+        self.parts.insert(lane.partition, Parts::restored(&state.open));
         if let (Some(list), Some(fields)) = (&state.fields, self.parser.fields()) {
             self.fields.insert(lane.partition, fields.renamed(list, self.parser.plan()));
             self.named.insert(lane.partition, list.clone());
@@ -164,8 +181,9 @@ impl Normaliser {
     pub fn state_of(&self, lane: &Lane) -> Option<Vec<u8>> {
         let named = self.named.get(&lane.partition).cloned();
         let learned = self.rows.learned_of(lane);
-        (named.is_some() || learned.is_some())
-            .then(|| LaneState { fields: named, learned, ..LaneState::default() }.encode())
+        let open = self.parts.get(&lane.partition).map(Parts::streams).unwrap_or_default();
+        (named.is_some() || learned.is_some() || !open.is_empty())
+            .then(|| LaneState { fields: named, open, learned, ..LaneState::default() }.encode())
     }
 
     /// How the records (a sample of them) differ from what the source's mapping expects: fields that vanished, changed
@@ -196,7 +214,7 @@ struct Origin<'b> {
     record: usize,
     element: i32,
     /// The part of the record, to be sealed if it is a reject.
-    bytes: &'b [u8],
+    bytes: Option<&'b [u8]>,
     length: u64,
     /// Why there is no request.
     fault: Option<Fault>,
@@ -231,6 +249,9 @@ impl<'w, 'b> Waiting<'w, 'b> {
             true => (&self.raw.arena[entry.start..entry.end], entry.length),
             false => (bytes, bytes.len() as u64),
         };
+        // Without what is around it, the rest of a line would be a line by itself when it is read again.
+        let is_bare = |fault: &Fault| fault.code == Code::Continuation && !text.is_none_or(is_whole);
+        let bytes = Some(bytes).filter(|_| !fault.as_ref().is_some_and(is_bare));
         self.origins.push(Origin { record, element: self.elements[record], bytes, length, fault });
         self.elements[record] += 1;
         self.requests.extend(request.map(|request| Recorded { request, entry }));
@@ -282,8 +303,14 @@ fn text_of<'b>(entry: &Entry, bytes: &'b [u8], arena: &'b Bump) -> Result<&'b st
     // NULs stand where a log was cut while its writer went on behind.
     let around = |c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\0');
     let text = match simdutf8::basic::from_utf8(bytes) {
-        Ok(text) => text.trim_matches(around),
-        Err(_) => arena.alloc_str(String::from_utf8_lossy(bytes).trim_matches(around)),
+        Ok(text) => text,
+        Err(_) => arena.alloc_str(&String::from_utf8_lossy(bytes)),
+    };
+    let text = text.trim_start_matches(around);
+    let whole = text.trim_end_matches(around);
+    let text = match whole.len() < text.len() && envelope::goes_on(text) {
+        true => text.trim_end_matches(['\r', '\n']),
+        false => whole,
     };
     if text.is_empty() {
         return Err(Fault::new(Code::Empty, "expected a record, got no bytes or only white space"));
@@ -298,7 +325,7 @@ fn reject(
     entry: &Entry,
     element: Option<i32>,
     fault: Fault,
-    bytes: &[u8],
+    bytes: Option<&[u8]>,
     length: u64,
 ) -> Reject {
     Reject {
@@ -309,6 +336,6 @@ fn reject(
         code: fault.code,
         detail: fault.detail,
         length,
-        sealed: keys.seal.as_ref().and_then(|seals| seals.seal(bytes)),
+        sealed: keys.seal.as_ref().zip(bytes).and_then(|(seals, bytes)| seals.seal(bytes)),
     }
 }

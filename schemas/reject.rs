@@ -21,6 +21,8 @@ pub enum Code {
     NotAnObject,
     /// A text line that does not have the format's shape.
     InvalidLine,
+    /// A part of a line that came in several records: what is known of the line is told elsewhere.
+    Continuation,
     /// A field the format always has is not there.
     MissingField,
     /// A field has another type than the format gives it.
@@ -43,6 +45,7 @@ impl Code {
             Code::InvalidJson => "invalid_json",
             Code::NotAnObject => "not_an_object",
             Code::InvalidLine => "invalid_line",
+            Code::Continuation => "continuation",
             Code::MissingField => "missing_field",
             Code::WrongType => "wrong_type",
             Code::OutOfRange => "out_of_range",

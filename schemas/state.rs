@@ -18,6 +18,9 @@ pub(crate) struct LaneState {
     /// The `#Fields` line that holds for what comes next, in W3C logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) fields: Option<String>,
+    /// The streams that are within a line which goes on in a later record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) open: Vec<u64>,
     /// What was learned of the paths.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) learned: Option<Saved>,
@@ -60,10 +63,11 @@ mod tests {
 
     #[test]
     fn parts_come_back_and_what_is_no_state_is_refused() {
-        let state = LaneState { fields: Some("#Fields: date time".to_string()), ..LaneState::default() };
-        let bytes = state.encode();
+        let fields = Some("#Fields: date time".to_string());
+        let bytes = LaneState { fields, open: vec![7, u64::MAX], ..LaneState::default() }.encode();
         let again = LaneState::decode(&bytes).expect("a state");
         assert_eq!((again.fields.as_deref(), again.learned), (Some("#Fields: date time"), None));
+        assert_eq!(again.open, [7, u64::MAX]);
         assert_eq!(LaneState::decode(br#"{"version":9}"#).err(), Some(StateError::Version(9)));
         for damaged in [&b""[..], b"{}", b"\xff", br#"{"version":1,"learned":{"next":0}}"#, &bytes[..bytes.len() - 1]] {
             assert_eq!(LaneState::decode(damaged).err(), Some(StateError::Damaged));

@@ -10,9 +10,11 @@
 //! Promises: what is inside is handed on as it was written; the envelope's time counts only where the record has none.
 //! Never: decides what a record means, or takes an envelope off a record that tells of a request as it is.
 
+mod parts;
 mod syslog;
 mod wrapper;
 
+pub(crate) use parts::{End, Parts, Split};
 pub(crate) use wrapper::{Inner, quoted, unwrap};
 
 use crate::time::{self, Zone};
@@ -22,14 +24,14 @@ use crate::time::{self, Zone};
 pub(crate) struct Stripped<'b> {
     pub(crate) line: &'b str,
     pub(crate) time_us: Option<i64>,
-    /// The container runtime split the line, and this is not its end.
-    pub(crate) is_part: bool,
+    /// What is told of lines that came in several records.
+    pub(crate) split: Option<Split>,
 }
 
 /// `text` without a prefix, if it has one. `observed_us` tells the year, which RFC 3164 leaves out.
 #[inline]
 pub(crate) fn strip(text: &str, observed_us: i64, zone: Zone) -> Stripped<'_> {
-    let plain = Stripped { line: text, time_us: None, is_part: false };
+    let plain = Stripped { line: text, time_us: None, split: None };
     match text.as_bytes().first() {
         Some(b'0'..=b'9') => container(text)
             .or_else(|| syslog::file(text))
@@ -47,15 +49,26 @@ pub(crate) fn strip(text: &str, observed_us: i64, zone: Zone) -> Stripped<'_> {
 /// `2026-01-24T01:34:36.743Z stdout F line`: the prefix of containerd and CRI-O.
 fn container(text: &str) -> Option<Stripped<'_>> {
     let (at, rest) = text.split_once(' ')?;
-    let rest = rest.strip_prefix("stdout ").or_else(|| rest.strip_prefix("stderr "))?;
-    let (tag, line) = rest.split_once(' ').unwrap_or((rest, ""));
-    let is_part = match tag.split(':').next() {
-        Some("F") => false,
-        Some("P") => true,
+    let (name, rest) = rest.split_once(' ').filter(|(name, _)| matches!(*name, "stdout" | "stderr"))?;
+    let (tag, line) = rest.split_once(' ').unwrap_or((rest, &rest[rest.len()..]));
+    let end = match tag.split(':').next() {
+        Some("F") => End::Here,
+        Some("P") => End::Later,
         _ => return None,
     };
     let time_us = Some(time::rfc3339(at.as_bytes())?);
-    Some(Stripped { line: line.trim_start(), time_us, is_part })
+    // As it stands there: it may be the middle of a line.
+    Some(Stripped {
+        line,
+        time_us,
+        split: Some(Split { stream: parts::stream(name), end, goes_on: false, alone: true }),
+    })
+}
+
+/// Does a line go on in the next record? Then blanks at its end belong to it.
+#[cold]
+pub(crate) fn goes_on(text: &str) -> bool {
+    container(text).and_then(|stripped| stripped.split).is_some_and(|split| split.end == End::Later)
 }
 
 /// `time TAB tag TAB {"log":..}`: what fluentd writes to files.
@@ -63,14 +76,14 @@ fn tagged(text: &str) -> Option<Stripped<'_>> {
     let (at, rest) = text.split_once('\t')?;
     let (tag, line) = rest.split_once('\t')?;
     let time_us = Some(time::rfc3339(at.as_bytes())?);
-    (line.starts_with('{') && !tag.contains(' ')).then_some(Stripped { line, time_us, is_part: false })
+    (line.starts_with('{') && !tag.contains(' ')).then_some(Stripped { line, time_us, split: None })
 }
 
 /// `[pod/nginx-5d/nginx] line`: what `kubectl logs --prefix` puts before a line, of pods and of containers.
 fn pod(text: &str) -> Option<Stripped<'_>> {
     let (name, line) = text.strip_prefix("[pod/")?.split_once("] ")?;
     let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/');
-    name.bytes().all(is_name).then_some(Stripped { line: line.trim_start(), time_us: None, is_part: false })
+    name.bytes().all(is_name).then_some(Stripped { line: line.trim_start(), time_us: None, split: None })
 }
 
 /// Lines that a person's tools put something before: `kubectl logs --timestamps`, `docker compose logs`, `aws logs tail`. Tried when nothing
@@ -81,12 +94,12 @@ pub(crate) fn strip_tool(text: &str) -> Option<Stripped<'_>> {
         // The name of a stream before an object.
         let line = line.trim_start();
         let line = line.split_once(' ').map(|(_, rest)| rest).filter(|rest| rest.starts_with('{')).unwrap_or(line);
-        return Some(Stripped { line, time_us: Some(time_us), is_part: false });
+        return Some(Stripped { line, time_us: Some(time_us), split: None });
     }
     let (name, line) = text.split_once('|')?;
     let is_name = (1..=64).contains(&name.len())
         && name.trim_end().bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'));
-    is_name.then_some(Stripped { line: line.trim_start(), time_us: None, is_part: false })
+    is_name.then_some(Stripped { line: line.trim_start(), time_us: None, split: None })
 }
 
 #[cfg(test)]
@@ -98,7 +111,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, line: &str, time: Option<&str>) {
         let stripped = strip(text, OBSERVED_US, Zone::default());
-        assert_eq!(stripped.line, line, "{text}");
+        assert_eq!(stripped.line.trim_start(), line, "{text}");
         assert_eq!(stripped.time_us, time.and_then(|time| time::rfc3339(time.as_bytes())), "{text}");
     }
 
@@ -169,8 +182,13 @@ mod tests {
 
     #[test]
     fn parts_are_told() {
-        assert!(strip("2026-11-27T09:59:58Z stdout P {\"a\":", OBSERVED_US, Zone::default()).is_part);
-        assert!(strip("2026-11-27T09:59:58Z stdout P:x {\"a\":", OBSERVED_US, Zone::default()).is_part);
-        assert!(!strip("2026-11-27T09:59:58Z stdout F {\"a\":1}", OBSERVED_US, Zone::default()).is_part);
+        let split = |text| strip(text, OBSERVED_US, Zone::default()).split;
+        let end = |text| split(text).map(|split| split.end);
+        assert_eq!(end("2026-11-27T09:59:58Z stdout P {\"a\":"), Some(End::Later));
+        assert_eq!(end("2026-11-27T09:59:58Z stdout P:x {\"a\":"), Some(End::Later));
+        assert_eq!(end("2026-11-27T09:59:58Z stdout F {\"a\":1}"), Some(End::Here));
+        assert_eq!(end("{\"a\":1}"), None);
+        let stream = |text| split(text).map(|split| split.stream);
+        assert_ne!(stream("2026-11-27T09:59:58Z stdout F x"), stream("2026-11-27T09:59:58Z stderr F x"));
     }
 }

@@ -28,7 +28,7 @@ fn plain(line: &str, time_us: Option<i64>) -> Stripped<'_> {
     let line = line.trim_start_matches([' ', '\u{feff}']);
     // The cookie of CEE, before JSON.
     let line = line.strip_prefix("@cee:").map_or(line, str::trim_start);
-    Stripped { line, time_us, is_part: false }
+    Stripped { line, time_us, split: None }
 }
 
 /// `TIMESTAMP HOST APP PROCID MSGID [data] message`.

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::parts::{self, Split};
 use crate::limits::RECORD_EVENTS_MAX;
 use crate::time;
 
@@ -17,6 +18,8 @@ use crate::time;
 pub(crate) struct Inner<'a> {
     pub(crate) text: Cow<'a, str>,
     pub(crate) time_us: Option<i64>,
+    /// What is told of lines that came in several records; then the text is as it stands there.
+    pub(crate) split: Option<Split>,
 }
 
 /// The keys that shippers and collectors use, by what they are for. What they hold may be of any type.
@@ -71,7 +74,19 @@ pub(crate) fn unwrap(text: &str) -> Vec<Inner<'_>> {
     let texts = values(&LINES).filter(is_text);
     let others = values(&LINES).filter(|line| !is_text(line));
     let inside = texts.chain(others).find_map(|line| inner(line, time_us));
-    inside.map(|inside| if keys.contains_key("data") { unpacked(inside) } else { inside }).into_iter().collect()
+    let inside = inside.map(|inside| if keys.contains_key("data") { unpacked(inside) } else { inside });
+    inside.map(|inside| told(&keys, inside)).into_iter().collect()
+}
+
+/// A line with what the envelope tells of its end.
+fn told<'a>(keys: &BTreeMap<String, &'a RawValue>, inside: Inner<'a>) -> Inner<'a> {
+    let whole = |name: &str| serde_json::from_str::<Text<'a>>(keys.get(name)?.get()).ok();
+    let log = whole("log");
+    let Some(split) = parts::split(keys, log.as_ref().map(|log| &*log.0)) else { return inside };
+    // With the blanks around it: it may be the middle of a line.
+    let line = log.or_else(|| ["message", "MESSAGE", "body"].into_iter().find_map(whole));
+    let text = line.map(|line| line.0).filter(|line| line.trim() == inside.text).unwrap_or(inside.text);
+    Inner { text, split: Some(split), ..inside }
 }
 
 /// One line of Loki's: `["1795773600000000000", "line"]`, perhaps with labels behind it.
@@ -92,7 +107,7 @@ fn unpacked(inside: Inner<'_>) -> Inner<'_> {
 /// A record that is written as a JSON text.
 pub(crate) fn quoted(text: &str) -> Option<Inner<'_>> {
     let text = serde_json::from_str::<Text<'_>>(text).ok()?.0;
-    Some(Inner { text, time_us: None })
+    Some(Inner { text, time_us: None, split: None })
 }
 
 /// A text, or an object that is a record or an envelope itself.
@@ -109,7 +124,7 @@ fn inner(value: &RawValue, time_us: Option<i64>) -> Option<Inner<'_>> {
         Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
         Cow::Owned(text) => Cow::Owned(text.trim().to_string()),
     };
-    (!text.is_empty()).then_some(Inner { text, time_us })
+    (!text.is_empty()).then_some(Inner { text, time_us, split: None })
 }
 
 #[derive(Deserialize)]
@@ -144,7 +159,7 @@ fn log_records<'a>(resources: &[&'a RawValue]) -> Vec<Inner<'a>> {
     }
     let resources = resources.iter().filter_map(|resource| serde_json::from_str::<Resource<'_>>(resource.get()).ok());
     let records = resources.flat_map(|resource| resource.scopes).flat_map(|scope| scope.records);
-    records.map(|record| Inner { text: Cow::Borrowed(record.get()), time_us: None }).collect()
+    records.map(|record| Inner { text: Cow::Borrowed(record.get()), time_us: None, split: None }).collect()
 }
 
 /// RFC 3339, or an epoch whose unit its size tells.
@@ -165,7 +180,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
         let inside = unwrap(text);
-        let texts: Vec<&str> = inside.iter().map(|inner| &*inner.text).collect();
+        let texts: Vec<&str> = inside.iter().map(|inner| inner.text.trim()).collect();
         assert_eq!(texts, expected, "{text}");
     }
 

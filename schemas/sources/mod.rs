@@ -181,9 +181,10 @@ impl Parser {
             (None, None) => return Err(SourceError::NoMapping { source_name }),
         };
         if let Some(format) = &config.log_format {
-            let form = text::nginx::form(format);
-            let form = form.map_err(|message| SourceError::LogFormat { source_name: source_name.clone(), message })?;
-            mapping = mapping.with_lines(vec![form]);
+            let forms = text::nginx::forms(format);
+            let forms =
+                forms.map_err(|message| SourceError::LogFormat { source_name: source_name.clone(), message })?;
+            mapping = mapping.with_lines(forms);
         } else if kind.name == "nginx" {
             return Err(SourceError::NoLogFormat { source_name });
         }

@@ -287,6 +287,11 @@ impl Plan {
         sources.any(|source| !matches!(slots.get(source.slot), Scalar::Absent))
     }
 
+    /// May there be a forwarding list?
+    pub(super) fn reads_list(&self) -> bool {
+        self.reads[Input::ForwardedFor as usize].is_some()
+    }
+
     /// Is this slot read for one of these columns?
     pub(super) fn reads_slot(&self, slot: u16, inputs: &[Input]) -> bool {
         let reads = inputs.iter().filter_map(|input| self.reads[*input as usize].as_ref());

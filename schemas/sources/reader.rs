@@ -15,8 +15,8 @@ use super::slots::Slots;
 use super::text::{Reading, Scratch};
 use super::w3c::Fields;
 use super::{Parser, logfmt};
-use crate::envelope::{self, Stripped};
-use crate::limits::{ENVELOPES_MAX, RECORD_EVENTS_MAX};
+use crate::envelope::{self, End, Parts, Split, Stripped};
+use crate::limits::{ENVELOPES_MAX, RECORD_EVENTS_MAX, SPLIT_BYTES_MAX};
 use crate::reject::Code;
 use crate::request::{Damaged, Fault, Request};
 
@@ -34,6 +34,8 @@ pub(crate) struct Reader<'b> {
     scratch: Scratch,
     /// When the record arrived.
     observed_us: i64,
+    /// The lines of the lane that have begun and have no end yet; whoever owns the reader puts them here and takes them back.
+    pub(crate) parts: Parts,
 }
 
 /// A text to read, and what is known of it from outside.
@@ -42,6 +44,8 @@ struct Piece<'b> {
     text: &'b str,
     time_us: Option<i64>,
     is_part: bool,
+    /// It may be what a client wrote, or of two records that do not belong together.
+    is_doubtful: bool,
     /// Envelopes taken off so far.
     depth: usize,
 }
@@ -55,6 +59,7 @@ impl<'b> Reader<'b> {
             walk: Walk::new(&parser.plan),
             scratch: Scratch::default(),
             observed_us: 0,
+            parts: Parts::default(),
         }
     }
 
@@ -78,18 +83,30 @@ impl<'b> Reader<'b> {
     }
 
     fn read_line(&mut self, text: &'b str, fields: &mut Option<Fields>, sink: &mut Sink<'_, 'b>) {
-        let Stripped { line, time_us, is_part } = envelope::strip(text, self.observed_us, self.parser.zone);
-        if line.is_empty() {
-            let fault = Fault::new(Code::Empty, "expected a record, got nothing behind the prefix");
-            return sink(Err((fault, text.as_bytes())));
+        let Stripped { line, time_us, split } = envelope::strip(text, self.observed_us, self.parser.zone);
+        let piece = Piece { text: line, time_us, is_part: false, is_doubtful: false, depth: 0 };
+        if let Some(split) = split {
+            return self.read_split(piece, split, fields, sink);
         }
-        if let (Some(current), Some(directive)) = (&fields, line.strip_prefix('#')) {
+        self.read_whole(piece, fields, sink);
+    }
+
+    /// A line without its prefix.
+    fn read_whole(&mut self, piece: Piece<'b>, fields: &mut Option<Fields>, sink: &mut Sink<'_, 'b>) {
+        let line = piece.text;
+        if line.is_empty() && piece.depth == 0 {
+            let fault = Fault::new(Code::Empty, "expected a record, got nothing behind the prefix");
+            return sink(Err((fault, line.as_bytes())));
+        }
+        if piece.depth == 0
+            && let (Some(current), Some(directive)) = (&fields, line.strip_prefix('#'))
+        {
             if let Some(list) = directive.trim_start().strip_prefix("Fields:") {
                 *fields = Some(current.renamed(list, &self.parser.plan));
             }
             return;
         }
-        self.read_piece(Piece { text: line, time_us, is_part, depth: 0 }, fields.as_ref(), sink);
+        self.read_piece(piece, fields.as_ref(), sink);
     }
 
     /// An array of records, or one record.
@@ -119,10 +136,6 @@ impl<'b> Reader<'b> {
             return;
         }
         match fault {
-            Some(_) if piece.is_part => {
-                let detail = "a part of a line that the container runtime split; expected whole lines";
-                sink(Err((Fault::new(Code::InvalidLine, detail), bytes)));
-            }
             Some(fault) => sink(Err((fault, bytes))),
             // It has nothing to act on; whoever makes the row says what is missing.
             None => match self.shape(piece, fields) {
@@ -135,7 +148,7 @@ impl<'b> Reader<'b> {
     /// The request that the text tells of, by its shape.
     fn shape(&mut self, piece: Piece<'b>, fields: Option<&Fields>) -> Result<Request<'b>, Fault> {
         let parser = self.parser;
-        let reading = self.fill(piece.text, fields)?;
+        let reading = self.fill(piece.text, piece.is_part, fields)?;
         parser.plan.decode(&mut self.slots);
         let doubt = match self.slots.has_doubled() || parser.plan.has_rivals(&self.slots) {
             true => parser.plan.settle(&mut self.slots, parser.zone, self.observed_us),
@@ -143,7 +156,7 @@ impl<'b> Reader<'b> {
         };
         let mut request = parser.plan.request(&self.slots, self.arena, parser.zone)?;
         request.envelope_us = piece.time_us;
-        request.unproven |= reading.unproven;
+        request.unproven |= reading.unproven | piece.is_doubtful;
         request.unproven |= doubt.client;
         request.list_unproven = reading.list_unproven | doubt.list;
         request.damaged.join(doubt.damaged);
@@ -155,14 +168,125 @@ impl<'b> Reader<'b> {
         }
         if reading.cut || piece.is_part {
             request.damaged.add(Damaged::RECORD);
+            doubt_cut(&mut request, piece.text, parser.plan.reads_list());
         }
         Ok(request)
     }
 }
 
+/// Of a record whose end is missing, a value that stands there may be half of one, and a list without its nearest hop.
+#[cold]
+fn doubt_cut(request: &mut Request<'_>, text: &str, has_list: bool) {
+    let behind = |value: &str| {
+        let end = (value.as_ptr() as usize + value.len()).checked_sub(text.as_ptr() as usize)?;
+        text.as_bytes().get(end).copied()
+    };
+    request.unproven |= request.peer.is_some_and(|peer| behind(peer).is_none());
+    // Without a peer nobody says who wrote the list.
+    request.list_unproven |= request.peer.is_none();
+    let is_json = text.starts_with('{');
+    request.list_unproven |= match request.forwarded {
+        Some(list) => !behind(list).is_some_and(|byte| byte == b'"' || !is_json),
+        None => is_json && has_list,
+    };
+}
+
+/// Lines that came in several records.
+impl<'b> Reader<'b> {
+    /// A record that may be a part of a line. What goes on with a line may be what a client wrote: it is read together with what
+    /// came before, or proves nobody.
+    fn read_split(&mut self, piece: Piece<'b>, split: Split, fields: &mut Option<Fields>, sink: &mut Sink<'_, 'b>) {
+        let whole = Piece { text: piece.text.trim(), ..piece };
+        let is_unknown = std::mem::take(&mut self.parts.is_unknown);
+        let Some(open) = self.parts.take(split.stream) else {
+            return match split.end {
+                end if split.goes_on => {
+                    if end == End::Later {
+                        self.parts.put(split.stream, None);
+                    }
+                    sink(Err((rest_of_a_line(), whole.text.as_bytes())));
+                }
+                End::Later => self.read_first(piece, split, fields, sink),
+                End::Here | End::Perhaps => {
+                    let is_doubtful = piece.is_doubtful || is_unknown;
+                    self.read_whole(Piece { is_doubtful, ..whole }, fields, sink);
+                }
+            };
+        };
+        let doubtful = Piece { is_doubtful: true, ..whole };
+        let joined = open.text.as_ref().map(|text| format!("{text}{}", piece.text));
+        match (split.end, joined) {
+            (End::Later, joined) => {
+                let long = joined.as_ref().filter(|text| text.len() > SPLIT_BYTES_MAX);
+                match long.map(|text| &*self.arena.alloc_str(text.trim())) {
+                    Some(text) => self.read_whole(Piece { text, is_part: true, ..doubtful }, fields, sink),
+                    None => sink(Err((rest_of_a_line(), whole.text.as_bytes()))),
+                }
+                self.parts.put(split.stream, joined);
+            }
+            (End::Here, Some(joined)) => {
+                let text = self.arena.alloc_str(joined.trim());
+                let is_doubtful = piece.is_doubtful || !split.alone;
+                self.read_whole(Piece { text, is_doubtful, ..piece }, fields, sink);
+            }
+            (End::Here, None) => sink(Err((rest_of_a_line(), whole.text.as_bytes()))),
+            (End::Perhaps, joined) => {
+                // Together and each by itself, as far as it makes sense: no line is lost by what came before it.
+                let before = joined.zip(open.text).map(|(joined, text)| [joined, text]).into_iter().flatten();
+                let mut any = false;
+                for text in before {
+                    let text = self.arena.alloc_str(text.trim());
+                    any = any || self.read_events(Piece { text, ..doubtful }, fields, sink);
+                }
+                if !self.read_events(doubtful, fields, sink) && !any {
+                    sink(Err((rest_of_a_line(), whole.text.as_bytes())));
+                }
+            }
+        }
+    }
+
+    /// The first part of a line. Where it says who, what and how it was answered, that is the event; else it waits for the rest.
+    fn read_first(&mut self, piece: Piece<'b>, split: Split, fields: &mut Option<Fields>, sink: &mut Sink<'_, 'b>) {
+        let mut outcomes: Vec<Outcome<'b>> = Vec::new();
+        let part = Piece { text: piece.text.trim(), is_part: true, ..piece };
+        self.read_whole(part, fields, &mut |outcome| outcomes.push(outcome));
+        let tells = |outcome: &Outcome<'b>| match outcome {
+            Ok((request, _)) => {
+                let is_proven = request.peer.is_some() && !request.unproven && !request.list_unproven;
+                is_proven && request.tells_what() && request.status.is_some()
+            }
+            Err(_) => false,
+        };
+        if piece.text.len() > SPLIT_BYTES_MAX || (!outcomes.is_empty() && outcomes.iter().all(tells)) {
+            outcomes.into_iter().for_each(sink);
+            return self.parts.put(split.stream, None);
+        }
+        let detail = "a part of a line that the container runtime split; it is read with what follows";
+        sink(Err((Fault::new(Code::Continuation, detail), part.text.as_bytes())));
+        self.parts.put(split.stream, Some(piece.text.to_string()));
+    }
+
+    /// Hands on the events that there are; true for any.
+    fn read_events(&mut self, piece: Piece<'b>, fields: &mut Option<Fields>, sink: &mut Sink<'_, 'b>) -> bool {
+        let mut any = false;
+        self.read_whole(piece, fields, &mut |outcome| {
+            if outcome.as_ref().is_ok_and(|(request, _)| request.tells()) {
+                any = true;
+                sink(outcome);
+            }
+        });
+        any
+    }
+}
+
+#[cold]
+fn rest_of_a_line() -> Fault {
+    Fault::new(Code::Continuation, "a later part of a line that the container runtime split; it is no record by itself")
+}
+
 /// Which shape a text has.
 impl<'b> Reader<'b> {
-    fn fill(&mut self, text: &'b str, fields: Option<&Fields>) -> Result<Reading, Fault> {
+    fn fill(&mut self, text: &'b str, is_part: bool, fields: Option<&Fields>) -> Result<Reading, Fault> {
         let parser = self.parser;
         let has_lines = fields.is_some() || parser.logfmt || !parser.forms.is_empty();
         if !has_lines || (text.starts_with('{') && !parser.forms_first) {
@@ -175,13 +299,13 @@ impl<'b> Reader<'b> {
                 }
                 Err(fault) if !has_lines => return Err(fault),
                 // A line may begin with a brace, too: a host can be anything.
-                Err(fault) => return self.fill_line(text, fields).map_err(|_| fault),
+                Err(fault) => return self.fill_line(text, is_part, fields).map_err(|_| fault),
             }
         }
-        self.fill_line(text, fields)
+        self.fill_line(text, is_part, fields)
     }
 
-    fn fill_line(&mut self, text: &'b str, fields: Option<&Fields>) -> Result<Reading, Fault> {
+    fn fill_line(&mut self, text: &'b str, is_part: bool, fields: Option<&Fields>) -> Result<Reading, Fault> {
         let parser = self.parser;
         if let Some(fields) = fields {
             let more = fields.fill(text, &mut self.slots)?;
@@ -191,7 +315,7 @@ impl<'b> Reader<'b> {
         } else if parser.logfmt {
             logfmt::fill(&parser.plan, text, &mut self.slots)?;
         } else {
-            return parser.forms.fill(text, &mut self.scratch, &mut self.slots);
+            return parser.forms.fill(text, is_part, &mut self.scratch, &mut self.slots);
         }
         Ok(Reading::default())
     }
@@ -200,14 +324,14 @@ impl<'b> Reader<'b> {
 /// What is in an envelope.
 impl<'b> Reader<'b> {
     /// Reads what is inside `piece`, if it is an envelope.
-    fn read_inside(&self, piece: Piece<'b>, fields: Option<&Fields>, sink: &mut Sink<'_, 'b>) -> bool {
+    fn read_inside(&mut self, piece: Piece<'b>, fields: Option<&Fields>, sink: &mut Sink<'_, 'b>) -> bool {
         let mut inside = Vec::new();
         if piece.text.starts_with('{') {
             inside = envelope::unwrap(piece.text);
         } else if piece.text.starts_with('"') {
             inside.extend(envelope::quoted(piece.text));
         } else if let Some(stripped) = envelope::strip_tool(piece.text).filter(|_| piece.depth == 0) {
-            inside.push(envelope::Inner { text: stripped.line.into(), time_us: stripped.time_us });
+            inside.push(envelope::Inner { text: stripped.line.into(), time_us: stripped.time_us, split: None });
         }
         if inside.len() > RECORD_EVENTS_MAX {
             let detail = format!("expected at most {RECORD_EVENTS_MAX} requests in one record");
@@ -221,11 +345,21 @@ impl<'b> Reader<'b> {
                 Cow::Owned(text) => self.arena.alloc_str(&text),
             };
             let stripped = envelope::strip(text, self.observed_us, self.parser.zone);
+            // Of which container a line is, its own prefix does not say.
+            let prefix = stripped.split.map(|split| Split { alone: false, end: split.end.unless_here(), ..split });
+            let alone = piece.depth == 0;
+            let split = prefix.or(inner.split.map(|split| Split { alone: split.alone && alone, ..split }));
             let time_us = stripped.time_us.or(inner.time_us).or(piece.time_us);
             let depth = piece.depth + 1;
+            let inner = Piece { text: stripped.line, time_us, depth, ..piece };
             let mut reader = Reader::new(self.parser, self.arena);
             reader.observed_us = self.observed_us;
-            reader.read_piece(Piece { text: stripped.line, time_us, is_part: stripped.is_part, depth }, fields, sink);
+            reader.parts = std::mem::take(&mut self.parts);
+            match split {
+                Some(split) => reader.read_split(inner, split, &mut fields.cloned(), sink),
+                None => reader.read_piece(inner, fields, sink),
+            }
+            self.parts = reader.parts;
         }
         found
     }

@@ -3,8 +3,6 @@
 //! Promises: texts are borrowed from the record; only those with escapes are copied, into one buffer that is reused.
 //! Never: knows what a slot is for.
 
-use crate::limits::SEARCH_BYTES_MAX;
-
 /// "No slot": nothing is kept of the value here.
 pub(super) const SLOT_NONE: u16 = u16::MAX;
 
@@ -112,15 +110,12 @@ impl<'b> Slots<'b> {
     }
 
     /// Two texts as one, with a comma between them. In place: what was joined so far is the end of the buffer, so that many
-    /// elements cost what they hold. Of more than is ever searched, the rest is left out.
+    /// elements cost what they hold. All of them: of a forwarding list the last ones count.
     pub(super) fn join(&mut self, first: Scalar<'b>, second: Scalar<'b>) -> Scalar<'b> {
         match (first, second) {
             (Scalar::Absent, other) | (other, Scalar::Absent) => return other,
             (Scalar::Text(_) | Scalar::Copied(..), Scalar::Text(_) | Scalar::Copied(..)) => {}
             _ => return Scalar::Nested,
-        }
-        if self.read(first).len() > SEARCH_BYTES_MAX {
-            return first;
         }
         // A copied second element stands at the end of the buffer already.
         let end = match second {

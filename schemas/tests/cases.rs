@@ -22,14 +22,14 @@ fn outcome(config: &SourceConfig, records: &[String]) -> Value {
     let keys = Keys::new("k1", b"fake key of the case files");
     let mut normaliser = Normaliser::new(config, &keys).expect("the source of a case file is valid");
     let mut raw = RawBatch::new();
-    records.iter().for_each(|record| raw.push(7, OBSERVED_US, record.as_bytes()));
+    records.iter().for_each(|record| raw.push(0, OBSERVED_US, record.as_bytes()));
     let normalised = normaliser.normalise(&Lane::new("case", 3), &raw);
     let mut outcomes: Vec<Value> = (0..normalised.events.num_rows())
         .map(|row| {
             let event = event_json(&normalised.events, row);
             assert_eq!(
                 (&event["offset"], &event["partition"], &event["source"]),
-                (&json!(7), &json!(3), &json!("case"))
+                (&json!(0), &json!(3), &json!("case"))
             );
             let kept = event.into_iter().filter(|(name, value)| !value.is_null() && !POSITION.contains(&name.as_str()));
             json!({"event": kept.collect::<Map<_, _>>()})

@@ -14,6 +14,7 @@ use crate::reject::Code;
 use crate::request::Fault;
 use crate::sources::mapping::Input;
 use crate::sources::plan::{Edge, Node, Plan};
+use crate::sources::present;
 use crate::sources::slots::{SLOT_NONE, Scalar, Slots};
 
 /// Walks records; remembers their usual order of keys.
@@ -166,11 +167,22 @@ impl Walk {
                 };
             }
             b'[' if node.is_list => return self.list(plan, node, scan, slots, depth + 1),
-            b'[' if node.slot == SLOT_NONE => return scan.skip(depth),
+            b'[' if node.slot == SLOT_NONE => {
+                let start = scan.place();
+                scan.skip(depth)?;
+                // Nothing at all is `[]` to many a program.
+                if node.has_children() && scan.place() - start > "[ ]".len() {
+                    spoil(plan, node, slots);
+                }
+                return Ok(());
+            }
             b'[' => return array(node, scan, slots, depth),
             b'"' if node.is_headers() => return headers(plan, node, scan, slots),
             first => scalar(node, scan, slots, first)?,
         };
+        if node.slot == SLOT_NONE && node.has_children() && says_something(value, slots) {
+            spoil(plan, node, slots);
+        }
         slots.fill(node.slot, value);
         Ok(())
     }
@@ -247,6 +259,26 @@ impl Walk {
         self.value(plan, child, scan, slots, depth)?;
         scan.go(end);
         Ok(())
+    }
+}
+
+fn says_something(value: Scalar<'_>, slots: &Slots<'_>) -> bool {
+    match value {
+        Scalar::Absent => false,
+        Scalar::Text(_) | Scalar::Copied(..) => present(slots.read(value)).is_some(),
+        _ => true,
+    }
+}
+
+/// Something else stands where an object should: what was to be in it cannot be.
+#[cold]
+fn spoil(plan: &Plan, node: &Node, slots: &mut Slots<'_>) {
+    for edge in node.edges() {
+        let child = plan.node_of(edge);
+        if child.slot != SLOT_NONE && matches!(slots.get(child.slot), Scalar::Absent) {
+            slots.put(child.slot, Scalar::Nested);
+        }
+        spoil(plan, child, slots);
     }
 }
 
@@ -363,7 +395,8 @@ fn array<'b>(node: &Node, scan: &mut Scan<'b>, slots: &mut Slots<'b>, depth: u32
     let mut joined = Scalar::Absent;
     if scan.peek() == b']' {
         scan.step();
-        slots.fill(node.slot, joined);
+        // No header, but no number either.
+        slots.fill(node.slot, if node.is_text { joined } else { Scalar::Nested });
         return Ok(());
     }
     loop {

@@ -203,7 +203,7 @@ fn free_end(field: &Field, line: &str, at: usize, next: Option<&Part>) -> Option
     let again = found.next().is_some_and(|second| second < quote);
     let crosses = field.class.is_quiet() && first > quote;
     // A blank may be the end of the field in another form.
-    let is_several = matches!(field.class, Class::Text | Class::Phrase) && bytes[at..first].contains(&b' ');
+    let is_several = field.class != Class::Any && bytes[at..first].contains(&b' ');
     (!again && !crosses && !is_several).then_some(first)
 }
 

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! `<name:class>` is a field, `<:class>` one that is stepped over; everything else stands in the line as it stands here, a
-//! blank for one or more. `!` at the start says that a line of this form never proves who the client was.
+//! blank for one or more. `!` at the start says that a line of this form never proves who the client was. `?` says the same,
+//! and that another form proves the client only where this one finds the same one.
 //! Promises: a form that parsed always works; an error says where and what was expected.
 //! Never: reads a line.
 
@@ -20,6 +21,8 @@ pub(crate) struct Form {
     pub(super) quotes: usize,
     /// The form cannot tell the client from what others write.
     pub(super) unproven: bool,
+    /// Another form proves the client only where this one, if the line fits it, finds the same.
+    pub(super) doubts: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +71,8 @@ impl Field {
 
 impl Form {
     pub(crate) fn parse(text: &str) -> Result<Form, String> {
-        let (unproven, text) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
+        let (unproven, doubts) = (text.starts_with(['!', '?']), !text.starts_with('!'));
+        let text = if unproven { &text[1..] } else { text };
         let mut parts: Vec<Part> = Vec::new();
         let mut rest = text;
         while !rest.is_empty() {
@@ -94,11 +98,11 @@ impl Form {
         if parts.len() > FORM_PARTS_MAX || !parts.iter().any(|part| matches!(part, Part::Field(_))) {
             return Err(format!("{text:?}: expected 1 to {FORM_PARTS_MAX} fields written <name:class>"));
         }
-        Ok(Form::of(parts, unproven))
+        Ok(Form { unproven, doubts, ..Form::of(parts) })
     }
 
     /// From parts; notes which fields stand in quotes.
-    pub(super) fn of(mut parts: Vec<Part>, unproven: bool) -> Form {
+    pub(super) fn of(mut parts: Vec<Part>) -> Form {
         for i in 1..parts.len() {
             let opens = matches!(&parts[i - 1], Part::Literal(before) if before.ends_with('"'));
             let closes = matches!(parts.get(i + 1), Some(Part::Literal(after)) if after.starts_with('"'));
@@ -110,7 +114,7 @@ impl Form {
             Part::Literal(literal) => literal.matches('"').count(),
             Part::Field(_) => 0,
         };
-        Form { quotes: parts.iter().map(quotes).sum(), parts, unproven }
+        Form { quotes: parts.iter().map(quotes).sum(), parts, unproven: false, doubts: true }
     }
 
     /// Does anything fit behind the last field that counts?
@@ -152,7 +156,10 @@ mod tests {
     fn forms_are_read_and_mistakes_named() {
         let form =
             Form::parse(r#"!<client:address> - [<time:clf>] "<request:text>" <<x>> <rest:any>"#).expect("a form");
-        assert!((form.unproven, form.quotes, form.is_open()) == (true, 2, true));
+        assert!((form.unproven, form.doubts, form.quotes, form.is_open()) == (true, false, 2, true));
+        let marks = |text| Form::parse(text).map(|form| (form.unproven, form.doubts));
+        assert_eq!(marks("?<host:phrase> <client:client>"), Ok((true, true)));
+        assert_eq!(marks("<host:phrase> <client:client>"), Ok((false, true)));
         let named: Vec<(&str, bool)> = form.fields().map(|field| (&*field.name, field.quoted)).collect();
         assert_eq!(named, [("client", false), ("time", false), ("request", true), ("rest", false)]);
         for (bad, expected) in [

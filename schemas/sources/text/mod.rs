@@ -36,6 +36,8 @@ struct Bound {
     beginning: usize,
     /// Per field.
     fields: Vec<Binding>,
+    /// How many fields stand before the end of the first that a client may fill with anything.
+    told_first: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -90,7 +92,8 @@ impl Forms {
                 quoted: field.quoted,
                 role: plan.role_of(&field.name, ends),
             };
-            Bound { form: form.clone(), beginning: 0, fields: form.fields().map(binding).collect() }
+            let told_first = form.fields().position(|field| field.class.is_free()).map_or(usize::MAX, |free| free + 1);
+            Bound { form: form.clone(), beginning: 0, fields: form.fields().map(binding).collect(), told_first }
         };
         let mut forms: Vec<Bound> = forms.iter().map(bind).collect();
         let mut beginnings: Vec<usize> = Vec::new();
@@ -109,10 +112,11 @@ impl Forms {
         self.forms.is_empty()
     }
 
-    /// Fills the slots from `line`.
+    /// Fills the slots from `line`; `is_part` says that its end is missing.
     pub(super) fn fill<'b>(
         &self,
         line: &'b str,
+        is_part: bool,
         scratch: &mut Scratch,
         slots: &mut Slots<'b>,
     ) -> Result<Reading, Fault> {
@@ -128,7 +132,10 @@ impl Forms {
             let value = if has_escapes { slots.copy(|out| unescape(text, out)) } else { Scalar::Text(text) };
             slots.put(binding.slot, value);
         }
-        reading.cut |= whole.len() < line.len();
+        reading.cut |= is_part || whole.len() < line.len();
+        if reading.cut {
+            bound.doubt_cut(&scratch.spans, whole.len(), &mut reading);
+        }
         Ok(reading)
     }
 
@@ -169,7 +176,7 @@ impl Forms {
             if is_open && fit::every(&another.form, line, other) {
                 for role in [Role::Client, Role::Time] {
                     // What never proves who the client is, is no reason to doubt another reading of it.
-                    if role == Role::Client && another.form.unproven {
+                    if role == Role::Client && !another.form.doubts {
                         continue;
                     }
                     let doubtful = |(binding, span): (&Binding, &Span)| binding.role == role && !span.proven;
@@ -218,6 +225,17 @@ impl Forms {
 impl Bound {
     fn clean(&self) -> Reading {
         Reading { unproven: self.form.unproven, ..Reading::default() }
+    }
+
+    /// Of a line whose end is missing, what a client wrote may look like that end; and what stands last may be half of it.
+    #[cold]
+    fn doubt_cut(&self, spans: &[Span], length: usize, reading: &mut Reading) {
+        for (i, binding) in self.fields.iter().enumerate() {
+            let is_whole = i < self.told_first && spans.get(i).is_some_and(|span| (span.end as usize) < length);
+            if matches!(binding.role, Role::Client | Role::Forwarded) {
+                reading.doubt(binding.role, !is_whole);
+            }
+        }
     }
 
     /// Where the fields of a role stand.

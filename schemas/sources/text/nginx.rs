@@ -9,8 +9,24 @@
 use super::class::Class;
 use super::form::{Field, Form, Part};
 
-/// Reads `log_format main escape=json '...' '...';`, or only the texts, or one text without quotes.
-pub(crate) fn form(text: &str) -> Result<Form, String> {
+/// Reads `log_format main escape=json '...' '...';`, or only the texts, or one text without quotes. Of several forms the first is
+/// the one that lines mostly fit.
+pub(crate) fn forms(text: &str) -> Result<Vec<Form>, String> {
+    let form = form(text)?;
+    // A host is one word, but for one that nginx refused and logs all the same.
+    let is_loose = |field: &Field| &*field.name == "http_host" && !field.quoted;
+    let mut usual = form.clone();
+    for part in &mut usual.parts {
+        if let Part::Field(field) = part
+            && is_loose(field)
+        {
+            field.class = Class::Name;
+        }
+    }
+    Ok(if usual == form { vec![form] } else { vec![usual, form] })
+}
+
+fn form(text: &str) -> Result<Form, String> {
     let format = joined(text.trim())?;
     let mut parts: Vec<Part> = Vec::new();
     let mut rest = format.as_str();
@@ -48,7 +64,7 @@ pub(crate) fn form(text: &str) -> Result<Form, String> {
             field.may_be_empty = is_told && !field.class.is_free() && !is_always_there(field);
         }
     }
-    Ok(Form::of(parts, false))
+    Ok(Form::of(parts))
 }
 
 /// Do the signs around a variable show that there is nothing, when there is? Quotes do, and those of a member in JSON.
@@ -59,7 +75,8 @@ fn tells_nothing(before: &str, after: &str) -> bool {
 
 /// Who, when, and how it was answered: nginx always has these.
 fn is_always_there(field: &Field) -> bool {
-    matches!(field.class, Class::Address | Class::Clf | Class::Rfc3339 | Class::Status) || &*field.name == "msec"
+    matches!(field.class, Class::Address | Class::Client | Class::Clf | Class::Rfc3339 | Class::Status)
+        || &*field.name == "msec"
 }
 
 /// The name of the variable that begins here, `name` or `{name}`, and what follows it.
@@ -110,7 +127,9 @@ fn joined(text: &str) -> Result<String, String> {
 /// What the values of a variable look like.
 fn class(name: &str) -> Class {
     match name {
-        "remote_addr" | "realip_remote_addr" | "server_addr" => Class::Address,
+        // There always is one.
+        "remote_addr" | "realip_remote_addr" => Class::Client,
+        "server_addr" => Class::Address,
         "time_local" => Class::Clf,
         "time_iso8601" => Class::Rfc3339,
         "msec" | "request_time" | "gzip_ratio" | "upstream_status" | "upstream_response_length" => Class::Number,
@@ -125,7 +144,8 @@ fn class(name: &str) -> Class {
         "request_method" | "server_protocol" | "scheme" | "pipe" | "ssl_protocol" | "hostname" | "nginx_version" => {
             Class::Word
         }
-        "host" | "http_host" | "server_name" | "ssl_server_name" => Class::Name,
+        // What nginx has looked at, or was told: `$http_host` is neither.
+        "host" | "server_name" | "ssl_server_name" => Class::Name,
         "upstream_addr" | "upstream_cache_status" | "proxy_upstream_name" | "proxy_alternative_upstream_name" => {
             Class::Blob
         }
@@ -142,7 +162,7 @@ mod tests {
     fn a_directive_is_read_as_it_stands() {
         let directive = "log_format main '$remote_addr - $remote_user [$time_local] \"$request\" '\n    '$status $body_bytes_sent ${request_time}s';";
         let expected = Form::parse(
-            "<remote_addr:address> - <remote_user:phrase> [<time_local:clf>] \"<request:phrase>\" <status:status> <body_bytes_sent:count> <request_time:number>s",
+            "<remote_addr:client> - <remote_user:phrase> [<time_local:clf>] \"<request:phrase>\" <status:status> <body_bytes_sent:count> <request_time:number>s",
         );
         assert_eq!(form(directive), expected);
         let plain = "\"$http_x_forwarded_for\" $remote_addr [$time_local] \"$request\" $status";
@@ -156,7 +176,20 @@ mod tests {
         let format = r#"'{"t":$msec,"i":"$time_iso8601","ip":"$remote_addr","s":$status,"rt":$request_time,"us":"$upstream_status","id":"$request_id","m":"$request_method","h":"$http_host","a":"$http_user_agent","n":$connection }'"#;
         let form = form(format).expect("a form");
         let empty: Vec<&str> = form.fields().filter(|field| field.may_be_empty).map(|field| &*field.name).collect();
-        assert_eq!(empty, ["request_time", "upstream_status", "request_id", "request_method", "http_host"]);
+        assert_eq!(empty, ["request_time", "upstream_status", "request_id", "request_method"]);
+    }
+
+    #[test]
+    fn a_host_that_nginx_refused_may_hold_anything() {
+        let classes = |format: &str| -> Vec<Vec<Class>> {
+            let forms = forms(format).expect("a form");
+            forms.iter().map(|form| form.fields().map(|field| field.class).collect()).collect()
+        };
+        let bare = classes("'$http_host $remote_addr [$time_local] $status'");
+        let rest = [Class::Client, Class::Clf, Class::Status];
+        assert_eq!(bare, [[&[Class::Name][..], &rest].concat(), [&[Class::Phrase][..], &rest].concat()]);
+        let quoted = classes("'\"$http_host\" $remote_addr [$time_local] $status'");
+        assert_eq!(quoted, [[&[Class::Phrase][..], &rest].concat()]);
     }
 
     #[test]
