@@ -184,10 +184,7 @@ impl<'b> Reader<'b> {
     fn fill_line(&mut self, text: &'b str, fields: Option<&Fields>) -> Result<Reading, Fault> {
         let parser = self.parser;
         if let Some(fields) = fields {
-            let more = fields.fill(text, &mut self.slots)?;
-            // A blank in what a client wrote moved everything behind it.
-            let (unproven, status_unproven, list_unproven) = (more, more, more);
-            return Ok(Reading { unproven, time_unproven: more, status_unproven, list_unproven, cut: false });
+            return fields.fill(text, &parser.plan, &mut self.slots);
         } else if parser.logfmt {
             logfmt::fill(&parser.plan, text, &mut self.slots)?;
         } else {
