@@ -382,6 +382,10 @@ impl Route {
                     Asked { method, host, path, kept, route: request.route, status, client, offset: row.offset };
                 row.documented = self.router.route(&asked, scrubber, &mut self.endpoint, &mut self.identifiers);
                 row.endpoint = Some(arena.alloc_str(&self.endpoint));
+            } else if let (None, Some(route)) = (target.path, request.route)
+                && self.router.route_alone(row.method, route, scrubber, &mut self.endpoint)
+            {
+                row.endpoint = Some(arena.alloc_str(&self.endpoint));
             }
             query_identifiers(target.query, &mut self.identifiers);
             if !self.identifiers.is_empty() {
