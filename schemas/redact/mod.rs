@@ -11,6 +11,7 @@ mod beside;
 mod classes;
 mod decode;
 mod elements;
+mod filters;
 mod find;
 pub(crate) mod form;
 pub(crate) mod jwt;

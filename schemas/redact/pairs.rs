@@ -175,6 +175,10 @@ pub(crate) fn marker_end(bytes: &[u8], at: usize) -> Option<usize> {
 
 fn pair_at(bytes: &[u8], at: usize, floor: usize) -> Option<Pair<'_>> {
     let mut end = at;
+    // `password != 'x'`
+    if bytes[at] == b'=' && end > floor && matches!(bytes[end - 1], b'!' | b'<' | b'>' | b'~') {
+        end -= 1;
+    }
     while end > floor && matches!(bytes[end - 1], b' ' | b'\t' | b'+' | b'\n' | b'\r') {
         end -= 1;
     }
@@ -196,7 +200,7 @@ pub(crate) fn is_name(b: u8) -> bool {
 }
 
 /// Where the text before a closing quote at `end` ends: `"`, `'`, `\"`, and `"]` of `x["a"]`.
-fn strip_closing(bytes: &[u8], end: usize, floor: usize) -> Option<usize> {
+pub(crate) fn strip_closing(bytes: &[u8], end: usize, floor: usize) -> Option<usize> {
     let mut at = end;
     if at > floor + 1 && bytes[at - 1] == b']' && matches!(bytes[at - 2], b'"' | b'\'') {
         at -= 1;
