@@ -435,7 +435,9 @@ fn tls_version(text: &str) -> Option<&'static str> {
 /// A host in lower case without port and userinfo.
 fn learn_host(raw: &str, scrubber: &mut Scrubber, prober: &mut Prober) -> Known {
     let mut known = Known { probed: prober.of(raw, Place::Header), ..Known::default() };
-    let host = match raw.rsplit_once('@') {
+    // What is no name of a host is searched as a whole.
+    let is_host = |host: &str| host.bytes().all(|b| !matches!(b, b' ' | b'\'' | b'"' | b'='));
+    let host = match raw.rsplit_once('@').filter(|(_, host)| is_host(host)) {
         Some((_, host)) => {
             known.found.add(Class::USERINFO);
             host
