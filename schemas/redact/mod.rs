@@ -338,6 +338,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_yes_and_a_digest_stay_and_a_card_behind_an_escaped_blank_goes() {
+        for text in ["has_iban=1", "has_iban=0", "has_iban=true", "hash=5d41402abc4b2a76b9719d911017c592"] {
+            assert_eq!(scrub(text), text);
+        }
+        for text in ["iban=DE89370400440532013000", "upw=Marmot42xy", "kundenpin=4711"] {
+            assert!(scrub(text).contains("[REDACTED:") || scrub(text).contains("****"), "{text}");
+        }
+        for text in ["/l/card%3D204532758104926375", "d=card%3D204532758104926375", "/l/card=204532758104926375"] {
+            assert!(!scrub(text).contains("4532758104926375"), "{text} became {}", scrub(text));
+        }
+        assert_eq!(scrub("/l/card%3D204532758104926376"), "/l/card%3D204532758104926376");
+    }
+
+    #[test]
     fn what_was_scrubbed_before_does_not_matter() {
         let mut scrubber = Scrubber::default();
         let nested = r"{\x22a\x22:\x22{\x5c\x22b\x5c\x22:\x5c\x22pwd=fake\x5c\x22}\x22}";

@@ -512,6 +512,7 @@ fn is_hex_key(text: &str, profile: Profile) -> bool {
     let ends = |last: u8, word: &[u8]| memchr::memchr_iter(last, bytes).any(|at| bytes[..at].ends_with(word));
     profile.run_all >= 32
         && (ends(b'-', b"fc")
+            || (profile.has(PAIR) && memchr::memmem::find(bytes, b":fx").is_some())
             || (profile.has(SLASH) && ends(b'/', b"hooks"))
             || (profile.has(PAIR) && profile.has(SLASH) && memchr::memchr(b':', bytes).is_some()))
 }
