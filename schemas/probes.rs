@@ -207,6 +207,9 @@ impl Prober {
             }
             blank = c == ' ';
         }
+        if place == Place::Path && self.plain.contains("('") {
+            without_keys(&mut self.plain);
+        }
         // In a query the name of the parameter is no part of the attack.
         let from = if place == Place::Query { self.plain.find('=').map_or(0, |i| i + 1) } else { 0 };
         let value = &self.plain[from..];
@@ -223,6 +226,27 @@ impl Prober {
             }
         }
         probed
+    }
+}
+
+/// Keys of one path that are looked at.
+const KEYS_MAX: usize = 8;
+
+/// Takes the quotes off the keys of OData: `/customers('alfki')/orders`. A key is one word, and ends its segment.
+fn without_keys(text: &mut String) {
+    let mut from = 0;
+    for _ in 0..KEYS_MAX {
+        let Some(open) = text[from..].find("('").map(|at| from + at) else { return };
+        from = open + 2;
+        let key =
+            text[from..].bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')).count();
+        let behind = &text[from + key..];
+        let is_named = text[..open].ends_with(|c: char| c.is_ascii_alphanumeric());
+        let ends = behind.strip_prefix("')").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if key > 0 && is_named && ends {
+            text.replace_range(from + key..from + key + 1, "");
+            text.replace_range(open + 1..open + 2, "");
+        }
     }
 }
 

@@ -25,7 +25,8 @@ pub struct Recognised {
     pub records: usize,
     /// Telling columns that have a value in most of the events.
     pub columns: Vec<&'static str>,
-    /// Values over all events and telling columns, less twice the damaged ones.
+    /// Values over all events and telling columns, less twice the damaged ones; of JSON a damaged one counts, too, since its key
+    /// was known, unless more are damaged than are not.
     score: usize,
 }
 
@@ -50,15 +51,21 @@ fn read(kind: &'static str, sample: &RawBatch) -> Option<Recognised> {
     let events = normalised.events;
     let values = |name: &str| events.column_by_name(name).map_or(0, |column| column.len() - column.null_count());
     let columns = TELLING.into_iter().filter(|name| values(name) * 2 > events.num_rows()).collect();
-    let score: usize = TELLING.iter().map(|name| values(name)).sum();
     let damaged = events.column_by_name("damaged").map_or(0, |column| column.as_list::<i32>().values().len());
-    Some(Recognised {
-        kind,
-        events: events.num_rows(),
-        records: sample.len(),
-        columns,
-        score: (score + events.num_rows()).saturating_sub(2 * damaged + normalised.rejects.len()),
-    })
+    let values: usize = TELLING.iter().map(|name| values(name)).sum();
+    let gained = values + events.num_rows();
+    let score = match is_json(sample) && damaged <= values {
+        true => (gained + damaged).saturating_sub(normalised.rejects.len()),
+        false => gained.saturating_sub(2 * damaged + normalised.rejects.len()),
+    };
+    Some(Recognised { kind, events: events.num_rows(), records: sample.len(), columns, score })
+}
+
+/// Do most of the records have names for their values?
+fn is_json(sample: &RawBatch) -> bool {
+    let has_keys = |record: &&[u8]| memchr::memmem::find(record, b"{\"").is_some();
+    let records = sample.entries.iter().map(|entry| &sample.arena[entry.start..entry.end]);
+    records.filter(has_keys).count() * 2 > sample.len()
 }
 
 #[cfg(test)]
@@ -84,6 +91,10 @@ mod tests {
         check(&[kong], Some("kong"));
         let nginx = r#"{"msec":1790000000.1,"remote_addr":"203.0.113.7","request_method":"GET","request_uri":"/","status":200,"body_bytes_sent":5,"http_user_agent":"curl/8"}"#;
         check(&[nginx, "not a record"], Some("nginx_json"));
+        let comma = r#"{"msec": "1790000000.000", "remote_addr": "203.0.113.7", "request_method": "GET", "request_uri": "/", "status": 404, "body_bytes_sent": 5, "request_time": "0,003", "http_user_agent": "curl/8.5.0"}"#;
+        check(&[comma; 3], Some("nginx_json"));
+        let shipped = r#"{"host":"web1","path":"/var/log/access.json","client_ip":"192.0.2.9","message":"{\"msec\":\"1790000000.000\",\"remote_addr\":\"203.0.113.7\",\"request_uri\":\"/\",\"status\":404}"}"#;
+        check(&[shipped; 3], Some("nginx_json"));
         check(&["hello", "{}", "[]"], None);
         // Columns without their names, but none of them can be what stands there.
         let mail = "Nov 27 10:00:00 mx postfix/smtpd[811]: warning: unknown[203.0.113.7]: SASL LOGIN failed";

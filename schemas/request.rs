@@ -107,6 +107,28 @@ impl Request<'_> {
         let what = [self.target, self.path, self.request_line, self.method];
         what.iter().any(Option::is_some)
     }
+
+    /// Names an address that may be the client's.
+    pub(crate) fn tells_address(&self) -> bool {
+        [self.peer, self.forwarded, self.real_ip].iter().any(Option::is_some)
+    }
+
+    /// Tells so much that it is a gateway's own record: how a request was answered, or who sent one with which method. A
+    /// path, a host, a time or an address alone may be keys that a shipper put beside the gateway's line.
+    #[inline]
+    pub(crate) fn is_whole(&self) -> bool {
+        match self.status {
+            Some(_) => self.tells(),
+            None => (self.method.is_some() || self.request_line.is_some()) && self.tells_who(),
+        }
+    }
+
+    /// Is it, where a text was read that may be anything, a record: who and what, who or what and the answer, or the beginning
+    /// of one that was cut?
+    pub(crate) fn is_record(&self) -> bool {
+        let (who, what) = (self.tells_who(), self.tells_what());
+        (who && what) || (self.status.is_some() && (who || what)) || (self.damaged.has(Damaged::RECORD) && who)
+    }
 }
 
 /// Why a record is not an event. `detail` names a field and what was expected, never what was found.

@@ -382,6 +382,10 @@ impl Route {
                     Asked { method, host, path, kept, route: request.route, status, client, offset: row.offset };
                 row.documented = self.router.route(&asked, scrubber, &mut self.endpoint, &mut self.identifiers);
                 row.endpoint = Some(arena.alloc_str(&self.endpoint));
+            } else if let (None, Some(route)) = (target.path, request.route)
+                && self.router.route_alone(row.method, route, scrubber, &mut self.endpoint)
+            {
+                row.endpoint = Some(arena.alloc_str(&self.endpoint));
             }
             query_identifiers(target.query, &mut self.identifiers);
             if !self.identifiers.is_empty() {
@@ -431,7 +435,9 @@ fn tls_version(text: &str) -> Option<&'static str> {
 /// A host in lower case without port and userinfo.
 fn learn_host(raw: &str, scrubber: &mut Scrubber, prober: &mut Prober) -> Known {
     let mut known = Known { probed: prober.of(raw, Place::Header), ..Known::default() };
-    let host = match raw.rsplit_once('@') {
+    // What is no name of a host is searched as a whole.
+    let is_host = |host: &str| host.bytes().all(|b| !matches!(b, b' ' | b'\'' | b'"' | b'='));
+    let host = match raw.rsplit_once('@').filter(|(_, host)| is_host(host)) {
         Some((_, host)) => {
             known.found.add(Class::USERINFO);
             host

@@ -15,7 +15,7 @@ mod syslog;
 mod wrapper;
 
 pub(crate) use parts::{End, Parts, Split};
-pub(crate) use wrapper::{Inner, quoted, unwrap};
+pub(crate) use wrapper::{Inner, lines, quoted, unwrap};
 
 use crate::time::{self, Zone};
 
@@ -86,20 +86,43 @@ fn pod(text: &str) -> Option<Stripped<'_>> {
     name.bytes().all(is_name).then_some(Stripped { line: line.trim_start(), time_us: None, split: None })
 }
 
-/// Lines that a person's tools put something before: `kubectl logs --timestamps`, `docker compose logs`, `aws logs tail`. Tried when nothing
-/// else made sense of a record.
-pub(crate) fn strip_tool(text: &str) -> Option<Stripped<'_>> {
-    let (before, line) = text.split_once(' ')?;
-    if let Some(time_us) = time::rfc3339(before.as_bytes()) {
-        // The name of a stream before an object.
-        let line = line.trim_start();
-        let line = line.split_once(' ').map(|(_, rest)| rest).filter(|rest| rest.starts_with('{')).unwrap_or(line);
-        return Some(Stripped { line, time_us: Some(time_us), split: None });
+/// Lines that a person's tools put something before: `kubectl logs --timestamps`, `docker compose logs`, `aws logs tail`. Tried
+/// when nothing else made sense of a record: what may be the line, the likeliest first.
+pub(crate) fn strip_tool(text: &str) -> Vec<Stripped<'_>> {
+    let stripped = |line, time_us| Stripped { line, time_us, split: None };
+    if let Some((time_us, line)) = timed(text) {
+        // The name of a stream before the line.
+        let behind = line.split_once(' ').map(|(name, rest)| (name, rest.trim_start()));
+        let behind = behind.filter(|(name, _)| name.len() <= STREAM_BYTES_MAX);
+        let is_stream = behind.is_some_and(|(name, rest)| name.contains('/') || rest.starts_with('{'));
+        let mut lines = vec![stripped(line, Some(time_us))];
+        lines.extend(behind.map(|(_, rest)| stripped(rest, Some(time_us))));
+        if is_stream {
+            lines.reverse();
+        }
+        return lines;
     }
-    let (name, line) = text.split_once('|')?;
-    let is_name = (1..=64).contains(&name.len())
-        && name.trim_end().bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'));
-    is_name.then_some(Stripped { line: line.trim_start(), time_us: None, split: None })
+    let Some((name, line)) = text.split_once('|') else { return Vec::new() };
+    let is_sign = |b: u8| matches!(b, b'-' | b'_' | b'.' | b'/' | b'@');
+    let is_name = (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name.trim_end().bytes().all(|b| b.is_ascii_alphanumeric() || is_sign(b));
+    if !is_name {
+        return Vec::new();
+    }
+    // With `--timestamps` there is a time, too.
+    let line = line.trim_start();
+    let behind = timed(line).map(|(time_us, line)| stripped(line, Some(time_us)));
+    behind.into_iter().chain([stripped(line, None)]).collect()
+}
+
+/// Bytes of the longest names of a service, and of a stream.
+const NAME_BYTES_MAX: usize = 64;
+const STREAM_BYTES_MAX: usize = 512;
+
+/// A time before a line, and the line.
+fn timed(text: &str) -> Option<(i64, &str)> {
+    let (at, line) = text.split_once(' ')?;
+    Some((time::rfc3339(at.as_bytes())?, line.trim_start()))
 }
 
 #[cfg(test)]
@@ -173,11 +196,22 @@ mod tests {
 
     #[test]
     fn what_tools_put_before_a_line_is_taken_off() {
-        let line = |text| strip_tool(text).map(|stripped| stripped.line);
-        assert_eq!(line("2026-11-27T09:59:58+00:00 nginx/web/77 {\"a\":1}"), Some("{\"a\":1}"));
-        assert_eq!(line("2026-11-27T09:59:58Z 203.0.113.7 - -"), Some("203.0.113.7 - -"));
-        assert_eq!(line("web-1 | 203.0.113.7 - -"), Some("203.0.113.7 - -"));
-        assert_eq!(line("203.0.113.7 - -"), None);
+        let check = |text, expected: &[&str]| {
+            let lines: Vec<_> = strip_tool(text).iter().map(|stripped| stripped.line).collect();
+            assert_eq!(lines, expected, "{text}");
+        };
+        check("2026-11-27T09:59:58+00:00 nginx/web/77 {\"a\":1}", &["{\"a\":1}", "nginx/web/77 {\"a\":1}"]);
+        check("2026-11-27T09:59:58Z ecs/lb/abc [x] y", &["[x] y", "ecs/lb/abc [x] y"]);
+        check("2026-11-27T09:59:58Z 203.0.113.7 - -", &["203.0.113.7 - -", "- -"]);
+        check("web-1 | 203.0.113.7 - -", &["203.0.113.7 - -"]);
+        check("web.1.x7@node | 203.0.113.7 - -", &["203.0.113.7 - -"]);
+        check(
+            "lb-1  | 2026-11-27T09:59:58.123456789Z {\"a\":1}",
+            &["{\"a\":1}", "2026-11-27T09:59:58.123456789Z {\"a\":1}"],
+        );
+        check("203.0.113.7 - -", &[]);
+        let time_us = strip_tool("lb-1  | 2026-11-27T09:59:58Z x")[0].time_us;
+        assert_eq!(time_us, time::rfc3339(b"2026-11-27T09:59:58Z"));
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl End {
 }
 
 /// The lines of a lane that have begun and have no end yet.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Parts {
     open: Vec<Open>,
     /// What came before the next record is not known.
@@ -49,6 +49,7 @@ pub(crate) struct Parts {
 }
 
 /// One of them.
+#[derive(Clone)]
 pub(crate) struct Open {
     stream: u64,
     /// What there is of it, when it is still to be read.

@@ -49,6 +49,8 @@ const LINES: [&str; 19] = [
     "data",
     "_source",
 ];
+/// Of these, those under which a gateway's own record may hold what a client sent.
+const BODIES: [&str; 3] = ["body", "payload", "data"];
 const TIMES: [&str; 6] =
     ["__REALTIME_TIMESTAMP", "@timestamp", "timestamp", "time", "timeUnixNano", "observedTimeUnixNano"];
 
@@ -69,11 +71,7 @@ pub(crate) fn unwrap(text: &str) -> Vec<Inner<'_>> {
     {
         return pairs.into_iter().filter_map(pair).collect();
     }
-    // A text is the line itself; Filebeat has an object `log` beside its `message`.
-    let is_text = |line: &&RawValue| line.get().starts_with('"');
-    let texts = values(&LINES).filter(is_text);
-    let others = values(&LINES).filter(|line| !is_text(line));
-    let inside = texts.chain(others).find_map(|line| inner(line, time_us));
+    let inside = texts_first(&keys, &LINES).find_map(|line| inner(line, time_us));
     let inside = inside.map(|inside| if keys.contains_key("data") { unpacked(inside) } else { inside });
     inside.map(|inside| told(&keys, inside)).into_iter().collect()
 }
@@ -87,6 +85,25 @@ fn told<'a>(keys: &BTreeMap<String, &'a RawValue>, inside: Inner<'a>) -> Inner<'
     let line = log.or_else(|| ["message", "MESSAGE", "body"].into_iter().find_map(whole));
     let text = line.map(|line| line.0).filter(|line| line.trim() == inside.text).unwrap_or(inside.text);
     Inner { text, split: Some(split), ..inside }
+}
+
+/// What may be the line of a gateway's in an object with keys of its own, the likeliest first.
+pub(crate) fn lines(text: &str) -> Vec<Inner<'_>> {
+    let Ok(keys) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) else { return Vec::new() };
+    let time_us = TIMES.iter().filter_map(|name| keys.get(*name).copied()).find_map(time_of);
+    let lines = LINES.iter().copied().filter(|name| !BODIES.contains(name)).collect::<Vec<_>>();
+    let inside = texts_first(&keys, &lines).filter_map(|line| inner(line, time_us));
+    inside.map(|inside| told(&keys, inside)).collect()
+}
+
+/// The values of these keys. A text is the line itself; Filebeat has an object `log` beside its `message`.
+fn texts_first<'k, 'a>(
+    keys: &'k BTreeMap<String, &'a RawValue>,
+    names: &'k [&str],
+) -> impl Iterator<Item = &'a RawValue> {
+    let is_text = |line: &&RawValue| line.get().starts_with('"');
+    let values = names.iter().filter_map(|name| keys.get(*name).copied());
+    values.clone().filter(is_text).chain(values.filter(move |line| !is_text(line)))
 }
 
 /// One line of Loki's: `["1795773600000000000", "line"]`, perhaps with labels behind it.

@@ -11,6 +11,7 @@ mod beside;
 mod classes;
 mod decode;
 mod elements;
+mod filters;
 mod find;
 pub(crate) mod form;
 pub(crate) mod jwt;
@@ -335,6 +336,20 @@ fn merge(hits: &mut [Hit], i: &mut usize) -> Hit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_yes_and_a_digest_stay_and_a_card_behind_an_escaped_blank_goes() {
+        for text in ["has_iban=1", "has_iban=0", "has_iban=true", "hash=5d41402abc4b2a76b9719d911017c592"] {
+            assert_eq!(scrub(text), text);
+        }
+        for text in ["iban=DE89370400440532013000", "upw=Marmot42xy", "kundenpin=4711"] {
+            assert!(scrub(text).contains("[REDACTED:") || scrub(text).contains("****"), "{text}");
+        }
+        for text in ["/l/card%3D204532758104926375", "d=card%3D204532758104926375", "/l/card=204532758104926375"] {
+            assert!(!scrub(text).contains("4532758104926375"), "{text} became {}", scrub(text));
+        }
+        assert_eq!(scrub("/l/card%3D204532758104926376"), "/l/card%3D204532758104926376");
+    }
 
     #[test]
     fn what_was_scrubbed_before_does_not_matter() {

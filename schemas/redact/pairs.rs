@@ -130,8 +130,10 @@ pub(crate) fn confirmed(says: Says, value: &[u8]) -> Option<Class> {
         return None;
     }
     match says {
-        // `show_password=1` switches something.
-        Says::Secret(Class::PASSWORD) if matches!(trim(value), b"0" | b"1") => None,
+        // `show_password=1` and `has_iban=1` switch something.
+        Says::Secret(
+            Class::PASSWORD | Class::IBAN | Class::CARD | Class::NATIONAL_ID | Class::HEALTH_ID | Class::EMAIL,
+        ) if matches!(trim(value), b"0" | b"1") => None,
         Says::Secret(class) => Some(class),
         // `sin=45`, `pan=-30` are numbers of something else.
         Says::Unless(Class::NATIONAL_ID | Class::CARD) if is_small(value) => None,
@@ -141,6 +143,8 @@ pub(crate) fn confirmed(says: Says, value: &[u8]) -> Option<Class> {
         Says::Hardly(Class::PHONE) => {
             (value.iter().filter(|b| b.is_ascii_digit()).count() >= 7).then_some(Class::PHONE)
         }
+        // `hash=` of a file.
+        Says::Hardly(Class::SIGNATURE) if is_md5(value) => None,
         Says::Hardly(class) => (is_random_anywhere(value) && !is_labelled_digest(value)).then_some(class),
         Says::Nothing | Says::Name | Says::Value => None,
     }
@@ -150,6 +154,12 @@ pub(crate) fn confirmed(says: Says, value: &[u8]) -> Option<Class> {
 fn is_small(value: &[u8]) -> bool {
     let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
     digits <= 5 && value.iter().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b' '))
+}
+
+/// 32 hexadecimal digits.
+fn is_md5(value: &[u8]) -> bool {
+    let value = trim(value);
+    value.len() == 32 && value.iter().all(u8::is_ascii_hexdigit)
 }
 
 fn has_digit(value: &[u8]) -> bool {
@@ -175,6 +185,10 @@ pub(crate) fn marker_end(bytes: &[u8], at: usize) -> Option<usize> {
 
 fn pair_at(bytes: &[u8], at: usize, floor: usize) -> Option<Pair<'_>> {
     let mut end = at;
+    // `password != 'x'`
+    if bytes[at] == b'=' && end > floor && matches!(bytes[end - 1], b'!' | b'<' | b'>' | b'~') {
+        end -= 1;
+    }
     while end > floor && matches!(bytes[end - 1], b' ' | b'\t' | b'+' | b'\n' | b'\r') {
         end -= 1;
     }
@@ -196,7 +210,7 @@ pub(crate) fn is_name(b: u8) -> bool {
 }
 
 /// Where the text before a closing quote at `end` ends: `"`, `'`, `\"`, and `"]` of `x["a"]`.
-fn strip_closing(bytes: &[u8], end: usize, floor: usize) -> Option<usize> {
+pub(crate) fn strip_closing(bytes: &[u8], end: usize, floor: usize) -> Option<usize> {
     let mut at = end;
     if at > floor + 1 && bytes[at - 1] == b']' && matches!(bytes[at - 2], b'"' | b'\'') {
         at -= 1;

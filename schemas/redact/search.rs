@@ -14,7 +14,7 @@ use super::profile::{
     SLASH, SPACE,
 };
 use super::values::is_placeholder;
-use super::{Scrubber, elements, pairs, personal, rules, schemes, segments, shapes, tables, vendor};
+use super::{Scrubber, elements, filters, pairs, personal, rules, schemes, segments, shapes, tables, vendor};
 use crate::limits::{DECODE_DEPTH_MAX, FINDINGS_MAX, SEARCH_WORK_MAX, URL_DECODE_ROUNDS_MAX};
 
 /// What may begin an escape.
@@ -186,6 +186,7 @@ impl Scrubber {
         }
         if profile.has(SPACE | OPEN) {
             schemes::schemes(text, findings);
+            filters::filters(text, &mut self.memo, findings);
         }
         if profile.has(SPACE) {
             schemes::flags(text, &mut self.memo, findings);
@@ -511,6 +512,7 @@ fn is_hex_key(text: &str, profile: Profile) -> bool {
     let ends = |last: u8, word: &[u8]| memchr::memchr_iter(last, bytes).any(|at| bytes[..at].ends_with(word));
     profile.run_all >= 32
         && (ends(b'-', b"fc")
+            || (profile.has(PAIR) && memchr::memmem::find(bytes, b":fx").is_some())
             || (profile.has(SLASH) && ends(b'/', b"hooks"))
             || (profile.has(PAIR) && profile.has(SLASH) && memchr::memchr(b':', bytes).is_some()))
 }

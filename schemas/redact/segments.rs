@@ -20,7 +20,7 @@ pub(crate) static TELLING: &[(&str, Class)] = &[
     ("sso", Class::TOKEN), ("otp", Class::CODE), ("code", Class::CODE), ("codes", Class::CODE), ("key", Class::API_KEY), ("keys", Class::API_KEY), ("apikey", Class::API_KEY), ("apikeys", Class::API_KEY), ("secret", Class::SECRET), ("secrets", Class::SECRET),
     ("register", Class::TOKEN), ("recover", Class::TOKEN), ("recovery", Class::TOKEN), ("unlock", Class::TOKEN), ("approve", Class::TOKEN), ("accept", Class::TOKEN), ("join", Class::TOKEN), ("access", Class::TOKEN), ("link", Class::TOKEN), ("links", Class::TOKEN), ("ticket", Class::TOKEN), ("tickets", Class::TOKEN), ("grant", Class::TOKEN),
     ("credential", Class::SECRET), ("credentials", Class::SECRET), ("jwt", Class::TOKEN), ("bearer", Class::TOKEN), ("optout", Class::TOKEN), ("refresh", Class::TOKEN), ("revoke", Class::TOKEN), ("validate", Class::TOKEN), ("check", Class::TOKEN), ("signed", Class::SIGNATURE), ("sig", Class::SIGNATURE), ("signature", Class::SIGNATURE), ("forgot", Class::TOKEN), ("change", Class::TOKEN), ("deactivate", Class::TOKEN), ("redeem", Class::CODE), ("claim", Class::CODE), ("voucher", Class::CODE), ("gift", Class::CODE), ("setup", Class::TOKEN), ("onboarding", Class::TOKEN), ("enroll", Class::TOKEN), ("pair", Class::TOKEN), ("device", Class::TOKEN), ("calendar", Class::TOKEN), ("feed", Class::TOKEN), ("ical", Class::TOKEN), ("preview", Class::TOKEN), ("guest", Class::TOKEN), ("impersonate", Class::TOKEN), ("integration", Class::TOKEN), ("integrations", Class::TOKEN), ("incoming", Class::TOKEN), ("trigger", Class::TOKEN), ("notify", Class::TOKEN), ("auth0", Class::TOKEN), ("saml", Class::TOKEN), ("sid", Class::SESSION), ("bot", Class::TOKEN), ("resetpassword", Class::TOKEN),
-    ("mfa", Class::CODE), ("2fa", Class::CODE), ("totp", Class::CODE), ("onetime", Class::CODE), ("passcode", Class::CODE), ("passwordless", Class::TOKEN), ("resend", Class::TOKEN), ("restore", Class::TOKEN),
+    ("mfa", Class::CODE), ("2fa", Class::CODE), ("totp", Class::CODE), ("onetime", Class::CODE), ("passcode", Class::CODE), ("pin", Class::CODE), ("passwordless", Class::TOKEN), ("resend", Class::TOKEN), ("restore", Class::TOKEN),
     // The same in other languages, as they stand in paths: with and without their accents.
     ("einladung", Class::TOKEN), ("einladungen", Class::TOKEN), ("zuruecksetzen", Class::TOKEN), ("zurücksetzen", Class::TOKEN), ("bestaetigen", Class::TOKEN), ("bestätigen", Class::TOKEN), ("bestaetigung", Class::TOKEN), ("bestätigung", Class::TOKEN),
     ("passwort", Class::PASSWORD), ("kennwort", Class::PASSWORD), ("aktivieren", Class::TOKEN), ("abmelden", Class::TOKEN), ("freigabe", Class::TOKEN), ("anmelden", Class::TOKEN),
@@ -71,6 +71,10 @@ static SENT: &[&str] = &[
 
 /// Behind these a number is a code that was sent; the others number things.
 static ONE_TIME: &[&str] = &["otp", "mfa", "2fa", "totp", "onetime", "passcode"];
+
+/// Directly behind these a number of so many digits is one; others number things there, too: `/code/404`.
+static CODES: &[(&str, std::ops::RangeInclusive<usize>)] =
+    &[("verify", 6..=6), ("verification", 6..=6), ("code", 6..=6), ("pin", 4..=6)];
 
 /// After these a UUID or a hash is an ordinary name of a thing.
 static OFTEN_IDS: [&str; 20] = [
@@ -187,6 +191,8 @@ struct Told {
     links: bool,
     sent: bool,
     one_time: bool,
+    /// Digits of a number that is a code directly behind it.
+    code: Option<&'static std::ops::RangeInclusive<usize>>,
 }
 
 impl Told {
@@ -198,8 +204,30 @@ impl Told {
             || (self.links && next && is_id(segment) && digits() >= UUID_DIGITS)
             || (self.sent && is_short_code(segment))
             || (self.one_time && (4..=10).contains(&segment.len()) && segment.iter().all(u8::is_ascii_digit))
+            || (next
+                && self.code.is_some_and(|digits| digits.contains(&segment.len()))
+                && segment.iter().all(u8::is_ascii_digit))
+            || (next && !is_name && is_drawn_of_letters(segment))
     }
 }
+
+/// `lfUhjtyxypvtxpkkzQfs`: letters in both cases that make no words. Names of programs have a vowel in each: `orderStatusUpdated`.
+fn is_drawn_of_letters(segment: &[u8]) -> bool {
+    let is_vowel = |b: &u8| matches!(b.to_ascii_lowercase(), b'a' | b'e' | b'i' | b'o' | b'u' | b'y');
+    let inner = segment.iter().skip(1).filter(|b| b.is_ascii_uppercase()).count();
+    if segment.len() < 16 || inner == 0 || !segment.iter().all(u8::is_ascii_alphabetic) {
+        return false;
+    }
+    let humps = segment.chunk_by(|_, next| !next.is_ascii_uppercase());
+    let (silent, count, longest) = humps.fold((0, 0, 0), |(silent, count, longest), hump| {
+        let run = hump.split(is_vowel).map(<[u8]>::len).max().unwrap_or(0);
+        (silent + usize::from(hump.len() > 1 && !hump.iter().any(is_vowel)), count + 1, longest.max(run))
+    });
+    silent * 2 > count || longest >= SILENT_RUN
+}
+
+/// So many consonants in a row are in no word.
+const SILENT_RUN: usize = 7;
 
 /// `k3wmlu4Mt`, `X7K9QZ`: letters and digits mixed. A word with a number in it or at its end is none: `oauth2`, `v2beta`.
 fn is_short_code(segment: &[u8]) -> bool {
@@ -221,7 +249,7 @@ fn telling(segment: &[u8]) -> Option<Told> {
     lower.copy_from_slice(segment);
     lower.make_ascii_lowercase();
     let is_sign = |b: u8| matches!(b, b'-' | b'_' | b'.' | b':');
-    let mut from = 0;
+    let (mut from, mut first): (_, Option<Told>) = (0, None);
     for at in 1..=segment.len() {
         let is_edge = at == segment.len()
             || is_sign(segment[at])
@@ -230,10 +258,21 @@ fn telling(segment: &[u8]) -> Option<Told> {
             if let Some(told) = told_by(&lower[from..at]) {
                 // `/access-logs/<uuid>` is a thing, `/magic-link/<uuid>` is not.
                 let ends = at == segment.len();
-                return Some(Told { ids: told.ids || (told.links && !ends), links: told.links && ends, ..told });
+                let told = Told {
+                    ids: told.ids || (told.links && !ends),
+                    links: told.links && ends,
+                    code: told.code.filter(|_| from == 0 && ends),
+                    ..told
+                };
+                // `/verify-otp/482913`: a later word may say more of it.
+                let sent = |first: Told| Told { one_time: first.one_time || told.one_time, ..first };
+                first = Some(first.map_or(told, sent));
             }
             from = at + usize::from(at < segment.len() && is_sign(segment[at]));
         }
+    }
+    if first.is_some() {
+        return first;
     }
     // Two words that are one: `opt-out`, `oneTime`.
     let joined: Vec<u8> = lower.iter().copied().filter(|&b| !is_sign(b)).collect();
@@ -250,6 +289,7 @@ fn told_by(word: &[u8]) -> Option<Told> {
         links: is_in(&OFTEN_LINKS),
         sent: is_in(SENT),
         one_time: is_in(ONE_TIME),
+        code: CODES.iter().find(|(known, _)| *known == word).map(|(_, digits)| digits),
     })
 }
 
@@ -286,6 +326,12 @@ mod tests {
             ("/verify/X7K9QZ4M2B1C", "X7K9QZ4M2B1C"),
             ("/verify/9f8e7d6c5b4a", "9f8e7d6c5b4a"),
             ("/otp/123456", "123456"),
+            ("/verify-otp/482913", "482913"),
+            ("/verifyOtp/0042", "0042"),
+            ("/verify/123456", "123456"),
+            ("/code/482913", "482913"),
+            ("/v1/pin/1234", "1234"),
+            ("/webhook/lfUhjtyxypvtxpkkzQfs", "lfUhjtyxypvtxpkkzQfs"),
             ("/login/2fa/0042", "0042"),
             ("/verifyEmail/k3wmlu4Mtexu6QdcNWa81", "k3wmlu4Mtexu6QdcNWa81"),
             ("/magicLink/k3wmlu4Mtexu6QdcNWa81", "k3wmlu4Mtexu6QdcNWa81"),
@@ -329,7 +375,15 @@ mod tests {
             "/login/oauth2/callback",
             "/reset/v2beta",
             "/confirm/42",
-            "/verify/305635",
+            "/verify/30563",
+            "/code/404",
+            "/code/DE",
+            "/codes/482913",
+            "/zip-code/560001",
+            "/code/v2/482913",
+            "/pin/1234567890123456",
+            "/webhook/orderStatusUpdated",
+            "/webhooks/InvoicePaid",
             "/sessions/20260101",
             "/share/2024q1",
             "/gift/cards2go",

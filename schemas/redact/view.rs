@@ -278,14 +278,14 @@ fn is_edge(b: u8) -> bool {
 }
 
 /// Does the one escape at `at` stand for a sign that mails must write so or that keys and addresses have: `=3D`, `=5F`, `=40`?
-/// A blank (`=20`) begins too many numbers: only behind the word of a scheme.
+/// A blank (`=20`) begins too many numbers: only behind the word of a scheme, and before a card, which has a check digit.
 fn is_sign(bytes: &[u8], at: usize) -> bool {
     match &bytes[at + 1..at + 3] {
         [b'3', b'D' | b'd' | b'A' | b'a'] | [b'5', b'F' | b'f'] | [b'2', b'D'..=b'F' | b'B'] => true,
         [b'4', b'0'] => bytes.get(at + 3).is_some_and(u8::is_ascii_alphabetic),
         [b'2', b'0'] => {
             let word = bytes[..at].iter().rev().take_while(|b| b.is_ascii_alphabetic()).count();
-            [&b"bearer"[..], b"basic"].iter().any(|s| bytes[at - word..at].eq_ignore_ascii_case(s))
+            [&b"bearer"[..], b"basic", b"card"].iter().any(|s| bytes[at - word..at].eq_ignore_ascii_case(s))
         }
         _ => false,
     }

@@ -53,7 +53,7 @@ static ROWS: &[(u16, Class, &[&str])] = &[
         "ha1",
         "пин",
         "رمزالمرور",
-        "mpin", "tpin", "upipin", "šifra", "sifra", "šifru", "sifru", "lozinku"]),
+        "mpin", "tpin", "upipin", "upw", "kundenpin", "kartenpin", "kontopin", "šifra", "sifra", "šifru", "sifru", "lozinku"]),
     (STRONG, Class::TOKEN, &[
         "token", "jwt", "jws", "jwe", "assertion", "samlresponse", "samlrequest", "saml", "bearer", "csrf", "xsrf", "tkn", "tok", "jeton",
         "idtokenhint", "logintokenhash", "pat", "macaroon", "zugangstoken", "requestverificationtoken", "authenticitytoken",

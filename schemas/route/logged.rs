@@ -1,7 +1,8 @@
 //! The gateway's own route, where it logs one: `GET /pets/{petId}`, `/pets/:id`, `ANY /pets/<id>`.
 //!
-//! Promises: only a route that the end of the path agrees with is used (before it may stand a stage or a base path), and
-//! only one that says more than the path by itself: not `/`, not `/{proxy+}`, not `$default`, not the name of a route.
+//! Promises: only a route that the end of the path agrees with is used (before it may stand a stage or a base path), or one
+//! without a path beside it; and only one that says more than the path by itself: not `/`, not `/{proxy+}`, not `$default`,
+//! not the name of a route.
 //! Never: shows a route that redaction would change.
 
 use crate::hash::{self, FastMap};
@@ -27,18 +28,23 @@ impl Default for Routes {
 impl Routes {
     /// The template a gateway means by `route`, and how many segments of `path` stand before it.
     pub(super) fn find(&mut self, route: &str, path: &[&str], scrubber: &mut Scrubber) -> Option<(&Pattern, usize)> {
+        let pattern = self.alone(route, scrubber).filter(|pattern| !pattern.has_tail)?;
+        let before = path.len().checked_sub(pattern.segments.len())?;
+        let fits = |(bits, segment): (&Vec<_>, &&str)| matches_bits(bits, segment, |_, _| {});
+        let may_precede = if pattern.has_param() { PREFIX_SEGMENTS_MAX } else { 0 };
+        let agrees = before <= may_precede && pattern.segments.iter().zip(&path[before..]).all(fits);
+        agrees.then_some((pattern, before))
+    }
+
+    /// The template a gateway means by `route`, of a request whose path it does not log.
+    pub(super) fn alone(&mut self, route: &str, scrubber: &mut Scrubber) -> Option<&Pattern> {
         if !self.known.contains_key(route) {
             if self.known.len() >= ROUTES_MAX {
                 self.known.clear();
             }
             self.known.insert(route.into(), read(route, scrubber));
         }
-        let pattern = self.known.get(route)?.as_ref()?;
-        let before = path.len().checked_sub(pattern.segments.len())?;
-        let fits = |(bits, segment): (&Vec<_>, &&str)| matches_bits(bits, segment, |_, _| {});
-        let may_precede = if pattern.has_param() { PREFIX_SEGMENTS_MAX } else { 0 };
-        let agrees = before <= may_precede && pattern.segments.iter().zip(&path[before..]).all(fits);
-        agrees.then_some((pattern, before))
+        self.known.get(route)?.as_ref()
     }
 }
 
@@ -51,7 +57,7 @@ fn read(route: &str, scrubber: &mut Scrubber) -> Option<Pattern> {
     // A name in braces is no name to redaction: the route as it was logged tells more.
     let mut is_clean = |text: &str| scrubber.scrub(text, &mut String::new(), &mut Found::default()) == text;
     let clean = is_clean(&pattern.text) && is_clean(route);
-    (clean && !pattern.has_tail && pattern.has_literal()).then_some(pattern)
+    (clean && pattern.has_literal()).then_some(pattern)
 }
 
 #[cfg(test)]
@@ -83,5 +89,22 @@ mod tests {
         check("/pets", "/v1/pets", None);
         check("/pets/{petId}", "/owners/7", None);
         check("/pets/{petId}", "/a/b/c/d/pets/7", None);
+    }
+
+    #[test]
+    fn without_a_path_the_route_says_what_was_asked() {
+        let mut routes = Routes::default();
+        for (route, expected) in [
+            ("GET /a/{id}", Some("/a/{id}")),
+            ("ANY /files/{proxy+}", Some("/files/{proxy}")),
+            ("/pets", Some("/pets")),
+            ("$default", None),
+            ("$connect", None),
+            ("send", None),
+            ("ANY /{proxy+}", None),
+        ] {
+            let found = routes.alone(route, &mut Scrubber::default()).map(|pattern| pattern.text.to_string());
+            assert_eq!(found.as_deref(), expected, "{route}");
+        }
     }
 }

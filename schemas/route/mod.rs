@@ -114,6 +114,20 @@ impl Router {
         restored
     }
 
+    /// Writes `METHOD /template` over `out` by the gateway's route, where no path was logged; false where it says nothing.
+    pub(crate) fn route_alone(
+        &mut self,
+        method: Option<&str>,
+        route: &str,
+        scrubber: &mut Scrubber,
+        out: &mut String,
+    ) -> bool {
+        out.clear();
+        let Some(pattern) = self.routes.alone(route, scrubber) else { return false };
+        out.extend([method.unwrap_or("-"), " ", &pattern.text]);
+        true
+    }
+
     /// Writes `METHOD /template` over `out` and the identifiers of the path over `identifiers`. Returns whether a document
     /// describes the endpoint; `None` where none covers the host.
     pub(crate) fn route(

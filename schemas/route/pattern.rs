@@ -2,9 +2,12 @@
 //! `/a:verb`, `/static/{path+}`. Read once, then matched against the segments of canonical paths.
 //!
 //! Promises: what cannot be understood is refused with what was expected, never half understood. Matching is linear in
-//! the length of a segment.
+//! the length of a segment. Matrix parameters (`/report;from={from}`) are left out, as they are of the paths of requests.
 //! Never: runs a regular expression; a constraint such as `{id:[0-9]+}` is read over.
 
+use percent_encoding::{CONTROLS, percent_decode_str, utf8_percent_encode};
+
+use super::canonical::canonical;
 use crate::limits::{TEMPLATE_BYTES_MAX, TEMPLATE_SEGMENTS_MAX};
 
 /// A template taken apart.
@@ -47,7 +50,7 @@ impl Pattern {
                 return Err("expected nothing behind a parameter that takes the rest of the path".to_string());
             }
             let mut reading = Reading::default();
-            reading.segment(segment)?;
+            reading.segment(without_matrix(segment))?;
             text.push('/');
             text.push_str(&reading.text);
             pattern.has_tail = reading.is_tail;
@@ -61,6 +64,27 @@ impl Pattern {
         }
         pattern.text = text.into();
         Ok(pattern)
+    }
+
+    /// The template with each spelling that its literals may have in a path: as it is, with what is not ASCII in escapes, or
+    /// without those.
+    pub(super) fn spellings(self) -> Vec<Pattern> {
+        let is_spelled = |bit: &Bit| matches!(bit, Bit::Literal(text) if text.contains('%') || !text.is_ascii());
+        if !self.segments.iter().flatten().any(is_spelled) {
+            return vec![self];
+        }
+        let with = |spell: &dyn Fn(&str) -> String| {
+            let mut pattern = self.clone();
+            for bit in pattern.segments.iter_mut().flatten() {
+                if let Bit::Literal(text) = bit {
+                    *text = spell(text).into();
+                }
+            }
+            pattern
+        };
+        let mut spellings = vec![with(&escaped), with(&unescaped)];
+        spellings.dedup();
+        spellings
     }
 
     /// Does some part of the template stand for itself?
@@ -107,6 +131,36 @@ fn split(path: &str) -> Result<Vec<&str>, String> {
     }
     segments.push(&path[start..]);
     Ok(segments)
+}
+
+/// A segment without the parameters behind its `;`.
+fn without_matrix(segment: &str) -> &str {
+    let mut depth = 0_usize;
+    let end = segment.bytes().position(|byte| {
+        match byte {
+            b'{' | b'<' => depth += 1,
+            b'}' | b'>' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        byte == b';' && depth == 0
+    });
+    &segment[..end.unwrap_or(segment.len())]
+}
+
+/// A literal as canonical paths have it that came with escapes.
+fn escaped(text: &str) -> String {
+    let text = utf8_percent_encode(text, CONTROLS).to_string();
+    let mut out = String::new();
+    canonical(&text, &mut out, &mut Default::default());
+    out.split_off(1)
+}
+
+/// The same as paths have it that came without.
+fn unescaped(text: &str) -> String {
+    let escaped = escaped(text);
+    let plain = percent_decode_str(&escaped).decode_utf8().unwrap_or_default();
+    let is_plain = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "-._~!$'()*+,:=@".contains(c);
+    if plain.chars().all(is_plain) { plain.into_owned() } else { escaped.clone() }
 }
 
 /// One segment being read.
@@ -258,6 +312,8 @@ mod tests {
             ("/static/{path+}", "/static/{path}"),
             ("/static/*", "/static/{rest}"),
             ("/static/{file:.*}", "/static/{file}"),
+            ("/report;from={from}", "/report"),
+            ("/a;x={x};y={y}/{id:[;]}/b", "/a/{id}/b"),
         ] {
             assert_eq!(shown(path), expected, "of {path}");
         }
@@ -274,6 +330,19 @@ mod tests {
         ] {
             assert!(shown(bad).contains(expected), "{bad}: {}", shown(bad));
         }
+    }
+
+    #[test]
+    fn literals_have_the_spellings_of_paths() {
+        let spellings = |path| {
+            let all = Pattern::parse(path).expect("a template").spellings();
+            all.iter().map(|pattern| format!("{:?}", pattern.segments[0])).collect::<Vec<_>>()
+        };
+        let (escaped, plain) = (r#"[Literal("%C3%A4")]"#, r#"[Literal("ä")]"#);
+        assert_eq!(spellings("/ä/{id}"), [escaped, plain]);
+        assert_eq!(spellings("/%c3%a4/{id}"), [escaped, plain]);
+        assert_eq!(spellings("/a%20b"), [r#"[Literal("a%20b")]"#]);
+        assert_eq!(spellings("/a/{id}"), [r#"[Literal("a")]"#]);
     }
 
     #[track_caller]

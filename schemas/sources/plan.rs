@@ -292,6 +292,13 @@ impl Plan {
         self.reads[Input::ForwardedFor as usize].is_some()
     }
 
+    /// Is there a time, in one value or in two that are not joined yet?
+    pub(super) fn tells_time(&self, slots: &Slots<'_>) -> bool {
+        let is_there = |slot: u16| !matches!(slots.get(slot), Scalar::Absent);
+        let both = self.date_time.is_some_and(|[date, time, _]| is_there(date) && is_there(time));
+        both || self.has_value(Input::Time, slots) || self.has_value(Input::StartTime, slots)
+    }
+
     /// Is this slot read for one of these columns?
     pub(super) fn reads_slot(&self, slot: u16, inputs: &[Input]) -> bool {
         let reads = inputs.iter().filter_map(|input| self.reads[*input as usize].as_ref());

@@ -1,7 +1,8 @@
 //! Reads the records of a batch one after the other: envelope off, shape by shape, to requests.
 //!
 //! Promises: of each record comes at least one outcome, but for directives of W3C files. A record that tells of no request
-//! as it is, is looked at as an envelope; what is inside is read the same way.
+//! as it is, is looked at as an envelope; what is inside is read the same way. Of one that tells of no whole request a line
+//! in it counts, when that is a record: what stands beside it are a shipper's keys.
 //! Never: decides what may be kept.
 
 use std::borrow::Cow;
@@ -15,7 +16,7 @@ use super::slots::Slots;
 use super::text::{Reading, Scratch};
 use super::w3c::Fields;
 use super::{Parser, logfmt};
-use crate::envelope::{self, End, Parts, Split, Stripped};
+use crate::envelope::{self, End, Inner, Parts, Split, Stripped};
 use crate::limits::{ENVELOPES_MAX, RECORD_EVENTS_MAX, SPLIT_BYTES_MAX};
 use crate::reject::Code;
 use crate::request::{Damaged, Fault, Request};
@@ -128,7 +129,12 @@ impl<'b> Reader<'b> {
     fn read_one(&mut self, piece: Piece<'b>, fields: Option<&Fields>, sink: &mut Sink<'_, 'b>) {
         let bytes = piece.text.as_bytes();
         let fault = match self.shape(piece, fields) {
-            Ok(request) if request.tells() => return sink(Ok((request, bytes))),
+            Ok(request) if request.tells() => {
+                if request.is_whole() || !self.read_line_in(piece, request.tells_address(), fields, sink) {
+                    sink(Ok((request, bytes)));
+                }
+                return;
+            }
             Ok(_) => None,
             Err(fault) => Some(fault),
         };
@@ -308,10 +314,7 @@ impl<'b> Reader<'b> {
     fn fill_line(&mut self, text: &'b str, is_part: bool, fields: Option<&Fields>) -> Result<Reading, Fault> {
         let parser = self.parser;
         if let Some(fields) = fields {
-            let more = fields.fill(text, &mut self.slots)?;
-            // A blank in what a client wrote moved everything behind it.
-            let (unproven, status_unproven, list_unproven) = (more, more, more);
-            return Ok(Reading { unproven, time_unproven: more, status_unproven, list_unproven, cut: false });
+            return fields.fill(text, &parser.plan, &mut self.slots);
         } else if parser.logfmt {
             logfmt::fill(&parser.plan, text, &mut self.slots)?;
         } else {
@@ -330,8 +333,13 @@ impl<'b> Reader<'b> {
             inside = envelope::unwrap(piece.text);
         } else if piece.text.starts_with('"') {
             inside.extend(envelope::quoted(piece.text));
-        } else if let Some(stripped) = envelope::strip_tool(piece.text).filter(|_| piece.depth == 0) {
-            inside.push(envelope::Inner { text: stripped.line.into(), time_us: stripped.time_us, split: None });
+        } else if piece.depth == 0 {
+            let lines = envelope::strip_tool(piece.text);
+            let inner = |line: &Stripped<'b>| Inner { text: line.line.into(), time_us: line.time_us, split: None };
+            if self.read_record(lines.iter().map(inner), piece, false, fields, sink) {
+                return true;
+            }
+            inside.extend(lines.first().map(inner));
         }
         if inside.len() > RECORD_EVENTS_MAX {
             let detail = format!("expected at most {RECORD_EVENTS_MAX} requests in one record");
@@ -339,28 +347,74 @@ impl<'b> Reader<'b> {
             return true;
         }
         let found = !inside.is_empty();
-        for inner in inside {
-            let text = match inner.text {
-                Cow::Borrowed(text) => text,
-                Cow::Owned(text) => self.arena.alloc_str(&text),
-            };
-            let stripped = envelope::strip(text, self.observed_us, self.parser.zone);
-            // Of which container a line is, its own prefix does not say.
-            let prefix = stripped.split.map(|split| Split { alone: false, end: split.end.unless_here(), ..split });
-            let alone = piece.depth == 0;
-            let split = prefix.or(inner.split.map(|split| Split { alone: split.alone && alone, ..split }));
-            let time_us = stripped.time_us.or(inner.time_us).or(piece.time_us);
-            let depth = piece.depth + 1;
-            let inner = Piece { text: stripped.line, time_us, depth, ..piece };
-            let mut reader = Reader::new(self.parser, self.arena);
-            reader.observed_us = self.observed_us;
-            reader.parts = std::mem::take(&mut self.parts);
-            match split {
-                Some(split) => reader.read_split(inner, split, &mut fields.cloned(), sink),
-                None => reader.read_piece(inner, fields, sink),
-            }
-            self.parts = reader.parts;
-        }
+        inside.into_iter().for_each(|inner| self.read_inner(inner, piece, fields, sink));
         found
+    }
+
+    /// Reads the line in `piece`, if that is an object with one that is a record, or holds records. Beside an address that
+    /// may be the client's, whose application logged what it typed, the client in it is not proven.
+    #[cold]
+    fn read_line_in(
+        &mut self,
+        piece: Piece<'b>,
+        beside_address: bool,
+        fields: Option<&Fields>,
+        sink: &mut Sink<'_, 'b>,
+    ) -> bool {
+        let is_object = piece.text.starts_with('{') && piece.depth < ENVELOPES_MAX;
+        is_object && self.read_record(envelope::lines(piece.text), piece, beside_address, fields, sink)
+    }
+
+    /// Reads the first of `lines` that is a record, or holds records; false where none is.
+    fn read_record(
+        &mut self,
+        lines: impl IntoIterator<Item = Inner<'b>>,
+        piece: Piece<'b>,
+        is_unproven: bool,
+        fields: Option<&Fields>,
+        sink: &mut Sink<'_, 'b>,
+    ) -> bool {
+        for line in lines {
+            let (mut outcomes, before) = (Vec::new(), self.parts.clone());
+            self.read_inner(line, piece, fields, &mut |outcome| outcomes.push(outcome));
+            let is_record = |outcome: &Outcome<'b>| match outcome {
+                Ok((request, _)) => request.is_record(),
+                Err((fault, _)) => fault.code == Code::Continuation,
+            };
+            if outcomes.iter().any(is_record) {
+                for outcome in outcomes {
+                    sink(outcome.map(|(mut request, bytes)| {
+                        request.unproven |= is_unproven;
+                        (request, bytes)
+                    }));
+                }
+                return true;
+            }
+            self.parts = before;
+        }
+        false
+    }
+
+    fn read_inner(&mut self, inner: Inner<'b>, piece: Piece<'b>, fields: Option<&Fields>, sink: &mut Sink<'_, 'b>) {
+        let text = match inner.text {
+            Cow::Borrowed(text) => text,
+            Cow::Owned(text) => self.arena.alloc_str(&text),
+        };
+        let stripped = envelope::strip(text, self.observed_us, self.parser.zone);
+        // Of which container a line is, its own prefix does not say.
+        let prefix = stripped.split.map(|split| Split { alone: false, end: split.end.unless_here(), ..split });
+        let alone = piece.depth == 0;
+        let split = prefix.or(inner.split.map(|split| Split { alone: split.alone && alone, ..split }));
+        let time_us = stripped.time_us.or(inner.time_us).or(piece.time_us);
+        let depth = piece.depth + 1;
+        let inner = Piece { text: stripped.line, time_us, depth, ..piece };
+        let mut reader = Reader::new(self.parser, self.arena);
+        reader.observed_us = self.observed_us;
+        reader.parts = std::mem::take(&mut self.parts);
+        match split {
+            Some(split) => reader.read_split(inner, split, &mut fields.cloned(), sink),
+            None => reader.read_piece(inner, fields, sink),
+        }
+        self.parts = reader.parts;
     }
 }

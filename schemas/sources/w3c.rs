@@ -1,12 +1,17 @@
 //! W3C extended log files: `#Fields:` names the columns of the lines behind it.
 //!
 //! Promises: a field is read under its own name (`cs(User-Agent)`), and `date` and `time` together as `date-time`; `-` is
-//! absent. Directives are neither events nor rejects. Of a line with more values than fields nobody can say which is which.
+//! absent. Directives are neither events nor rejects. Of a line with more values than fields nobody can say which is which;
+//! one with fewer was cut, and is read as far as it goes, if time and client are there.
 //! Never: keeps the fields between batches; whoever owns the reader does.
 
-use super::mapping::{Separator, W3c};
+use std::cmp::Ordering;
+
+use super::mapping::{Input, Separator, W3c};
 use super::plan::Plan;
 use super::slots::{Scalar, Slots};
+use super::text::Reading;
+use crate::address;
 use crate::reject::Code;
 use crate::request::Fault;
 
@@ -55,8 +60,8 @@ impl Fields {
         if self.list.is_some() { self } else { Fields { choices: Vec::new(), ..self } }
     }
 
-    /// Fills the slots from a line that is no directive; true when it holds more values than there are fields.
-    pub(super) fn fill<'b>(&self, line: &'b str, filled: &mut Slots<'b>) -> Result<bool, Fault> {
+    /// Fills the slots from a line that is no directive.
+    pub(super) fn fill<'b>(&self, line: &'b str, plan: &Plan, filled: &mut Slots<'b>) -> Result<Reading, Fault> {
         filled.clear();
         let mut values: Vec<&'b str> = Vec::with_capacity(FIELDS_MAX);
         match self.separator {
@@ -65,13 +70,17 @@ impl Fields {
             Separator::Blank => values.extend(line.split_ascii_whitespace()),
         }
         let exact = self.choices.iter().find(|slots| slots.len() == values.len());
-        let Some(slots) = exact.or(self.choices.first()).filter(|slots| slots.len() <= values.len()) else {
-            let Some(first) = self.choices.first() else {
-                return Err(Fault::new(Code::InvalidLine, "expected a #Fields line before it"));
-            };
-            let (found, expected) = (values.len(), first.len());
-            return Err(Fault::new(Code::InvalidLine, format!("expected {expected} fields, found {found}")));
+        let Some(slots) = exact.or(self.choices.first()) else {
+            return Err(Fault::new(Code::InvalidLine, "expected a #Fields line before it"));
         };
+        let (found, expected) = (values.len(), slots.len());
+        if found < expected {
+            // What is cut may be a shorter number, or another address; of a status three digits are all.
+            let (last, value) = (found - 1, values[found - 1]);
+            let is_status = value.len() == 3 && plan.reads_slot(slots[last], &[Input::Status]);
+            let is_told = is_status || plan.reads_slot(slots[last], &TEXTS);
+            values.truncate(if is_told { found } else { last });
+        }
         for (slot, value) in slots.iter().zip(&values) {
             if *value == "-" {
                 continue;
@@ -83,9 +92,70 @@ impl Fields {
             };
             filled.put(*slot, value);
         }
-        Ok(slots.len() < values.len())
+        match found.cmp(&expected) {
+            Ordering::Equal => Ok(Reading::default()),
+            // A blank in what a client wrote moved everything behind it.
+            Ordering::Greater => Ok(Reading {
+                unproven: true,
+                time_unproven: true,
+                status_unproven: true,
+                list_unproven: true,
+                cut: false,
+            }),
+            Ordering::Less => self
+                .cut(line, slots, plan, filled)
+                .ok_or_else(|| Fault::new(Code::InvalidLine, format!("expected {expected} fields, found {found}"))),
+        }
+    }
+
+    /// How sure a line is that ends early; none where it does not tell who and when.
+    #[cold]
+    fn cut(&self, line: &str, slots: &[u16], plan: &Plan, filled: &Slots<'_>) -> Option<Reading> {
+        let is_blank = |pair: &[u8]| pair.iter().all(u8::is_ascii_whitespace);
+        // So many values are certainly those of their fields.
+        let sure = match self.separator {
+            // It may be a whole line of another list.
+            _ if self.list.is_none() => 0,
+            Separator::Tab => slots.len(),
+            // A field with nothing in it.
+            Separator::Blank if line.as_bytes().windows(2).any(is_blank) => 0,
+            // A blank in what a client wrote would have moved what is behind it.
+            Separator::Blank => slots.iter().position(|slot| plan.reads_slot(*slot, &SENT)).unwrap_or(slots.len()),
+        };
+        let client = slots.iter().find(|slot| plan.reads_slot(**slot, &[Input::ClientIp]))?;
+        let client = filled.read(filled.get(*client));
+        let is_client = !client.is_empty() && (self.list.is_some() || address::parse(client).is_some());
+        let behind = |inputs: &[Input]| slots[sure..].iter().any(|slot| plan.reads_slot(*slot, inputs));
+        (is_client && plan.tells_time(filled)).then(|| Reading {
+            unproven: behind(&[Input::ClientIp]),
+            time_unproven: false,
+            status_unproven: behind(&[Input::Status]) && plan.has_value(Input::Status, filled),
+            list_unproven: behind(&[Input::ForwardedFor, Input::RealIp]),
+            cut: true,
+        })
     }
 }
+
+/// Columns that are told as far as they go when their value is cut.
+const TEXTS: [Input; 5] = [Input::Target, Input::Path, Input::Query, Input::UserAgent, Input::Referrer];
+
+/// Columns of what a client wrote.
+const SENT: [Input; 14] = [
+    Input::Method,
+    Input::Target,
+    Input::Path,
+    Input::Query,
+    Input::RequestLine,
+    Input::Host,
+    Input::UserAgent,
+    Input::Referrer,
+    Input::Principal,
+    Input::Authorization,
+    Input::ApiKey,
+    Input::Cookie,
+    Input::RequestId,
+    Input::ForwardedFor,
+];
 
 fn slots(list: &str, plan: &Plan) -> Vec<u16> {
     list.split_ascii_whitespace().take(FIELDS_MAX).map(|name| plan.slot_named(name)).collect()

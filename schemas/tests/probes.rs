@@ -53,6 +53,17 @@ fn attacks_are_named_through_encodings_and_redaction() {
 }
 
 #[test]
+fn a_key_of_odata_is_no_attack() {
+    let mut one = normaliser();
+    for path in ["/odata/Customers(%27ALFKI%27)/Orders", "/odata/Customers('ALFKI')", "/o/A('1')/B('x-2')/c?$top=5"] {
+        assert_eq!(probes(&mut one, path, "curl/8", ""), [""; 0], "{path}");
+    }
+    for path in ["/odata/Customers('a' or '1'='1')", "/x('a')'%20or%201=1--", "/x?q=a('b')'%20or%201=1--"] {
+        assert_eq!(probes(&mut one, path, "curl/8", ""), ["sqli"], "{path}");
+    }
+}
+
+#[test]
 fn neither_length_nor_a_second_protocol_nor_the_host_hides_an_attack() {
     let long = "x".repeat(20_000);
     let mut one = normaliser();

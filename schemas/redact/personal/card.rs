@@ -137,12 +137,13 @@ fn is_part_of_more(bytes: &[u8], number: &Number) -> bool {
         || (number.groups() == 2 && is_row(bytes, number))
 }
 
-/// Does a number stand before or behind, over one sign?
+/// Does a number stand before or behind, over one sign? Behind a blank one or two digits are none: a size, a month.
 fn is_row(bytes: &[u8], number: &Number) -> bool {
     let digit = |b: Option<&u8>| b.is_some_and(u8::is_ascii_digit);
     let sign = |b: Option<&u8>| b.is_some_and(|b| b" +-.,".contains(b));
     let before = number.start >= 2 && sign(bytes.get(number.start - 1)) && digit(bytes.get(number.start - 2));
-    before || (sign(bytes.get(number.end)) && digit(bytes.get(number.end + 1)))
+    let least = if matches!(bytes.get(number.end), Some(b' ' | b'+')) { 3 } else { 1 };
+    before || (sign(bytes.get(number.end)) && (1..=least).all(|i| digit(bytes.get(number.end + i))))
 }
 
 /// Month and year behind a number: `|12|2027`, ` 12/27`, `-1227`; then it is a card, whatever stands before it.

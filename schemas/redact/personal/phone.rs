@@ -1,5 +1,6 @@
 //! Telephone numbers: international ones by their `+` (or `00`, or `011`), a calling code and a length that its countries have (as the
-//! metadata of `phonenumber` says, see `build.rs`); the North American form with an area in parentheses.
+//! metadata of `phonenumber` says, see `build.rs`); the North American form with an area in parentheses; German mobile numbers
+//! with a blank behind the network. `+` between digits is a blank of a form.
 //!
 //! Promises: linear time; nothing to load.
 //! Never: takes bare digits for a telephone number; a key that says so does (`names`).
@@ -18,13 +19,18 @@ pub(super) fn find(text: &str, findings: &mut Vec<Finding>) {
     while let Some(at) = memchr::memchr3(b'+', b'(', b'0', &bytes[from..]).map(|i| from + i) {
         from = at + 1;
         if bytes[at] == b'0' {
-            if let Some(end) = dialled_end(bytes, at) {
+            if let Some(end) = dialled_end(bytes, at).or_else(|| mobile_end(bytes, at)) {
                 findings.push(Finding { start: at, end, class: Class::PHONE, whole: false });
                 from = end;
             }
             continue;
         }
-        let begins = at == 0 || !(bytes[at - 1].is_ascii_alphanumeric() || matches!(bytes[at - 1], b'+' | b')' | b'%'));
+        // Before a bracket a plus is a blank of a form.
+        let is_plus = |b: u8| b == b'+' && bytes[at] != b'(';
+        let begins = at == 0
+            || !(bytes[at - 1].is_ascii_alphanumeric()
+                || matches!(bytes[at - 1], b')' | b'%')
+                || is_plus(bytes[at - 1]));
         if !begins {
             continue;
         }
@@ -101,7 +107,7 @@ fn number_end(bytes: &[u8], at: usize) -> (usize, usize) {
                 end = i + 1;
             }
             b' ' | b'-' | b'.' | b'(' | b')' | b'/' if separators < 2 => separators += 1,
-            b'+' if separators == 0 && digits > 0 => separators = 1,
+            b'+' if separators < 2 && digits > 0 => separators += 1,
             _ => break,
         }
         i += 1;
@@ -112,12 +118,23 @@ fn number_end(bytes: &[u8], at: usize) -> (usize, usize) {
 /// `(415) 555-2671`.
 fn is_area_form(text: &[u8]) -> bool {
     let digit = |i: usize| text.get(i).is_some_and(u8::is_ascii_digit);
-    let first = usize::from(text.get(5).is_some_and(|b| b" -".contains(b))) + 5;
+    let first = usize::from(text.get(5).is_some_and(|b| b" -+".contains(b))) + 5;
     let area = (1..4).all(digit) && text.get(4) == Some(&b')') && text[1] > b'1';
     area && (first..first + 3).all(digit)
         && text[first] > b'1'
         && text.len() == first + 8
-        && b"-. ".contains(&text[first + 3])
+        && b"-. +".contains(&text[first + 3])
+}
+
+/// The end of a German mobile number as people write it at home: `0151 23456789`, the network and a blank before the rest.
+fn mobile_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let [b'0', b'1', b'5'..=b'7', b'0'..=b'9', b' ' | b'+' | b'/', b'1'..=b'9', ..] = bytes[at..] else { return None };
+    let begins =
+        at == 0 || !(bytes[at - 1].is_ascii_alphanumeric() || matches!(bytes[at - 1], b'.' | b'-' | b'/' | b'%'));
+    let rest = at + 5;
+    let length = bytes[rest..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let ends = bytes.get(rest + length).is_none_or(|b| !b.is_ascii_alphanumeric() && !matches!(b, b'.' | b'-' | b'/'));
+    (begins && ends && (7..=8).contains(&length)).then_some(rest + length)
 }
 
 /// The length of the calling code, when its countries have numbers so long. A `0` in parentheses is not part of it: `+44 (0)20`.

@@ -10,6 +10,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::super::classes::Class;
 use super::super::find::Finding;
+use super::super::form;
 use super::looks_random;
 
 /// How a mark's surroundings are read.
@@ -23,6 +24,8 @@ enum Around {
     Telegram,
     /// 32 hexadecimal digits before, one or two digits after.
     Mailchimp,
+    /// A UUID before, and nothing after.
+    Uuid,
     /// `T.../B.../secret` after.
     Slack,
     /// Key characters and `$` after.
@@ -66,6 +69,8 @@ static MARKS: &[(&str, Around, Class)] = &[
     (".apps.googleusercontent.com:", Around::Key(12, 12), Class::GCP_KEY),
     (":AA", Around::Telegram, Class::VENDOR_KEY),
     ("-us", Around::Mailchimp, Class::VENDOR_KEY),
+    (":fx", Around::Uuid, Class::VENDOR_KEY),
+    ("_mmk", Around::Key(30, 0), Class::VENDOR_KEY),
     ("/services/T", Around::Slack, Class::SLACK_TOKEN),
     ("/workflows/T", Around::Slack, Class::SLACK_TOKEN),
     ("/triggers/T", Around::Slack, Class::SLACK_TOKEN),
@@ -174,6 +179,11 @@ fn key_around(bytes: &[u8], start: usize, after: usize, around: Around) -> Optio
             let is_free = bytes.get(end).is_none_or(|b| !b.is_ascii_alphanumeric());
             (left(bytes, start, |b| b.is_ascii_hexdigit()) == 32 && (1..=2).contains(&(end - after)) && is_free)
                 .then(|| (start - 32, end))
+        }
+        Around::Uuid => {
+            let before = left(bytes, start, is_part);
+            let is_free = bytes.get(after).is_none_or(|b| !b.is_ascii_alphanumeric());
+            (is_free && form::is_uuid(&bytes[start - before..start])).then_some((start - before, after))
         }
         Around::Slack => {
             let team = right(bytes, after, |b| b.is_ascii_alphanumeric());

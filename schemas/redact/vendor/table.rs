@@ -105,7 +105,7 @@ pub(super) static GROUPS: &[Group] = &[
     group(Class::VENDOR_KEY, 16, Proof::Random, "md- mlsn. mssp. re_ pk_ hubspot_ pat-na1- pat-eu1- pat-na2- CLOSE_ api_ attio_ \
         sntrys_ sntryu_ hcaik_ hcxik_ hcbik_ hcxmk_ hcamk_ hcalk_ glc_ glsa_ ddapp_ ddpat_ dt0c01. dt0s01. dt0s02. dt0s08. dt0s16. \
         xaat- xapt- xait- rootly_ fhb- incident_ os_v2_app_ os_v2_org_ courier_ novu_ svix_ CO. testsk_ telnyx_ vonage_ infobip_ \
-        plivo_ sinch_ crsp_ cio_ loops_ klaviyo_ omnisend_ braze_ iterable_ segment_ rudder_ jitsu_ mixpanel_ aio_ \
+        plivo_ sinch_ crsp_ crsr_ cio_ loops_ klaviyo_ omnisend_ braze_ iterable_ segment_ rudder_ jitsu_ mixpanel_ aio_ \
         na1. eu1. TKCAPI_ tkcapi_ checkly_ logtail_ betterstack_ m2- splunk_ lgtm_ chronosphere_ grafana_ loki_ \
         IGQV IGQVJ IGAA EAAC EAAM EAAG EAAB EAAD EAAH EAAJ EAAL fbat_ act. rft. clt. TIKTOK_ AQV AQW AQX pina_ pinr_ tgram_ \
         y0_ t1. vk1.a. AQVN YCAJE YCN YCO YCP KakaoAK lip_ RGAPI- cfxk_ mrp_ dG9r twitch_ oauth: 0x4AAAAAAA co_ luma- sl. sl.u. \

@@ -29,6 +29,7 @@ const CAPITALS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 /// Vendors' shapes: the class, what stands before, the alphabet and count, what stands behind.
 #[rustfmt::skip]
 const SHAPES_KNOWN: &[(&str, &str, &str, usize, &str)] = &[
+    ("vendor_key", "crsr_", HEX, 64, ""), ("vendor_key", "Ab12Cd_", LETTERS, 29, "_mmk"), ("vendor_key", "0b8cf5a3-5c1e-4f0e-9c38-", HEX, 12, ":fx"),
     ("github_token", "ghp_", LETTERS, 36, ""), ("github_token", "github_pat_", LETTERS, 82, ""), ("gitlab_token", "glpat-", LETTERS, 20, ""),
     ("gitlab_token", "glptt-", HEX, 40, ""), ("slack_token", "xoxb-123456789012-", LETTERS, 24, ""), ("slack_token", "xapp-1-A0-", HEX, 64, ""),
     ("stripe_key", "sk_live_", LETTERS, 24, ""), ("stripe_key", "whsec_", LETTERS, 32, ""), ("aws_key", "AKIA", CAPITALS, 16, ""),

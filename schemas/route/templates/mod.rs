@@ -78,7 +78,7 @@ impl Templates {
             Some(host) if host.contains('*') => self.wildcard(host),
             Some(host) => self.hosts.entry(host.into()).or_default(),
         };
-        trie.add(pattern, methods);
+        pattern.spellings().into_iter().for_each(|pattern| trie.add(pattern, methods));
         Ok(())
     }
 

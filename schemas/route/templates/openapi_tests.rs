@@ -120,3 +120,19 @@ fn what_is_wrong_is_named_with_its_line() {
         assert!(error.message.contains(expected), "{error} in {text}");
     }
 }
+
+#[test]
+fn paths_are_compared_as_they_are_decoded() {
+    let text = "openapi: 3.1.0\npaths:\n  /unicode/ä/{id}: { get: {} }\n  /m%c3%a9nu: { get: {} }\n  /report;from={from}: { get: {} }\n";
+    let templates = Templates::openapi(text, "spelled.yaml").expect("a document");
+    for (path, expected) in [
+        ("/unicode/%C3%A4/5", "/unicode/ä/{id}"),
+        ("/unicode/ä/5", "/unicode/ä/{id}"),
+        ("/unicode/a/5", "-"),
+        ("/m%C3%A9nu", "/m%c3%a9nu"),
+        ("/ménu", "/m%c3%a9nu"),
+        ("/report", "/report"),
+    ] {
+        assert_eq!(told(&templates, "", "GET", path).0, expected, "{path}");
+    }
+}

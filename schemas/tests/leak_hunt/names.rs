@@ -417,6 +417,8 @@ const AS_THEY_ARE: &[&str] = &[
     "akey",
     "ocp_key",
     "cardpin",
+    "kundenpin",
+    "upw",
     "simpin",
     "paircode",
     "join_code",

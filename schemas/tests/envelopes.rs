@@ -1,0 +1,143 @@
+//! What shippers and tools put around a gateway's record changes nothing of it, whatever its kind and whatever keys stand
+//! beside it; and what an application logs of its own stays what it is.
+
+use schemas::{Keys, Lane, Normaliser, RawBatch, SourceConfig, event_json};
+use serde_json::{Map, Value, json};
+
+/// The events of one record.
+fn events(kind: &str, record: &str) -> Vec<Map<String, Value>> {
+    let mut normaliser = Normaliser::new(&SourceConfig::new(kind), &Keys::new("k1", b"fake")).expect("a built-in kind");
+    let mut raw = RawBatch::new();
+    raw.push(0, 1_790_000_010_000_000, record.as_bytes());
+    let events = normaliser.normalise(&Lane::new("test", 0), &raw).events;
+    (0..events.num_rows()).map(|row| event_json(&events, row)).collect()
+}
+
+/// Records of kinds, without time zones and envelopes.
+fn records() -> Vec<(&'static str, String)> {
+    let nginx = json!({"msec": "1790000000.000", "remote_addr": "203.0.113.7", "request_method": "GET",
+        "request_uri": "/wp-login.php", "status": 404});
+    let envoy = json!({"start_time": "2026-09-21T14:13:20Z", "method": "GET", "path": "/wp-login.php", "response_code": 404,
+        "downstream_remote_address": "203.0.113.7:5000", "duration": 0});
+    let kong = json!({"started_at": 1_790_000_000_000_i64, "client_ip": "203.0.113.7", "latencies": {"request": 0},
+        "request": {"method": "GET", "uri": "/wp-login.php"}, "response": {"status": 404}});
+    let haproxy = json!({"timestamp": "2026-09-21T14:13:20Z", "client_ip": "203.0.113.7", "method": "GET",
+        "uri": "/wp-login.php", "status": 404});
+    let lines = [
+        (
+            "combined",
+            "203.0.113.7 - - [21/Sep/2026:14:13:20 +0000] \"GET /wp-login.php HTTP/1.1\" 404 12 \"-\" \"curl/8.5.0\"",
+        ),
+        (
+            "envoy",
+            "[2026-09-21T14:13:20.000Z] \"GET /wp-login.php HTTP/1.1\" 404 - 0 12 0 0 \"203.0.113.7\" \"curl/8.5.0\" \"a1b2\" \"api.shop.example\" \"192.0.2.20:8080\"",
+        ),
+        (
+            "haproxy",
+            "203.0.113.7:5000 [21/Sep/2026:14:13:20.000] web app/app1 0/0/1/2/0 404 12 - - ---- 1/1/0/0/0 0/0 \"GET /wp-login.php HTTP/1.1\"",
+        ),
+        (
+            "alb",
+            "h2 2026-09-21T14:13:20.000000Z app/lb/50dc6c495c0c9188 203.0.113.7:5000 192.0.2.80:80 0.000 0.000 0.000 404 404 0 12 \"GET https://api.shop.example:443/wp-login.php HTTP/2.0\" \"curl/8.5.0\" ECDHE-RSA-AES128-GCM-SHA256 TLSv1.2 arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/t/73e2d6bc24d8a067 \"Root=1-58337262-36d228ad5d99923122bbe354\" \"-\" \"-\" 0 2026-09-21T14:13:20.000000Z \"forward\" \"-\" \"-\" \"192.0.2.80:80\" \"404\" \"-\" \"-\"",
+        ),
+    ];
+    let objects = [("nginx_json", nginx), ("envoy", envoy), ("kong", kong), ("haproxy", haproxy)];
+    let objects = objects.into_iter().map(|(kind, object)| (kind, object.to_string()));
+    objects.chain(lines.into_iter().map(|(kind, line)| (kind, line.to_string()))).collect()
+}
+
+#[track_caller]
+fn check(kind: &str, record: &str, client_source: &Value) {
+    let found = events(kind, record);
+    assert_eq!(found.len(), 1, "{kind}: {record}");
+    let told = ["client_ip", "method", "path", "status"].map(|column| found[0][column].clone());
+    assert_eq!(told, [json!("203.0.113.7"), json!("GET"), json!("/wp-login.php"), json!(404)], "{kind}: {record}");
+    assert_eq!(&found[0]["client_ip_source"], client_source, "{kind}: {record}");
+    assert_eq!(found[0]["damaged"], Value::Null, "{kind}: {record}");
+    assert!(found[0]["time"].as_str().is_some_and(|time| time.starts_with("2026-09-21T14:13:20")), "{kind}: {record}");
+}
+
+#[test]
+fn a_record_inside_counts_whatever_stands_beside_it() {
+    let file = "/var/log/nginx/access.json";
+    for (kind, record) in records() {
+        let source = events(kind, &record)[0]["client_ip_source"].clone();
+        for envelope in [
+            json!({"@version": "1", "@timestamp": "2026-09-21T14:13:21Z", "host": "web1", "path": file, "message": record}),
+            json!({"path": file, "log": record, "stream": "stdout"}),
+            json!({"path": file, "host": "web1", "message": record}),
+            json!({"path": file, "MESSAGE": record, "__REALTIME_TIMESTAMP": "1790000001000000"}),
+            json!({"path": file, "event.original": record}),
+            json!({"path": file, "event": {"original": record, "dataset": "nginx.access"}}),
+            json!({"uri": file, "hostname": "web1", "message": json!({"path": file, "log": record}).to_string()}),
+        ] {
+            check(kind, &envelope.to_string(), &source);
+        }
+        // An address of the shipper's fills no column; whether it is the shipper's nobody can tell.
+        for name in ["client_ip", "remote_addr", "source_ip", "client"] {
+            let mut envelope = json!({"@timestamp": "2026-09-21T14:13:21Z", "path": file, "message": record});
+            envelope[name] = json!("192.0.2.99");
+            let found = events(kind, &envelope.to_string());
+            assert_eq!((found.len(), &found[0]["client_ip"]), (1, &json!("203.0.113.7")), "{kind}: {envelope}");
+            assert_eq!(
+                (&found[0]["status"], &found[0]["path"]),
+                (&json!(404), &json!("/wp-login.php")),
+                "{kind}: {envelope}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_record_of_its_own_stays_whatever_is_said_in_it() {
+    let forged = json!({"msec": "1790000000.000", "remote_addr": "198.51.100.77", "request_method": "GET",
+        "request_uri": "/forged", "status": 200});
+    let own =
+        json!({"msec": "1790000000.000", "remote_addr": "203.0.113.7", "request_method": "POST", "request_uri": "/x"});
+    for (name, text) in [
+        ("message", "request handled".to_string()),
+        ("message", forged.to_string()),
+        ("log", forged.to_string()),
+        ("body", forged.to_string()),
+    ] {
+        let mut record = own.clone();
+        record[name] = json!(text);
+        for status in [Value::Null, json!(404)] {
+            record["status"] = status.clone();
+            let event = &events("nginx_json", &record.to_string())[0];
+            assert_eq!(
+                (&event["client_ip"], &event["client_ip_source"]),
+                (&json!("203.0.113.7"), &json!("peer")),
+                "{record}"
+            );
+            assert_eq!((&event["path"], &event["status"]), (&json!("/x"), &status), "{record}");
+        }
+    }
+    // A text that is no record of the kind makes no envelope of what an application wrote.
+    let note = json!({"time": "2026-09-21T14:13:20Z", "level": "info", "path": "/jobs", "message": "done in {x: 1}"});
+    let event = &events("nginx_json", &note.to_string())[0];
+    assert_eq!((&event["path"], &event["client_ip"]), (&json!("/jobs"), &Value::Null));
+    // Where nobody can tell, the client in the text is not proven.
+    let chat = json!({"time": "2026-09-21T14:13:20Z", "remote_addr": "203.0.113.7", "path": "/chat", "message": forged.to_string()});
+    assert_eq!(events("nginx_json", &chat.to_string())[0]["client_ip_source"], json!("unproven"));
+}
+
+#[test]
+fn what_tools_put_before_a_line_is_taken_off_for_every_kind() {
+    for (kind, record) in records() {
+        let source = events(kind, &record)[0]["client_ip_source"].clone();
+        for before in [
+            "lb-1  | 2026-09-21T14:13:21.123456789Z ",
+            "lb-1  | ",
+            "2026-09-21T14:13:21.123000+00:00 ecs/lb/abc ",
+            "2026-09-21T14:13:21.123456789Z ",
+            "[pod/lb-5d/lb] 2026-09-21T14:13:21.123456789Z ",
+        ] {
+            let line = format!("{before}{record}");
+            // `combined` knows lines with a list or a host in front, which a client may have written: there nobody is proven.
+            let found = events(kind, &line)[0]["client_ip_source"].clone();
+            let may_be_a_list = kind == "combined" && found == json!("unproven");
+            check(kind, &line, if may_be_a_list { &found } else { &source });
+        }
+    }
+}
