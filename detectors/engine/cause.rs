@@ -2,8 +2,8 @@
 //! detectors tell of one client at a time is one thing, told once.
 //!
 //! A detector says of which others its alerts can be a part (`part_of`). An alert is a part of the open one that it is about
-//! the same entity as, whose entity made most of its events, or that is about the whole, for an hour after that opened. What opened
-//! shortly before the other did becomes its part when that opens.
+//! the same entity as, whose entity made most of its events, or that is about the whole, for an hour after that opened, or a day where
+//! it is about the whole. What opened shortly before the other did becomes its part when that opens.
 //! Promises: nothing is left out: a part is told, stored and contained like any alert, with `part_of`, and the other lists it in
 //! its evidence. What is graver than the other, asks for more than it, or is real where the other is on trial, is no part. A part
 //! that goes on when the other has closed is told as an alert of its own. Depends on what is told alone, in its order, so cuts,
@@ -30,8 +30,10 @@ const STANDING_MAX: usize = 2_000;
 const LISTED_MAX: usize = 20;
 /// What opened so long before can be a part: the windows of detectors differ by minutes.
 const BEFORE_US: i64 = 15 * 60_000_000;
-/// What opens so long after can be a part; then it is another cause, and whoever keeps an alert open hides nothing behind it.
-const AFTER_US: i64 = 60 * 60_000_000;
+/// What opens so long after can be a part; then it is another cause, and whoever keeps an alert open hides nothing behind it. An
+/// outage of the whole, which nobody keeps up unseen, has parts for a day.
+const AFTER_US: i64 = 3_600_000_000;
+const AFTER_OF_WHOLE_US: i64 = 24 * AFTER_US;
 /// The share of an alert's events that makes a client or principal its author.
 const AUTHOR_SHARE: f64 = 0.5;
 
@@ -168,7 +170,8 @@ impl Causes {
         let fitting = roots.filter_map(|id| Some((self.open.get(id)?, id)));
         // Of a part of a part, too: what one client did to the whole is not what others do meanwhile.
         let fitting = fitting.filter(|(lead, _)| {
-            opened <= lead.opened.saturating_add(AFTER_US) && lead.about.holds(&about, &alert.evidence)
+            let after_us = if lead.about.kind == "whole" { AFTER_OF_WHOLE_US } else { AFTER_US };
+            opened <= lead.opened.saturating_add(after_us) && lead.about.holds(&about, &alert.evidence)
         });
         let fitting = fitting.filter(|(lead, _)| self.rules.get(&lead.detector).is_some_and(|of| speaks_for(of, rule)));
         fitting.min_by_key(|(lead, id)| (lead.opened, *id)).map(|(_, id)| id.clone())

@@ -352,8 +352,9 @@ proptest! {
         prop_assert!(!once.contains("/./") && !once.contains("/../") && !once.contains("//"), "{}", once);
     }
 
+    // Without zeros in front: 0081 00/000000 is a telephone number over two segments.
     #[test]
-    fn redaction_touches_only_its_segment(words in prop::collection::vec("[a-z]{1,8}|[0-9]{1,6}", 1..5), at in 0usize..5) {
+    fn redaction_touches_only_its_segment(words in prop::collection::vec("[a-z]{1,8}|[1-9][0-9]{0,5}", 1..5), at in 0usize..5) {
         let secret = format!("AKIA{}", "FAKE0FAKE0FAKE0F");
         let at = at.min(words.len());
         let mut with: Vec<&str> = words.iter().map(String::as_str).collect();

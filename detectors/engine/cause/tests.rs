@@ -282,15 +282,15 @@ fn what_others_do_is_no_part_of_what_one_client_did_to_the_whole() {
 
 #[test]
 fn an_alert_that_is_kept_open_hides_nothing_for_long() {
-    // The whole is kept open for hours by one request in two seconds.
-    let mut rows: Vec<Value> =
-        (0..7_400).step_by(2).map(|at| event(at as f64, "203.0.113.7", &at.to_string())).collect();
-    rows.extend([of(3_001, "aaa"), of(7_201, "bbb")].concat());
+    // The client's alert is kept open for hours by one request in four seconds.
+    let mut rows: Vec<Value> = (0..7_400).step_by(4).map(|at| event(at as f64, "203.0.113.7", "x")).collect();
+    rows.extend([of(3_001, "aaa"), of(7_201, "aaa")].concat());
     rows.sort_by_key(|row| row["time"].as_i64());
-    let told = alerts(&endpoint_and_whole(), &rows);
-    let opened: Vec<String> =
-        brief(&told).into_iter().filter(|line| line.contains("one/") && line.contains("Open")).collect();
-    assert_eq!(opened, ["3003 one/a 0 Open, part of all", "7203 one/b 0 Open"]);
+    let rules = [rule("client", "client_ip", 3, ""), rule("more", "client_ip", 5, "part_of: [client]")];
+    let told = brief(&alerts(&rules, &rows));
+    let opened: Vec<&String> = told.iter().filter(|line| line.contains("more/") && line.contains("Open")).collect();
+    assert_eq!(opened, ["3003 more/203.0.113.7 0 Open, part of client", "7203 more/203.0.113.7 0 Open"]);
+    assert_eq!(told.iter().filter(|line| line.contains(" client/") && line.contains("Open")).count(), 1);
 }
 
 #[test]
