@@ -361,7 +361,8 @@ fn what_a_changed_detector_told_before_a_crash_stays_open() {
     service.wait_for("alert opened: Second", 60);
     service.kill();
     let mut service = Service::start(&desk.config);
-    service.wait_for("gatewatch runs", 60);
+    // What was told before is told again, and committed.
+    service.wait_for("caught up", 60);
     desk.detector("three", 5, "Third");
     service.wait_for("alert closed: Second", 60);
     service.wait_for("checkpoint", 60);

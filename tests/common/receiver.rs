@@ -401,7 +401,10 @@ fn check_alert(alert: &Value, problems: &mut Vec<String>) {
     const NUMBERS: [&str; 3] = ["observed", "threshold", "score"];
     const LISTS: [&str; 2] = ["owasp", "attack"];
     let others = ["revision", "state", "severity", "entity", "window", "expected", "events", "evidence", "dry_run"];
-    let all = [&TEXTS[..], &TIMES, &NUMBERS, &LISTS, &others].concat();
+    // Of what is a part of another alert, the id of that.
+    let part = ["part_of"];
+    let part: &[&str] = if alert.get("part_of").is_some() { &part } else { &[] };
+    let all = [&TEXTS[..], &TIMES, &NUMBERS, &LISTS, &others, part].concat();
     expect_keys(alert, &all, "alert", problems);
     let mut expect = |name: &str, holds: bool| {
         if !holds {
@@ -425,6 +428,7 @@ fn check_alert(alert: &Value, problems: &mut Vec<String>) {
     expect("events", alert["events"].as_u64().is_some_and(|events| events > 0));
     expect("expected", alert["expected"].is_null() || alert["expected"].is_number());
     expect("dry_run", alert["dry_run"] == false);
+    expect("part_of", part.is_empty() || text(&alert["part_of"]));
     expect("entity", is_entity(&alert["entity"]));
     expect("window", time(&alert["window"]["start"]) && time(&alert["window"]["end"]));
     expect("evidence", alert["evidence"].is_object());
