@@ -19,7 +19,7 @@ use crate::redact::token::Keys;
 use crate::reject::{Code, LaneName, Reject};
 use crate::request::Fault;
 use crate::rotation::Rows;
-use crate::sources::{Outcome, Parser, Reader, SourceConfig, SourceError, W3cFields};
+use crate::sources::{Front, Outcome, Parser, Reader, SourceConfig, SourceError, W3cFields};
 use crate::state::{LaneState, StateError};
 
 use arrow::array::RecordBatch;
@@ -52,6 +52,8 @@ pub struct Normaliser {
     named: FastMap<i32, String>,
     /// By partition, the lines that have begun and have no end yet.
     parts: FastMap<i32, Parts>,
+    /// By partition, what stands before the clients.
+    fronts: FastMap<i32, Front>,
     /// Lines of a lane of which no `#Fields` line is known are not read.
     told_fields: bool,
 }
@@ -70,6 +72,7 @@ impl Normaliser {
             fields: hash::map(),
             named: hash::map(),
             parts: hash::map(),
+            fronts: hash::map(),
             told_fields: false,
         })
     }
@@ -87,6 +90,7 @@ impl Normaliser {
             fields: hash::map(),
             named: hash::map(),
             parts: hash::map(),
+            fronts: hash::map(),
             told_fields: self.told_fields,
         }
     }
@@ -117,6 +121,8 @@ impl Normaliser {
         let begins = || Parts::after(is_unknown);
         reader.parts = self.parts.remove(&lane.partition).unwrap_or_else(begins);
         let were_open = reader.parts.streams();
+        let front = self.fronts.get(&lane.partition).copied().unwrap_or_default();
+        reader.front = front;
         self.rows.begin(lane);
         let mut waiting = Waiting::new(&mut self.rows, &self.keys, lane, raw);
         for (record, entry) in raw.entries.iter().enumerate() {
@@ -131,6 +137,7 @@ impl Normaliser {
             if self.told_fields {
                 // What came before a reject was another record; a part of a line is none by itself now either.
                 reader.parts = Parts::after(true);
+                reader.front = Front::default();
             }
             let samples = Watch::samples(entry.offset);
             let mut first = None;
@@ -149,13 +156,16 @@ impl Normaliser {
         let named = fields.as_ref().and_then(W3cFields::list).map(str::to_string);
         let open = reader.parts.streams();
         self.parts.insert(lane.partition, std::mem::take(&mut reader.parts));
-        let renamed = named != self.named.get(&lane.partition).cloned() || open != were_open;
+        self.fronts.insert(lane.partition, reader.front);
+        let has_changed =
+            named != self.named.get(&lane.partition).cloned() || open != were_open || reader.front != front;
+        let front = reader.front;
         if let Some(fields) = fields {
             self.fields.insert(lane.partition, fields);
         }
-        let learned = self.rows.end(lane, raw.next_offset().unwrap_or(i64::MIN), renamed);
-        let state = (learned.is_some() || renamed)
-            .then(|| LaneState { fields: named.clone(), open, learned, ..LaneState::default() }.encode());
+        let learned = self.rows.end(lane, raw.next_offset().unwrap_or(i64::MIN), has_changed);
+        let state = (learned.is_some() || has_changed)
+            .then(|| LaneState { fields: named.clone(), open, front, learned, ..LaneState::default() }.encode());
         if let Some(named) = named {
             self.named.insert(lane.partition, named);
         }
@@ -167,6 +177,7 @@ impl Normaliser {
     pub fn restore(&mut self, lane: &Lane, state: &[u8]) -> Result<(), StateError> {
         let state = LaneState::decode(state)?;
         self.parts.insert(lane.partition, Parts::restored(&state.open));
+        self.fronts.insert(lane.partition, state.front);
         if let (Some(list), Some(fields)) = (&state.fields, self.parser.fields()) {
             self.fields.insert(lane.partition, fields.renamed(list, self.parser.plan()));
             self.named.insert(lane.partition, list.clone());
@@ -182,8 +193,9 @@ impl Normaliser {
         let named = self.named.get(&lane.partition).cloned();
         let learned = self.rows.learned_of(lane);
         let open = self.parts.get(&lane.partition).map(Parts::streams).unwrap_or_default();
-        (named.is_some() || learned.is_some() || !open.is_empty())
-            .then(|| LaneState { fields: named, open, learned, ..LaneState::default() }.encode())
+        let front = self.fronts.get(&lane.partition).copied().unwrap_or_default();
+        (named.is_some() || learned.is_some() || !open.is_empty() || front != Front::default())
+            .then(|| LaneState { fields: named, open, front, learned, ..LaneState::default() }.encode())
     }
 
     /// How the records (a sample of them) differ from what the source's mapping expects: fields that vanished, changed

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::LANE_STATE_BYTES_MAX;
 use crate::route::Saved;
+use crate::sources::Front;
 
 const VERSION: u32 = 1;
 
@@ -21,9 +22,16 @@ pub(crate) struct LaneState {
     /// The streams that are within a line which goes on in a later record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) open: Vec<u64>,
+    /// What stands before the clients in text lines, where the kind has lines with and without it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) front: Front,
     /// What was learned of the paths.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) learned: Option<Saved>,
+}
+
+fn is_default(front: &Front) -> bool {
+    *front == Front::default()
 }
 
 /// Why a saved state cannot be used.

@@ -13,7 +13,7 @@ use super::columns::Doubt;
 use super::json::{self, Forgiven, Walk};
 use super::mapping::Input;
 use super::slots::Slots;
-use super::text::{Reading, Scratch};
+use super::text::{Front, Reading, Scratch};
 use super::w3c::Fields;
 use super::{Parser, logfmt};
 use crate::envelope::{self, End, Inner, Parts, Split, Stripped};
@@ -37,6 +37,8 @@ pub(crate) struct Reader<'b> {
     observed_us: i64,
     /// The lines of the lane that have begun and have no end yet; whoever owns the reader puts them here and takes them back.
     pub(crate) parts: Parts,
+    /// What stands before the clients of the lane; so too.
+    pub(crate) front: Front,
 }
 
 /// A text to read, and what is known of it from outside.
@@ -61,6 +63,7 @@ impl<'b> Reader<'b> {
             scratch: Scratch::default(),
             observed_us: 0,
             parts: Parts::default(),
+            front: Front::default(),
         }
     }
 
@@ -154,7 +157,7 @@ impl<'b> Reader<'b> {
     /// The request that the text tells of, by its shape.
     fn shape(&mut self, piece: Piece<'b>, fields: Option<&Fields>) -> Result<Request<'b>, Fault> {
         let parser = self.parser;
-        let reading = self.fill(piece.text, piece.is_part, fields)?;
+        let reading = self.fill(piece, fields)?;
         parser.plan.decode(&mut self.slots);
         let doubt = match self.slots.has_doubled() || parser.plan.has_rivals(&self.slots) {
             true => parser.plan.settle(&mut self.slots, parser.zone, self.observed_us),
@@ -292,8 +295,8 @@ fn rest_of_a_line() -> Fault {
 
 /// Which shape a text has.
 impl<'b> Reader<'b> {
-    fn fill(&mut self, text: &'b str, is_part: bool, fields: Option<&Fields>) -> Result<Reading, Fault> {
-        let parser = self.parser;
+    fn fill(&mut self, piece: Piece<'b>, fields: Option<&Fields>) -> Result<Reading, Fault> {
+        let (parser, text) = (self.parser, piece.text);
         let has_lines = fields.is_some() || parser.logfmt || !parser.forms.is_empty();
         if !has_lines || (text.starts_with('{') && !parser.forms_first) {
             let walked = self.walk.fill(&parser.plan, text, &mut self.slots);
@@ -305,20 +308,25 @@ impl<'b> Reader<'b> {
                 }
                 Err(fault) if !has_lines => return Err(fault),
                 // A line may begin with a brace, too: a host can be anything.
-                Err(fault) => return self.fill_line(text, is_part, fields).map_err(|_| fault),
+                Err(fault) => return self.fill_line(piece, fields).map_err(|_| fault),
             }
         }
-        self.fill_line(text, is_part, fields)
+        self.fill_line(piece, fields)
     }
 
-    fn fill_line(&mut self, text: &'b str, is_part: bool, fields: Option<&Fields>) -> Result<Reading, Fault> {
-        let parser = self.parser;
+    fn fill_line(&mut self, piece: Piece<'b>, fields: Option<&Fields>) -> Result<Reading, Fault> {
+        let (parser, text) = (self.parser, piece.text);
         if let Some(fields) = fields {
             return fields.fill(text, &parser.plan, &mut self.slots);
         } else if parser.logfmt {
             logfmt::fill(&parser.plan, text, &mut self.slots)?;
         } else {
-            return parser.forms.fill(text, is_part, &mut self.scratch, &mut self.slots);
+            let mut front = self.front;
+            let reading = parser.forms.fill(text, piece.is_part, &mut front, &mut self.scratch, &mut self.slots);
+            if !piece.is_doubtful {
+                self.front = front;
+            }
+            return reading;
         }
         Ok(Reading::default())
     }
@@ -410,11 +418,11 @@ impl<'b> Reader<'b> {
         let inner = Piece { text: stripped.line, time_us, depth, ..piece };
         let mut reader = Reader::new(self.parser, self.arena);
         reader.observed_us = self.observed_us;
-        reader.parts = std::mem::take(&mut self.parts);
+        (reader.parts, reader.front) = (std::mem::take(&mut self.parts), self.front);
         match split {
             Some(split) => reader.read_split(inner, split, &mut fields.cloned(), sink),
             None => reader.read_piece(inner, fields, sink),
         }
-        self.parts = reader.parts;
+        (self.parts, self.front) = (reader.parts, reader.front);
     }
 }

@@ -69,6 +69,23 @@ impl Class {
         matches!(self, Class::Phrase | Class::Blob)
     }
 
+    pub(super) fn is_number(self) -> bool {
+        matches!(self, Class::Count | Class::Status | Class::Number)
+    }
+
+    /// Where a number ends that is badly written: a short word with a digit or a damaged byte in it. What is a number of another
+    /// class belongs to another form.
+    #[cold]
+    pub(super) fn loose_end(line: &str, at: usize) -> Option<usize> {
+        let bytes = &line.as_bytes()[at..];
+        let length = bytes.iter().take(LOOSE_BYTES_MAX + 1).position(|&b| !is_word(b)).unwrap_or(bytes.len());
+        let text = line.get(at..at + length).filter(|_| length <= LOOSE_BYTES_MAX)?;
+        let is_bad = text.contains(|c: char| c.is_ascii_digit() || c == char::REPLACEMENT_CHARACTER)
+            && text.parse::<f64>().is_err()
+            && address::parse(text).is_none();
+        is_bad.then_some(at + length)
+    }
+
     /// Where a field of a strict class ends that begins at `at`; `stop` is the byte that stands behind it in the form.
     #[inline]
     pub(super) fn end(self, line: &str, at: usize, stop: Option<u8>) -> Option<usize> {
@@ -143,6 +160,8 @@ impl Run {
 /// Bytes of a list of numbers, or of words, that a gateway writes; a longer one is none.
 const NUMBERS_BYTES_MAX: usize = 4 << 10;
 const LIST_BYTES_MAX: usize = 16 << 10;
+/// Bytes of a number that is badly written.
+const LOOSE_BYTES_MAX: usize = 20;
 
 fn is_word(b: u8) -> bool {
     !matches!(b, b' ' | b'\t' | b'"')
@@ -299,5 +318,23 @@ mod tests {
         check("duration", "µs", None);
         check("word", "a\"b", Some("a"));
         check("word", " a", None);
+    }
+
+    #[test]
+    fn a_badly_written_number_is_a_short_word_with_a_digit() {
+        for (line, expected) in [
+            ("2O0 12", Some(3)),
+            ("12kB \"-\"", Some(4)),
+            ("2\u{fffd}0 12", Some(5)),
+            ("2xx", Some(3)),
+            ("200 12", None),
+            ("0.005 200", None),
+            ("192.0.2.1 x", None),
+            ("upstream x", None),
+            ("upstream-number-0000007 x", None),
+            ("\"200\" x", None),
+        ] {
+            assert_eq!(Class::loose_end(line, 0), expected, "{line}");
+        }
     }
 }

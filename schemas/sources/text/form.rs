@@ -6,7 +6,8 @@
 //!
 //! `<name:class>` is a field, `<:class>` one that is stepped over; everything else stands in the line as it stands here, a
 //! blank for one or more. `!` at the start says that a line of this form never proves who the client was. `?` says the same,
-//! and that another form proves the client only where this one finds the same one.
+//! and that another form proves the client only where this one finds the same one, or where nothing stands before the clients of
+//! the lane (`front.rs`).
 //! Promises: a form that parsed always works; an error says where and what was expected.
 //! Never: reads a line.
 
@@ -50,9 +51,15 @@ pub(super) struct Field {
     pub(super) quoted: bool,
     /// The gateway writes nothing for no value, and a sign stands behind it that no value begins with.
     pub(super) may_be_empty: bool,
+    /// A number may be badly written.
+    pub(super) loose: bool,
 }
 
 impl Field {
+    pub(super) fn new(name: &str, class: Class) -> Field {
+        Field { name: name.into(), class, quoted: false, may_be_empty: false, loose: false }
+    }
+
     /// Where it ends when it begins at `at` and its class is strict; `stop` is the byte that stands behind it in the form.
     #[inline]
     pub(super) fn end(&self, line: &str, at: usize, stop: Option<u8>) -> Option<usize> {
@@ -65,7 +72,8 @@ impl Field {
         if self.may_be_empty && stop.is_some() && line.as_bytes().get(at).copied() == stop {
             return Some(at);
         }
-        self.class.end_after(line, at, stop, last)
+        let end = self.class.end_after(line, at, stop, last);
+        if self.loose { Class::loose_end(line, at).or(end) } else { end }
     }
 }
 
@@ -122,6 +130,26 @@ impl Form {
         matches!(self.parts.last(), Some(Part::Field(field)) if field.class == Class::Any)
     }
 
+    /// The same form, for lines in which a number is badly written.
+    pub(super) fn loose(&self) -> Form {
+        let mut form = self.clone();
+        for part in &mut form.parts {
+            if let Part::Field(field) = part {
+                field.loose = field.class.is_number();
+            }
+        }
+        form
+    }
+
+    /// Marked `?`.
+    pub(super) fn is_doubt(&self) -> bool {
+        self.unproven && self.doubts
+    }
+
+    pub(super) fn begins_with_field(&self) -> bool {
+        matches!(self.parts.first(), Some(Part::Field(_)))
+    }
+
     /// Do both begin with the same part, before the same?
     pub(super) fn begins_like(&self, other: &Form) -> bool {
         (self.parts.first(), self.parts.get(1)) == (other.parts.first(), other.parts.get(1))
@@ -143,7 +171,7 @@ fn field_at(text: &str) -> Option<Result<(Field, &str), String>> {
         return None;
     }
     Some(match Class::parse(class) {
-        Some(class) => Ok((Field { name: name.into(), class, quoted: false, may_be_empty: false }, after)),
+        Some(class) => Ok((Field::new(name, class), after)),
         None => Err(format!("<{inside}>: unknown class, expected one of {}", Class::names())),
     })
 }

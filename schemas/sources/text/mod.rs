@@ -8,12 +8,16 @@
 mod class;
 mod fit;
 mod form;
+mod front;
 pub(super) mod nginx;
 #[cfg(test)]
 mod spoofing;
 
 pub use class::LINE_CLASSES;
 pub(crate) use form::Form;
+pub(crate) use front::Front;
+
+use std::sync::OnceLock;
 
 use super::plan::Plan;
 use super::slots::{SLOT_NONE, Scalar, Slots};
@@ -28,6 +32,10 @@ pub(crate) struct Forms {
     forms: Vec<Bound>,
     /// Of each way in which forms begin, one of them: a line that does not begin so fits none of these.
     beginnings: Vec<usize>,
+    /// Whether what stands before the client in other lines of a lane says how to read a line.
+    learns: bool,
+    /// Of each form, the one for lines in which a number is badly written.
+    loose: OnceLock<Vec<Form>>,
 }
 
 struct Bound {
@@ -38,6 +46,7 @@ struct Bound {
     fields: Vec<Binding>,
     /// How many fields stand before the end of the first that a client may fill with anything.
     told_first: usize,
+    begins_with_client: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -93,7 +102,9 @@ impl Forms {
                 role: plan.role_of(&field.name, ends),
             };
             let told_first = form.fields().position(|field| field.class.is_free()).map_or(usize::MAX, |free| free + 1);
-            Bound { form: form.clone(), beginning: 0, fields: form.fields().map(binding).collect(), told_first }
+            let fields: Vec<Binding> = form.fields().map(binding).collect();
+            let begins_with_client = form.begins_with_field() && fields[0].role == Role::Client;
+            Bound { form: form.clone(), beginning: 0, fields, told_first, begins_with_client }
         };
         let mut forms: Vec<Bound> = forms.iter().map(bind).collect();
         let mut beginnings: Vec<usize> = Vec::new();
@@ -105,24 +116,27 @@ impl Forms {
                 beginnings.push(i);
             }
         }
-        Forms { forms, beginnings }
+        let learns = forms.iter().any(|bound| bound.form.is_doubt());
+        Forms { forms, beginnings, learns, loose: OnceLock::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.forms.is_empty()
     }
 
-    /// Fills the slots from `line`; `is_part` says that its end is missing.
+    /// Fills the slots from `line`, of a lane before whose clients stands what `front` says; `is_part` says that its end is
+    /// missing.
     pub(super) fn fill<'b>(
         &self,
         line: &'b str,
         is_part: bool,
+        front: &mut Front,
         scratch: &mut Scratch,
         slots: &mut Slots<'b>,
     ) -> Result<Reading, Fault> {
         slots.clear();
         let whole = &line[..crate::redact::floor(line, LINE_BYTES_MAX)];
-        let (bound, mut reading) = self.read(whole, scratch).ok_or_else(|| self.unknown(whole))?;
+        let (bound, mut reading) = self.read(whole, *front, scratch).ok_or_else(|| self.unknown(whole))?;
         for (binding, span) in bound.fields.iter().zip(&scratch.spans) {
             if binding.slot == SLOT_NONE {
                 continue;
@@ -135,12 +149,14 @@ impl Forms {
         reading.cut |= is_part || whole.len() < line.len();
         if reading.cut {
             bound.doubt_cut(&scratch.spans, whole.len(), &mut reading);
+        } else if self.learns && !(reading.unproven && bound.begins_with_client) {
+            front.observe(bound.begins_with_client);
         }
         Ok(reading)
     }
 
     /// The form that counts; its fields are in `scratch.spans`.
-    fn read(&self, line: &str, scratch: &mut Scratch) -> Option<(&Bound, Reading)> {
+    fn read(&self, line: &str, front: Front, scratch: &mut Scratch) -> Option<(&Bound, Reading)> {
         let quotes = fit::quotes(line);
         let Scratch { spans, last, begun, .. } = scratch;
         let likely = self.forms.get(*last).filter(|bound| !bound.form.is_open());
@@ -155,7 +171,9 @@ impl Forms {
                 return Some((bound, bound.clean()));
             }
         }
-        self.read_doubtful(line, scratch).or_else(|| self.read_cut(line, quotes, scratch))
+        self.read_doubtful(line, front, scratch)
+            .or_else(|| self.read_cut(line, quotes, scratch))
+            .or_else(|| self.read_loose(line, scratch))
     }
 
     /// The forms that begin like the line.
@@ -164,14 +182,15 @@ impl Forms {
     }
 
     /// A line that fits no form without doubt: the first form that it fits at all, compared with every other one.
-    fn read_doubtful(&self, line: &str, scratch: &mut Scratch) -> Option<(&Bound, Reading)> {
+    fn read_doubtful(&self, line: &str, front: Front, scratch: &mut Scratch) -> Option<(&Bound, Reading)> {
         let Scratch { spans, other, begun, .. } = scratch;
         let (first, bound) = self.begun(begun).find(|(_, bound)| fit::every(&bound.form, line, spans))?;
         let mut reading = Reading { unproven: bound.form.unproven, ..Reading::default() };
         for (binding, span) in bound.fields.iter().zip(&*spans) {
             reading.doubt(binding.role, !span.proven);
         }
-        for (_, another) in self.begun(begun).filter(|(i, _)| *i > first) {
+        let counts = |another: &Bound| !(front.is_nothing() && another.form.is_doubt());
+        for (_, another) in self.begun(begun).filter(|(i, another)| *i > first && counts(another)) {
             let is_open = !(reading.unproven && reading.time_unproven);
             if is_open && fit::every(&another.form, line, other) {
                 for role in [Role::Client, Role::Time] {
@@ -208,6 +227,20 @@ impl Forms {
 }
 
 impl Forms {
+    /// A line in which a number is badly written: by the first form that it fits otherwise. What it says of the client is
+    /// proven where that stands first, whatever else the line looks like.
+    #[cold]
+    fn read_loose(&self, line: &str, scratch: &mut Scratch) -> Option<(&Bound, Reading)> {
+        let Scratch { spans, begun, .. } = scratch;
+        let loose = self.loose.get_or_init(|| self.forms.iter().map(|bound| bound.form.loose()).collect());
+        let (_, bound) = self.begun(begun).find(|(i, _)| fit::every(&loose[*i], line, spans))?;
+        let mut reading = Reading { unproven: bound.form.unproven || !bound.begins_with_client, ..Reading::default() };
+        for (binding, span) in bound.fields.iter().zip(&*spans) {
+            reading.doubt(binding.role, !span.proven);
+        }
+        Some((bound, reading))
+    }
+
     /// Why a line fits no form: where the nearest one stops. Names what was expected, never what is there.
     #[cold]
     fn unknown(&self, line: &str) -> Fault {

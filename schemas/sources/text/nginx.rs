@@ -46,7 +46,7 @@ fn form(text: &str) -> Result<Form, String> {
         if matches!(parts.last(), Some(Part::Field(_))) {
             return Err(format!("log_format: expected something between ${name} and the variable before it"));
         }
-        parts.push(Part::Field(Field { name: name.into(), class: class(name), quoted: false, may_be_empty: false }));
+        parts.push(Part::Field(Field::new(name, class(name))));
         rest = after;
     }
     let has =

@@ -4,6 +4,7 @@
 
 use super::class::Class;
 use super::form::{Field, Form, Part};
+use super::front::Front;
 use crate::sources::mapping::Input;
 use crate::sources::{KINDS, Parser, Reader, SourceConfig};
 
@@ -106,16 +107,27 @@ fn written(text: &str, quoted: bool, class: Class) -> Vec<String> {
 /// Who and when, and whether each is proven.
 type Told = [(Option<String>, bool); 2];
 
-fn told(parser: &Parser, line: &str) -> Option<Told> {
+/// Of a line in a lane before whose clients stands what `front` says.
+fn told(parser: &Parser, line: &str, front: Front) -> Option<Told> {
     let mut told = None;
     let arena = bumpalo::Bump::new();
-    Reader::new(parser, &arena).read(line, 0, &mut None, &mut |outcome| {
+    let mut reader = Reader::new(parser, &arena);
+    reader.front = front;
+    reader.read(line, 0, &mut None, &mut |outcome| {
         told = outcome.ok().map(|(request, _)| {
             let time = request.time_us.or(request.start_us).map(|us| us.to_string());
             [(request.peer.map(str::to_string), !request.unproven), (time, !request.damaged.has(Input::Time as u8))]
         });
     });
     told
+}
+
+/// What stands before the clients of a lane, as far as a hundred such lines say.
+fn learned(parser: &Parser, plain: &str) -> Front {
+    let arena = bumpalo::Bump::new();
+    let mut reader = Reader::new(parser, &arena);
+    (0..100).for_each(|_| reader.read(plain, 0, &mut None, &mut |_| {}));
+    reader.front
 }
 
 /// Does it say something else than `honest`, and hold it for proven?
@@ -136,14 +148,16 @@ struct Doubts {
     second_peer: (usize, usize),
 }
 
+fn begins_with_client(form: &Form) -> bool {
+    let is_client = |class| matches!(class, Class::Address | Class::Client | Class::Peer);
+    form.parts.iter().take(1).any(|part| matches!(part, Part::Field(field) if is_client(field.class)))
+}
+
 impl Doubts {
     fn count(&mut self, form: &Form, as_it_is: bool, is_doubtful: bool) {
         let of = if as_it_is { &mut self.as_it_is } else { &mut self.escaped };
         *of = (of.0 + usize::from(is_doubtful), of.1 + 1);
-        let is_client = |class| matches!(class, Class::Address | Class::Client | Class::Peer);
-        let is_first =
-            form.parts.iter().take(1).any(|part| matches!(part, Part::Field(field) if is_client(field.class)));
-        self.of_peer_first += usize::from(is_first && is_doubtful && !as_it_is);
+        self.of_peer_first += usize::from(begins_with_client(form) && is_doubtful && !as_it_is);
     }
 }
 
@@ -163,10 +177,17 @@ fn configs() -> Vec<(&'static str, SourceConfig)> {
     built_in.map(|name| (name, SourceConfig::new(name))).chain(nginx.map(|config| ("nginx", config))).collect()
 }
 
+/// Is it a user name like a second peer, where a list or a host of any kind may stand before the peer?
+fn is_second_peer(kind: &str, form: &Form, field: &Field, text: &str, front: Front) -> bool {
+    let may_be_second = !(front.is_nothing() && begins_with_client(form));
+    kind == "combined" && &*field.name == "user" && text.contains(FORGED) && may_be_second
+}
+
 #[test]
 fn no_text_of_a_client_passes_for_another_client_or_time() {
     let (mut tried, mut lost, mut wrong) = (0, Vec::new(), Vec::new());
-    let mut doubts = Doubts::default();
+    // At the beginning of a lane, and in one of which is known what its lines begin with.
+    let mut doubts = [Doubts::default(), Doubts::default()];
     for (kind, config) in configs() {
         let parser = Parser::new(&config).expect("a built-in kind");
         let forms = parser.forms.forms.iter().map(|bound| &bound.form);
@@ -180,7 +201,10 @@ fn no_text_of_a_client_passes_for_another_client_or_time() {
                 continue;
             }
             let plain = line(form, &|_, field| usual(field));
-            let Some(honest) = told(&parser, &plain) else { panic!("{kind}: its own form is lost: {plain}") };
+            let fronts = [Front::default(), learned(&parser, &plain)];
+            let Some(honest) = told(&parser, &plain, fronts[0]) else {
+                panic!("{kind}: its own form is lost: {plain}")
+            };
             for (at, part) in form.parts.iter().enumerate() {
                 let Part::Field(field) = part else { continue };
                 if !matches!(field.class, Class::Text | Class::Phrase | Class::Name) {
@@ -196,21 +220,23 @@ fn no_text_of_a_client_passes_for_another_client_or_time() {
                     let text = if &*field.name == "request" { format!("GET /a{text} HTTP/1.1") } else { text };
                     let value = |i, field: &Field| if i == at { text.clone() } else { usual(field) };
                     let record = line(form, &value);
-                    tried += 1;
-                    match told(&parser, &record) {
-                        // nginx escapes what it writes: that cannot be.
-                        None if kind == "nginx" && as_it_is => {}
-                        None => lost.push(format!("{kind} {}: {record}", field.name)),
-                        Some(told) if is_fooled(&told, &honest) => {
-                            wrong.push(format!("{kind} {}: {told:?}: {record}", field.name));
+                    for (front, doubts) in fronts.iter().zip(&mut doubts) {
+                        tried += 1;
+                        match told(&parser, &record, *front) {
+                            // nginx escapes what it writes: that cannot be.
+                            None if kind == "nginx" && as_it_is => {}
+                            None => lost.push(format!("{kind} {}: {record}", field.name)),
+                            Some(told) if is_fooled(&told, &honest) => {
+                                wrong.push(format!("{kind} {}: {told:?}: {record}", field.name));
+                            }
+                            Some(told) if is_second_peer(kind, form, field, &text, *front) => {
+                                doubts.second_peer.0 += usize::from(!told[0].1);
+                                doubts.second_peer.1 += 1;
+                            }
+                            // The plain line of such a form is that of another one, and counted there.
+                            Some(_) if form.unproven && form.doubts => {}
+                            Some(told) => doubts.count(form, as_it_is, honest[0].1 && !told[0].1),
                         }
-                        Some(told) if kind == "combined" && &*field.name == "user" && text.contains(FORGED) => {
-                            doubts.second_peer.0 += usize::from(!told[0].1);
-                            doubts.second_peer.1 += 1;
-                        }
-                        // The plain line of such a form is that of another one, and counted there.
-                        Some(_) if form.unproven && form.doubts => {}
-                        Some(told) => doubts.count(form, as_it_is, honest[0].1 && !told[0].1),
                     }
                 }
             }
@@ -225,12 +251,16 @@ fn no_text_of_a_client_passes_for_another_client_or_time() {
         lost.len(),
         shown(&lost)
     );
-    assert!(tried > 20_000, "only {tried} lines were tried");
+    assert!(tried > 40_000, "only {tried} lines were tried");
     println!("{tried} tried, {doubts:?}");
-    // Who is in doubt is not blocked: nobody may choose that for himself where the gateway escapes and writes the peer first.
-    assert_eq!(doubts.of_peer_first, 0);
     // Where they cannot be told apart it is better to block nobody than somebody else; no more user names than now may do it.
-    for ((doubtful, lines), percent_max) in [(doubts.escaped, 2), (doubts.as_it_is, 10), (doubts.second_peer, 64)] {
-        assert!(doubtful * 100 <= lines * percent_max, "{doubts:?}");
+    for (doubts, second_peer_max) in doubts.iter().zip([64, 71]) {
+        // Who is in doubt is not blocked: nobody may choose that for himself where the gateway escapes and writes the peer first.
+        assert_eq!(doubts.of_peer_first, 0);
+        for ((doubtful, lines), percent_max) in
+            [(doubts.escaped, 2), (doubts.as_it_is, 10), (doubts.second_peer, second_peer_max)]
+        {
+            assert!(doubtful * 100 <= lines * percent_max, "{doubts:?}");
+        }
     }
 }
