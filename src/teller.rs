@@ -23,6 +23,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::limits::TELLINGS_WAITING_MAX;
 use crate::pipeline::Outlet;
 use crate::respond::Outbox;
+use crate::respond::incident::left;
 
 /// A state store that takes nothing is asked again for so long, after waits that double from the first to the longest.
 const AGAIN_FOR: Duration = Duration::from_secs(300);
@@ -41,6 +42,7 @@ pub struct Teller {
     respond: HashMap<String, Vec<String>>,
     words: mpsc::Sender<Word>,
     failure: Failure,
+    outbox: Arc<Outbox>,
     runtime: Handle,
 }
 
@@ -57,9 +59,9 @@ impl Teller {
     ) -> Teller {
         let (words, told) = mpsc::channel(TELLINGS_WAITING_MAX);
         let failure = Failure::default();
-        let work = Telling { outbox, clock, stop };
+        let work = Telling { outbox: outbox.clone(), clock, stop };
         runtime.spawn(work.all(told, failure.clone()));
-        Teller { respond: responses(rules), words, failure, runtime: runtime.clone() }
+        Teller { respond: responses(rules), words, failure, outbox, runtime: runtime.clone() }
     }
 }
 
@@ -76,6 +78,10 @@ fn why(failure: &Failure) -> anyhow::Error {
 impl Outlet for Teller {
     fn swapped(&mut self, rules: &[Arc<Rule>]) {
         self.respond = responses(rules);
+    }
+
+    fn left_open(&mut self, goes_on: &dyn Fn(&str) -> bool) -> anyhow::Result<Vec<Alert>> {
+        Ok(self.runtime.block_on(left::closings(self.outbox.store(), goes_on))?)
     }
 
     fn tell(&mut self, alerts: &[Alert]) -> anyhow::Result<()> {

@@ -386,3 +386,39 @@ fn what_a_changed_detector_told_before_a_crash_stays_open() {
     let kept = run(&["alerts", "list", "--format", "json", "--data-dir", path(&desk.data())]);
     assert_eq!(kept.stdout.matches("\"state\":\"closed\"").count(), 2, "{}", kept.stdout);
 }
+
+#[test]
+fn what_a_detector_told_before_a_crash_is_closed_though_it_is_changed_before_it_tells_it_again() {
+    let mut desk = Desk::new();
+    desk.checkpoint_every = "1h";
+    desk.configure("");
+    desk.detector("three", 3, "First");
+    let mut service = Service::start(&desk.config);
+    service.wait_for("gatewatch runs", 60);
+    desk.write(CLIENT, 4);
+    service.wait_for("alert opened: First", 60);
+    // It is said before it is kept.
+    let listed = || run(&["alerts", "list", "--format", "json", "--data-dir", path(&desk.data())]).stdout;
+    let deadline = common::wall_us() + 60_000_000;
+    while !listed().contains("\"state\":\"open\"") {
+        assert!(common::wall_us() < deadline, "the alert is not kept");
+    }
+    service.kill();
+
+    // What it read is away for a while.
+    let away = desk.log.with_extension("away");
+    fs::rename(&desk.log, &away).expect("renamed");
+    let mut service = Service::start(&desk.config);
+    service.wait_for("gatewatch runs", 60);
+    desk.detector("three", 4, "Second");
+    service.wait_for("alert closed: First", 60);
+    fs::rename(&away, &desk.log).expect("renamed");
+    service.wait_for("alert opened: Second", 60);
+    service.stop();
+
+    desk.nothing_is_lost_or_twice();
+    let told = query(&desk.data(), "select title, state from alerts_latest order by title");
+    let told: Vec<String> =
+        told.iter().map(|row| format!("{} {}", row["title"], row["state"]).replace('"', "")).collect();
+    assert_eq!(told, ["First closed", "Second open"]);
+}

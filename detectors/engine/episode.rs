@@ -18,6 +18,7 @@ use super::columns::EntityKey;
 use super::evidence::{Evidence, Found, Name};
 use super::keyed::Gone;
 use super::run::{EventRow, position};
+use super::snapshot::identity;
 use super::time::rfc3339;
 use crate::rule::Rule;
 
@@ -106,6 +107,8 @@ impl Telling {
 /// The episodes of one detector: what is open, until when, and how much evidence is held.
 pub(crate) struct Episodes {
     pub rule: Arc<Rule>,
+    /// Of what the rule counts.
+    identity: u128,
     columns: Vec<usize>,
     /// When to look whether an episode is over. Earlier than its end when it was prolonged since; exactly one each.
     due: BTreeSet<(i64, EntityKey)>,
@@ -117,7 +120,8 @@ pub(crate) struct Episodes {
 impl Episodes {
     pub fn new(rule: Arc<Rule>, detailed_bound: usize) -> Episodes {
         let columns = rule.entity.columns().iter().map(|c| position(c.name())).collect();
-        Episodes { rule, columns, due: BTreeSet::new(), detailed: 0, detailed_bound, opened: 0 }
+        let identity = identity(&rule);
+        Episodes { rule, identity, columns, due: BTreeSet::new(), detailed: 0, detailed_bound, opened: 0 }
     }
 
     pub fn open(&self) -> usize {
@@ -272,7 +276,7 @@ impl Episodes {
         let found = Found { baseline: finding.baseline.as_deref(), error: finding.error };
         let until = finding.end.max(episode.last_breach);
         let alert = Alert {
-            id: alert_id(&rule.id, &entity, suspect.name.is_unproven(), episode.opened),
+            id: alert_id(self.identity, &entity, suspect.name.is_unproven(), episode.opened),
             revision: episode.revision,
             state,
             detector: rule.id.clone(),
@@ -302,10 +306,11 @@ fn finite(number: f64) -> f64 {
     if number.is_nan() { 0.0 } else { number.clamp(-1e300, 1e300) }
 }
 
-/// The same on every machine and in every run: it does not use the engine's hash key.
-fn alert_id(detector: &str, entity: &Entity, unproven: bool, opened: i64) -> String {
+/// The same on every machine and in every run: it does not use the engine's hash key. Of a detector that counts something else than
+/// before the ids are others: what it told of the same entity at the same time is another alert.
+fn alert_id(detector: u128, entity: &Entity, unproven: bool, opened: i64) -> String {
     let hasher = SipHasher13::new_with_keys(0x6761_7465_7761_7463, 0x6865_7061_6c65_7274);
     let mark = if unproven { "\u{1f}unproven" } else { "" };
-    let text = format!("{detector}\u{1f}{}\u{1f}{}\u{1f}{opened}{mark}", entity.kind, entity.value);
+    let text = format!("{detector:032x}\u{1f}{}\u{1f}{}\u{1f}{opened}{mark}", entity.kind, entity.value);
     format!("{:032x}", hasher.hash(text.as_bytes()).as_u128())
 }

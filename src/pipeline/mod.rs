@@ -55,6 +55,10 @@ pub trait Outlet: Send {
     }
     /// From now on these detectors run.
     fn swapped(&mut self, _rules: &[Arc<Rule>]) {}
+    /// The updates that close what is open there of detectors that do not go on. Asked for when all that was told is there.
+    fn left_open(&mut self, _goes_on: &dyn Fn(&str) -> bool) -> anyhow::Result<Vec<Alert>> {
+        Ok(Vec::new())
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -315,22 +319,6 @@ impl Pipeline<'_> {
         if !matches!(std::mem::replace(&mut self.lanes.caught_up, CaughtUp::Done), CaughtUp::Done) {
             tracing::info!(events = self.totals.events, "caught up: every lane is read to its end");
         }
-    }
-
-    /// Takes new detectors, if there are some: before the next row is judged.
-    fn swap_detectors(&mut self) -> Result<(), PipelineError> {
-        let Some(rules) = self.swap.take() else { return Ok(()) };
-        let closed = self.engine.reload(rules.clone())?;
-        self.prepare.swapped(&self.engine);
-        self.tell(&closed)?;
-        self.outlets.iter_mut().for_each(|outlet| outlet.swapped(&rules));
-        self.watcher.swapped(&rules);
-        self.ledger.iter_mut().for_each(Ledger::owe);
-        for note in self.engine.notes() {
-            tracing::info!("{note}");
-        }
-        tracing::info!(detectors = rules.len(), alerts_closed = closed.len(), "other detectors run from here on");
-        Ok(())
     }
 
     /// One thing the reader said; true when it was its last word.

@@ -1,4 +1,5 @@
-//! Alerts that an earlier run left open and that nobody can close: their detector is gone, or goes on without what it held.
+//! Alerts that are open and that nobody can close: their detector is gone, or goes on without what it held. At a start, and when
+//! detectors are changed while the service runs.
 //!
 //! Promises: each is closed by an update of its own that says why and is dated as its last one, so that its incident ends and what
 //! keeps its attacker out is no longer renewed.
