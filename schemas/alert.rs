@@ -65,3 +65,14 @@ pub struct Alert {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part_of: Option<String>,
 }
+
+/// The share of an alert's events that makes a client or principal its author.
+pub const AUTHOR_SHARE: f64 = 0.5;
+
+/// Those in a list of an alert's evidence (`client_ips`, `principals`, `proven`) who made more than this share of its events.
+pub fn authors<'e>(evidence: &'e serde_json::Value, list: &str, share: f64) -> Vec<&'e str> {
+    let counted = evidence["counted"].as_f64().unwrap_or(0.0);
+    let values = evidence[list].as_array().map(Vec::as_slice).unwrap_or_default();
+    let large = values.iter().filter(|value| counted > 0.0 && value["count"].as_f64().unwrap_or(0.0) / counted > share);
+    large.filter_map(|value| value["value"].as_str()).filter(|value| !value.is_empty()).collect()
+}

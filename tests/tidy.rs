@@ -69,6 +69,17 @@ fn nothing_unfinished_is_left() {
     });
 }
 
+/// Another database can take the place of SQLite in one folder.
+#[test]
+fn what_only_one_database_has_is_in_the_store() {
+    let only_sqlite = ["INSERT OR ", "REPLACE INTO", " GLOB ", "PRAGMA", "rowid", "total_changes", "instr(", "ifnull("];
+    check(&["src"], |name, text| {
+        let spoken =
+            only_sqlite.iter().find(|word| text.lines().any(|line| line.contains('"') && line.contains(**word)));
+        spoken.filter(|_| !name.starts_with("src/store/")).map(|word| format!("says {word:?} to the database"))
+    });
+}
+
 /// `schemas` knows nobody, `detectors` knows `schemas` alone, neither touches the world.
 #[test]
 fn the_pure_crates_stay_pure() {

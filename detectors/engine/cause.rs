@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use schemas::Alert;
-use schemas::alert::{Entity, State};
+use schemas::alert::{AUTHOR_SHARE, Entity, State, authors};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -34,8 +34,6 @@ const BEFORE_US: i64 = 15 * 60_000_000;
 /// outage of the whole, which nobody keeps up unseen, has parts for a day.
 const AFTER_US: i64 = 3_600_000_000;
 const AFTER_OF_WHOLE_US: i64 = 24 * AFTER_US;
-/// The share of an alert's events that makes a client or principal its author.
-const AUTHOR_SHARE: f64 = 0.5;
 
 /// An open alert that has parts, is one, or may be.
 #[derive(Clone, Serialize, Deserialize)]
@@ -321,11 +319,8 @@ impl About {
             "principal" => "proven",
             _ => return false,
         };
-        let counted = evidence["counted"].as_f64().unwrap_or(0.0);
-        let made = |one: &&Value| one["value"] == *self.value;
-        let count = evidence[list].as_array().and_then(|list| list.iter().find(made)?["count"].as_f64());
-        evidence["entity"][&self.kind] == *self.value
-            || count.is_some_and(|count| counted > 0.0 && count / counted > AUTHOR_SHARE)
+        let is_author = || authors(evidence, list, AUTHOR_SHARE).contains(&self.value.as_str());
+        evidence["entity"][&self.kind] == *self.value || is_author()
     }
 }
 

@@ -82,7 +82,8 @@ impl Outbox {
         };
         let (row, event) = joined(known, &change.row, now_us);
         book::write(tx, &row).await?;
-        let sql = "INSERT OR IGNORE INTO incident_keys (kind, value, incident_id, last_us) VALUES (?, ?, ?, ?)";
+        let sql =
+            "INSERT INTO incident_keys (kind, value, incident_id, last_us) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
         let query = sqlx::query(sql).bind(FLOOD).bind(&row.id).bind(&change.row.id).bind(row.updated_us);
         query.execute(&mut **tx).await?;
         for action in actions {

@@ -61,7 +61,7 @@ impl Changes {
     /// Reads it anew; true when something is different, or another process wrote anything: a verdict, an approval.
     pub async fn refresh(&self, now_us: i64) -> Result<bool, StoreError> {
         // Before the rest: what is written in between is seen the next time.
-        let version: i64 = sqlx::query("PRAGMA data_version").fetch_one(self.store.pool()).await?.try_get(0)?;
+        let version = self.store.version_by_others().await?;
         let written = self.version.swap(version, Ordering::Relaxed) != version;
         let new = read(&self.store, now_us).await?;
         let changed = **self.live.borrow() != new;
@@ -95,8 +95,9 @@ pub async fn read(store: &Store, now_us: i64) -> Result<Live, StoreError> {
 /// Pulls the switch. Pulling it again changes who and why, and may lift, too; what is lifted stays so until it is released.
 pub async fn pull(store: &Store, halt: &Halt) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
-    let sql = "INSERT OR REPLACE INTO halt (one, actor, reason, since_us, lift) \
-               VALUES (1, ?, ?, ?, max(?, coalesce((SELECT lift FROM halt), 0)))";
+    let sql = "INSERT INTO halt (one, actor, reason, since_us, lift) VALUES (1, ?, ?, ?, ?) \
+               ON CONFLICT (one) DO UPDATE SET actor = excluded.actor, reason = excluded.reason, since_us = excluded.since_us, \
+               lift = CASE WHEN excluded.lift THEN excluded.lift ELSE halt.lift END";
     let query = sqlx::query(sql).bind(&halt.actor).bind(&halt.reason).bind(halt.since_us).bind(halt.lift);
     query.execute(&mut *tx).await?;
     let detail = json!({ "halted": true, "reason": halt.reason, "lift": halt.lift });
@@ -128,8 +129,9 @@ pub struct Never {
 /// Adds an address or network, in its plain spelling.
 pub async fn protect(store: &Store, scope: Scope, never: &Never) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
-    let sql =
-        "INSERT OR REPLACE INTO never_block (entity, owner, reason, created_us, expires_us) VALUES (?, ?, ?, ?, ?)";
+    // Put on the list anew, it stands at its end.
+    sqlx::query("DELETE FROM never_block WHERE entity = ?").bind(scope.to_string()).execute(&mut *tx).await?;
+    let sql = "INSERT INTO never_block (entity, owner, reason, created_us, expires_us) VALUES (?, ?, ?, ?, ?)";
     let query = sqlx::query(sql).bind(scope.to_string()).bind(&never.owner).bind(&never.reason);
     query.bind(never.created_us).bind(never.expires_us).execute(&mut *tx).await?;
     let until = never.expires_us.map(super::incident::rfc3339);

@@ -95,7 +95,7 @@ impl Outbox {
 
     pub(super) async fn tell_whom_we_keep_out(&self, now_us: i64) -> Result<(), StoreError> {
         // One connection writes: when it changed no row, nothing is in force that was not.
-        let changes: i64 = sqlx::query_scalar("SELECT total_changes()").fetch_one(self.store.pool()).await?;
+        let changes = self.store.changes().await?;
         let KeptOut { blocked, told, until_us, .. } = &self.kept_out;
         if told.load(Ordering::Relaxed) != changes || until_us.load(Ordering::Relaxed) <= now_us {
             let (in_force, next_us) = self.in_force(now_us).await?;

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use schemas::Message;
-use schemas::alert::{Alert, Entity, State};
+use schemas::alert::{Alert, Entity, State, authors};
 use schemas::incident::{Event, Status};
 
 use super::action::{Action, Kind, Op, hex_id};
@@ -168,15 +168,15 @@ pub fn entity_for(alert: &Alert, kind: Kind, ipv6_prefix: u8) -> Option<Entity> 
                 return Some(unproven.clone());
             }
             let named = parts.iter().find(|part| part.kind == ADDRESS).map(|part| part.value.as_str());
-            let author = || keys::authors(alert, "client_ips", AUTHOR_SHARE).first().copied();
+            let author = || authors(&alert.evidence, "client_ips", AUTHOR_SHARE).first().copied();
             let value = named.or_else(author)?;
             Some(widened(value, ipv6_prefix))
         }
         Kind::Revoke | Kind::Throttle => {
             let named = parts.iter().find(|part| part.kind == "principal").map(|part| part.value.as_str());
-            let author = || keys::authors(alert, "principals", AUTHOR_SHARE).first().copied();
+            let author = || authors(&alert.evidence, "principals", AUTHOR_SHARE).first().copied();
             // Anybody can write a name into a request, and the one at whom passwords are guessed is the victim.
-            let proven = keys::authors(alert, "proven", PROVEN_SHARE);
+            let proven = authors(&alert.evidence, "proven", PROVEN_SHARE);
             let value = named.or_else(author).filter(|value| proven.contains(value))?;
             Some(Entity { kind: "principal".to_owned(), value: value.to_owned() })
         }

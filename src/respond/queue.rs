@@ -447,7 +447,8 @@ async fn note_containment(tx: &mut Tx, action: &Action, state: State, now_us: i6
     }
     match (state, action.expires_us) {
         (State::Delivered, Some(expires_us)) => {
-            let sql = "INSERT OR REPLACE INTO blocks (entity, target, action_id, expires_us) VALUES (?, ?, ?, ?)";
+            let sql = "INSERT INTO blocks (entity, target, action_id, expires_us) VALUES (?, ?, ?, ?) \
+                       ON CONFLICT (entity, target, action_id) DO UPDATE SET expires_us = excluded.expires_us";
             let entity = Scope::of(action).map_or_else(|| action.entity_value.clone(), |scope| scope.to_string());
             let insert = sqlx::query(sql).bind(entity).bind(&action.target).bind(&action.id).bind(expires_us);
             insert.execute(&mut **tx).await?;

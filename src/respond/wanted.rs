@@ -94,9 +94,12 @@ pub async fn offences(tx: &mut Tx, entity: &str, since_us: i64) -> Result<u32, S
 
 /// The IPv6 addresses and networks that were blocked since then.
 pub async fn contained_since(tx: &mut Tx, since_us: i64) -> Result<Vec<Scope>, StoreError> {
-    let sql = "SELECT DISTINCT entity FROM offences WHERE since_us >= ? AND entity GLOB ?";
-    let of_v6 = format!("{}:*:*", Kind::Block.name());
-    let rows = sqlx::query(sql).bind(since_us).bind(of_v6).fetch_all(&mut **tx).await?;
+    let sql =
+        "SELECT DISTINCT entity FROM offences WHERE since_us >= ? AND entity >= ? AND entity < ? AND entity LIKE ?";
+    let kind = Kind::Block.name();
+    // A semicolon is what comes behind a colon.
+    let query = sqlx::query(sql).bind(since_us).bind(format!("{kind}:")).bind(format!("{kind};"));
+    let rows = query.bind(format!("{kind}:%:%")).fetch_all(&mut **tx).await?;
     let entity = |row: &SqliteRow| row.try_get::<String, _>(0);
     let entities = rows.iter().map(entity).collect::<Result<Vec<_>, _>>()?;
     let scope = |entity: &String| Scope::parse(entity.split_once(':')?.1);
@@ -116,7 +119,7 @@ pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
          alert_id = excluded.alert_id, detector = excluded.detector, \
          state = CASE WHEN wanted.state = 'lift' AND wanted.incident_id = excluded.incident_id THEN 'lift' \
          ELSE excluded.state END, \
-         attack_us = max(attack_us, excluded.attack_us), ttl_us = CASE wanted.state WHEN 'active' THEN wanted.ttl_us \
+         attack_us = CASE WHEN excluded.attack_us > wanted.attack_us THEN excluded.attack_us ELSE wanted.attack_us END, ttl_us = CASE wanted.state WHEN 'active' THEN wanted.ttl_us \
          ELSE excluded.ttl_us END, since_us = CASE wanted.state WHEN 'active' THEN wanted.since_us ELSE excluded.since_us END, \
          approve = excluded.approve, body = excluded.body, dry_run = excluded.dry_run, severity = excluded.severity, \
          narrower = CASE WHEN excluded.narrower = '' AND wanted.alert_id = excluded.alert_id THEN wanted.narrower \
@@ -150,15 +153,15 @@ pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
 
 /// A target keeps it out as a part of something wider.
 pub async fn offend_within(tx: &mut Tx, wanted: &Wanted) -> Result<(), StoreError> {
-    let sql = "INSERT OR IGNORE INTO offences (entity, since_us) VALUES (?, ?)";
+    let sql = "INSERT INTO offences (entity, since_us) VALUES (?, ?) ON CONFLICT DO NOTHING";
     sqlx::query(sql).bind(wanted.queue()).bind(wanted.since_us).execute(&mut **tx).await?;
     Ok(())
 }
 
 /// A target took it: an offence, one for each time at which somebody became wanted, at however many targets.
 pub async fn offend(tx: &mut Tx, action: &Action) -> Result<(), StoreError> {
-    let sql = "INSERT OR IGNORE INTO offences (entity, since_us) VALUES (?, coalesce((SELECT since_us FROM wanted \
-               WHERE kind = ? AND entity_kind = ? AND entity_value = ?), ?))";
+    let sql = "INSERT INTO offences (entity, since_us) VALUES (?, coalesce((SELECT since_us FROM wanted \
+               WHERE kind = ? AND entity_kind = ? AND entity_value = ?), ?)) ON CONFLICT DO NOTHING";
     let query = sqlx::query(sql).bind(&action.queue).bind(action.kind.name()).bind(&action.entity_kind);
     query.bind(&action.entity_value).bind(action.created_us).execute(&mut **tx).await?;
     Ok(())
@@ -169,9 +172,10 @@ pub async fn offend(tx: &mut Tx, action: &Action) -> Result<(), StoreError> {
 pub async fn end_of_alert(tx: &mut Tx, alert_id: &str, incident_id: &str) -> Result<(), StoreError> {
     let sql = "UPDATE wanted SET state = 'ending' WHERE incident_id = ?1 AND state = 'active' AND NOT EXISTS \
                (SELECT 1 FROM incident_alerts AS a WHERE a.incident_id = ?1 AND a.alert_id <> ?2 AND a.state <> 'closed' \
-                AND (a.alert_id = wanted.alert_id OR (instr('+' || a.entity_value || '+', '+' || wanted.entity_value || '+') > 0 \
-                AND instr('+' || a.entity_kind || '+', CASE WHEN wanted.entity_kind IN ('network', 'range') \
-                THEN '+client_ip+' ELSE '+' || wanted.entity_kind || '+' END) > 0)))";
+                AND (a.alert_id = wanted.alert_id OR (replace('+' || a.entity_value || '+', '+' || wanted.entity_value || '+', '') \
+                <> '+' || a.entity_value || '+' \
+                AND replace('+' || a.entity_kind || '+', CASE WHEN wanted.entity_kind IN ('network', 'range') \
+                THEN '+client_ip+' ELSE '+' || wanted.entity_kind || '+' END, '') <> '+' || a.entity_kind || '+')))";
     sqlx::query(sql).bind(incident_id).bind(alert_id).execute(&mut **tx).await?;
     Ok(())
 }
@@ -185,7 +189,7 @@ pub async fn stand_of_incident(tx: &mut Tx, incident_id: &str, stand: Stand) -> 
 
 /// The attack was last told then.
 pub async fn goes_on(tx: &mut Tx, brief: &Brief, attack_us: i64) -> Result<(), StoreError> {
-    let sql = "UPDATE wanted SET attack_us = max(attack_us, ?) WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
+    let sql = "UPDATE wanted SET attack_us = ?1 WHERE kind = ?2 AND entity_kind = ?3 AND entity_value = ?4 AND attack_us < ?1";
     let query = sqlx::query(sql).bind(attack_us).bind(brief.kind.name());
     query.bind(&brief.entity_kind).bind(&brief.entity_value).execute(&mut **tx).await?;
     Ok(())
@@ -208,7 +212,8 @@ pub async fn end(tx: &mut Tx, kind: Kind, entity_kind: &str, entity_value: &str)
 
 /// It lasts no longer than that at a time, until its attack is over.
 pub async fn last_at_most(tx: &mut Tx, wanted: &Wanted, ttl_us: i64) -> Result<(), StoreError> {
-    let sql = "UPDATE wanted SET ttl_us = min(ttl_us, ?) WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
+    let sql =
+        "UPDATE wanted SET ttl_us = ?1 WHERE kind = ?2 AND entity_kind = ?3 AND entity_value = ?4 AND ttl_us > ?1";
     let query = sqlx::query(sql).bind(ttl_us).bind(wanted.kind.name());
     query.bind(&wanted.entity_kind).bind(&wanted.entity_value).execute(&mut **tx).await?;
     Ok(())

@@ -3,7 +3,8 @@
 //! Promises: a committed transaction survives `kill -9` and power loss (write-ahead log, synchronous=FULL); opening brings
 //! an older file up to date, one transaction per step, and refuses a newer one. One connection serves the process, so
 //! transactions never collide inside it; other processes may read at the same time.
-//! Never: knows what its tables mean; each part of the service owns the queries on its own tables.
+//! Never: knows what its tables mean; each part of the service owns the queries on its own tables, in SQL that PostgreSQL reads, too.
+//! What only SQLite has is here.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -79,6 +80,16 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         sqlx::query("DELETE FROM outbox WHERE 0").execute(&mut *tx).await?;
         Ok(tx)
+    }
+
+    /// A number that is another one after each row that this process changed.
+    pub async fn changes(&self) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar("SELECT total_changes()").fetch_one(&self.pool).await?)
+    }
+
+    /// A number that is another one after another process has written.
+    pub async fn version_by_others(&self) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(&self.pool).await?)
     }
 
     pub fn pool(&self) -> &SqlitePool {

@@ -328,7 +328,8 @@ fn json<T: serde::Serialize>(value: &T) -> String {
 }
 
 async fn note_alert(tx: &mut Tx, alert: &Alert, incident_id: &str, now_us: i64) -> Result<(), StoreError> {
-    let sql = "INSERT OR REPLACE INTO incident_alerts (alert_id, incident_id, revision, state, detector, severity, \
+    sqlx::query("DELETE FROM incident_alerts WHERE alert_id = ?").bind(&alert.id).execute(&mut **tx).await?;
+    let sql = "INSERT INTO incident_alerts (alert_id, incident_id, revision, state, detector, severity, \
                entity_kind, entity_value, opened_us, updated_us, changed_us, body) \
                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     sqlx::query(sql)
@@ -351,7 +352,8 @@ async fn note_alert(tx: &mut Tx, alert: &Alert, incident_id: &str, now_us: i64) 
 
 async fn note_keys(tx: &mut Tx, keys: &[Key], incident_id: &str, at_us: i64) -> Result<(), StoreError> {
     let sql = "INSERT INTO incident_keys (kind, value, incident_id, last_us) VALUES (?, ?, ?, ?) \
-               ON CONFLICT (kind, value, incident_id) DO UPDATE SET last_us = max(last_us, excluded.last_us)";
+               ON CONFLICT (kind, value, incident_id) DO UPDATE SET last_us = excluded.last_us \
+               WHERE incident_keys.last_us < excluded.last_us";
     for key in keys {
         let query = sqlx::query(sql).bind(&key.kind).bind(&key.value).bind(incident_id).bind(at_us);
         query.execute(&mut **tx).await?;

@@ -332,8 +332,8 @@ impl Suppression {
 pub async fn suppress(store: &Store, suppression: &Suppression) -> Result<i64, StoreError> {
     let mut tx = store.begin().await?;
     let sql = "INSERT INTO suppressions (detector, entity_kind, entity_value, owner, reason, created_us, expires_us) \
-               VALUES (?, ?, ?, ?, ?, ?, ?)";
-    let done = sqlx::query(sql)
+               VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING n";
+    let n: i64 = sqlx::query_scalar(sql)
         .bind(&suppression.detector)
         .bind(&suppression.entity_kind)
         .bind(&suppression.entity_value)
@@ -341,17 +341,17 @@ pub async fn suppress(store: &Store, suppression: &Suppression) -> Result<i64, S
         .bind(&suppression.reason)
         .bind(suppression.created_us)
         .bind(suppression.expires_us)
-        .execute(&mut *tx)
+        .fetch_one(&mut *tx)
         .await?;
     let Suppression { detector, entity_kind, entity_value, owner, reason, created_us, expires_us, .. } = suppression;
     let detail = json!({
         "added": true, "detector": detector, "entity_kind": entity_kind, "entity_value": entity_value, "reason": reason,
         "until": super::rfc3339(*expires_us),
     });
-    let fact = Fact::new(What::Suppression, owner, &done.last_insert_rowid().to_string(), detail);
+    let fact = Fact::new(What::Suppression, owner, &n.to_string(), detail);
     audit::pend(&mut tx, *created_us, &fact).await?;
     tx.commit().await?;
-    Ok(done.last_insert_rowid())
+    Ok(n)
 }
 
 /// Suppressions in force, the newest first.

@@ -5,7 +5,7 @@
 //! Never: takes what anybody can claim (an unproven address, a name) for the author, so that nobody hides behind somebody else.
 
 use schemas::Alert;
-use schemas::alert::Entity;
+use schemas::alert::{Entity, authors};
 use sqlx::Row as _;
 
 use super::keys;
@@ -38,7 +38,7 @@ pub(super) async fn why(tx: &mut Tx, alert: &Alert, now_us: i64) -> Result<Optio
 fn about(alert: &Alert) -> Vec<Entity> {
     let mut about = keys::parts(alert);
     if !about.iter().any(|part| part.kind == UNPROVEN_CLIENT) && alert.evidence["client_ip_source"] != "unproven" {
-        let authors = keys::authors(alert, "client_ips", AUTHOR_SHARE).into_iter();
+        let authors = authors(&alert.evidence, "client_ips", AUTHOR_SHARE).into_iter();
         about.extend(authors.map(|value| Entity { kind: ADDRESS.to_owned(), value: value.to_owned() }));
     }
     about.extend(plan::entity_for(alert, Kind::Revoke, 128));

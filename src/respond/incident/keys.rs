@@ -7,14 +7,11 @@
 //! Never: takes a tenant or an autonomous system for one attacker.
 
 use schemas::Alert;
-use schemas::alert::Entity;
+use schemas::alert::{AUTHOR_SHARE, Entity, authors};
 use serde_json::Value;
 
 use crate::respond::plan::UNPROVEN_CLIENT;
 use crate::respond::scope::{ADDRESS, Scope};
-
-/// The share of an alert's events that makes a client or principal its author.
-const AUTHOR_SHARE: f64 = 0.5;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
@@ -43,14 +40,6 @@ pub fn parts(alert: &Alert) -> Vec<Entity> {
 /// Whether it is somebody who attacks, not what is attacked.
 pub fn is_somebody(entity: &Entity) -> bool {
     [ADDRESS, UNPROVEN_CLIENT, "principal", "credential"].contains(&entity.kind.as_str())
-}
-
-/// The values that made more than that share of what was counted: (value, share).
-pub fn authors<'a>(alert: &'a Alert, list: &str, share: f64) -> Vec<&'a str> {
-    let counted = alert.evidence["counted"].as_f64().unwrap_or(0.0);
-    let values = alert.evidence[list].as_array().map(Vec::as_slice).unwrap_or_default();
-    let large = values.iter().filter(|value| counted > 0.0 && value["count"].as_f64().unwrap_or(0.0) / counted > share);
-    large.filter_map(|value| value["value"].as_str()).filter(|value| !value.is_empty()).collect()
 }
 
 /// Whether some of this principal's requests among those that the alert counted authenticated: until then it is a name that
@@ -86,12 +75,13 @@ pub fn keys(alert: &Alert) -> Vec<Key> {
     }
     if !about_somebody {
         keys.push(claimed.unwrap_or_else(|| Key::new(alert.entity.kind.clone(), alert.entity.value.clone())));
-        for client in authors(alert, "client_ips", AUTHOR_SHARE) {
+        for client in authors(&alert.evidence, "client_ips", AUTHOR_SHARE) {
             keys.extend(address_keys(client, &alert.detector));
         }
     }
     if !keys.iter().any(|key| key.kind == "principal") {
-        let principals = authors(alert, "principals", AUTHOR_SHARE).into_iter().filter(|name| is_proven(alert, name));
+        let principals =
+            authors(&alert.evidence, "principals", AUTHOR_SHARE).into_iter().filter(|name| is_proven(alert, name));
         keys.extend(principals.map(|principal| Key::new("principal", principal)));
     }
     keys.sort();
