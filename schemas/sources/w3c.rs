@@ -69,6 +69,9 @@ impl Fields {
             Separator::Blank if self.quotes => split_quoted(line, &mut values),
             Separator::Blank => values.extend(line.split_ascii_whitespace()),
         }
+        if values.is_empty() {
+            return Err(Fault::new(Code::Empty, "expected values, got only blanks"));
+        }
         let exact = self.choices.iter().find(|slots| slots.len() == values.len());
         let Some(slots) = exact.or(self.choices.first()) else {
             return Err(Fault::new(Code::InvalidLine, "expected a #Fields line before it"));

@@ -271,6 +271,11 @@ fn records_that_stopped_a_reader() {
         ("kong", r#"{"a":-,"\u00"#),
         ("kong", r#"{"a":-,"b\"#),
         ("otel", r#"{"a":-,"attributes":[{"key":"\ux","value":1}]}"#),
+        // A line of blanks in an envelope.
+        ("iis", r#"" ""#),
+        ("iis", r#"2026-11-27T10:00:00.123456789Z stdout F "\r\n""#),
+        ("w3c", r#"{"message":"\t"}"#),
+        ("cloudfront", r#""\t\t""#),
     ] {
         let mut raw = RawBatch::new();
         raw.push(0, NOW, record.as_bytes());
