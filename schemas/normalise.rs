@@ -188,14 +188,14 @@ impl Normaliser {
         }
     }
 
-    /// What is known of a lane by now, for one that begins with it (`restore`): its file came in the place of the other's.
+    /// What is known of a lane by now, for one that begins with it (`restore`): its file came in the place of the other's, or beside
+    /// it. What stands before its clients it says itself: of another log it may be something else.
     pub fn state_of(&self, lane: &Lane) -> Option<Vec<u8>> {
         let named = self.named.get(&lane.partition).cloned();
         let learned = self.rows.learned_of(lane);
         let open = self.parts.get(&lane.partition).map(Parts::streams).unwrap_or_default();
-        let front = self.fronts.get(&lane.partition).copied().unwrap_or_default();
-        (named.is_some() || learned.is_some() || !open.is_empty() || front != Front::default())
-            .then(|| LaneState { fields: named, open, front, learned, ..LaneState::default() }.encode())
+        (named.is_some() || learned.is_some() || !open.is_empty())
+            .then(|| LaneState { fields: named, open, learned, ..LaneState::default() }.encode())
     }
 
     /// How the records (a sample of them) differ from what the source's mapping expects: fields that vanished, changed

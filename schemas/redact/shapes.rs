@@ -115,7 +115,9 @@ pub(crate) fn key_blocks(text: &str, findings: &mut Vec<Finding>) {
     if !rules::has(rules::PEM) {
         return;
     }
-    for at in memchr::memmem::find_iter(bytes, b"PRIVATE KEY").take(8) {
+    // A form writes blanks as `+`.
+    let is_named = |at: &usize| matches!(bytes.get(at + 7), Some(b' ' | b'+')) && bytes[at + 8..].starts_with(b"KEY");
+    for at in memchr::memmem::find_iter(bytes, b"PRIVATE").filter(is_named).take(8) {
         let behind = at + 11;
         let is_last = bytes[at.saturating_sub(24)..at].windows(3).any(|w| w == b"END");
         if is_last {
@@ -129,7 +131,7 @@ pub(crate) fn key_blocks(text: &str, findings: &mut Vec<Finding>) {
         }
         let rest = &bytes[behind..];
         let end = memchr::memmem::find(rest, b"-----END").unwrap_or_else(|| {
-            let head = rest.iter().take_while(|&&b| b == b'-' || b == b' ').count();
+            let head = rest.iter().take_while(|&&b| matches!(b, b'-' | b' ' | b'+')).count();
             head + rest[head..].iter().position(|&b| !is_body(b)).unwrap_or(rest.len() - head)
         });
         if end >= 21 {
@@ -213,7 +215,7 @@ fn dashes(rest: &[u8]) -> usize {
 
 /// Of the last line of a block: `-----END RSA `.
 fn is_header(b: u8) -> bool {
-    matches!(b, b'-' | b' ') || b.is_ascii_uppercase()
+    matches!(b, b'-' | b' ' | b'+') || b.is_ascii_uppercase()
 }
 
 fn is_body(b: u8) -> bool {

@@ -233,11 +233,14 @@ pub(crate) const COUNT_MAX: i64 = 1 << 40;
 /// The longest time a request may take (30 days), in microseconds.
 pub(crate) const LATENCY_US_MAX: i64 = 30 * 86_400 * 1_000_000;
 
+/// The most that `severity` says.
+pub(crate) const SEVERITY_MAX: u8 = 3;
+
 /// How bad a status is for who got it: refusals, other mistakes of the client's, the server's, anything else. Where a status
 /// can be read in two ways the worse one counts: nobody forges a refusal of his own request.
 pub(crate) fn severity(status: i32) -> u8 {
     match status {
-        401 | 403 | 407 | 429 => 3,
+        401 | 403 | 407 | 429 => SEVERITY_MAX,
         400..=499 => 2,
         500..=599 => 1,
         _ => 0,

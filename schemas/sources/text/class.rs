@@ -73,17 +73,30 @@ impl Class {
         matches!(self, Class::Count | Class::Status | Class::Number)
     }
 
-    /// Where a number ends that is badly written: a short word with a digit or a damaged byte in it. What is a number of another
-    /// class belongs to another form.
+    /// A client may have a word in it, though its end is known.
+    pub(super) fn is_sent(self) -> bool {
+        self.is_free() || matches!(self, Class::Name | Class::List | Class::Hops | Class::Hop)
+    }
+
+    /// Where a status ends that is badly written: three signs, one of them no digit.
     #[cold]
-    pub(super) fn loose_end(line: &str, at: usize) -> Option<usize> {
-        let bytes = &line.as_bytes()[at..];
-        let length = bytes.iter().take(LOOSE_BYTES_MAX + 1).position(|&b| !is_word(b)).unwrap_or(bytes.len());
-        let text = line.get(at..at + length).filter(|_| length <= LOOSE_BYTES_MAX)?;
-        let is_bad = text.contains(|c: char| c.is_ascii_digit() || c == char::REPLACEMENT_CHARACTER)
-            && text.parse::<f64>().is_err()
-            && address::parse(text).is_none();
-        is_bad.then_some(at + length)
+    pub(super) fn loose_status_end(line: &str, at: usize) -> Option<usize> {
+        let word = loose_word(line, at)?;
+        let wrong = word.chars().filter(|c| !c.is_ascii_digit()).count();
+        let is_damaged = word.contains(char::REPLACEMENT_CHARACTER) || wrong == 1;
+        (word.chars().count() == 3 && wrong > 0 && is_damaged).then_some(at + word.len())
+    }
+
+    /// Where a size ends that is badly written: digits with damaged bytes among them, or with a unit behind them.
+    #[cold]
+    pub(super) fn loose_size_end(line: &str, at: usize) -> Option<usize> {
+        let word = loose_word(line, at)?;
+        let digits = word.bytes().take_while(u8::is_ascii_digit).count();
+        let unit = word[digits..].trim_end_matches('B').trim_end_matches('i');
+        let has_unit = digits > 0 && digits < word.len() && matches!(unit, "" | "k" | "K" | "M" | "G" | "T");
+        let is_part = |c: char| c.is_ascii_digit() || c == char::REPLACEMENT_CHARACTER;
+        let is_damaged = word.contains(char::REPLACEMENT_CHARACTER) && word.chars().all(is_part);
+        (has_unit || is_damaged).then_some(at + word.len())
     }
 
     /// Where a field of a strict class ends that begins at `at`; `stop` is the byte that stands behind it in the form.
@@ -160,8 +173,17 @@ impl Run {
 /// Bytes of a list of numbers, or of words, that a gateway writes; a longer one is none.
 const NUMBERS_BYTES_MAX: usize = 4 << 10;
 const LIST_BYTES_MAX: usize = 16 << 10;
-/// Bytes of a number that is badly written.
-const LOOSE_BYTES_MAX: usize = 20;
+/// Characters of a number that is badly written.
+const LOOSE_MAX: usize = 20;
+
+/// Letters, digits and damaged bytes.
+fn loose_word(line: &str, at: usize) -> Option<&str> {
+    let text = line.get(at..)?;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == char::REPLACEMENT_CHARACTER;
+    let length = text.char_indices().take(LOOSE_MAX + 1).find(|(_, c)| !is_part(*c));
+    let length = length.map_or_else(|| if text.len() > LOOSE_MAX { 0 } else { text.len() }, |(at, _)| at);
+    Some(&text[..length])
+}
 
 fn is_word(b: u8) -> bool {
     !matches!(b, b' ' | b'\t' | b'"')
@@ -321,20 +343,29 @@ mod tests {
     }
 
     #[test]
-    fn a_badly_written_number_is_a_short_word_with_a_digit() {
-        for (line, expected) in [
-            ("2O0 12", Some(3)),
-            ("12kB \"-\"", Some(4)),
-            ("2\u{fffd}0 12", Some(5)),
-            ("2xx", Some(3)),
-            ("200 12", None),
-            ("0.005 200", None),
-            ("192.0.2.1 x", None),
-            ("upstream x", None),
-            ("upstream-number-0000007 x", None),
-            ("\"200\" x", None),
+    fn numbers_of_other_fields_are_no_badly_written_ones() {
+        let ends = |line: &str| (Class::loose_status_end(line, 0), Class::loose_size_end(line, 0));
+        for (line, status, size) in [
+            ("2O0 12", Some(3), None),
+            ("20x", Some(3), None),
+            ("2\u{fffd}0 12", Some(5), Some(5)),
+            ("\u{fffd}\u{fffd}0 12", Some(7), Some(7)),
+            ("12kB \"-\"", None, Some(4)),
+            ("12B", Some(3), Some(3)),
+            ("3MiB,x", None, Some(4)),
+            ("200 12", None, None),
+            ("0.005 200", None, None),
+            ("5ms 200", None, None),
+            ("1O2 x", Some(3), None),
+            ("502, 200", None, None),
+            ("h2 200", None, None),
+            ("upstream-7 x", None, None),
+            ("HTTP/1.1 200", None, None),
+            ("\"200\" x", None, None),
+            ("12345678901234567890kB", None, None),
+            ("", None, None),
         ] {
-            assert_eq!(Class::loose_end(line, 0), expected, "{line}");
+            assert_eq!(ends(line), (status, size), "{line}");
         }
     }
 }

@@ -51,13 +51,20 @@ pub(super) struct Field {
     pub(super) quoted: bool,
     /// The gateway writes nothing for no value, and a sign stands behind it that no value begins with.
     pub(super) may_be_empty: bool,
-    /// A number may be badly written.
-    pub(super) loose: bool,
+    /// It may be badly written.
+    pub(super) loose: Option<Loose>,
+}
+
+/// What may be badly written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loose {
+    Status,
+    Size,
 }
 
 impl Field {
     pub(super) fn new(name: &str, class: Class) -> Field {
-        Field { name: name.into(), class, quoted: false, may_be_empty: false, loose: false }
+        Field { name: name.into(), class, quoted: false, may_be_empty: false, loose: None }
     }
 
     /// Where it ends when it begins at `at` and its class is strict; `stop` is the byte that stands behind it in the form.
@@ -73,7 +80,11 @@ impl Field {
             return Some(at);
         }
         let end = self.class.end_after(line, at, stop, last);
-        if self.loose { Class::loose_end(line, at).or(end) } else { end }
+        match self.loose {
+            None => end,
+            Some(Loose::Status) => Class::loose_status_end(line, at).or(end),
+            Some(Loose::Size) => Class::loose_size_end(line, at).or(end),
+        }
     }
 }
 
@@ -130,12 +141,12 @@ impl Form {
         matches!(self.parts.last(), Some(Part::Field(field)) if field.class == Class::Any)
     }
 
-    /// The same form, for lines in which a number is badly written.
-    pub(super) fn loose(&self) -> Form {
+    /// The same form, for lines in which what `loose` says of a field may be badly written.
+    pub(super) fn loosened(&self, loose: impl Fn(&Field) -> Option<Loose>) -> Form {
         let mut form = self.clone();
         for part in &mut form.parts {
             if let Part::Field(field) = part {
-                field.loose = field.class.is_number();
+                field.loose = loose(field);
             }
         }
         form

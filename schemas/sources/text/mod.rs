@@ -17,15 +17,16 @@ pub use class::LINE_CLASSES;
 pub(crate) use form::Form;
 pub(crate) use front::Front;
 
-use std::sync::OnceLock;
-
+use super::mapping::Input;
 use super::plan::Plan;
+use super::{SEVERITY_MAX, severity};
 use super::slots::{SLOT_NONE, Scalar, Slots};
+use crate::address;
 use crate::limits::LINE_BYTES_MAX;
 use crate::reject::Code;
 use crate::request::Fault;
 use fit::Span;
-use form::Field;
+use form::{Field, Loose};
 
 /// The forms of a mapping, their fields bound to slots.
 pub(crate) struct Forms {
@@ -34,8 +35,8 @@ pub(crate) struct Forms {
     beginnings: Vec<usize>,
     /// Whether what stands before the client in other lines of a lane says how to read a line.
     learns: bool,
-    /// Of each form, the one for lines in which a number is badly written.
-    loose: OnceLock<Vec<Form>>,
+    /// Of each form, the one for lines in which a status or a size is badly written.
+    loose: Vec<Form>,
 }
 
 struct Bound {
@@ -47,6 +48,8 @@ struct Bound {
     /// How many fields stand before the end of the first that a client may fill with anything.
     told_first: usize,
     begins_with_client: bool,
+    /// Nothing that a client may have a word in stands before the client.
+    tells_client_first: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -64,6 +67,13 @@ pub(super) enum Role {
     Forwarded,
     Status,
     Other,
+}
+
+/// Which forms are tried.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Among {
+    All,
+    ClientFirst,
 }
 
 /// How sure a reading is.
@@ -104,8 +114,17 @@ impl Forms {
             let told_first = form.fields().position(|field| field.class.is_free()).map_or(usize::MAX, |free| free + 1);
             let fields: Vec<Binding> = form.fields().map(binding).collect();
             let begins_with_client = form.begins_with_field() && fields[0].role == Role::Client;
-            Bound { form: form.clone(), beginning: 0, fields, told_first, begins_with_client }
+            let sent = form.fields().position(|field| field.class.is_sent()).unwrap_or(usize::MAX);
+            let tells_client_first = fields.iter().take(sent).any(|binding| binding.role == Role::Client);
+            Bound { form: form.clone(), beginning: 0, fields, told_first, begins_with_client, tells_client_first }
         };
+        let loose = |field: &Field| {
+            let slot = plan.slot_named(&field.name);
+            let reads = |inputs: &[Input]| field.class.is_number() && plan.reads_slot(slot, inputs);
+            let size = reads(&[Input::ResponseBytes, Input::RequestBytes]).then_some(Loose::Size);
+            if reads(&[Input::Status]) { Some(Loose::Status) } else { size }
+        };
+        let loose = forms.iter().map(|form| form.loosened(loose)).collect();
         let mut forms: Vec<Bound> = forms.iter().map(bind).collect();
         let mut beginnings: Vec<usize> = Vec::new();
         for i in 0..forms.len() {
@@ -117,7 +136,7 @@ impl Forms {
             }
         }
         let learns = forms.iter().any(|bound| bound.form.is_doubt());
-        Forms { forms, beginnings, learns, loose: OnceLock::new() }
+        Forms { forms, beginnings, learns, loose }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -165,44 +184,80 @@ impl Forms {
         }
         begun.clear();
         begun.extend(self.beginnings.iter().map(|form| fit::begins(&self.forms[*form].form, line)));
-        for (i, bound) in self.begun(begun) {
+        // Where nothing stands before the client, what its user is called looks like that.
+        let narrow = if front.is_nothing() { self.read_among(Among::ClientFirst, line, quotes, scratch) } else { None };
+        narrow
+            .or_else(|| self.read_among(Among::All, line, quotes, scratch))
+            .or_else(|| self.read_cut(line, quotes, scratch))
+    }
+
+    fn read_among(&self, among: Among, line: &str, quotes: usize, scratch: &mut Scratch) -> Option<(&Bound, Reading)> {
+        let Scratch { spans, last, begun, .. } = scratch;
+        for (i, bound) in self.begun(among, begun) {
             if fit::clean(&bound.form, line, quotes, false, spans) {
                 *last = i;
                 return Some((bound, bound.clean()));
             }
         }
-        self.read_doubtful(line, front, scratch)
-            .or_else(|| self.read_cut(line, quotes, scratch))
-            .or_else(|| self.read_loose(line, scratch))
+        let strict = self.read_doubtful(among, |i| &self.forms[i].form, line, scratch);
+        strict.or_else(|| {
+            let (bound, reading) = self.read_doubtful(among, |i| &self.loose[i], line, scratch)?;
+            Some((bound, Reading { unproven: reading.unproven || !bound.tells_client_first, ..reading }))
+        })
     }
 
     /// The forms that begin like the line.
-    fn begun<'f, 's>(&'f self, begun: &'s [bool]) -> impl Iterator<Item = (usize, &'f Bound)> + use<'f, 's> {
-        self.forms.iter().enumerate().filter(|(_, bound)| begun[bound.beginning])
+    fn begun<'f, 's>(
+        &'f self,
+        among: Among,
+        begun: &'s [bool],
+    ) -> impl Iterator<Item = (usize, &'f Bound)> + use<'f, 's> {
+        let is_among = move |bound: &Bound| among == Among::All || bound.begins_with_client;
+        self.forms.iter().enumerate().filter(move |(_, bound)| begun[bound.beginning] && is_among(bound))
     }
 
-    /// A line that fits no form without doubt: the first form that it fits at all, compared with every other one.
-    fn read_doubtful(&self, line: &str, front: Front, scratch: &mut Scratch) -> Option<(&Bound, Reading)> {
+    /// A line that fits no form without doubt: the first form that it fits at all, compared with every other one. Of readings
+    /// with the same client the one with the worse status counts.
+    fn read_doubtful<'f>(
+        &'f self,
+        among: Among,
+        form: impl Fn(usize) -> &'f Form,
+        line: &str,
+        scratch: &mut Scratch,
+    ) -> Option<(&'f Bound, Reading)> {
         let Scratch { spans, other, begun, .. } = scratch;
-        let (first, bound) = self.begun(begun).find(|(_, bound)| fit::every(&bound.form, line, spans))?;
+        let (first, mut bound) = self.begun(among, begun).find(|(i, _)| fit::every(form(*i), line, spans))?;
         let mut reading = Reading { unproven: bound.form.unproven, ..Reading::default() };
         for (binding, span) in bound.fields.iter().zip(&*spans) {
             reading.doubt(binding.role, !span.proven);
         }
-        let counts = |another: &Bound| !(front.is_nothing() && another.form.is_doubt());
-        for (_, another) in self.begun(begun).filter(|(i, another)| *i > first && counts(another)) {
-            let is_open = !(reading.unproven && reading.time_unproven);
-            if is_open && fit::every(&another.form, line, other) {
-                for role in [Role::Client, Role::Time] {
-                    // What never proves who the client is, is no reason to doubt another reading of it.
-                    if role == Role::Client && !another.form.doubts {
-                        continue;
-                    }
-                    let doubtful = |(binding, span): (&Binding, &Span)| binding.role == role && !span.proven;
-                    let is_doubtful = another.fields.iter().zip(&*other).any(doubtful);
-                    let (one, two) = (bound.places(role, spans), another.places(role, other));
-                    reading.doubt(role, is_doubtful || conflict(role, &one, &two));
+        for (i, another) in self.begun(among, begun).filter(|(i, _)| *i > first) {
+            let is_worst = bound.status(line, spans).map(severity) == Some(SEVERITY_MAX);
+            let is_settled = reading.unproven && reading.time_unproven && reading.status_unproven && is_worst;
+            if is_settled || !fit::every(form(i), line, other) {
+                continue;
+            }
+            for role in [Role::Client, Role::Time] {
+                // What never proves who the client is, is no reason to doubt another reading of it.
+                if role == Role::Client && !another.form.doubts {
+                    continue;
                 }
+                let doubtful = |(binding, span): (&Binding, &Span)| binding.role == role && !span.proven;
+                let is_doubtful = another.fields.iter().zip(&*other).any(doubtful);
+                let (one, two) = (bound.places(role, spans), another.places(role, other));
+                reading.doubt(role, is_doubtful || conflict(role, &one, &two));
+            }
+            let (status, others) = (bound.status(line, spans), another.status(line, other));
+            reading.status_unproven |= status != others;
+            let is_same = bound.places(Role::Client, spans) == another.places(Role::Client, other);
+            let is_worse = is_same && others.map(severity) > status.map(severity);
+            // No address at all, where another reading has one, is a text that a client wrote.
+            let is_somebody =
+                !is_same && another.form.doubts && !bound.names(line, spans) && another.names(line, other);
+            if is_worse || is_somebody {
+                reading.unproven |= is_somebody;
+                std::mem::swap(spans, other);
+                bound = another;
             }
         }
         Some((bound, reading))
@@ -212,7 +267,7 @@ impl Forms {
     fn read_cut(&self, line: &str, quotes: usize, scratch: &mut Scratch) -> Option<(&Bound, Reading)> {
         let Scratch { spans, begun, .. } = scratch;
         let mut best: Option<(usize, usize)> = None;
-        for (i, bound) in self.begun(begun) {
+        for (i, bound) in self.begun(Among::All, begun) {
             let fits = fit::clean(&bound.form, line, quotes, true, spans);
             let wanted = |role| bound.fields.iter().filter(|binding| binding.role == role).count();
             let all = |role| bound.places(role, spans).len() == wanted(role) && wanted(role) > 0;
@@ -227,25 +282,11 @@ impl Forms {
 }
 
 impl Forms {
-    /// A line in which a number is badly written: by the first form that it fits otherwise. What it says of the client is
-    /// proven where that stands first, whatever else the line looks like.
-    #[cold]
-    fn read_loose(&self, line: &str, scratch: &mut Scratch) -> Option<(&Bound, Reading)> {
-        let Scratch { spans, begun, .. } = scratch;
-        let loose = self.loose.get_or_init(|| self.forms.iter().map(|bound| bound.form.loose()).collect());
-        let (_, bound) = self.begun(begun).find(|(i, _)| fit::every(&loose[*i], line, spans))?;
-        let mut reading = Reading { unproven: bound.form.unproven || !bound.begins_with_client, ..Reading::default() };
-        for (binding, span) in bound.fields.iter().zip(&*spans) {
-            reading.doubt(binding.role, !span.proven);
-        }
-        Some((bound, reading))
-    }
-
     /// Why a line fits no form: where the nearest one stops. Names what was expected, never what is there.
     #[cold]
     fn unknown(&self, line: &str) -> Fault {
         let begun: Vec<bool> = self.beginnings.iter().map(|form| fit::begins(&self.forms[*form].form, line)).collect();
-        let stops = self.begun(&begun).map(|(_, bound)| fit::stops_at(&bound.form, line));
+        let stops = self.begun(Among::All, &begun).map(|(_, bound)| fit::stops_at(&bound.form, line));
         let at_once = self.forms.last().map(|bound| fit::stops_at(&bound.form, line));
         let detail = match at_once.into_iter().chain(stops).max_by_key(|(at, _)| *at) {
             Some((at, part)) => format!("fits no form of this source; the nearest stops at byte {at}, expected {part}"),
@@ -269,6 +310,21 @@ impl Bound {
                 reading.doubt(binding.role, !is_whole);
             }
         }
+    }
+
+    /// The status, where it is a number.
+    fn status(&self, line: &str, spans: &[Span]) -> Option<i32> {
+        self.text(Role::Status, line, spans)?.parse().ok()
+    }
+
+    /// Whether it says by an address who the client is.
+    fn names(&self, line: &str, spans: &[Span]) -> bool {
+        self.text(Role::Client, line, spans).is_some_and(|text| address::parse(text).is_some())
+    }
+
+    fn text<'l>(&self, role: Role, line: &'l str, spans: &[Span]) -> Option<&'l str> {
+        let (_, span) = self.fields.iter().zip(spans).find(|(binding, _)| binding.role == role)?;
+        Some(&line[span.start as usize..span.end as usize])
     }
 
     /// Where the fields of a role stand.
