@@ -38,6 +38,8 @@ pub const SHAPES: &[(&str, &str)] = &[
         "google service account",
         r#"{"type":"service_account","private_key_id":"<h:40>","private_key":"-----BEGIN PRIVATE KEY-----\n<b:64>\n-----END PRIVATE KEY-----\n"}"#,
     ),
+    ("private key in a form", "x=-----BEGIN+PRIVATE+KEY-----<b:64>"),
+    ("rsa key in a form, with its end", "-----BEGIN+RSA+PRIVATE+KEY-----<b:64>-----END+RSA+PRIVATE+KEY-----"),
     // Microsoft
     ("azure storage key", "AccountKey=<b:86>=="),
     (
