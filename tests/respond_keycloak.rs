@@ -94,6 +94,10 @@ async fn whom_we_disabled_is_enabled_again_and_nobody_else() {
     let refused = realm.log_in("ann").await.expect_err("no session");
     assert_eq!(refused, "Account disabled");
     assert!(realm.is_enabled("anna").await);
+    // What renews it after `disable` was taken out of the configuration keeps in mind what is to be undone.
+    let (mild, renewal) = (keycloak(&realm, false), revoke("ac-r", "ann"));
+    let renewed = deliver(mild.as_ref(), after(Some(&noted), &renewal)).await;
+    assert_eq!(renewed, ("sessions ended".to_owned(), Some(noted.clone())));
     let undo = lift(&action);
     assert_eq!(deliver(idp.as_ref(), after(Some(&noted), &undo)).await.0, "the user is enabled again");
     let mut now = realm.user("ann").await;

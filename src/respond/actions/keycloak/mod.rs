@@ -129,6 +129,8 @@ impl Keycloak {
         // Noted by an attempt before, or by the action that this one renews.
         let ours = order.remote_ref == Some(disabled.as_str());
         let (what, answer) = match (self.disable, user.enabled) {
+            // What it renews was done when disabling was still wanted, and is undone by way of this one.
+            (false, _) if ours => (DISABLED, "sessions ended"),
             (false, _) => (SESSIONS, "sessions ended"),
             (true, true) if !ours => return Ok(Delivery::Noted { remote_ref: disabled }),
             (true, true) => {
