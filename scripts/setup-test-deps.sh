@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install the real programs the tests talk to: a CrowdSec local API, nginx with ModSecurity, HAProxy, Prometheus, Alertmanager,
-# a Java runtime with Maven (for Kafka), senders of logs, and what packages are made and looked at with.
+# a Java runtime with Maven (for Kafka and Keycloak), senders of logs, and what packages are made and looked at with.
 #
 # Idempotent, and quick when everything is there. Needs Debian or Ubuntu and root for the installing part; anyone else
 # gets the exact command to hand to an administrator, and exit code 1. No service is started and none that runs is touched:

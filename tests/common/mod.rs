@@ -16,6 +16,7 @@ pub mod hands;
 pub mod haproxy;
 pub mod http;
 pub mod kafka;
+pub mod keycloak;
 pub mod moto;
 pub mod nginx;
 pub mod orders;

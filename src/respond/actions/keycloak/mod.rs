@@ -1,8 +1,10 @@
 //! Keycloak: the sessions of a user are ended, and the user disabled where that is wanted.
 //!
 //! Promises: undoing enables a user again only if it was Gatewatch that disabled it, also after a crash in the middle: that
-//! an enabled user is about to be disabled is noted before it is done.
-//! Never: changes anything of a user but `enabled`; gives back a session.
+//! an enabled user is about to be disabled is noted before it is done. Where Keycloak refuses to disable somebody, the sessions
+//! are ended all the same.
+//! Never: changes anything of a user but `enabled`; gives back a session; touches the account of its own client, without which
+//! nothing could be undone.
 
 mod api;
 
@@ -23,6 +25,8 @@ const PRINCIPAL: &str = "principal";
 /// What `remote_ref` says after the user's id.
 const DISABLED: &str = "disabled";
 const SESSIONS: &str = "sessions";
+const TOKEN: &str = "Gatewatch keeps this principal only as a token, by which Keycloak finds nobody: let the gateway log the \
+                     user's id (`sub`), or keep e-mail addresses (`redaction.columns.principal.email: keep`)";
 
 http_target_config! {
     /// `respond.targets.keycloak`
@@ -58,6 +62,9 @@ impl TargetConfig for Config {
             if text.is_empty() {
                 return Err(ConfigError::new(format!("{at}.{key}"), "must not be empty"));
             }
+        }
+        if self.client_realm.as_deref() == Some("") {
+            return Err(ConfigError::new(format!("{at}.client_realm"), "must not be empty; leave it out for `realm`"));
         }
         check_url(at, "url", &self.url, &self.reach())
     }
@@ -110,16 +117,34 @@ impl Keycloak {
             return Err(Delivery::failed("the action ends before it can begin"));
         }
         let Some(user) = self.api.find(&action.entity_value, now_us).await? else {
-            return Err(Delivery::failed("the realm has no user with this name or id"));
+            return Err(Delivery::failed(match is_token(&action.entity_value) {
+                false => "the realm has no user with this name or id",
+                true => TOKEN,
+            }));
         };
+        if self.api.is_own(&user) {
+            return Err(Delivery::failed("the user is the account of Gatewatch's own client, and is left alone"));
+        }
         let disabled = format!("{} {DISABLED}", user.id);
         // Noted by an attempt before, or by the action that this one renews.
         let ours = order.remote_ref == Some(disabled.as_str());
         let (what, answer) = match (self.disable, user.enabled) {
+            // What it renews was done when disabling was still wanted, and is undone by way of this one.
+            (false, _) if ours => (DISABLED, "sessions ended"),
             (false, _) => (SESSIONS, "sessions ended"),
             (true, true) if !ours => return Ok(Delivery::Noted { remote_ref: disabled }),
             (true, true) => {
-                self.api.set_enabled(&user.id, false, now_us).await?;
+                match self.api.set_enabled(&user.id, false, now_us).await {
+                    Ok(()) => {}
+                    Err(Delivery::Failed { reason, answer }) => {
+                        self.api.logout(&user.id, now_us).await?;
+                        return Err(Delivery::Failed {
+                            reason: format!("not disabled, sessions ended: {reason}"),
+                            answer,
+                        });
+                    }
+                    Err(passing) => return Err(passing),
+                }
                 (DISABLED, "disabled, sessions ended")
             }
             (true, false) if ours => (DISABLED, "disabled, sessions ended"),
@@ -144,4 +169,10 @@ impl Keycloak {
         };
         Ok(Delivery::delivered(answer, None))
     }
+}
+
+/// Whether it stands for a name that is not kept: a key's id, a colon and 32 hexadecimal digits at the end.
+fn is_token(principal: &str) -> bool {
+    let token = principal.rsplit_once(':').map_or("", |(_, token)| token);
+    token.len() == 32 && token.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
