@@ -22,6 +22,7 @@ use crate::respond::{Behind, Bystanders, Owned, Question};
 const MICROS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 /// How far back is looked.
 const DAY_US: i64 = 24 * 3_600_000_000;
+const MINUTE_US: i64 = 60_000_000;
 const LIMITS: QueryLimits = QueryLimits { rows_max: 100_000, memory_bytes: 256 << 20, timeout: Duration::from_secs(5) };
 /// Endpoints that are known to ask who somebody is; the busiest of them.
 const CHECKING_MAX: usize = 500;
@@ -144,11 +145,15 @@ async fn run(session: &SessionContext, sql: &str) -> Result<(Vec<RecordBatch>, b
     Ok((output.batches, output.truncated))
 }
 
-/// When the first and the last event of the day happened.
+/// When the last event of the day happened, and the first of as many minutes before it as have events: one old line, or what was
+/// stored before a long standstill, is no hour.
 async fn known_times(session: &SessionContext, now_us: i64) -> Result<Option<(i64, i64)>, String> {
     // A clock that is ahead says nothing of what is stored.
-    let sql =
-        format!("SELECT min(time), max(time) FROM events WHERE {} AND time <= {}", last_day(now_us), stamp(now_us));
+    let sql = format!(
+        "SELECT min(time), max(time), count(DISTINCT date_trunc('minute', time)) FROM events WHERE {} AND time <= {}",
+        last_day(now_us),
+        stamp(now_us)
+    );
     let (batches, _) = run(session, &sql).await?;
     let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
     let time = |column: usize| {
@@ -156,7 +161,8 @@ async fn known_times(session: &SessionContext, now_us: i64) -> Result<Option<(i6
         let times = column.as_primitive::<TimestampMicrosecondType>();
         Ok::<_, String>(times.is_valid(0).then(|| times.value(0)))
     };
-    Ok(time(0)?.zip(time(1)?))
+    let minutes = batch.column(2).as_primitive::<Int64Type>().value(0);
+    Ok(time(0)?.zip(time(1)?).map(|(first_us, last_us)| (first_us.max(last_us - minutes * MINUTE_US), last_us)))
 }
 
 fn texts(batch: &RecordBatch, column: usize) -> Result<StringArray, String> {
@@ -229,7 +235,6 @@ mod tests {
     use super::*;
 
     const NOW_US: i64 = 1_772_445_600_000_000;
-    const MINUTE_US: i64 = 60_000_000;
 
     fn question(text: &str, before_us: i64) -> Question {
         Question { scope: Scope::parse(text).expect("a scope"), before_us, opened_us: before_us, checking: Vec::new() }
@@ -246,8 +251,11 @@ mod tests {
         assert_eq!(asked("2a00:0:0:1::/64"), "true", "2a00::1:a:b:c:d is in it");
     }
 
-    /// An hour of the lake, of one address from whose second half on somebody attacks; and an hour before it, or not.
-    async fn lake(is_old: bool) -> SessionContext {
+    /// Hour, minute, address, principal, its kind and source, credential, endpoint, status.
+    type Row<'r> = (&'r str, &'r str, &'r str, &'r str, &'r str, &'r str, &'r str, &'r str, i32);
+
+    /// An hour of the lake, of one address from whose second half on somebody attacks; and so many minutes of the hour before it.
+    async fn lake(before_minutes: u32) -> SessionContext {
         let session = SessionContext::new();
         let rows = [
             // An office: tokens, names of the gateway's consumers, names at a page with a log-in.
@@ -272,29 +280,31 @@ mod tests {
             ("15", "'203.0.113.7'", "'carla'", "'user'", "'unproven'", "'tok:3'", "GET /orders", 401),
             ("16", "'2001:db8::5'", "'dora'", "'user'", "'unproven'", "'tok:4'", "GET /orders", 204),
         ];
-        let before = ("00", "'198.51.100.1'", "NULL", "NULL", "NULL", "NULL", "GET /", 200);
-        let rows = rows.into_iter().chain(is_old.then_some(before));
-        let rows = rows.map(|(minute, address, who, kind, source, credential, endpoint, status)| {
-            let hour = if minute == "00" { "08" } else { "09" };
+        let row = |(hour, minute, address, who, kind, source, credential, endpoint, status): Row<'_>| {
             format!(
                 "SELECT DATE '2026-03-02' AS day, TIMESTAMP '2026-03-02T{hour}:{minute}:00Z' AS time, {address} AS client_ip, \
                  {who} AS principal, {kind} AS principal_kind, {source} AS principal_source, {credential} AS credential, NULL AS tenant, \
                  CASE WHEN '{minute}' = '21' THEN 'www.example.com' ELSE 'api.example.com' END AS host, \
                  '{endpoint}' AS endpoint, {status} AS status"
             )
-        });
-        let table = format!("CREATE TABLE events AS {}", rows.collect::<Vec<_>>().join(" UNION ALL "));
+        };
+        let now = rows.into_iter().map(|(minute, a, b, c, d, e, f, g)| row(("09", minute, a, b, c, d, e, f, g)));
+        let before = |minute: u32| {
+            row(("08", &format!("{minute:02}"), "'198.51.100.1'", "NULL", "NULL", "NULL", "NULL", "GET /", 200))
+        };
+        let rows: Vec<String> = now.chain((0..before_minutes).map(before)).collect();
+        let table = format!("CREATE TABLE events AS {}", rows.join(" UNION ALL "));
         session.sql(&table).await.expect("a table").collect().await.expect("filled");
         session
     }
 
     #[tokio::test]
     async fn only_who_has_proven_it_and_was_there_before_counts() {
-        let session = lake(true).await;
+        let session = lake(60).await;
         let began_us = NOW_US - 30 * MINUTE_US;
         let asked = [question("203.0.113.7", began_us), question("2001:db8::/64", began_us)];
         let found = ask_of(&session, &asked, NOW_US).await.expect("answers");
-        let known = Some((NOW_US - 120 * MINUTE_US, NOW_US - 19 * MINUTE_US));
+        let known = Some((NOW_US - 92 * MINUTE_US, NOW_US - 19 * MINUTE_US));
         assert_eq!(found[0], Behind { principals: 4, tenants: 0, good_requests: 4, known });
         assert_eq!(found[1], Behind { principals: 1, tenants: 0, good_requests: 1, known });
         // The alert itself may show that a page asks for a log-in.
@@ -318,11 +328,15 @@ mod tests {
     #[tokio::test]
     async fn a_young_lake_says_that_it_is_young() {
         let asked = [question("203.0.113.7", NOW_US - 30 * MINUTE_US)];
-        let found = ask_of(&lake(false).await, &asked, NOW_US).await.expect("answers");
-        let known = Some((NOW_US - 50 * MINUTE_US, NOW_US - 19 * MINUTE_US));
+        let found = ask_of(&lake(0).await, &asked, NOW_US).await.expect("answers");
+        let known = Some((NOW_US - 32 * MINUTE_US, NOW_US - 19 * MINUTE_US));
+        assert_eq!(found[0], Behind { principals: 5, tenants: 0, good_requests: 5, known });
+        // One minute of an hour before that is no hour.
+        let found = ask_of(&lake(1).await, &asked, NOW_US).await.expect("answers");
+        let known = Some((NOW_US - 33 * MINUTE_US, NOW_US - 19 * MINUTE_US));
         assert_eq!(found[0], Behind { principals: 5, tenants: 0, good_requests: 5, known });
         // Two days later nothing is stored of the day.
-        let found = ask_of(&lake(true).await, &asked, NOW_US + 2 * DAY_US).await.expect("answers");
+        let found = ask_of(&lake(60).await, &asked, NOW_US + 2 * DAY_US).await.expect("answers");
         assert_eq!(found[0], Behind::default());
         let folder = tempfile::tempdir().expect("a folder");
         let uri = format!("file://{}/lake", folder.path().display());

@@ -93,6 +93,14 @@ async fn what_met_the_budget_is_blocked_as_room_comes() {
     tell(&outbox, &[worst], &["block"], hands.now()).await;
     settle(&outbox).await;
     assert_eq!(wall.blocked().len(), 21);
+    // Whoever was let through has his place, though the reserve is used up as well: let go of, all of them come back.
+    let halted = Halt { actor: "noor".to_owned(), reason: "a test".to_owned(), since_us: hands.now(), lift: true };
+    halt::pull(outbox.store(), &halted).await.expect("pulled");
+    settle(&outbox).await;
+    assert_eq!(wall.blocked(), [""; 0]);
+    assert!(halt::release(outbox.store(), "noor", hands.now()).await.expect("released"));
+    settle(&outbox).await;
+    assert_eq!(wall.blocked().len(), 21);
     for _ in 0..4 {
         hands.advance(20 * MINUTE_US);
         settle(&outbox).await;

@@ -122,7 +122,9 @@ fn commas_and_bad_numbers_neither_hide_nor_frame() {
         format!("203.0.113.66 - {user} [21/Sep/2026:14:13:20 +0000] \"GET /.env HTTP/1.1\" {end}")
     };
     for end in ["404 5 \"-\" \"x\"", "404 5", "4O4 5 \"-\" \"x\"", "404 5kB \"-\" \"x\""] {
-        for user in ["198.51.100.77 - -", "a, 198.51.100.77 b c", ",198.51.100.77 b c", "a,::1 b c", "-, 198.51.100.77 - -"] {
+        for user in
+            ["198.51.100.77 - -", "a, 198.51.100.77 b c", ",198.51.100.77 b c", "a,::1 b c", "-, 198.51.100.77 - -"]
+        {
             for (before, expected) in [("", "203.0.113.66 peer"), ("- ", "203.0.113.66 unproven")] {
                 let mut lines = times(150, &line(before));
                 lines.push(odd(user, end));

@@ -84,10 +84,10 @@ impl Pass {
         }
     }
 
-    /// How many there were besides this one.
-    fn offenders_besides(&self, queue: &str, dry_run: bool) -> u32 {
+    /// How many stand before this one: nobody, where it is one of them and has its place already.
+    fn offenders_before(&self, queue: &str, dry_run: bool) -> u32 {
         let all = &self.offenders[usize::from(!dry_run)];
-        u32::try_from(all.len() - usize::from(all.contains(queue))).unwrap_or(u32::MAX)
+        if all.contains(queue) { 0 } else { u32::try_from(all.len()).unwrap_or(u32::MAX) }
     }
 
     /// How many there were outside a range: those in it are the same offender.
@@ -228,8 +228,8 @@ impl Outbox {
 
     /// Of a flood most are here: the budget is still used up, and nothing else has to be known.
     fn still_has_no_room(&self, brief: &Brief, pass: &mut Pass) -> bool {
-        let besides = pass.offenders_besides(&brief.queue(), brief.dry_run);
-        let is_full = self.guard.refused_by_budget(brief.severity, besides);
+        let before = pass.offenders_before(&brief.queue(), brief.dry_run);
+        let is_full = self.guard.refused_by_budget(brief.severity, before);
         let is_one = brief.stand == Stand::Active && self.is_range(brief).is_none();
         let no_room = is_one && brief.held.is_some() && brief.held == is_full;
         if no_room {
@@ -314,8 +314,8 @@ impl Outbox {
         }
         if held.is_some() {
             pass.held += 1;
-            let besides = pass.offenders_besides(&queue, wanted.dry_run);
-            pass.no_room += u64::from(held == self.guard.refused_by_budget(wanted.severity, besides));
+            let before = pass.offenders_before(&queue, wanted.dry_run);
+            pass.no_room += u64::from(held == self.guard.refused_by_budget(wanted.severity, before));
             // Letting go of the switch is seen anyway.
             let again_us = if pass.live.halt.is_some() { HOUR_US } else { HELD_AGAIN_US };
             pass.next_us = pass.next_us.min(pass.now_us + again_us);
@@ -390,7 +390,7 @@ impl Outbox {
         let range = Scope::of(&action).filter(|_| action.entity_kind == RANGE);
         let offenders = match &range {
             Some(range) => pass.offenders_outside(range, action.dry_run),
-            None => pass.offenders_besides(&action.queue, action.dry_run),
+            None => pass.offenders_before(&action.queue, action.dry_run),
         };
         let around = Circumstances {
             now_us: pass.now_us,

@@ -71,8 +71,8 @@ pub struct Behind {
     pub tenants: u64,
     /// Requests that were answered well.
     pub good_requests: u64,
-    /// When the first and the last of all events of that day happened, whoever made them; `None`: nothing is stored. Where that
-    /// is less than an hour before the attack, those who came since are counted, too.
+    /// When the last of all events of that day happened, whoever made them, and the first of as many minutes before it as have
+    /// events; `None`: nothing is stored. Where that is less than an hour before the attack, those who came since are counted, too.
     pub known: Option<(i64, i64)>,
 }
 

@@ -19,8 +19,8 @@ pub(crate) use front::Front;
 
 use super::mapping::Input;
 use super::plan::Plan;
-use super::{SEVERITY_MAX, severity};
 use super::slots::{SLOT_NONE, Scalar, Slots};
+use super::{SEVERITY_MAX, severity};
 use crate::address;
 use crate::limits::LINE_BYTES_MAX;
 use crate::reject::Code;
