@@ -325,6 +325,16 @@ fn a_share_that_grows_slowly_or_stays_just_below_is_found() {
 }
 
 #[test]
+fn what_always_fails_is_no_news() {
+    let p = params(Kind::Rate);
+    for events in [12.0, 60.0, 600.0] {
+        let mut entity = Entity::<Rates>::default();
+        let opened = entity.steps(&p, (0..WEEK).map(|_| (1.0, events)));
+        assert!(opened.is_empty(), "{events} events a window: {opened:?}");
+    }
+}
+
+#[test]
 fn gaps_weekends_and_month_ends_are_quiet() {
     let p = params(Kind::Count);
     for (name, shape) in [("steady", (|_| 1.0) as fn(usize) -> f64), ("office", office), ("day", |at| 0.5 * day(at))] {
