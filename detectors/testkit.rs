@@ -1,14 +1,17 @@
-//! Batches of events from partial rows, for detector cases and for tests of whoever uses the engine.
+//! Batches of events from partial rows, and seeded chance ([`Chance`]), for detector cases and for tests of whoever uses the engine.
 //!
 //! Promises: a row names only the columns that matter; the others are NULL or, where NULL is not allowed, a plain
 //! default (source `case`, gateway `case`, partition 0, the row's number as offset, observed when it happened).
 //! Never: used on real input; that comes through the normaliser.
 
+mod chance;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanBuilder, Float32Builder, Int32Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
-    StringDictionaryBuilder, TimestampMicrosecondBuilder,
+    StringDictionaryBuilder, TimestampMicrosecondBuilder, new_null_array,
 };
 use arrow::datatypes::{DataType, Int32Type};
 use schemas::event::{FIELDS, Field, Kind, arrow_schema};
@@ -16,17 +19,30 @@ use serde_json::{Map, Value};
 
 use crate::engine::parse_rfc3339;
 
+pub use chance::Chance;
+
 /// One event: column name to value. `time` is RFC 3339 text or a whole number of microseconds.
 pub type Row = Map<String, Value>;
 
 /// Builds a batch of the event schema. Says which row and column is wrong, and what was expected.
 pub fn batch(rows: &[Row]) -> Result<RecordBatch, String> {
+    // Each name once: most columns are in no row, and cost nothing then.
+    let mut named: BTreeSet<&str> = BTreeSet::new();
     for (number, row) in rows.iter().enumerate() {
-        if let Some(unknown) = row.keys().find(|key| FIELDS.iter().all(|f| f.name != *key)) {
-            return Err(format!("row {number}: `{unknown}` is not a column of the event"));
+        for key in row.keys().map(String::as_str) {
+            if !named.contains(key) {
+                if FIELDS.iter().all(|field| field.name != key) {
+                    return Err(format!("row {number}: `{key}` is not a column of the event"));
+                }
+                named.insert(key);
+            }
         }
     }
-    let columns: Result<Vec<ArrayRef>, String> = FIELDS.iter().map(|field| column(field, rows)).collect();
+    let of = |field: &Field| match field.nullable && !named.contains(field.name) {
+        true => Ok(new_null_array(&field.kind.data_type(), rows.len())),
+        false => column(field, rows),
+    };
+    let columns: Result<Vec<ArrayRef>, String> = FIELDS.iter().map(of).collect();
     RecordBatch::try_new(arrow_schema(), columns?).map_err(|error| error.to_string())
 }
 

@@ -2,11 +2,11 @@
 
 use super::Kind;
 use super::past_tests::{DAY, Entity, WEEK, both, day, office, params, usual};
-use super::sim::Chance;
+use super::sim::seeded;
 
 /// The smallest count found at these times of a week, after so many days, with and without knowing the time.
 fn at_times(windows: usize, times: &[usize], seed: u64, shape: fn(usize) -> f64) -> Vec<(f64, f64)> {
-    let mut chance = Chance::new(seed);
+    let mut chance = seeded(seed);
     let before = Entity::of(windows, |at| usual(&mut chance, 100.0 * shape(at)));
     let mut bar = |at: usize| {
         let mut entity = before.clone();
@@ -40,7 +40,7 @@ fn weeks_with_nights_batches_and_overtime_are_quiet() {
     let late = |at: usize| if (at / DAY) % 7 == 3 { office(at.saturating_sub(12)) } else { office(at) };
     for (name, shape) in [("office", office as fn(usize) -> f64), ("batch", batch), ("overtime", late), ("day", day)] {
         for seed in 0..5 {
-            let mut chance = Chance::new(seed);
+            let mut chance = seeded(seed);
             let mut entity = Entity::of(2 * WEEK, |at| usual(&mut chance, 30.0 * shape(at)));
             let weeks: Vec<f64> = (2 * WEEK..6 * WEEK).map(|at| usual(&mut chance, 30.0 * shape(at))).collect();
             assert_eq!(entity.steps(&p, weeks.into_iter().map(both)).len(), 0, "{name} {seed}");

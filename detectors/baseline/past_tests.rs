@@ -4,8 +4,9 @@
 
 use std::f64::consts::TAU;
 
-use super::sim::Chance;
+use super::sim::seeded;
 use super::*;
+use crate::testkit::Chance;
 
 /// Ten-minute windows.
 pub(super) const DAY: usize = 144;
@@ -133,7 +134,7 @@ pub(super) fn office(at: usize) -> f64 {
 fn false_alerts<P: Past>(p: &Params, mut window: impl FnMut(&mut Chance, usize) -> (f64, f64)) -> usize {
     (0..SEEDS)
         .map(|seed| {
-            let (mut chance, mut entity) = (Chance::new(seed), Entity::<P>::default());
+            let (mut chance, mut entity) = (seeded(seed), Entity::<P>::default());
             entity.steps(p, (0..WINDOWS).map(|at| window(&mut chance, at))).len()
         })
         .sum()
@@ -145,7 +146,7 @@ fn caught<P: Past>(
     mut window: impl FnMut(&mut Chance, usize) -> (f64, f64),
     mut incident: impl FnMut(&mut Chance, f64, f64) -> (f64, f64),
 ) -> usize {
-    let (mut chance, mut entity) = (Chance::new(7), Entity::<P>::default());
+    let (mut chance, mut entity) = (seeded(7), Entity::<P>::default());
     let mut breaches = 0;
     for at in 0..10_300 {
         let (value, n) = window(&mut chance, at);
@@ -244,7 +245,7 @@ fn the_smallest_attack_that_is_found() {
     const USUAL: [f64; 9] = [0.0, 0.2, 0.5, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0];
     let smallest = |windows: usize, mean: f64| {
         let one = |seed| {
-            let mut chance = Chance::new(seed);
+            let mut chance = seeded(seed);
             Entity::of(windows, |_| usual(&mut chance, mean)).smallest()
         };
         median((0..20).map(one).collect())
@@ -270,7 +271,7 @@ fn nobody_gets_away_by_going_slowly_or_staying_just_below() {
     for mean in [0.2, 1.0, 30.0, 300.0] {
         for growth in [1.05f64, 1.12, 1.3] {
             for seed in 0..10 {
-                let mut chance = Chance::new(seed);
+                let mut chance = seeded(seed);
                 let mut entity = Entity::of(3 * WEEK, |_| usual(&mut chance, mean));
                 let mut times = 1.0;
                 let opened = std::iter::from_fn(|| {
@@ -284,7 +285,7 @@ fn nobody_gets_away_by_going_slowly_or_staying_just_below() {
                 );
             }
         }
-        let mut chance = Chance::new(20);
+        let mut chance = seeded(20);
         let mut entity = Entity::of(3 * WEEK, |_| usual(&mut chance, mean));
         let windows: Vec<usize> = (0..8)
             .filter(|_| {
@@ -300,7 +301,7 @@ fn nobody_gets_away_by_going_slowly_or_staying_just_below() {
 fn a_share_that_grows_slowly_or_stays_just_below_is_found() {
     let p = params(Kind::Rate);
     for (n, share) in [(20.0, 0.05), (50.0, 0.05), (50.0, 0.15), (200.0, 0.01)] {
-        let (mut chance, mut entity) = (Chance::new(20), Entity::<Rates>::default());
+        let (mut chance, mut entity) = (seeded(20), Entity::<Rates>::default());
         let usual = (0..2 * WEEK).map(|_| {
             let n = chance.poisson(n).max(1.0);
             (chance.binomial(n, share) / n, n)
@@ -316,7 +317,7 @@ fn a_share_that_grows_slowly_or_stays_just_below_is_found() {
         assert_eq!(windows.len(), 1, "just below the bar of {share} in {n} is found within eight windows");
     }
     // By 5 % a window, from one in a hundred.
-    let (mut chance, mut entity) = (Chance::new(21), Entity::<Rates>::default());
+    let (mut chance, mut entity) = (seeded(21), Entity::<Rates>::default());
     entity.steps(&p, (0..2 * WEEK).map(|_| (chance.binomial(100.0, 0.01) / 100.0, 100.0)).collect::<Vec<_>>());
     let grown = |at: usize| 0.01 * 1.05f64.powi(at as i32 + 1);
     let found = (0..96).find(|at| entity.step(&p, (chance.binomial(100.0, grown(*at)) / 100.0, 100.0)));
@@ -324,11 +325,21 @@ fn a_share_that_grows_slowly_or_stays_just_below_is_found() {
 }
 
 #[test]
+fn what_always_fails_is_no_news() {
+    let p = params(Kind::Rate);
+    for events in [12.0, 60.0, 600.0] {
+        let mut entity = Entity::<Rates>::default();
+        let opened = entity.steps(&p, (0..WEEK).map(|_| (1.0, events)));
+        assert!(opened.is_empty(), "{events} events a window: {opened:?}");
+    }
+}
+
+#[test]
 fn gaps_weekends_and_month_ends_are_quiet() {
     let p = params(Kind::Count);
     for (name, shape) in [("steady", (|_| 1.0) as fn(usize) -> f64), ("office", office), ("day", |at| 0.5 * day(at))] {
         for seed in 0..10 {
-            let mut chance = Chance::new(seed);
+            let mut chance = seeded(seed);
             let start = 3 * WEEK + 60;
             let before = Entity::of(start, |at| usual(&mut chance, 30.0 * shape(at)));
             let mut alerts = |factor: &dyn Fn(usize) -> f64| {
@@ -350,7 +361,7 @@ fn gaps_weekends_and_month_ends_are_quiet() {
 #[test]
 fn an_episode_is_over_when_things_are_as_before_and_the_next_one_is_found() {
     let p = params(Kind::Count);
-    let mut chance = Chance::new(3);
+    let mut chance = seeded(3);
     let mut entity = Entity::of(WEEK, |_| usual(&mut chance, 20.0));
     // An hour, a quarter of an hour of calm, an hour; both are told and neither is learned.
     let attacked = |at: usize| at < 6 || (8..14).contains(&at);
@@ -362,7 +373,7 @@ fn an_episode_is_over_when_things_are_as_before_and_the_next_one_is_found() {
 #[test]
 fn a_shift_is_one_alert_and_becomes_the_new_level_after_three_days() {
     let p = params(Kind::Count);
-    let mut chance = Chance::new(3);
+    let mut chance = seeded(3);
     let mut entity = Entity::of(WEEK, |_| usual(&mut chance, 20.0));
     let mut open = 0;
     let opened: Vec<usize> = (0..WEEK)
@@ -400,7 +411,7 @@ fn looks_at_a_running_share_cost_what_they_are_worth() {
     let tail = |look| entity.judge(&p, (0.1, 64.0), look).expect("warm").tail;
     assert_eq!([1, 2, 3].map(|k| (tail(Look::Running(k)) / tail(Look::Whole)).round()), [2.0, 6.0, 12.0]);
     // Of what only grows, early and late decisions agree.
-    let (p, mut chance) = (params(Kind::Count), Chance::new(1));
+    let (p, mut chance) = (params(Kind::Count), seeded(1));
     let entity = Entity::of(DAY, |_| usual(&mut chance, 30.0));
     for count in 1..400 {
         let judge = |look| entity.judge(&p, both(f64::from(count)), look).expect("an opinion");
@@ -410,7 +421,7 @@ fn looks_at_a_running_share_cost_what_they_are_worth() {
 
 #[test]
 fn the_same_incident_alerts_again_a_day_later() {
-    let (p, mut chance, mut entity) = (params(Kind::Rate), Chance::new(9), Entity::<Rates>::default());
+    let (p, mut chance, mut entity) = (params(Kind::Rate), seeded(9), Entity::<Rates>::default());
     let opened = (0..1500).filter(|at| {
         let incident = *at >= 600 && (at - 600) % 400 < 6;
         let n = chance.poisson(200.0).max(1.0);
@@ -422,7 +433,7 @@ fn the_same_incident_alerts_again_a_day_later() {
 
 #[test]
 fn those_around_lend_what_a_newcomer_lacks() {
-    let (p, mut chance) = (params(Kind::Count), Chance::new(4));
+    let (p, mut chance) = (params(Kind::Count), seeded(4));
     let newcomer = Counts::default();
     let judge =
         |pool: &Pool, count: f64| newcomer.judge(&p, pool, at(both(count)), Look::Whole).expect("never without one");
@@ -458,7 +469,7 @@ fn those_around_lend_what_a_newcomer_lacks() {
 #[test]
 fn quiet_windows_are_zeros_for_counts_alone() {
     let p = params(Kind::Count);
-    let mut chance = Chance::new(2);
+    let mut chance = seeded(2);
     let mut entity = Entity::of(50, |_| usual(&mut chance, 20.0));
     let mut pieces = entity.past.clone();
     let until = |window| When::new(entity.at + window, WINDOW_US);
@@ -477,7 +488,7 @@ fn quiet_windows_are_zeros_for_counts_alone() {
 fn the_bar_moves_as_a_person_would_expect() {
     let p = params(Kind::Count);
     for seed in 0..30 {
-        let mut chance = Chance::new(seed);
+        let mut chance = seeded(seed);
         let mean = 0.1 * 1.3f64.powi(seed as i32);
         let past: Vec<f64> = (0..DAY).map(|_| usual(&mut chance, mean)).collect();
         let entity = Entity::of(DAY, |at| past[at]);
@@ -501,7 +512,7 @@ fn the_bar_moves_as_a_person_would_expect() {
 #[test]
 fn less_than_usual_is_seen_where_it_is_asked_for() {
     let p = Params { direction: Direction::Down, min_change: 0.5, ..params(Kind::Count) };
-    let (mut chance, mut entity) = (Chance::new(6), Entity::<Counts>::default());
+    let (mut chance, mut entity) = (seeded(6), Entity::<Counts>::default());
     let windows: Vec<f64> = (0..WEEK).map(|at| usual(&mut chance, if at >= 900 { 0.0 } else { 40.0 })).collect();
     assert_eq!(entity.steps(&p, windows.into_iter().map(both)), [900]);
 }
@@ -511,7 +522,7 @@ fn a_past_is_small_and_survives_a_snapshot() {
     assert!(std::mem::size_of::<Counts>() <= 160, "{}", std::mem::size_of::<Counts>());
     assert!(std::mem::size_of::<Rates>() <= 136, "{}", std::mem::size_of::<Rates>());
     let p = params(Kind::Count);
-    let (mut chance, mut entity) = (Chance::new(5), Entity::<Counts>::default());
+    let (mut chance, mut entity) = (seeded(5), Entity::<Counts>::default());
     for at in 0..1000 {
         let value = chance.negative_binomial(30.0, 3.0);
         if at % 100 == 50 {

@@ -189,11 +189,12 @@ fn bin(sigmas: f64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sim::Chance;
+    use super::super::sim::seeded;
     use super::*;
+    use crate::testkit::Chance;
 
     fn taught(seed: u64, count: usize, mut distance: impl FnMut(&mut Chance) -> f64) -> Rarity {
-        let (mut chance, mut rarity) = (Chance::new(seed), Rarity::default());
+        let (mut chance, mut rarity) = (seeded(seed), Rarity::default());
         for _ in 0..count {
             rarity.learn(distance(&mut chance));
         }

@@ -10,8 +10,9 @@
 //! often and how far this entity has been beyond 3 sigmas before (peaks over threshold) - a series that bursts daily is not news.
 //! A window that is looked at while it runs, for the k-th time, must be k (k + 1) times less likely: over all looks the chance
 //! of a false breach stays that of one (union bound). Beside the single window runs a sum over windows (Page 1954) of how much
-//! likelier three times the expected odds are than one and a half times them, under beta-binomials; it finds what grows slowly or
-//! stays just under the bar. A few good windows lower what it expects no further than the whole memory does.
+//! likelier three times the expected odds are than one and a half times them, under beta-binomials, where the share can still change so
+//! much; it finds what grows slowly or stays just under the bar. A few good windows lower what it expects no further than the whole
+//! memory does.
 //!
 //! Figures (after two weeks of five-minute windows of 20 to 200 events): a share just below the bar is found after five windows or so, with
 //! no false alert more in the simulations of `past_tests.rs`.
@@ -131,7 +132,9 @@ impl Past for Rates {
         let changed = (value - at.mean).abs() >= p.min_change * at.mean;
         let shock = outward >= p.sigmas && tail <= TAIL_SHARE * tails::student(p.sigmas, 1e6) && changed;
         let sums = look == Look::Whole && p.direction != Direction::Down;
-        let likelier = at.likelier(value, n);
+        // What cannot change so much any more is no news, however often it happens: an endpoint that always fails.
+        let has_room = at.high * (1.0 + p.min_change) <= 1.0;
+        let likelier = if has_room { at.likelier(value, n) } else { f64::NEG_INFINITY };
         let sum = if sums { self.excursions.sum_with(likelier) } else { self.excursions.sum };
         // Also this window must speak for it: an ordinary one is no breach because of those before.
         let summed = sums && likelier > 0.0 && sum >= SUM_BREACH;

@@ -4,7 +4,8 @@
 use std::f64::consts::TAU;
 
 use super::series::{Scored, Series, SeriesParams};
-use super::sim::Chance;
+use super::sim::seeded;
+use crate::testkit::Chance;
 
 const WINDOWS: usize = 10_000;
 const SEEDS: u64 = 5;
@@ -28,7 +29,7 @@ fn alerts(points: impl IntoIterator<Item = f64>) -> Vec<usize> {
 fn alerts_in_ten_thousand(mut value: impl FnMut(&mut Chance, usize) -> f64) -> f64 {
     let total: usize = (0..SEEDS)
         .map(|seed| {
-            let mut chance = Chance::new(seed);
+            let mut chance = seeded(seed);
             alerts((0..WINDOWS).map(|at| value(&mut chance, at))).len()
         })
         .sum();
@@ -70,21 +71,21 @@ fn heavy_tailed_noise_is_nearly_quiet() {
 
 #[test]
 fn a_spike_alerts_once() {
-    let mut chance = Chance::new(1);
+    let mut chance = seeded(1);
     let points = (0..3000).map(|at| 50.0 + chance.normal() + if at == 2000 { 30.0 } else { 0.0 });
     assert_eq!(alerts(points.collect::<Vec<_>>()), [2000]);
 }
 
 #[test]
 fn a_level_shift_alerts_once_and_is_the_new_normal() {
-    let mut chance = Chance::new(2);
+    let mut chance = seeded(2);
     let points = (0..5000).map(|at| 50.0 + chance.normal() + if at >= 2000 { 15.0 } else { 0.0 });
     assert_eq!(alerts(points.collect::<Vec<_>>()), [2000]);
 }
 
 #[test]
 fn a_change_of_variance_is_seen() {
-    let mut chance = Chance::new(3);
+    let mut chance = seeded(3);
     let points = (0..3000).map(|at| 50.0 + chance.normal() * if at >= 2000 { 6.0 } else { 1.0 });
     let got = alerts(points.collect::<Vec<_>>());
     assert!(!got.is_empty() && got.len() <= 3 && (2000..2020).contains(&got[0]), "louder: {got:?}");
@@ -95,7 +96,7 @@ fn a_change_of_variance_is_seen() {
 
 #[test]
 fn a_day_without_its_bump_is_seen() {
-    let mut chance = Chance::new(4);
+    let mut chance = seeded(4);
     let points = (0..DAY * 16).map(|at| {
         let busy = (108..216).contains(&(at % DAY)) && at / DAY != 12;
         chance.normal() + if busy { 80.0 } else { 20.0 }
@@ -108,7 +109,7 @@ fn a_day_without_its_bump_is_seen() {
 #[test]
 fn holes_gaps_and_odd_values_are_survived() {
     let mut series = Series::new(SeriesParams::default());
-    let mut chance = Chance::new(5);
+    let mut chance = seeded(5);
     let mut time = 0i64;
     for at in 0..3000 {
         time += if at % 500 == 499 { 86_400_000_000 * 3 } else { 60_000_000 };
@@ -129,7 +130,7 @@ fn holes_gaps_and_odd_values_are_survived() {
 
 #[test]
 fn a_restored_series_goes_on_as_if_never_stopped() {
-    let mut chance = Chance::new(6);
+    let mut chance = seeded(6);
     let values: Vec<f64> = (0..3000).map(|at| 100.0 * day(at) * chance.gamma(5.0)).collect();
     let mut straight = Series::new(SeriesParams::default());
     let mut pieces = straight.clone();

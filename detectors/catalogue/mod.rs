@@ -31,6 +31,11 @@ macro_rules! entry {
 
 /// The table.
 pub static ENTRIES: &[Entry] = &[
+    entry!("api1-object-authorization/object-walk":
+        "fires-on-counting-up.yaml",
+        "look-alike-hourly-synchronisation.yaml",
+        "look-alike-the-same-again.yaml",
+        "near-miss-three-hundred-and-ninety.yaml"),
     entry!("api2-authentication/auth-burst-new-ip":
         "fires-on-stolen-tokens.yaml",
         "fires-without-credentials.yaml",
@@ -40,6 +45,7 @@ pub static ENTRIES: &[Entry] = &[
         "near-miss-nine.yaml",
         "near-miss-slow.yaml"),
     entry!("api2-authentication/brute-force-principal":
+        "fires-behind-a-token.yaml",
         "fires-from-six-addresses.yaml",
         "fires-on-basic-authentication.yaml",
         "look-alike-expired-session.yaml",
@@ -47,6 +53,11 @@ pub static ENTRIES: &[Entry] = &[
         "look-alike-revoked-key.yaml",
         "near-miss-many-accounts.yaml",
         "near-miss-nine.yaml"),
+    entry!("api2-authentication/brute-force-principal-day":
+        "fires-on-nine-in-five-minutes.yaml",
+        "look-alike-old-password.yaml",
+        "look-alike-revoked-key.yaml",
+        "near-miss-ninety-nine.yaml"),
     entry!("api2-authentication/password-spraying":
         "fires-behind-a-token.yaml",
         "fires-on-a-list.yaml",
@@ -54,11 +65,26 @@ pub static ENTRIES: &[Entry] = &[
         "look-alike-family.yaml",
         "look-alike-office.yaml",
         "near-miss-seven.yaml"),
+    entry!("api2-authentication/password-spraying-day":
+        "fires-on-seven-an-hour.yaml",
+        "look-alike-office.yaml",
+        "look-alike-small-office.yaml",
+        "near-miss-twenty-nine.yaml"),
+    entry!("api2-authentication/password-spraying-whole":
+        "fires-on-twenty-by-twenty.yaml",
+        "look-alike-one-account.yaml",
+        "look-alike-tokens-ran-out.yaml",
+        "near-miss-fourteen.yaml"),
     entry!("api2-authentication/account-many-addresses":
         "fires-on-a-botnet.yaml",
         "look-alike-old-password.yaml",
         "look-alike-shared-account.yaml",
         "near-miss-seven.yaml"),
+    entry!("api2-authentication/credentials-tried-day":
+        "fires-on-nine-in-two-minutes.yaml",
+        "look-alike-revoked-key.yaml",
+        "look-alike-tokens-of-an-hour.yaml",
+        "near-miss-ninety-nine.yaml"),
     entry!("api4-resource-consumption/traffic-spike-ip":
         "fires-on-twentyfold.yaml",
         "look-alike-hourly-batch.yaml",
@@ -80,6 +106,11 @@ pub static ENTRIES: &[Entry] = &[
         "look-alike-nightly-job.yaml",
         "near-miss-nine-calls.yaml",
         "near-miss-refused.yaml"),
+    entry!("api6-business-flows/bulk-export-calls-hour":
+        "fires-on-nine-in-five-minutes.yaml",
+        "look-alike-month-end.yaml",
+        "look-alike-nightly-job.yaml",
+        "near-miss-thirty-eight.yaml"),
     entry!("api8-misconfiguration/error-spike-4xx-client":
         "fires-on-a-taken-over-integration.yaml",
         "look-alike-expired-key.yaml",
@@ -104,10 +135,16 @@ pub static ENTRIES: &[Entry] = &[
         "near-miss-eight-percent.yaml"),
     entry!("api8-misconfiguration/error-spike-5xx":
         "fires-on-a-quarter-failing.yaml",
+        "look-alike-always-broken.yaml",
         "look-alike-always-flaky.yaml",
         "look-alike-client-errors.yaml",
         "look-alike-one-error-at-night.yaml",
         "near-miss-nine-percent.yaml"),
+    entry!("api8-misconfiguration/error-spike-5xx-small":
+        "fires-on-payouts-that-all-fail.yaml",
+        "look-alike-always-broken.yaml",
+        "look-alike-one-error-at-night.yaml",
+        "near-miss-five.yaml"),
     entry!("api9-inventory/endpoint-sweep":
         "fires-on-a-sweep.yaml",
         "fires-under-a-monitors-name.yaml",
@@ -120,16 +157,29 @@ pub static ENTRIES: &[Entry] = &[
     entry!("api9-inventory/path-probing":
         "fires-on-a-word-list.yaml",
         "fires-on-disguised-paths.yaml",
+        "fires-on-identifiers-behind.yaml",
         "fires-under-a-bots-name.yaml",
         "look-alike-broken-release.yaml",
         "look-alike-contact-sync.yaml",
         "look-alike-missing-files.yaml",
+        "look-alike-names-with-escapes.yaml",
         "look-alike-old-page.yaml",
         "look-alike-poller.yaml",
         "look-alike-search-robot.yaml",
         "look-alike-session-ran-out.yaml",
         "near-miss-nine-paths.yaml",
         "near-miss-slow.yaml"),
+    entry!("api9-inventory/path-probing-day":
+        "fires-on-eight-in-two-minutes.yaml",
+        "fires-on-words-with-an-identifier.yaml",
+        "look-alike-deleted-objects.yaml",
+        "look-alike-office-after-a-move.yaml",
+        "near-miss-ninety-nine.yaml"),
+    entry!("api9-inventory/path-probing-whole":
+        "fires-on-twenty-addresses.yaml",
+        "look-alike-broken-release.yaml",
+        "look-alike-office.yaml",
+        "near-miss-seventy.yaml"),
 ];
 
 impl Entry {

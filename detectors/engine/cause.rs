@@ -2,12 +2,14 @@
 //! detectors tell of one client at a time is one thing, told once.
 //!
 //! A detector says of which others its alerts can be a part (`part_of`). An alert is a part of the open one that it is about
-//! the same entity as, whose entity made most of its events, or that is about the whole, for an hour after that opened, or a day where
-//! it is about the whole. What opened shortly before the other did becomes its part when that opens.
+//! the same entity as, whose entity made most of its events, or that is about the whole, for an hour after that opened; or a day where
+//! it is about the whole and the part is what that does to an endpoint or a client. What opened shortly before the other did, or is left
+//! of the one before, becomes its part when that opens.
 //! Promises: nothing is left out: a part is told, stored and contained like any alert, with `part_of`, and the other lists it in
-//! its evidence. What is graver than the other, asks for more than it, or is real where the other is on trial, is no part. A part
-//! that goes on when the other has closed is told as an alert of its own. Depends on what is told alone, in its order, so cuts,
-//! restarts and threads change nothing. Bounded: further open alerts than `STANDING_MAX` have no parts and are none.
+//! its evidence. What is graver than the other, asks for more than it, or is real where the other is on trial, is no part; but what asks
+//! for a block is one of what is about the whole, which can ask for none. A part that goes on when the other has closed is told as an
+//! alert of its own. Depends on what is told alone, in its order, so cuts, restarts and threads change nothing. Bounded: further open
+//! alerts than `STANDING_MAX` have no parts and are none.
 //! Never: looks at an event; decides what is done about an alert.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,7 +24,7 @@ use super::binary::{self, BinaryError};
 use super::columns::UNPROVEN;
 use super::episode::{Moment, Telling};
 use super::time::{parse_rfc3339, rfc3339};
-use crate::rule::Rule;
+use crate::rule::{EntityColumn, Rule};
 
 /// Open alerts that are remembered, some kilobytes each.
 const STANDING_MAX: usize = 2_000;
@@ -31,7 +33,7 @@ const LISTED_MAX: usize = 20;
 /// What opened so long before can be a part: the windows of detectors differ by minutes.
 const BEFORE_US: i64 = 15 * 60_000_000;
 /// What opens so long after can be a part; then it is another cause, and whoever keeps an alert open hides nothing behind it. An
-/// outage of the whole, which nobody keeps up unseen, has parts for a day.
+/// outage of the whole, which nobody keeps up unseen, has parts for a day; whom it does not explain is told after the hour.
 const AFTER_US: i64 = 3_600_000_000;
 const AFTER_OF_WHOLE_US: i64 = 24 * AFTER_US;
 
@@ -168,7 +170,8 @@ impl Causes {
         let fitting = roots.filter_map(|id| Some((self.open.get(id)?, id)));
         // Of a part of a part, too: what one client did to the whole is not what others do meanwhile.
         let fitting = fitting.filter(|(lead, _)| {
-            let after_us = if lead.about.kind == "whole" { AFTER_OF_WHOLE_US } else { AFTER_US };
+            let is_outage = lead.about.kind == "whole" && suffers(rule);
+            let after_us = if is_outage { AFTER_OF_WHOLE_US } else { AFTER_US };
             opened <= lead.opened.saturating_add(after_us) && lead.about.holds(&about, &alert.evidence)
         });
         let fitting = fitting.filter(|(lead, _)| self.rules.get(&lead.detector).is_some_and(|of| speaks_for(of, rule)));
@@ -183,9 +186,9 @@ impl Causes {
             let of = self.rules.get(&standing.detector)?;
             let is_free = standing.lead.is_none() || standing.alone_at.is_some();
             let is_alone = is_free && standing.parts == 0 && lead != Some(id.as_str());
-            let fits = of.part_of.contains(&rule.id)
-                && standing.opened >= opening.opened.saturating_sub(BEFORE_US)
-                && speaks_for(lead_rule, of);
+            // What is left of one that is over goes on in the next.
+            let is_recent = standing.alone_at.is_some() || standing.opened >= opening.opened.saturating_sub(BEFORE_US);
+            let fits = of.part_of.contains(&rule.id) && is_recent && speaks_for(lead_rule, of);
             if !is_alone || !fits {
                 return None;
             }
@@ -336,11 +339,23 @@ impl Part {
 fn speaks_for(lead: &Rule, part: &Rule) -> bool {
     let loudness =
         |rule: &Rule| ["notify", "case", "page"].iter().rposition(|kind| rule.respond.iter().any(|r| r == kind));
-    let blocks = |rule: &Rule| rule.respond.iter().any(|kind| kind == "block");
+    // The whole cannot be blocked; what is a part of it still is.
+    let is_whole = lead.entity.columns().is_empty();
     part.severity <= lead.severity
         && loudness(part) <= loudness(lead)
-        && (blocks(lead) || !blocks(part))
+        && (is_whole || blocks(lead) || !blocks(part))
         && (part.dry_run || !lead.dry_run)
+}
+
+fn blocks(rule: &Rule) -> bool {
+    rule.respond.iter().any(|kind| kind == "block")
+}
+
+/// Whether it tells of what a failing whole does to endpoints and clients, and not of what somebody does.
+fn suffers(rule: &Rule) -> bool {
+    let is_account = |column: &EntityColumn| matches!(column, EntityColumn::Principal | EntityColumn::Credential);
+    let columns = rule.entity.columns();
+    !columns.is_empty() && !columns.iter().any(is_account) && !blocks(rule)
 }
 
 fn text(alert: &Alert) -> String {

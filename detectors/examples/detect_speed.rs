@@ -14,6 +14,7 @@ use arrow::array::{
     TimestampMicrosecondArray, new_null_array,
 };
 use arrow::datatypes::Int32Type;
+use detectors::testkit::Chance;
 use detectors::{Engine, EngineLimits, catalogue};
 use schemas::Lane;
 use schemas::event::{FIELDS, arrow_schema};
@@ -25,27 +26,10 @@ const BATCHES_PER_ROUND: usize = 24;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A small generator; the same traffic every time.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// Few are busy, most are not.
-    fn skewed(&mut self, bound: u64) -> u64 {
-        let unit = self.below(1 << 30) as f64 / (1_u64 << 30) as f64;
-        ((unit * unit * bound as f64) as u64).min(bound - 1)
-    }
+/// Few are busy, most are not.
+fn busy_few(chance: &mut Chance, bound: u64) -> u64 {
+    let unit = chance.below(1 << 30) as f64 / (1_u64 << 30) as f64;
+    ((unit * unit * bound as f64) as u64).min(bound - 1)
 }
 
 struct Traffic {
@@ -69,7 +53,7 @@ impl Traffic {
         self.time += rows as i64 * 500;
         let times = TimestampMicrosecondArray::from_iter_values((0..rows as i64).map(|n| start + n * 500));
         let times: ArrayRef = Arc::new(times.with_timezone("UTC"));
-        let clients: Vec<u64> = (0..rows).map(|_| self.chance.skewed(self.clients)).collect();
+        let clients: Vec<u64> = (0..rows).map(|_| busy_few(&mut self.chance, self.clients)).collect();
         let client_ips: Vec<String> =
             clients.iter().map(|c| format!("10.{}.{}.{}", c >> 16, c >> 8 & 255, c & 255)).collect();
         let statuses: Vec<i32> = (0..rows)
@@ -80,10 +64,10 @@ impl Traffic {
                 _ => 200,
             })
             .collect();
-        let endpoints: Vec<u64> = (0..rows).map(|_| self.chance.skewed(200)).collect();
+        let endpoints: Vec<u64> = (0..rows).map(|_| busy_few(&mut self.chance, 200)).collect();
         let offset = self.offsets[lane];
         self.offsets[lane] += rows as i64;
-        let sizes: Vec<i64> = (0..rows).map(|_| self.chance.skewed(60_000) as i64).collect();
+        let sizes: Vec<i64> = (0..rows).map(|_| busy_few(&mut self.chance, 60_000) as i64).collect();
         let columns: Vec<ArrayRef> = FIELDS
             .iter()
             .map(|field| -> ArrayRef {
@@ -146,7 +130,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let names: Vec<Lane> = (0..lanes).map(|partition| Lane::new("bench", partition as i32)).collect();
     names.iter().for_each(|lane| engine.open(lane, if lanes > 1 { 2_000_000 } else { 0 }));
     let start = 1_772_366_400_000_000;
-    let mut traffic = Traffic { chance: Chance(7), clients: clients as u64, time: start, offsets: vec![0; lanes] };
+    let mut traffic = Traffic { chance: Chance::new(7), clients: clients as u64, time: start, offsets: vec![0; lanes] };
     let (mut done, mut alerts, mut spent) = (0, 0, 0.0);
     while done < events {
         let mut round = Vec::with_capacity(BATCHES_PER_ROUND);

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use detectors::testkit::batch_of;
+use detectors::testkit::{Chance, batch_of};
 use detectors::{Engine, EngineLimits};
 use schemas::{Alert, Lane};
 use serde_json::{Value, json};
@@ -19,33 +19,6 @@ const END_US: i64 = START_US + 180 * MINUTE_US;
 const PER_SECOND: i64 = 2;
 const ENDPOINTS: u64 = 24;
 const CLIENTS: u64 = 60;
-
-/// Sebastiano Vigna's splitmix64.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// Small numbers are far more frequent than large ones.
-    fn skewed(&mut self, bound: u64) -> u64 {
-        let (one, two) = (self.below(bound), self.below(bound));
-        one * two / bound
-    }
-
-    fn percent(&mut self, share: u64) -> bool {
-        self.below(100) < share
-    }
-}
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,7 +92,7 @@ fn planted(chance: &mut Chance, time: i64, story: Story) -> Option<Value> {
 
 /// Every telling.
 fn told(seed: u64, story: Story) -> Vec<Alert> {
-    let mut chance = Chance(seed);
+    let mut chance = Chance::new(seed);
     let mut engine = Engine::new(detectors::catalogue(), EngineLimits::default()).expect("an engine");
     let lane = Lane::new("made-up", 0);
     engine.open(&lane, 0);

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use detectors::testkit::batch_of;
+use detectors::testkit::{Chance, batch_of};
 use detectors::{Engine, EngineLimits, Rule, parse_rule};
 use proptest::prelude::*;
 use schemas::{Alert, Lane};
@@ -14,23 +14,6 @@ use serde_json::{Value, json};
 
 const LATENESS_US: i64 = 5_000_000;
 const LANES: usize = 3;
-
-/// A small generator, so that a seed names a whole run.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
 
 /// One detector of each kind, with bounds small enough to be met.
 fn rules() -> Vec<Arc<Rule>> {
@@ -126,7 +109,7 @@ fn rules() -> Vec<Arc<Rule>> {
 
 /// Rows per lane, in arrival order: out of order by less than the lateness, some late, some out of a backlog, some ahead.
 fn lanes(seed: u64, events: usize) -> Vec<Vec<Value>> {
-    let mut chance = Chance(seed);
+    let mut chance = Chance::new(seed);
     let mut lanes = vec![Vec::new(); LANES];
     let mut now = 1_772_366_400_000_000_i64;
     for number in 0..events {
@@ -250,7 +233,7 @@ fn prepared_elsewhere(lanes: &[Vec<Value>]) -> (String, Astray) {
 
 /// Lanes in turns by chance, batches of `size`, restored from a snapshot by chance.
 fn in_pieces(lanes: &[Vec<Value>], (size, threads): (usize, usize), seed: u64) -> (String, Astray) {
-    let mut chance = Chance(seed);
+    let mut chance = Chance::new(seed);
     let mut engine = started(threads);
     let mut next = [0; LANES];
     let mut told = Vec::new();

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use detectors::testkit::batch_of;
+use detectors::testkit::{Chance, batch_of};
 use detectors::{Engine, EngineLimits, EngineStats, Rule, parse_rule};
 use proptest::prelude::*;
 use schemas::alert::State;
@@ -19,29 +19,6 @@ const START: i64 = 1_772_366_400_000_000;
 /// What the service has by default.
 const LATENESS: i64 = 2 * SECOND;
 const BATCH: usize = 500;
-
-/// A small generator, so that a seed names a whole run.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// Waiting times of this mean, as queues have them.
-    fn exponential(&mut self, mean: i64) -> i64 {
-        let unit = (self.below(1 << 40) + 1) as f64 / (1_u64 << 40) as f64;
-        (-unit.ln() * mean as f64) as i64
-    }
-}
 
 /// One row: when it happened, what its gateway says, when it arrives.
 #[derive(Clone)]
@@ -69,7 +46,7 @@ fn rules() -> Vec<Arc<Rule>> {
 
 /// `seconds` of ordinary traffic of four nodes, so many rows a second, and one attack of each kind at these times.
 fn traffic(seed: u64, seconds: i64, per_second: i64, attacks: [i64; 4]) -> Vec<Row> {
-    let mut chance = Chance(seed);
+    let mut chance = Chance::new(seed);
     let mut rows = Vec::new();
     let mut row = |chance: &mut Chance, at: i64, columns: Value| {
         // No two rows happen at once.
@@ -227,9 +204,9 @@ fn one_line_in_500_ten_minutes_ahead_does_nothing() {
 #[test]
 fn deliveries_may_take_five_seconds_on_average_at_the_default_lateness() {
     for seed in 0..4 {
-        let mut chance = Chance(seed);
+        let mut chance = Chance::new(seed);
         let mut rows = half_an_hour(seed);
-        rows.iter_mut().for_each(|row| row.arrives += chance.exponential(5 * SECOND));
+        rows.iter_mut().for_each(|row| row.arrives += chance.exponential(5.0 * SECOND as f64) as i64);
         let (alerts, stats) = judged(&arriving(rows), LATENESS, 0);
         assert_eq!((found(&alerts), stats.ahead), (planted(), 0), "seed {seed}");
         assert!(stats.late > 0, "the story is one of late rows");
@@ -333,7 +310,7 @@ proptest! {
         let attacks = [2 * MINUTE, 4 * MINUTE, 6 * MINUTE, 8 * MINUTE];
         let rows = traffic(seed, 600, 8, attacks);
         let mut untidy = rows.clone();
-        let mut chance = Chance(seed ^ 1);
+        let mut chance = Chance::new(seed ^ 1);
         untidy.iter_mut().for_each(|row| row.arrives += chance.below(lateness as u64) as i64);
         let told = |rows: &[Row]| {
             let (alerts, stats) = judged(rows, lateness, 0);

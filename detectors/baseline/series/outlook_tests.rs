@@ -3,8 +3,9 @@
 
 use std::f64::consts::TAU;
 
-use super::super::sim::Chance;
+use super::super::sim::seeded;
 use super::*;
+use crate::testkit::Chance;
 
 const MINUTE_US: i64 = 60_000_000;
 const STEP_US: i64 = 5 * MINUTE_US;
@@ -122,7 +123,7 @@ fn probe(tally: &mut Tally, series: &Series, time_us: i64, outlook: Outlook) {
 #[test]
 fn outside_the_band_a_point_alerts_and_inside_no_test_of_it_alone_does() {
     for (seed, kind) in KINDS.into_iter().enumerate() {
-        let (mut series, mut chance, mut tally) = (new(), Chance::new(seed as u64 + 70), Tally::default());
+        let (mut series, mut chance, mut tally) = (new(), seeded(seed as u64 + 70), Tally::default());
         for at in 0..4000 {
             let (time_us, value) = (at as i64 * STEP_US, point(kind, &mut chance, at));
             let outlook = series.outlook(time_us);
@@ -145,7 +146,7 @@ fn outside_the_band_a_point_alerts_and_inside_no_test_of_it_alone_does() {
 
 #[test]
 fn the_first_points_have_no_band_and_the_very_first_no_expectation() {
-    let (mut series, mut chance) = (new(), Chance::new(80));
+    let (mut series, mut chance) = (new(), seeded(80));
     for at in 0..200 {
         let time_us = at * STEP_US;
         let outlook = series.outlook(time_us);
@@ -159,7 +160,7 @@ fn the_first_points_have_no_band_and_the_very_first_no_expectation() {
 
 #[test]
 fn after_a_spike_the_band_holds_the_same_again_and_later_no_more() {
-    let (mut series, mut chance) = (new(), Chance::new(81));
+    let (mut series, mut chance) = (new(), seeded(81));
     let mut high = |series: &mut Series, at: i64, spike: bool| {
         let outlook = series.outlook(at * STEP_US).expect("not the first");
         let alert = series.observe(at * STEP_US, if spike { 40.0 } else { 10.0 + chance.normal() }).alert;
@@ -181,7 +182,7 @@ fn after_a_spike_the_band_holds_the_same_again_and_later_no_more() {
 
 #[test]
 fn expected_is_the_season_or_the_level_before_or_after_a_gap_the_mean_of_all() {
-    let (mut series, mut chance) = (new(), Chance::new(82));
+    let (mut series, mut chance) = (new(), seeded(82));
     let day = |at: usize| 100.0 * (1.2 + (at as f64 / DAY * TAU).sin());
     let mut off = [0.0f64; 2];
     for at in 0..2880 {

@@ -134,9 +134,18 @@ fn graver_louder_or_real_ones_are_no_parts() {
     assert!(is_part("severity: high", "severity: medium"));
     assert!(!is_part("severity: medium", "severity: high"));
     assert!(!is_part("respond: [case]", "respond: [page]"));
-    assert!(!is_part("respond: [page, case]", "respond: [block]"));
+    // The whole cannot be blocked, so this is no more than it could ask for.
+    assert!(is_part("respond: [page, case]", "respond: [block, case]"));
+    assert!(!is_part("respond: [notify]", "respond: [block, case]"));
     assert!(is_part("dry_run: true", "dry_run: true") && is_part("dry_run: false", "dry_run: true"));
     assert!(!is_part("dry_run: true", "dry_run: false"));
+    let of_a_client = |client: &str, one: &str| {
+        let one = format!("part_of: [client]\n{one}");
+        let told = alerts(&[rule("client", "client_ip", 2, client), rule("one", "client_ip", 3, &one)], &of(0, "abc"));
+        told.iter().any(|alert| alert.part_of.is_some())
+    };
+    assert!(of_a_client("respond: [block]", "respond: [block]"));
+    assert!(!of_a_client("respond: [page, case]", "respond: [block]"));
 }
 
 #[test]
@@ -206,6 +215,22 @@ fn a_part_that_goes_on_alone_is_told_and_one_that_ends_is_not() {
     ];
     assert_eq!(later, want);
     assert_eq!(brief(&told).iter().filter(|line| line.contains("/a") && !line.contains("part of")).count(), 1);
+}
+
+#[test]
+fn what_is_left_of_one_outage_is_a_part_of_the_next() {
+    let mut rows = of(0, "aaabbb");
+    // `b` goes on, too rarely for the whole, until everything fails again, before it would be told as an alert of its own.
+    rows.extend((7..110).step_by(4).map(|at| event(at as f64, "203.0.113.7", "b")));
+    rows.extend(of(110, "aaabbb"));
+    let told = alerts(&endpoint_and_whole(), &[rows, of(400, "x")].concat());
+    let later: Vec<String> = brief(&told).into_iter().filter(|line| line.contains("/b")).collect();
+    assert_eq!(
+        later,
+        ["5 one/b 0 Open, part of all", "112 one/b 1 Updated, part of all", "175 one/b 2 Closed, part of all"]
+    );
+    let opened = brief(&told).into_iter().filter(|line| line.contains("all/") && line.contains("Open"));
+    assert_eq!(opened.collect::<Vec<_>>(), ["4 all/ 0 Open", "112 all/ 0 Open"]);
 }
 
 #[test]
@@ -291,6 +316,19 @@ fn an_alert_that_is_kept_open_hides_nothing_for_long() {
     let opened: Vec<&String> = told.iter().filter(|line| line.contains("more/") && line.contains("Open")).collect();
     assert_eq!(opened, ["3003 more/203.0.113.7 0 Open, part of client", "7203 more/203.0.113.7 0 Open"]);
     assert_eq!(told.iter().filter(|line| line.contains(" client/") && line.contains("Open")).count(), 1);
+    // What is about the whole holds what it does to endpoints for a day, and whoever is to be blocked for an hour.
+    let endpoint = "part_of: [client]";
+    for (entity, more) in
+        [("client_ip", "part_of: [client]\nrespond: [block]"), ("principal", endpoint), ("endpoint", endpoint)]
+    {
+        rows.iter_mut().for_each(|row| (row["principal"], row["endpoint"]) = ("anna".into(), "x".into()));
+        let rules = [rule("client", "whole", 3, "respond: [page]"), rule("more", entity, 5, more)];
+        let opened: Vec<String> =
+            brief(&alerts(&rules, &rows)).into_iter().filter(|line| line.contains("Open")).collect();
+        let parts = opened.iter().filter(|line| line.contains("more/") && line.ends_with("part of client")).count();
+        let alone = opened.iter().filter(|line| line.contains("more/") && !line.ends_with("part of client")).count();
+        assert_eq!((parts, alone), if entity == "endpoint" { (2, 0) } else { (1, 1) }, "{entity}: {opened:?}");
+    }
 }
 
 #[test]
