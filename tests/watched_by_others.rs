@@ -4,24 +4,21 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use common::process::{Running, free_port, program, run};
+use common::gateway::{Entry, Gateway, write};
+use common::process::{free_port, program, run};
 use common::program::{WEBHOOK_SECRET, folder};
+use common::prometheus::{Prometheus, RULES, rules, text};
 use common::receiver::Receiver;
 use common::service::Service;
-use common::{wall_clock, wall_us};
+use common::wall_clock;
 use gatewatch::metric::METRICS;
 use serde_json::Value;
 
 const DASHBOARD: &str = "packaging/grafana/gatewatch.json";
-const RULES: &str = "packaging/prometheus/gatewatch.rules.yml";
 const RULES_PAGE: &str = "docs/dashboards.md";
 
 /// Panels that show nothing while one followed file is read and all is well, with what they need. Their queries must be
@@ -32,11 +29,6 @@ const NEED_MORE: &[(&str, &str)] = &[
     ("Spool", "a source of kind HTTP or syslog"),
     ("Detectors that cannot see", "a detector whose column is never filled, for as long as it takes to be sure"),
 ];
-
-fn text(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
 
 fn dashboard() -> Value {
     serde_json::from_str(&text(DASHBOARD)).expect("the dashboard is JSON")
@@ -55,18 +47,6 @@ fn queries() -> Vec<(String, String)> {
     let restarts = dashboard["annotations"]["list"].as_array().expect("annotations").iter();
     let restarts = restarts.filter_map(|a| a["expr"].as_str()).map(|expr| ("Restarts".to_owned(), expr.to_owned()));
     panels.iter().flat_map(of_panel).chain(restarts).collect()
-}
-
-/// The expressions of the rules, as one text a rule: its name, and what stands below `expr`.
-fn rules() -> Vec<(String, String)> {
-    let text = text(RULES);
-    let rules = text.split("- alert: ").skip(1).map(|rule| {
-        let (name, rest) = rule.split_once('\n').expect("a rule has more than a name");
-        let expr = rest.split_once("expr:").expect("an expression").1;
-        let end = expr.find("labels: {").expect("labels follow");
-        (name.to_owned(), expr[..end].to_owned())
-    });
-    rules.collect()
 }
 
 fn is_word(c: char) -> bool {
@@ -179,102 +159,19 @@ fn each_rule_fires_on_its_cause_and_is_quiet_without() {
 
 /// A gateway's log that is written to until this is dropped: a scan at the beginning, then ordinary requests, lines
 /// that nobody can read, and lines with an odd value.
-struct Gateway {
-    ended: Arc<AtomicBool>,
-    writer: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Gateway {
-    fn open(log: PathBuf) -> Gateway {
-        let ended = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&ended);
-        let writer = std::thread::spawn(move || {
-            let mut file = OpenOptions::new().append(true).open(log).expect("the log is there");
-            let mut line = |text: String| file.write_all(text.as_bytes()).expect("the log takes lines");
-            for path in 0..40 {
-                line(entry("203.0.113.66", &format!("/guess-{path}.php"), 404, "0"));
-            }
-            while !flag.load(Ordering::Relaxed) {
-                line("no log line at all\n".to_owned());
-                line(entry("192.0.2.7", "/v1/orders", 200, "\"plenty\""));
-                for client in 1..20 {
-                    line(entry(&format!("198.51.100.{client}"), "/v1/orders", 200, "512"));
-                }
-                // A gateway has a pace; nothing is waited for here.
-                std::thread::park_timeout(Duration::from_millis(100));
-            }
-        });
-        Gateway { ended, writer: Some(writer) }
+fn gateway(log: PathBuf) -> Gateway {
+    for path in 0..40 {
+        let path = format!("/guess-{path}.php");
+        write(&log, Entry { client: "203.0.113.66", path: &path, status: 404, bytes: "0", ..Entry::default() }.line());
     }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::Relaxed);
-        if let Some(writer) = self.writer.take() {
-            writer.thread().unpark();
-            writer.join().expect("the writer does not panic");
+    Gateway::open(move || {
+        write(&log, "no log line at all\n");
+        write(&log, Entry { bytes: "\"plenty\"", ..Entry::default() }.line());
+        for client in 1..20 {
+            let client = format!("198.51.100.{client}");
+            write(&log, Entry { client: &client, ..Entry::default() }.line());
         }
-    }
-}
-
-fn entry(client: &str, path: &str, status: u16, bytes: &str) -> String {
-    let now = chrono::DateTime::from_timestamp_micros(wall_us()).expect("a time").to_rfc3339();
-    format!(
-        "{{\"time_iso8601\":\"{now}\",\"remote_addr\":\"{client}\",\"request_method\":\"GET\",\
-         \"request_uri\":\"{path}\",\"status\":{status},\"body_bytes_sent\":{bytes},\
-         \"http_user_agent\":\"curl/8.5.0\"}}\n"
-    )
-}
-
-struct Prometheus {
-    /// Ends with this.
-    _process: Running,
-    port: u16,
-    client: reqwest::Client,
-}
-
-impl Prometheus {
-    /// Scrapes the service at this port every half second, with our rules.
-    fn start(folder: &Path, service: u16) -> Prometheus {
-        let port = free_port();
-        let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join(RULES);
-        let configuration = format!(
-            "global: {{ scrape_interval: 500ms, evaluation_interval: 500ms }}\nrule_files: ['{}']\nscrape_configs:\n  \
-             - {{ job_name: gatewatch, static_configs: [{{ targets: ['127.0.0.1:{service}'] }}] }}\n",
-            rules.display()
-        );
-        fs::write(folder.join("prometheus.yml"), configuration).expect("written");
-        let mut command = Command::new(program("prometheus"));
-        command.current_dir(folder).args(["--config.file=prometheus.yml", "--storage.tsdb.path=tsdb"]);
-        command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
-        let mut process = Running::start("prometheus", &mut command, &folder.join("prometheus.out"));
-        process.wait_for_http(port, "/-/ready");
-        Prometheus { _process: process, port, client: reqwest::Client::new() }
-    }
-
-    async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
-        let address = format!("http://127.0.0.1:{}{path}", self.port);
-        let url = url::Url::parse_with_params(&address, parameters).expect("an address");
-        self.client.get(url).send().await.expect("Prometheus answers").json().await.expect("JSON")
-    }
-
-    /// The result of a query; a query that is none fails the test.
-    async fn ask(&self, query: &str) -> Vec<Value> {
-        let answer = self.get("/api/v1/query", &[("query", query)]).await;
-        assert_eq!(answer["status"], "success", "{query}: {answer}");
-        answer["data"]["result"].as_array().cloned().unwrap_or_default()
-    }
-
-    /// Waits until the query has a result.
-    async fn wait_for(&self, query: &str, seconds: i64) {
-        let deadline = wall_us() + seconds * 1_000_000;
-        while self.ask(query).await.is_empty() {
-            assert!(wall_us() < deadline, "after {seconds} s {query} has no result");
-            // Scrapes and evaluations come at their own pace.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
+    })
 }
 
 /// Grafana's variables as Grafana would fill them in.
@@ -309,8 +206,9 @@ respond:
     let file = folder.path().join("gatewatch.yaml");
     fs::write(&file, configuration).expect("written");
     let service = Service::start(&file);
-    let prometheus = Prometheus::start(folder.path(), port);
-    let gateway = Gateway::open(log);
+    let prometheus = Prometheus::start(folder.path(), &text(RULES), "500ms");
+    prometheus.scrape("gatewatch", &[("edge", port)]);
+    let gateway = gateway(log);
 
     prometheus.wait_for("up{job=\"gatewatch\"} == 1", 20).await;
     prometheus.wait_for("gatewatch_delivery_seconds_count{target=\"soar\"} > 0", 20).await;

@@ -42,4 +42,8 @@ impl<L: Send> Source for PushSource<L> {
     fn committed(&mut self, positions: &[(Lane, i64)]) -> Result<(), IngestError> {
         self.spool.committed(positions)
     }
+
+    fn at_end(&self) -> Vec<Lane> {
+        self.spool.at_end()
+    }
 }

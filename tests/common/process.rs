@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// How long a program may take to answer for the first time.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
@@ -67,12 +69,17 @@ impl Running {
         self.child.id()
     }
 
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id() as i32).expect("an id");
+        kill_process(pid, signal).expect("it is there");
+    }
+
     /// Ask it to end, and wait until it did.
     pub fn terminate(&mut self) {
         let ended = self.child.try_wait().is_ok_and(|status| status.is_some());
-        if let Some(pid) = rustix::process::Pid::from_raw(self.child.id() as i32).filter(|_| !ended) {
-            // Both fail only where it is gone already.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::Term);
+        if !ended {
+            self.signal(Signal::Term);
+            // Fails only where it is gone already.
             let _ = self.child.wait();
         }
     }

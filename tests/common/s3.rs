@@ -10,7 +10,7 @@ pub const BUCKET: &str = "gatewatch-test";
 
 pub struct Bucket {
     port: u16,
-    _server: Running,
+    server: Running,
 }
 
 impl Bucket {
@@ -22,11 +22,16 @@ impl Bucket {
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
         let mut server = Running::start("moto_server", &mut command, &folder.join("moto.log"));
         server.wait_for_http(port, "/moto-api/");
-        let bucket = Bucket { port, _server: server };
+        let bucket = Bucket { port, server };
         let made =
             reqwest::Client::new().put(format!("{}/{BUCKET}", bucket.endpoint())).send().await.expect("an answer");
         assert!(made.status().is_success(), "creating the bucket: {}", made.status());
         bucket
+    }
+
+    /// From now on it takes connections and answers nothing.
+    pub fn hang(&self) {
+        self.server.signal(rustix::process::Signal::Stop);
     }
 
     pub fn endpoint(&self) -> String {

@@ -104,6 +104,13 @@ impl Service {
         assert!(sent.expect("kill is there").success());
     }
 
+    /// From now on it may have so many files and connections open.
+    pub fn limit_open_files(&self, most: u64) {
+        let pid = rustix::process::Pid::from_raw(self.child.id() as i32);
+        let limit = rustix::process::Rlimit { current: Some(most), maximum: Some(most) };
+        rustix::process::prlimit(pid, rustix::process::Resource::Nofile, limit).expect("the limit is set");
+    }
+
     /// Lets it run for so long and kills it with SIGKILL; what it said meanwhile is kept. The length of the run is the
     /// point of the test, not a wait for something to happen.
     #[allow(clippy::disallowed_methods, reason = "the length is measured in real time")]

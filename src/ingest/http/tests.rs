@@ -6,11 +6,13 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use schemas::Lane;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::body::unpack;
 use super::*;
+use crate::ingest::Source;
 use crate::ingest::push::PushSource;
 use crate::ingest::spool::{self, SpoolConfig, SpoolKey};
 use crate::ingest::testing::{Told, clock, next, nothing};
@@ -205,6 +207,18 @@ fn what_is_accepted_is_handed_over() {
     } else {
         assert_eq!(told, Told::Records(0, 5, 25, 5));
     }
+}
+
+#[test]
+fn detection_is_told_that_all_which_was_pushed_is_read() {
+    let mut setup = Setup::new(config());
+    assert_eq!((setup.source.at_end(), next(&mut setup.source)), (vec![], Told::Opened(0)));
+    let all = [Lane { source: "edge".into(), partition: 0 }];
+    assert_eq!(setup.source.at_end(), all);
+    assert_eq!(setup.post("", b"one").0, 200);
+    assert_eq!(setup.source.at_end(), []);
+    assert_eq!(next(&mut setup.source), Told::Records(0, 1, 3, 1));
+    assert_eq!(setup.source.at_end(), all);
 }
 
 #[test]
