@@ -235,7 +235,6 @@ fn check(seeds: std::ops::Range<u64>) {
         });
         assert_eq!(found, *expected, "seed {seed}");
     }
-    println!("{crashes} crashes");
     assert!(crashes > lives / 5, "only {crashes} crashes");
 }
 
