@@ -304,7 +304,7 @@ mod tests {
         let began_us = NOW_US - 30 * MINUTE_US;
         let asked = [question("203.0.113.7", began_us), question("2001:db8::/64", began_us)];
         let found = ask_of(&session, &asked, NOW_US).await.expect("answers");
-        let known = Some((NOW_US - 92 * MINUTE_US, NOW_US - 19 * MINUTE_US));
+        let known = Some((NOW_US - 93 * MINUTE_US, NOW_US - 19 * MINUTE_US));
         assert_eq!(found[0], Behind { principals: 4, tenants: 0, good_requests: 4, known });
         assert_eq!(found[1], Behind { principals: 1, tenants: 0, good_requests: 1, known });
         // The alert itself may show that a page asks for a log-in.
@@ -329,11 +329,11 @@ mod tests {
     async fn a_young_lake_says_that_it_is_young() {
         let asked = [question("203.0.113.7", NOW_US - 30 * MINUTE_US)];
         let found = ask_of(&lake(0).await, &asked, NOW_US).await.expect("answers");
-        let known = Some((NOW_US - 32 * MINUTE_US, NOW_US - 19 * MINUTE_US));
+        let known = Some((NOW_US - 33 * MINUTE_US, NOW_US - 19 * MINUTE_US));
         assert_eq!(found[0], Behind { principals: 5, tenants: 0, good_requests: 5, known });
         // One minute of an hour before that is no hour.
         let found = ask_of(&lake(1).await, &asked, NOW_US).await.expect("answers");
-        let known = Some((NOW_US - 33 * MINUTE_US, NOW_US - 19 * MINUTE_US));
+        let known = Some((NOW_US - 34 * MINUTE_US, NOW_US - 19 * MINUTE_US));
         assert_eq!(found[0], Behind { principals: 5, tenants: 0, good_requests: 5, known });
         // Two days later nothing is stored of the day.
         let found = ask_of(&lake(60).await, &asked, NOW_US + 2 * DAY_US).await.expect("answers");

@@ -287,5 +287,9 @@ fn wrong_usage_is_exit_2() {
     refused(&["query", "select 1", "--format", "xml"], 2, &["xml", "table, json, csv, arrow"]);
     refused(&["explain", "--source", "kongg"], 2, &["kongg", "auto, combined, nginx_json, kong, envoy"]);
     refused(&["detectors", "show", "endpoint-swep"], 2, &["`endpoint-swep`, did you mean `endpoint-sweep`?"]);
-    refused(&["detectors", "show", "zzzz"], 2, &["there is no detector `zzzz`; there are: auth-burst-new-ip, "]);
+    refused(
+        &["detectors", "show", "zzzz"],
+        2,
+        &["there is no detector `zzzz`; there are: object-walk, auth-burst-new-ip, "],
+    );
 }

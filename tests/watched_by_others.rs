@@ -11,43 +11,22 @@ use std::process::Command;
 use common::gateway::{Entry, Gateway, write};
 use common::process::{free_port, program, run};
 use common::program::{WEBHOOK_SECRET, folder};
-use common::prometheus::{Prometheus, RULES, rules, text};
+use common::prometheus::{DASHBOARD, Prometheus, RULES, dashboard, filled_in, queries, rules, text};
 use common::receiver::Receiver;
 use common::service::Service;
 use common::wall_clock;
 use gatewatch::metric::METRICS;
 use serde_json::Value;
 
-const DASHBOARD: &str = "packaging/grafana/gatewatch.json";
 const RULES_PAGE: &str = "docs/dashboards.md";
 
-/// Panels that show nothing while one followed file is read and all is well, with what they need. Their queries must be
-/// valid, and may be empty.
+/// Panels that show nothing while one followed file is read and all is well, with what they need: `each_rule_fires` has it.
 const NEED_MORE: &[(&str, &str)] = &[
     ("Lag in records", "a source of kind Kafka, HTTP or syslog"),
     ("Refused by listeners", "a listener that refused something"),
     ("Spool", "a source of kind HTTP or syslog"),
     ("Detectors that cannot see", "a detector whose column is never filled, for as long as it takes to be sure"),
 ];
-
-fn dashboard() -> Value {
-    serde_json::from_str(&text(DASHBOARD)).expect("the dashboard is JSON")
-}
-
-/// The queries of the dashboard, each with the title of its panel.
-fn queries() -> Vec<(String, String)> {
-    let dashboard = dashboard();
-    let panels = dashboard["panels"].as_array().expect("panels");
-    let of_panel = |panel: &Value| {
-        let title = panel["title"].as_str().expect("a title").to_owned();
-        let targets = panel["targets"].as_array().cloned().unwrap_or_default();
-        let query = move |target: Value| (title.clone(), target["expr"].as_str().expect("a query").to_owned());
-        targets.into_iter().map(query).collect::<Vec<_>>()
-    };
-    let restarts = dashboard["annotations"]["list"].as_array().expect("annotations").iter();
-    let restarts = restarts.filter_map(|a| a["expr"].as_str()).map(|expr| ("Restarts".to_owned(), expr.to_owned()));
-    panels.iter().flat_map(of_panel).chain(restarts).collect()
-}
 
 fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
@@ -172,11 +151,6 @@ fn gateway(log: PathBuf) -> Gateway {
             write(&log, Entry { client: &client, ..Entry::default() }.line());
         }
     })
-}
-
-/// Grafana's variables as Grafana would fill them in.
-fn filled_in(query: &str) -> String {
-    query.replace("$__rate_interval", "10s").replace("$instance", ".*").replace("$source", ".*")
 }
 
 #[tokio::test(flavor = "multi_thread")]

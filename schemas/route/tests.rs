@@ -352,9 +352,10 @@ proptest! {
         prop_assert!(!once.contains("/./") && !once.contains("/../") && !once.contains("//"), "{}", once);
     }
 
-    // Without zeros in front: 0081 00/000000 is a telephone number over two segments.
+    // Never two numbers one after the other: 36585/99687/155309 is a card, 0081 00/000000 a telephone number.
     #[test]
-    fn redaction_touches_only_its_segment(words in prop::collection::vec("[a-z]{1,8}|[1-9][0-9]{0,5}", 1..5), at in 0usize..5) {
+    fn redaction_touches_only_its_segment(words in prop::collection::vec("[a-z]{1,8}|[1-9][0-9]{0,5}/[a-z]{1,8}", 1..4), at in 0usize..7) {
+        let words: Vec<String> = words.iter().flat_map(|words| words.split('/')).map(str::to_string).collect();
         let secret = format!("AKIA{}", "FAKE0FAKE0FAKE0F");
         let at = at.min(words.len());
         let mut with: Vec<&str> = words.iter().map(String::as_str).collect();

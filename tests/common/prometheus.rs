@@ -1,4 +1,4 @@
-//! A real Prometheus with our alert rules, and what the tests read of those.
+//! A real Prometheus with our alert rules, and what the tests read of those and of the dashboard.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use super::process::{Running, free_port, program};
 use super::wall_us;
 
 pub const RULES: &str = "packaging/prometheus/gatewatch.rules.yml";
+pub const DASHBOARD: &str = "packaging/grafana/gatewatch.json";
 
 /// A file of the repository.
 pub fn text(path: &str) -> String {
@@ -28,6 +29,30 @@ pub fn rules() -> Vec<(String, String)> {
         (name.to_owned(), expr[..end].to_owned())
     });
     rules.collect()
+}
+
+pub fn dashboard() -> Value {
+    serde_json::from_str(&text(DASHBOARD)).expect("the dashboard is JSON")
+}
+
+/// The queries of the dashboard, each with the title of its panel.
+pub fn queries() -> Vec<(String, String)> {
+    let dashboard = dashboard();
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let of_panel = |panel: &Value| {
+        let title = panel["title"].as_str().expect("a title").to_owned();
+        let targets = panel["targets"].as_array().cloned().unwrap_or_default();
+        let query = move |target: Value| (title.clone(), target["expr"].as_str().expect("a query").to_owned());
+        targets.into_iter().map(query).collect::<Vec<_>>()
+    };
+    let restarts = dashboard["annotations"]["list"].as_array().expect("annotations").iter();
+    let restarts = restarts.filter_map(|a| a["expr"].as_str()).map(|expr| ("Restarts".to_owned(), expr.to_owned()));
+    panels.iter().flat_map(of_panel).chain(restarts).collect()
+}
+
+/// Grafana's variables as Grafana would fill them in.
+pub fn filled_in(query: &str) -> String {
+    query.replace("$__rate_interval", "10s").replace("$instance", ".*").replace("$source", ".*")
 }
 
 pub struct Prometheus {
