@@ -11,7 +11,7 @@ use std::process::Command;
 use common::gateway::{Entry, Gateway, write};
 use common::process::{free_port, program, run};
 use common::program::{WEBHOOK_SECRET, folder};
-use common::prometheus::{DASHBOARD, Prometheus, RULES, dashboard, filled_in, queries, rules, text};
+use common::prometheus::{Prometheus, RULES, dashboard, filled_in, queries, rules, text};
 use common::receiver::Receiver;
 use common::service::Service;
 use common::wall_clock;

@@ -228,7 +228,9 @@ impl<'b> Reader<'b> {
             (End::Later, joined) => {
                 let long = joined.as_ref().filter(|text| text.len() > SPLIT_BYTES_MAX);
                 match long.map(|text| &*self.arena.alloc_str(text.trim())) {
-                    Some(text) => self.read_whole(Piece { text, is_part: true, ..doubtful }, fields, sink),
+                    Some(text) => {
+                        self.read_joined(Piece { text, is_part: true, ..doubtful }, whole.text, fields, sink);
+                    }
                     None => sink(Err((rest_of_a_line(), whole.text.as_bytes()))),
                 }
                 self.parts.put(split.stream, joined);
@@ -236,7 +238,7 @@ impl<'b> Reader<'b> {
             (End::Here, Some(joined)) => {
                 let text = self.arena.alloc_str(joined.trim());
                 let is_doubtful = piece.is_doubtful || !split.alone;
-                self.read_whole(Piece { text, is_doubtful, ..piece }, fields, sink);
+                self.read_joined(Piece { text, is_doubtful, ..piece }, whole.text, fields, sink);
             }
             (End::Here, None) => sink(Err((rest_of_a_line(), whole.text.as_bytes()))),
             (End::Perhaps, joined) => {
@@ -267,12 +269,27 @@ impl<'b> Reader<'b> {
             Err(_) => false,
         };
         if piece.text.len() > SPLIT_BYTES_MAX || (!outcomes.is_empty() && outcomes.iter().all(tells)) {
+            if outcomes.is_empty() {
+                sink(Err((rest_of_a_line(), part.text.as_bytes())));
+            }
             outcomes.into_iter().for_each(sink);
             return self.parts.put(split.stream, None);
         }
         let detail = "a part of a line that the container runtime split; it is read with what follows";
         sink(Err((Fault::new(Code::Continuation, detail), part.text.as_bytes())));
         self.parts.put(split.stream, Some(piece.text.to_string()));
+    }
+
+    /// A line whose last part is this record: of a directive of a W3C file something comes, too, for it is no record by itself.
+    fn read_joined(&mut self, piece: Piece<'b>, part: &'b str, fields: &mut Option<Fields>, sink: &mut Sink<'_, 'b>) {
+        let mut any = false;
+        self.read_whole(piece, fields, &mut |outcome| {
+            any = true;
+            sink(outcome);
+        });
+        if !any {
+            sink(Err((rest_of_a_line(), part.as_bytes())));
+        }
     }
 
     /// Hands on the events that there are; true for any.

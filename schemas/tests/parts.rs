@@ -305,3 +305,18 @@ fn a_container_of_the_wrong_type_is_named() {
         assert_eq!(damaged.is_empty(), expected.is_empty(), "{damaged:?}: {line}");
     }
 }
+
+/// A directive of a W3C log that came in parts is no record, and each of its parts is a reject.
+#[test]
+fn of_each_part_of_a_directive_something_comes() {
+    let part = |tag: &str, text: &str| format!("2026-11-27T10:00:00Z stderr {tag} {text}");
+    let long = "x".repeat(300 << 10);
+    for records in [
+        vec![part("P", "#Version: 1.0 "), part("P", &long), part("F", "end")],
+        vec![part("P", "#Version: "), part("F", "1.0")],
+        vec![part("P", &format!("#Version: {long}")), part("F", "1.0")],
+    ] {
+        let (events, codes) = told("cloudfront", &records);
+        assert_eq!((events.len(), codes), (0, vec!["continuation"; records.len()]), "{} records", records.len());
+    }
+}

@@ -11,7 +11,7 @@ use super::process::{Running, free_port, program};
 use super::wall_us;
 
 pub const RULES: &str = "packaging/prometheus/gatewatch.rules.yml";
-pub const DASHBOARD: &str = "packaging/grafana/gatewatch.json";
+const DASHBOARD: &str = "packaging/grafana/gatewatch.json";
 
 /// A file of the repository.
 pub fn text(path: &str) -> String {
