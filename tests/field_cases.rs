@@ -86,7 +86,10 @@ fn alerts_of(file: &str) -> BTreeSet<(String, String)> {
         ("04", "a" | "f") | ("06" | "07" | "20", "a") | ("07", "h") | ("08", "i") | ("20", "d" | "e") => &[],
         ("06", "b" | "c" | "d" | "g" | "i") | ("09", "d" | "f" | "g" | "h" | "i" | "k") | ("11", "n") => &[],
         ("12" | "15", _) | ("22", "c") | ("23" | "25", "g") => &[],
-        ("02", "d" | "f") => &[("auth-burst-new-ip", ATTACKER), ("password-spraying", ATTACKER)],
+        // The first and the last are parts of the alert that is told.
+        ("02", "d" | "f") => {
+            &[("auth-burst-new-ip", ATTACKER), ("password-spraying", ATTACKER), ("password-spraying-day", ATTACKER)]
+        }
         ("05", "c" | "e" | "f") | ("07", "d") => &[("auth-burst-new-ip", ATTACKER)],
         ("04", "l") => &[("path-probing", "192.0.2.3")],
         ("13", "b") => &[("path-probing", "2001:db8::/64")],
