@@ -10,10 +10,12 @@
 //! Promises: what is inside is handed on as it was written; the envelope's time counts only where the record has none.
 //! Never: decides what a record means, or takes an envelope off a record that tells of a request as it is.
 
+mod around;
 mod parts;
 mod syslog;
 mod wrapper;
 
+pub(crate) use around::Around;
 pub(crate) use parts::{End, Parts, Split};
 pub(crate) use wrapper::{Inner, lines, quoted, unwrap};
 

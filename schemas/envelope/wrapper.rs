@@ -23,12 +23,12 @@ pub(crate) struct Inner<'a> {
 }
 
 /// The keys that shippers and collectors use, by what they are for. What they hold may be of any type.
-const BATCHES: [&str; 4] = ["records", "Records", "logEvents", "streams"];
-const RESOURCES: [&str; 2] = ["resourceLogs", "resource_logs"];
+pub(super) const BATCHES: [&str; 4] = ["records", "Records", "logEvents", "streams"];
+pub(super) const RESOURCES: [&str; 2] = ["resourceLogs", "resource_logs"];
 /// Docker and Fluent Bit; Filebeat, Vector and Logstash; journald; Splunk HEC and `event.original` of Elastic; GELF; the
 /// body of an OpenTelemetry log record; Kafka Connect; Google's log entries; logcli; AKS; exports of Splunk; Azure's diagnostics;
 /// CloudEvents and Firehose; exports of Elasticsearch.
-const LINES: [&str; 19] = [
+pub(super) const LINES: [&str; 19] = [
     "log",
     "message",
     "MESSAGE",
@@ -145,7 +145,7 @@ fn inner(value: &RawValue, time_us: Option<i64>) -> Option<Inner<'_>> {
 }
 
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// `{"original": "line"}` and `{"stringValue": "line"}`.
 fn original(raw: &str) -> Option<Cow<'_, str>> {

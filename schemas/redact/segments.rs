@@ -23,6 +23,7 @@ pub(crate) static TELLING: &[(&str, Class)] = &[
     ("mfa", Class::CODE), ("2fa", Class::CODE), ("totp", Class::CODE), ("onetime", Class::CODE), ("passcode", Class::CODE), ("pin", Class::CODE), ("passwordless", Class::TOKEN), ("resend", Class::TOKEN), ("restore", Class::TOKEN),
     // The same in other languages, as they stand in paths: with and without their accents.
     ("einladung", Class::TOKEN), ("einladungen", Class::TOKEN), ("zuruecksetzen", Class::TOKEN), ("zurücksetzen", Class::TOKEN), ("bestaetigen", Class::TOKEN), ("bestätigen", Class::TOKEN), ("bestaetigung", Class::TOKEN), ("bestätigung", Class::TOKEN),
+    ("passwd", Class::PASSWORD), ("pwd", Class::PASSWORD), ("passphrase", Class::PASSWORD), ("passord", Class::PASSWORD), ("heslo", Class::PASSWORD), ("mdp", Class::PASSWORD), ("losenord", Class::PASSWORD), ("lösenord", Class::PASSWORD), ("salasana", Class::PASSWORD), ("jelszo", Class::PASSWORD),
     ("passwort", Class::PASSWORD), ("kennwort", Class::PASSWORD), ("aktivieren", Class::TOKEN), ("abmelden", Class::TOKEN), ("freigabe", Class::TOKEN), ("anmelden", Class::TOKEN),
     ("restablecer", Class::TOKEN), ("verificar", Class::TOKEN), ("verificacion", Class::TOKEN), ("verificación", Class::TOKEN), ("confirmar", Class::TOKEN), ("invitacion", Class::TOKEN), ("invitación", Class::TOKEN), ("contrasena", Class::PASSWORD), ("contraseña", Class::PASSWORD), ("activar", Class::TOKEN),
     ("convite", Class::TOKEN), ("redefinir", Class::TOKEN), ("senha", Class::PASSWORD), ("recuperar", Class::TOKEN), ("ativar", Class::TOKEN),

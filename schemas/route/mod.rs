@@ -34,6 +34,12 @@ pub(crate) use learned::Saved;
 pub(crate) use segment::names_object;
 pub use templates::{TemplateError, Templates};
 
+/// Whether a text may be a template of paths: nothing in it names one thing.
+pub(crate) fn may_be_template(path: &str) -> bool {
+    let names_one = |segment: &str| matches!(classify(segment, false), Segment::Id(_) | Segment::Key(_));
+    !path.contains('?') && !path.split('/').any(names_one)
+}
+
 /// What is asked: a request as far as its endpoint depends on it.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Asked<'r> {

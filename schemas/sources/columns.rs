@@ -16,6 +16,7 @@ use bumpalo::Bump;
 use crate::grpc;
 use crate::reject::Code;
 use crate::request::{Damaged, Fault, Request};
+use crate::route::may_be_template;
 use crate::sources::{COUNT_MAX, LATENCY_US_MAX, present};
 use crate::time;
 
@@ -29,16 +30,19 @@ impl Plan {
         zone: time::Zone,
     ) -> Result<Request<'b>, Fault> {
         let mut get = Get::new(self, slots, arena, zone);
+        let target = get.text(Input::Target);
+        // Where a gateway's route stands for the path, it may be the path itself.
+        let is_route = |route: &&str| target != Some(*route) || may_be_template(route);
         let request = Request {
             time_us: get.time(Input::Time),
             start_us: get.time(Input::StartTime),
             latency_us: get.duration(),
             method: get.text(Input::Method).and_then(method),
-            target: get.text(Input::Target),
+            target,
             path: get.text(Input::Path),
             query: get.text(Input::Query),
             request_line: get.text(Input::RequestLine),
-            route: get.text(Input::Route),
+            route: get.text(Input::Route).filter(is_route),
             host: get.text(Input::Host),
             status: get.status(),
             grpc_status: get.grpc_status(),

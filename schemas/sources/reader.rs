@@ -16,7 +16,7 @@ use super::slots::Slots;
 use super::text::{Front, Reading, Scratch};
 use super::w3c::Fields;
 use super::{Parser, logfmt};
-use crate::envelope::{self, End, Inner, Parts, Split, Stripped};
+use crate::envelope::{self, Around, End, Inner, Parts, Split, Stripped};
 use crate::limits::{ENVELOPES_MAX, RECORD_EVENTS_MAX, SPLIT_BYTES_MAX};
 use crate::reject::Code;
 use crate::request::{Damaged, Fault, Request};
@@ -372,11 +372,14 @@ impl<'b> Reader<'b> {
             return true;
         }
         let found = !inside.is_empty();
-        inside.into_iter().for_each(|inner| self.read_inner(inner, piece, fields, sink));
+        let around = if found && piece.text.starts_with('{') { Around::of(piece.text) } else { Around::Nobody };
+        self.read_around(around, sink, |reader, sink| {
+            inside.into_iter().for_each(|inner| reader.read_inner(inner, piece, fields, sink));
+        });
         found
     }
 
-    /// Reads the line in `piece`, if that is an object with one that is a record, or holds records. Beside an address that
+    /// Reads the line in `piece`, if that is an object with one that is a record, or holds records. Around an address that
     /// may be the client's, whose application logged what it typed, the client in it is not proven.
     #[cold]
     fn read_line_in(
@@ -387,7 +390,33 @@ impl<'b> Reader<'b> {
         sink: &mut Sink<'_, 'b>,
     ) -> bool {
         let is_object = piece.text.starts_with('{') && piece.depth < ENVELOPES_MAX;
-        is_object && self.read_record(envelope::lines(piece.text), piece, beside_address, fields, sink)
+        let mut is_read = false;
+        if is_object {
+            self.read_around(Around::of(piece.text), sink, |reader, sink| {
+                is_read = reader.read_record(envelope::lines(piece.text), piece, beside_address, fields, sink);
+            });
+        }
+        is_read
+    }
+
+    /// Reads what stands beside this: who is not the same there is not proven, nor is anything learned of such lines.
+    fn read_around(
+        &mut self,
+        around: Around,
+        sink: &mut Sink<'_, 'b>,
+        read: impl FnOnce(&mut Reader<'b>, &mut Sink<'_, 'b>),
+    ) {
+        if around == Around::Nobody {
+            return read(self, sink);
+        }
+        let front = self.front;
+        read(self, &mut |outcome: Outcome<'b>| {
+            sink(outcome.map(|(mut request, bytes)| {
+                request.unproven |= around.doubts(request.peer);
+                (request, bytes)
+            }));
+        });
+        self.front = front;
     }
 
     /// Reads the first of `lines` that is a record, or holds records; false where none is.

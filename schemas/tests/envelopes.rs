@@ -73,11 +73,14 @@ fn a_record_inside_counts_whatever_stands_beside_it() {
         ] {
             check(kind, &envelope.to_string(), &source);
         }
-        // An address of the shipper's fills no column; whether it is the shipper's nobody can tell.
-        for name in ["client_ip", "remote_addr", "source_ip", "client"] {
+        // An address that stands beside it fills no column. An application may have logged what its client typed: the client in
+        // the line is proven where it is the same.
+        for name in ["client_ip", "remote_addr", "source_ip", "client", "ip", "_client_ip", "visitor", "remoteAddress"]
+        {
             let mut envelope = json!({"@timestamp": "2026-09-21T14:13:21Z", "path": file, "message": record});
             envelope[name] = json!("192.0.2.99");
             let found = events(kind, &envelope.to_string());
+            assert_eq!(found[0]["client_ip_source"], json!("unproven"), "{kind}: {envelope}");
             assert_eq!((found.len(), &found[0]["client_ip"]), (1, &json!("203.0.113.7")), "{kind}: {envelope}");
             assert_eq!(
                 (&found[0]["status"], &found[0]["path"]),
@@ -86,6 +89,34 @@ fn a_record_inside_counts_whatever_stands_beside_it() {
             );
         }
     }
+}
+
+#[test]
+fn what_applications_log_of_their_clients_proves_nobody() {
+    for (kind, record) in records() {
+        for envelope in [
+            json!({"level": "warn", "req": {"ip": "192.0.2.99", "headers": {"host": "shop.example"}}, "message": record}),
+            json!({"message": record, "fields": {"network.peer.address": "192.0.2.99"}}),
+            json!({"MESSAGE": record, "CLIENT_IP": "192.0.2.99", "_HOSTNAME": "web1"}),
+            json!({"body": {"stringValue": record}, "attributes": [{"key": "client.address", "value": {"stringValue": "192.0.2.99"}}]}),
+            json!({"textPayload": record, "labels": {"remote": "192.0.2.99:4711"}}),
+            json!({"log": json!({"message": record, "ip": "192.0.2.99"}).to_string(), "stream": "stdout"}),
+            json!({"log": record, "x_forwarded_for": "203.0.113.7"}),
+            json!({"method": "POST", "url": "/login", "message": record}),
+        ] {
+            let text = envelope.to_string();
+            for found in events(kind, &text) {
+                assert_ne!(
+                    (&found["client_ip"], &found["client_ip_source"]),
+                    (&json!("203.0.113.7"), &json!("peer")),
+                    "{kind}: {text}"
+                );
+            }
+        }
+    }
+    let line = "203.0.113.7 - - [21/Sep/2026:14:13:20 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"curl/8.5.0\"";
+    let same = json!({"source": {"ip": "203.0.113.7"}, "event": {"original": line}});
+    assert_eq!(events("combined", &same.to_string())[0]["client_ip_source"], json!("peer"));
 }
 
 #[test]

@@ -47,10 +47,15 @@ pub(super) fn clean(form: &Form, line: &str, quotes: usize, cut: bool, spans: &m
             Part::Field(field) => field,
         };
         let next = form.parts.get(i + 1);
-        let end = if field.class.is_free() { free_end(field, line, at, next) } else { field.end(line, at, stop(next)) };
+        let end = match field.class.is_free() {
+            true => free_end(field, line, at, next, i < form.last_quote),
+            false => field.end(line, at, stop(next)),
+        };
         match end {
             // Another line may begin there: what a client wrote, or what stands behind it.
-            Some(_) if !cut && field.class == Class::Any && has_time(&line[at..]) => return false,
+            Some(_) if !cut && field.class == Class::Any && (has_time(&line[at..]) || has_answer(&line[at..])) => {
+                return false;
+            }
             Some(end) => {
                 spans.push(Span::new(at, end));
                 at = end;
@@ -78,6 +83,17 @@ fn has_time(text: &str) -> bool {
     memchr::memchr_iter(b'[', text.as_bytes()).any(|at| Class::Clf.end(text, at + 1, None).is_some())
 }
 
+/// Is there a quote with what may be a status behind it?
+fn has_answer(text: &str) -> bool {
+    let is_answer = |rest: &[u8]| match rest {
+        [b' ', a, b, c, end @ ..] => {
+            [a, b, c].into_iter().all(u8::is_ascii_digit) && matches!(end.first(), None | Some(b' '))
+        }
+        _ => false,
+    };
+    memchr::memchr_iter(b'"', text.as_bytes()).any(|at| is_answer(&text.as_bytes()[at + 1..]))
+}
+
 /// How far `line` goes by the form, and what was expected there: for people, when no form fits.
 #[cold]
 pub(super) fn stops_at<'f>(form: &'f Form, line: &str) -> (usize, &'f Part) {
@@ -87,7 +103,7 @@ pub(super) fn stops_at<'f>(form: &'f Form, line: &str) -> (usize, &'f Part) {
         let next = form.parts.get(i + 1);
         let end = match part {
             Part::Literal(literal) => literal_end(line, at, literal, before_text(next)),
-            Part::Field(field) if field.class.is_free() => free_end(field, line, at, next),
+            Part::Field(field) if field.class.is_free() => free_end(field, line, at, next, i < form.last_quote),
             Part::Field(field) => field.end(line, at, stop(next)),
         };
         last = part;
@@ -185,8 +201,8 @@ impl Memo {
     }
 }
 
-/// The end of a text in a line without doubt: what follows it stands there once before the next quote.
-fn free_end(field: &Field, line: &str, at: usize, next: Option<&Part>) -> Option<usize> {
+/// The end of a text in a line without doubt: what follows it stands there once before the next quote, if the form has one.
+fn free_end(field: &Field, line: &str, at: usize, next: Option<&Part>, quotes_follow: bool) -> Option<usize> {
     let bytes = line.as_bytes();
     let Some(Part::Literal(literal)) = next else { return Some(line.len()) };
     let literal = literal.as_bytes();
@@ -199,7 +215,7 @@ fn free_end(field: &Field, line: &str, at: usize, next: Option<&Part>) -> Option
     let mut found = memchr::memmem::find_iter(&bytes[at..], literal).map(|i| at + i);
     let first = found.next()?;
     let quote = memchr::memchr_iter(b'"', &bytes[at..]).map(|i| at + i).find(|&i| !is_escaped(bytes, i));
-    let quote = quote.unwrap_or(bytes.len());
+    let quote = quote.filter(|_| quotes_follow).unwrap_or(bytes.len());
     let again = found.next().is_some_and(|second| second < quote);
     let crosses = field.class.is_quiet() && first > quote;
     // A blank may be the end of the field in another form.

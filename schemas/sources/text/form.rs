@@ -20,6 +20,8 @@ pub(crate) struct Form {
     pub(super) parts: Vec<Part>,
     /// Quotes in the literals.
     pub(super) quotes: usize,
+    /// The last part with one in it; 0 where none has.
+    pub(super) last_quote: usize,
     /// The form cannot tell the client from what others write.
     pub(super) unproven: bool,
     /// Another form proves the client only where this one, if the line fits it, finds the same.
@@ -133,7 +135,8 @@ impl Form {
             Part::Literal(literal) => literal.matches('"').count(),
             Part::Field(_) => 0,
         };
-        Form { quotes: parts.iter().map(quotes).sum(), parts, unproven: false, doubts: true }
+        let last_quote = parts.iter().rposition(|part| quotes(part) > 0).unwrap_or(0);
+        Form { quotes: parts.iter().map(quotes).sum(), last_quote, parts, unproven: false, doubts: true }
     }
 
     /// Does anything fit behind the last field that counts?
