@@ -9,14 +9,20 @@
 //! * A row ahead stands where its lane is. It is ahead when its time is further beyond its own arrival than `slack`, and then
 //!   it stands at its arrival; or when `FOLLOWERS` rows later the clock is still further behind it than `slack`.
 //!
+//! A clock that stands still while rows come holds nothing back for ever (`standing.rs`).
+//!
 //! Promises: places follow from the lane's rows alone (times, arrivals, order), however they are cut into batches. Rows out
 //! of order by no more than the lateness are never taken for ahead, however sparse or bursty they are. Rows in order cost
 //! next to nothing.
 //! Never: reads a clock; `at_end` is told the time by the pipeline, where a lane is read to its end.
 
+mod standing;
+
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
+
+pub(crate) use standing::Standing;
 
 /// Times the clock looks at. A gateway of four that is ahead brings a quarter of them, by chance more: that it brings more
 /// than half of 64 happens once in some hundred thousand rows, of 256 never; nor can a run of its rows, as producers send
@@ -57,6 +63,9 @@ pub(crate) struct LaneClock {
     /// The times of `recent` in order; empty when it has to be made again.
     #[serde(skip)]
     sorted: Vec<i64>,
+    /// Saved beside it (`snapshot.rs`).
+    #[serde(skip)]
+    pub standing: Standing,
 }
 
 /// The rows of one batch, as the clock sees them.
@@ -94,8 +103,8 @@ impl Default for LaneClock {
 impl LaneClock {
     /// A lane whose past is known only in so far as rows before `watermark` were late.
     pub fn starting_at(watermark: i64) -> LaneClock {
-        let (recent, sorted) = (VecDeque::new(), Vec::new());
-        LaneClock { lateness_us: 0, idle: false, clock: None, watermark, ahead: 0, recent, sorted }
+        let (recent, sorted, standing) = (VecDeque::new(), Vec::new(), Standing::default());
+        LaneClock { lateness_us: 0, idle: false, clock: None, watermark, ahead: 0, recent, sorted, standing }
     }
 
     pub fn set_lateness(&mut self, lateness_us: i64) {
@@ -113,7 +122,7 @@ impl LaneClock {
 
     /// Takes the next rows, in offset order. `folded_to`: what is before it has been folded, whoever's it is.
     pub fn take(&mut self, rows: &Rows<'_>, folded_to: i64) -> Placed {
-        if rows.times.len() >= FOLLOWERS && self.is_tidy(rows, folded_to) {
+        if rows.times.len() > FOLLOWERS && self.is_tidy(rows, folded_to) {
             self.take_tidy(rows);
             return Placed::default();
         }
@@ -136,18 +145,36 @@ impl LaneClock {
                 placed.late.get_or_insert_with(|| vec![false; rows.times.len()])[row] = true;
             }
             // What is far behind comes out of a backlog: it says nothing of how far the lane has come.
+            let before = self.clock;
             if believed >= self.watermark.saturating_sub(self.slack_us()) {
                 placed.moved.extend(self.tick(Seen { time: believed, offset, observed, ahead }, folded_to));
             }
+            self.standing.row(self.clock != before, observed);
+            self.leave_standing();
         }
         placed
     }
 
-    /// Rows in order, after rows in order, none late or beyond its arrival: each stands at its time.
+    /// A clock that stands still holds nothing back for ever.
+    fn leave_standing(&mut self) {
+        let Some(clock) = self.clock else { return };
+        if self.standing.is_too_many() {
+            self.watermark = self.watermark.max(clock).saturating_add(1);
+        }
+        if let Some(elapsed_us) = self.standing.elapsed_us() {
+            let longer_us = self.lateness_us.max(TAKES_LONGER_US);
+            self.watermark = self.watermark.max(clock.saturating_add(elapsed_us).saturating_sub(longer_us));
+        }
+    }
+
+    /// Rows in order, after rows in order, none late or beyond its arrival, and the clock does not stand: each stands at its time.
     fn is_tidy(&self, rows: &Rows<'_>, folded_to: i64) -> bool {
         let slack_us = self.slack_us();
         let (times, first) = (rows.times, rows.times.first().copied().unwrap_or(i64::MIN));
         first >= self.watermark.max(folded_to)
+            && self.recent.len() == WINDOW
+            && self.clock <= Some(times[times.len() - 1 - FOLLOWERS])
+            && self.standing.is_far_from_over(rows.observed)
             && self.recent.back().is_none_or(|last| last.time <= first)
             && self.recent.iter().is_sorted_by_key(|seen| seen.time)
             && times.is_sorted()
@@ -155,6 +182,13 @@ impl LaneClock {
     }
 
     fn take_tidy(&mut self, rows: &Rows<'_>) {
+        // The row that made the clock what it will be: the median of a full window in order is the row so many before.
+        let clock = rows.times[rows.times.len() - 1 - FOLLOWERS];
+        let first = rows.times.partition_point(|time| *time < clock);
+        // Its like at the end of the window may be older than this batch.
+        let before = if first > 0 { 0 } else { self.recent.iter().rev().take_while(|seen| seen.time == clock).count() };
+        let mover = (self.clock < Some(clock)).then_some((first + FOLLOWERS).saturating_sub(before));
+        self.standing.rows(rows.observed, mover);
         let from = rows.times.len().saturating_sub(WINDOW);
         let seen = |row| {
             let (time, observed, offset) = (rows.times[row], rows.observed[row], rows.offsets[row]);

@@ -300,6 +300,28 @@ fn a_partition_that_comes_back_after_the_others_went_on_is_judged() {
     assert!(stats.late > 1000, "{} rows are late", stats.late);
 }
 
+#[test]
+fn a_partition_whose_clock_is_stuck_holds_nobody_back_for_long() {
+    let mut rows = half_an_hour(8);
+    for row in rows.iter_mut().filter(|row| row.node == 1) {
+        let is_attack = row.columns["client_ip"] == "203.0.113.1" || row.columns["client_ip"] == "203.0.113.2";
+        if is_attack || row.columns["principal"] == "mallory" || row.columns["endpoint"] == "GET /pay" {
+            row.node = 0;
+        } else {
+            row.time = row.happened.min(START + 4 * MINUTE);
+        }
+    }
+    let (mut most, mut at_end) = (0, 0);
+    let (alerts, stats) = in_partitions(rows, |engine, _| {
+        at_end = engine.held_rows();
+        most = most.max(at_end);
+    });
+    assert_eq!(found(&alerts), planted());
+    // Ten rows a second: for a minute and a half everybody waits, and then no longer than usual.
+    assert!((900..1_800).contains(&most) && at_end < 600, "{most} rows wait at most, {at_end} at the end");
+    assert!(stats.late > 2_000, "{} rows are late", stats.late);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 

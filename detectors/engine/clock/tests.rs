@@ -44,7 +44,7 @@ fn rows_in_order_stand_at_their_times_however_sparse_and_however_they_are_cut() 
             let (places, late) = take(&mut clock, &times, size);
             assert_eq!((places == times, late.contains(&true), clock.ahead), (true, false, 0), "batches of {size}");
             assert_eq!(clock.end(i64::MIN), []);
-            ends.push((clock.clock, clock.watermark, clock.recent));
+            ends.push((clock.clock, clock.watermark, clock.recent, clock.standing));
         }
         assert!(ends.windows(2).all(|pair| pair[0] == pair[1]));
     }
@@ -160,4 +160,111 @@ fn the_last_rows_are_judged_by_those_around_them_when_nothing_follows() {
     let moved = clock.end(i64::MIN);
     assert_eq!((moved.len(), moved[0].offset, moved[0].from), (1, 480, times[480]));
     assert!((moved[0].to - tidy(500)[480]).abs() < 5 * SECOND);
+}
+
+/// Rows that say what they like of their time, in batches of `size`; where they stand, and the end.
+fn told(rows: &[(i64, i64)], size: usize) -> (Vec<i64>, LaneClock) {
+    let (mut clock, mut places) = (lane(2 * SECOND), Vec::new());
+    for (batch, rows) in rows.chunks(size).enumerate() {
+        let from = (batch * size) as i64;
+        let offsets: Vec<i64> = (from..from + rows.len() as i64).collect();
+        let (times, observed): (Vec<i64>, Vec<i64>) = rows.iter().copied().unzip();
+        let placed = clock.take(&Rows { times: &times, observed: &observed, offsets: &offsets }, i64::MIN);
+        places.extend(placed.places.unwrap_or(times));
+        for moved in placed.moved {
+            places[moved.offset as usize] = moved.to;
+        }
+    }
+    (places, clock)
+}
+
+#[test]
+fn however_rows_are_cut_it_is_known_for_how_long_the_clock_stands() {
+    // Whole seconds, bursts, the same second for long, a clock that is stuck and goes on.
+    let coarse = |n: i64| START + n / 300 * SECOND;
+    let stuck = |n: i64| if (3_000..6_000).contains(&n) { START + 300 * SECOND } else { START + n * SECOND / 10 };
+    let burst = |n: i64| START + n / 1_000 * 600 * SECOND + n % 1_000 / 400 * SECOND;
+    let long = |n: i64| START + i64::from(n > 500) * SECOND + i64::from(n > 4_000) * 300 * SECOND;
+    for (name, time) in
+        [("coarse", &coarse as &dyn Fn(i64) -> i64), ("stuck", &stuck), ("burst", &burst), ("long", &long)]
+    {
+        let rows: Vec<(i64, i64)> = (0..10_000).map(|n| (time(n), START + n * SECOND / 10)).collect();
+        let alone = told(&rows, 1);
+        for size in [7, 129, 500, 4_096, 10_000] {
+            assert!(told(&rows, size) == alone, "{name} in batches of {size}");
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_stands_still_is_left_behind() {
+    // Stuck after a minute, for an hour.
+    let stuck = START + 60 * SECOND;
+    let rows: Vec<(i64, i64)> = (0..36_000).map(|n| START + n * SECOND / 10).map(|us| (us.min(stuck), us)).collect();
+    let held_back: i64 = rows
+        .chunks(100)
+        .scan(lane(2 * SECOND), |clock, rows| {
+            let (times, observed): (Vec<i64>, Vec<i64>) = rows.iter().copied().unzip();
+            clock
+                .take(&Rows { times: &times, observed: &observed, offsets: &(0..100).collect::<Vec<i64>>() }, i64::MIN);
+            Some(observed[99] - clock.watermark)
+        })
+        .skip(4)
+        .max()
+        .expect("rows");
+    assert!((80 * SECOND..120 * SECOND).contains(&held_back), "{held_back} us at worst");
+    let (places, clock) = told(&rows, 500);
+    assert!(rows[35_999].1 - clock.watermark < 20 * SECOND);
+    assert!(places[35_999] > rows[35_999].1 - 20 * SECOND, "what is late stands where the lane is");
+    // The clock is set right again.
+    let well: Vec<(i64, i64)> = (36_000..37_000).map(|n| START + n * SECOND / 10).map(|us| (us, us)).collect();
+    let (places, _) = told(&[rows, well.clone()].concat(), 500);
+    assert!(places[36_000..].iter().zip(&well).all(|(place, (time, _))| place == time), "nobody is late");
+}
+
+#[test]
+fn a_clock_that_stands_still_holds_back_a_bounded_number_of_rows() {
+    let rows: Vec<(i64, i64)> = (0..400_000).map(|n| (START, START + n * 100)).collect();
+    let (mut clock, mut waiting, mut most) = (lane(120 * SECOND), Vec::new(), 0);
+    for rows in rows.chunks(4_096) {
+        let (times, observed): (Vec<i64>, Vec<i64>) = rows.iter().copied().unzip();
+        let offsets: Vec<i64> = (0..times.len() as i64).collect();
+        let placed = clock.take(&Rows { times: &times, observed: &observed, offsets: &offsets }, i64::MIN);
+        waiting.extend(placed.places.unwrap_or(times));
+        waiting.retain(|place| *place >= clock.watermark);
+        most = most.max(waiting.len());
+    }
+    assert!((130_000..=136_000).contains(&most), "{most}");
+}
+
+#[test]
+fn one_wrong_arrival_moves_nothing() {
+    let mut rows: Vec<(i64, i64)> = (0..2_000).map(|n| (START + n / 500 * SECOND, START + n * SECOND / 500)).collect();
+    let plain = told(&rows, 100).1.watermark;
+    rows[1_700].1 = 4_083_000_000_000_000; // in 2099
+    assert_eq!(told(&rows, 100).1.watermark, plain);
+}
+
+#[test]
+fn time_in_which_no_rows_came_is_none_in_which_the_clock_stood() {
+    // Whole seconds, fifty rows each; away for two minutes while the log went on, then all of that is read at once.
+    let time = |n: i64| START + n / 50 * SECOND;
+    let arrives = |n: i64| match n {
+        0..1_000 => time(n) + SECOND,
+        1_000..7_000 => START + 140 * SECOND,
+        _ => time(n) + SECOND,
+    };
+    let rows: Vec<(i64, i64)> = (0..9_000).map(|n| (time(n), arrives(n))).collect();
+    for size in [7, 500, 4_096] {
+        let (places, clock) = told(&rows, size);
+        assert!(places.iter().zip(&rows).all(|(place, (time, _))| place == time), "nobody is late");
+        assert!(clock.watermark <= time(8_999));
+    }
+    // Nor is it known how long the clock stood before this was saved by an older version.
+    let (_, mut clock) = told(&rows, 500);
+    clock.standing = Standing::default();
+    let stuck: Vec<i64> = vec![time(8_999); 20];
+    let offsets: Vec<i64> = (9_000..9_020).collect();
+    clock.take(&Rows { times: &stuck, observed: &[arrives(9_000); 20], offsets: &offsets }, i64::MIN);
+    assert!(clock.watermark <= time(8_999));
 }
