@@ -451,6 +451,12 @@ fn a_link_is_opened_without_effect_and_its_form_approves_once() {
     }
     assert_eq!(state(), "awaiting");
 
+    let pulled = "<b>The kill switch is pulled</b> by noor (a test): nothing is sent until somebody resumes.";
+    done(&data, &["actions", "halt", "--reason", "a test", "--as", "noor"]);
+    until_answer(|| get(address, &route), |page| page.body.contains(pulled));
+    done(&data, &["actions", "resume", "--as", "noor"]);
+    until_answer(|| get(address, &route), |page| !page.body.contains(pulled));
+
     let approved = send(address, "POST", &route, &[("Content-Type", "application/x-www-form-urlencoded")], b"");
     assert_eq!(approved.status, 200, "{}", approved.body);
     assert!(approved.body.contains("Approved") && approved.body.contains(" It lasts "), "{}", approved.body);

@@ -12,7 +12,7 @@ use common::alerts::{closing, opening, outbox, step_names, steps, tell};
 use common::crowdsec::{Crowdsec, MACHINE, PASSWORD};
 use common::proxy::Relay;
 use common::{wall_clock, wall_us};
-use gatewatch::respond::incident::desk;
+use gatewatch::respond::incident::{desk, look};
 use gatewatch::respond::{Clock, Outbox, Step};
 
 const PLENTY: Duration = Duration::from_secs(30);
@@ -116,6 +116,35 @@ async fn a_block_becomes_a_decision_that_ends_and_can_be_reverted() {
 
     // A replay tells the alert again; what was reverted stays so.
     assert_eq!(tell(&outbox, &[open], &["block"], wall_us()).await, 0);
+    assert_eq!(lapi.decisions(ATTACKER).await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_of_a_lost_store_is_taken_up_and_can_be_reverted() {
+    let (lapi, folder) = lapi().await;
+    let first = over(folder.path(), &lapi.url(), "").await;
+    tell(&first, &[opening("al-1", ATTACKER, wall_us())], &["block"], wall_us()).await;
+    assert_eq!(first.drain(PLENTY).await.expect("drains"), 0);
+    let (ends_us, id) = (last(&first).await.expires_us.expect("an end"), last(&first).await.action_id);
+    drop(first);
+
+    let empty = tempfile::tempdir().expect("a temporary folder");
+    let second = over(empty.path(), &lapi.url(), "").await;
+    second.reconcile().await.expect("read back");
+    second.reconcile().await.expect("read back again");
+    assert_eq!(step_names(&second).await, ["adopted"]);
+    let contained = look::contained(second.store(), wall_us()).await.expect("read");
+    let told = contained.first().expect("one").clone();
+    assert_eq!(
+        (contained.len(), told.wanted, told.kind, told.entity_value.as_str()),
+        (1, "adopted", "block", ATTACKER)
+    );
+    let blocks = second.blocks(10).await.expect("blocks");
+    assert_eq!((blocks.len(), blocks[0].2.as_str()), (1, id.as_str()));
+    let off_us = blocks[0].3.abs_diff(ends_us);
+    assert!(off_us < 5_000_000, "LAPI says what is left, to the second or so: {off_us} us apart");
+    desk::revert(second.store(), &id, "a.example", "restored", wall_us()).await.expect("planned");
+    assert_eq!(second.drain(PLENTY).await.expect("drains"), 0);
     assert_eq!(lapi.decisions(ATTACKER).await.len(), 0);
 }
 

@@ -356,12 +356,12 @@ fn contained(args: &ContainedArgs) -> Result<(), Failure> {
         vec![
             it.kind.to_owned(),
             scrub(&format!("{} {}", it.entity_kind, it.entity_value)),
-            severity(it.severity),
+            it.severity.map_or_else(|| or_dash(""), severity),
             it.wanted.to_owned(),
             ago(&it.since),
             or_dash(&force.collect::<Vec<_>>().join(", ")),
             or_dash(it.why_not.as_deref().unwrap_or_default()),
-            short(&it.incident_id),
+            or_dash(&short(&it.incident_id)),
         ]
     };
     List {

@@ -17,7 +17,7 @@ pub struct ActionRow {
     pub target: String,
     pub kind: String,
     /// planned, sent, delivered, failed, retry, parked, expired, reverted, dry_run, suppressed, awaiting,
-    /// approved, released, drifted or cancelled.
+    /// approved, released, drifted, adopted or cancelled.
     pub step: String,
     pub dry_run: bool,
     pub expires_us: Option<i64>,

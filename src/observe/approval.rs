@@ -15,6 +15,7 @@ use super::api;
 use super::serve::Shown;
 use crate::clock;
 use crate::respond::action::{State as ActionState, scrub};
+use crate::respond::halt::Halt;
 use crate::respond::incident::desk::{self, DeskError};
 use crate::respond::incident::look::{self, ActionFile, IncidentFile};
 use crate::respond::link::Refused;
@@ -40,7 +41,7 @@ async fn ask(State(shown): State<Shown>, Path(id): Path<String>, RawQuery(query)
             page(
                 StatusCode::OK,
                 "Do you agree?",
-                &asked(&file, incident.as_ref(), query.as_deref().unwrap_or_default()),
+                &asked(&file, incident.as_ref(), query.as_deref().unwrap_or_default(), &halted(&shown)),
             )
         }
         Err(refusal) => refusal.into_response(),
@@ -65,7 +66,7 @@ async fn agree(
             shown.outbox.look_now();
             let lasts = file.action.lasts_seconds.map(|lasts| format!(" It lasts {} from now.", span(lasts)));
             let (deed, lasts) = (deed(&file), lasts.unwrap_or_default());
-            let text = format!("<p>{deed} goes to {}.{lasts}</p>", html(&file.action.target));
+            let text = format!("<p>{deed} goes to {}.{lasts}</p>{}", html(&file.action.target), halted(&shown));
             page(StatusCode::OK, "Approved", &text)
         }
         // Somebody else was faster.
@@ -154,7 +155,19 @@ fn span(seconds: i64) -> String {
     unit.map_or_else(|| format!("{seconds} s"), |(unit, name)| format!("{} {name}", seconds / unit))
 }
 
-fn asked(file: &ActionFile, incident: Option<&IncidentFile>, query: &str) -> String {
+/// While the kill switch is pulled nothing is sent, agreed to or not.
+fn halted(shown: &Shown) -> String {
+    let told = |halt: Halt| {
+        let (actor, reason) = (html(&halt.actor), html(&halt.reason));
+        format!(
+            "<p><b>The kill switch is pulled</b> by {actor} ({reason}): nothing is sent until somebody resumes.</p>"
+        )
+    };
+    shown.outbox.halt().map(told).unwrap_or_default()
+}
+
+/// `note` is a part of the page already.
+fn asked(file: &ActionFile, incident: Option<&IncidentFile>, query: &str, note: &str) -> String {
     let action = &file.action;
     let mut rows = vec![
         ("What", deed(file)),
@@ -177,7 +190,7 @@ fn asked(file: &ActionFile, incident: Option<&IncidentFile>, query: &str) -> Str
         .collect();
     // Relative, so that it also works below a path of a reverse proxy.
     let form = format!("<form method=\"post\" action=\"?{}\"><button>Approve</button></form>", html(query));
-    format!("<table>{rows}</table>{form}<p>Whoever does not agree closes this page; nothing happens then.</p>")
+    format!("{note}<table>{rows}</table>{form}<p>Whoever does not agree closes this page; nothing happens then.</p>")
 }
 
 fn page(code: StatusCode, title: &str, body: &str) -> Response {

@@ -269,8 +269,8 @@ impl Watch {
         match self.outbox.halt() {
             None => self.board.warnings.end(Kind::Halted, "respond", now_us, false),
             Some(halt) => {
-                let message =
-                    format!("nobody is contained: the kill switch was pulled by {}: {}", halt.actor, halt.reason);
+                let who = if halt.lift { "nobody is contained" } else { "nobody is contained anew" };
+                let message = format!("{who}: the kill switch was pulled by {}: {}", halt.actor, halt.reason);
                 self.hold(Kind::Halted, "respond", 1, message, "gatewatch actions resume", now_us, false);
             }
         }

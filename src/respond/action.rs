@@ -185,16 +185,19 @@ pub enum StepKind {
     Reverted,
     /// It is not in force any more, and not by us.
     Drifted,
+    /// It stands at the target with our mark, and nothing was known of it here.
+    Adopted,
     Cancelled,
     DryRun,
     Suppressed,
 }
 
 impl StepKind {
-    pub const ALL: [StepKind; 15] = [
+    pub const ALL: [StepKind; 16] = [
         StepKind::Awaiting,
         StepKind::Approved,
         StepKind::Drifted,
+        StepKind::Adopted,
         StepKind::Cancelled,
         StepKind::Planned,
         StepKind::Sent,
@@ -221,6 +224,7 @@ impl StepKind {
             StepKind::Awaiting => "awaiting",
             StepKind::Approved => "approved",
             StepKind::Drifted => "drifted",
+            StepKind::Adopted => "adopted",
             StepKind::Cancelled => "cancelled",
             StepKind::Expired => "expired",
             StepKind::Reverted => "reverted",

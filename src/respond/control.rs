@@ -255,7 +255,7 @@ impl Outbox {
         let queue = wanted.queue();
         let incident = book::row(tx, &wanted.incident_id).await?;
         let over = incident.as_ref().is_none_or(|row| row.status == Status::Closed);
-        let (mut anything, mut held, mut part) = (false, None, None);
+        let (mut anything, mut held, mut part, mut waits_for_release) = (false, None, None, false);
         for lane in self.lanes.iter().filter(|lane| lane.common.kinds.contains(&wanted.kind)) {
             if wanted.stand == Stand::Lift {
                 anything |= self.lift(tx, lane, &queue, "nobody wants it any more", pass).await?;
@@ -309,6 +309,7 @@ impl Outbox {
                 let action = Action { renews: need.renews, expires_us: Some(expires_us), ..action };
                 let why = self.apply(tx, wanted, action, pass).await?;
                 anything |= why.as_deref().is_none_or(|why| why == LOOKING);
+                waits_for_release |= pass.live.halt.is_some();
                 held = held.or(why);
             }
         }
@@ -325,7 +326,9 @@ impl Outbox {
             wanted::hold(tx, wanted, held.as_deref()).await?;
         }
         // A lifted one is remembered until its incident is over, so that the next alert does not ask for it again.
+        // While everything is halted nobody is forgotten who would be kept out without that.
         let ended = wanted.stand != Stand::Active && !anything && (over || wanted.stand == Stand::Ending);
+        let ended = ended && !(waits_for_release && wanted.stand == Stand::Ending);
         if ended {
             wanted::drop(tx, wanted).await?;
         }
@@ -372,6 +375,10 @@ impl Outbox {
             }
             // Refused so far: there may be room by now.
             State::Suppressed if !active => Need { apply_until_us: missed, ..Need::default() },
+            // Undone by a rail or the kill switch, not because a clock that was set back would have prolonged it.
+            State::Cancelled | State::Reverted if !active && entry.action.created_us <= now_us => {
+                Need { apply_until_us: missed, ..Need::default() }
+            }
             _ => Need { apply_until_us: active.then_some(whole_us), ..Need::default() },
         }
     }
@@ -387,6 +394,7 @@ impl Outbox {
         if let Some(halt) = &pass.live.halt {
             return Ok(Some(format!("halted by {}: {}", halt.actor, halt.reason)));
         }
+        action.id = self.own_id(&action.id);
         let range = Scope::of(&action).filter(|_| action.entity_kind == RANGE);
         let offenders = match &range {
             Some(range) => pass.offenders_outside(range, action.dry_run),

@@ -18,7 +18,7 @@ pub struct Moment {
     pub now_us: i64,
     /// What is dated further ahead than this is due, too: the clock was set back since.
     pub longest_wait_us: i64,
-    /// Nobody is contained anew.
+    /// Nobody is contained anew; what an attempt may have left ends in time all the same.
     pub halted: bool,
 }
 
@@ -34,7 +34,7 @@ impl Queue {
         // By index and without sorting, urgency by urgency: with a flood of one the others are found at once.
         let sql = format!(
             "SELECT {ENTRY} FROM outbox AS o INDEXED BY outbox_due WHERE target = ?1 AND state = 'pending' AND urgency = ?2 \
-             AND next_attempt_us BETWEEN ?3 AND ?4 AND NOT (?5 AND op = 'apply') AND NOT EXISTS \
+             AND next_attempt_us BETWEEN ?3 AND ?4 AND NOT (?5 AND op = 'apply' AND coalesce(expires_us, ?7) > ?7) AND NOT EXISTS \
              (SELECT 1 FROM outbox AS p INDEXED BY outbox_queue WHERE p.target = o.target AND p.queue = o.queue \
               AND p.state = 'pending' AND p.n < o.n) ORDER BY next_attempt_us, n LIMIT ?6"
         );
@@ -49,7 +49,7 @@ impl Queue {
                 }
                 let halted = moment.halted && urgency == 0;
                 let query = sqlx::query(&sql).bind(target).bind(urgency).bind(from_us).bind(until_us);
-                let rows = query.bind(halted).bind(left).fetch_all(self.store.pool()).await?;
+                let rows = query.bind(halted).bind(left).bind(moment.now_us).fetch_all(self.store.pool()).await?;
                 for row in &rows {
                     found.push(entry(row)?);
                 }
@@ -65,6 +65,13 @@ impl Queue {
         let mut next_us: Option<i64> = None;
         for urgency in URGENCIES {
             let query = sqlx::query(sql).bind(target).bind(urgency).bind(moment.now_us).bind(moment.furthest_us());
+            let first: Option<i64> = query.fetch_one(self.store.pool()).await?.try_get(0)?;
+            next_us = next_us.into_iter().chain(first).min();
+        }
+        if moment.halted {
+            let sql = "SELECT min(expires_us) FROM outbox WHERE target = ? AND state = 'pending' AND urgency = 0 \
+                       AND op = 'apply' AND expires_us > ?";
+            let query = sqlx::query(sql).bind(target).bind(moment.now_us);
             let first: Option<i64> = query.fetch_one(self.store.pool()).await?.try_get(0)?;
             next_us = next_us.into_iter().chain(first).min();
         }

@@ -121,7 +121,7 @@ fn contained(it: &Containment) -> String {
     match it.state.as_str() {
         "in_force" => format!("{what} is in force until {until}{why}"),
         "awaiting" => format!("{what} waits for a person to agree{why}"),
-        "sending" => format!("{what} is being sent"),
+        "sending" => format!("{what} is being sent{why}"),
         "parked" => format!("{what} was given up on{why}"),
         "dry_run" => format!("{what} was not sent: dry run"),
         "refused" => format!("{what} was refused{why}"),

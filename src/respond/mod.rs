@@ -8,6 +8,7 @@
 
 pub mod action;
 pub mod actions;
+mod adopt;
 mod asns;
 mod backoff;
 pub mod breaker;

@@ -49,6 +49,8 @@ pub(super) const HOUR_US: i64 = 3_600_000_000;
 const OFFENCES_US: i64 = 30 * 24 * HOUR_US;
 
 pub struct Outbox {
+    /// Of this copy of the service (`adopt.rs`).
+    pub(super) tag: String,
     pub(super) queue: Queue,
     pub(super) store: Store,
     pub(super) delivery: DeliveryConfig,
@@ -157,6 +159,7 @@ impl Outbox {
             parts_apart,
         };
         Ok(Outbox {
+            tag: super::adopt::tag_of("main"),
             queue: Queue::new(store.clone()),
             changes: Changes::new(store.clone()),
             store,
@@ -247,6 +250,7 @@ impl Outbox {
                 StepKind::Approved => line!(info, "action approved"),
                 StepKind::Cancelled => line!(info, "action cancelled"),
                 StepKind::Drifted => line!(warn, "no longer in force at the target, and not by us"),
+                StepKind::Adopted => line!(warn, "in force at the target by us, and not known here: taken up"),
                 StepKind::Planned | StepKind::Sent => {}
             }
         }

@@ -148,6 +148,14 @@ impl Queue {
         rows.iter().map(entry).collect()
     }
 
+    /// The same at every target.
+    pub async fn alike_in_force(tx: &mut Tx, queue: &str) -> Result<Vec<Entry>, StoreError> {
+        let sql = format!(
+            "SELECT {ENTRY} FROM outbox WHERE action_id IN (SELECT action_id FROM blocks) AND queue = ? AND op = 'apply' ORDER BY n"
+        );
+        sqlx::query(&sql).bind(queue).fetch_all(&mut **tx).await?.iter().map(entry).collect()
+    }
+
     /// Everything in force at this target.
     pub async fn all_in_force(tx: &mut Tx, target: &str) -> Result<Vec<Entry>, StoreError> {
         let sql = format!(
@@ -435,7 +443,12 @@ impl Queue {
 }
 
 /// Keeps the table of what is in force in step with the states of its actions.
-async fn note_containment(tx: &mut Tx, action: &Action, state: State, now_us: i64) -> Result<(), StoreError> {
+pub(super) async fn note_containment(
+    tx: &mut Tx,
+    action: &Action,
+    state: State,
+    now_us: i64,
+) -> Result<(), StoreError> {
     if action.op == Op::Revert {
         if state == State::Delivered
             && let Some(undone) = &action.undoes

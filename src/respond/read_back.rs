@@ -2,7 +2,8 @@
 //!
 //! Promises: each target is read by itself, at its own time; one that does not answer delays nobody else, and is told of in the
 //! target's status. One that asks to be left alone (Retry-After), when it is read or when something is sent to it, is not read
-//! before that time. What was taken away behind our back is put back, what is still there after its end is undone.
+//! before that time. What was taken away behind our back is put back, what is still there after its end is undone, what is ours
+//! and not known here is taken up (`adopt.rs`).
 //! Never: changes a target; what is to be done goes through the outbox.
 
 use std::collections::HashSet;
@@ -74,29 +75,32 @@ impl Outbox {
         let ours = Queue::all_in_force(&mut tx, lane.name()).await?;
         let ended = Queue::ended_since(&mut tx, lane.name(), now_us.saturating_sub(HOUR_US)).await?;
         Queue::commit(tx).await?;
-        if ours.is_empty() && ended.is_empty() {
-            *locked(&lane.unread) = None;
-            return Ok(false);
-        }
         if locked(&lane.breaker).asked_until(now_us).is_some() {
             return Ok(false);
         }
         let asked = tokio::time::timeout(self.delivery.timeout, lane.target.read_back(now_us)).await;
         let asked = asked.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.delivery.timeout).into()));
-        *locked(&lane.unread) = asked.as_ref().err().map(|unread| scrub(&unread.reason));
-        let there = match asked {
-            Ok(Some(there)) => there,
+        let unread = asked.as_ref().err().map(|unread| scrub(&unread.reason));
+        let is_news = unread != std::mem::replace(&mut *locked(&lane.unread), unread.clone());
+        let found = match asked {
+            Ok(Some(found)) => found,
             Ok(None) => return Ok(false),
             Err(Unread { reason, after }) => {
                 if let Some(after) = after {
                     locked(&lane.breaker).asked((self.clock)(), micros(after));
                 }
-                tracing::warn!(target = lane.name(), reason, "what is in force cannot be read back; it is tried again");
+                if is_news {
+                    tracing::warn!(
+                        target = lane.name(),
+                        reason,
+                        "what is in force cannot be read back; it is tried again"
+                    );
+                }
                 return Ok(false);
             }
         };
         let there: HashSet<(Option<Kind>, String)> =
-            there.into_iter().map(|entry| (entry.kind, entry.entity)).collect();
+            found.iter().map(|entry| (entry.kind, entry.entity.clone())).collect();
         // A list that ran out of room holds some of ours as one network.
         let names = there.iter().filter_map(|(_, text)| Scope::parse(text));
         let networks: Vec<Scope> = names.filter(|scope| !scope.is_address()).collect();
@@ -113,7 +117,9 @@ impl Outbox {
         let held: HashSet<(Kind, String)> = ours.iter().map(|entry| (entry.action.kind, name(&entry.action))).collect();
         for entry in ours {
             let lasts = entry.action.expires_us.is_some_and(|ends| ends > now_us + NEAR_END_US);
-            if lasts && !is_there(entry.action.kind, &name(&entry.action)) {
+            // What is being undone goes by us.
+            let is_gone = lasts && !is_there(entry.action.kind, &name(&entry.action));
+            if is_gone && !Queue::is_being_undone(&mut tx, &entry.action.id).await? {
                 let step = NewStep::new(StepKind::Drifted, "it is not there any more, and not by us");
                 if Queue::settle_in(&mut tx, &entry, State::Delivered, State::Expired, now_us, step.clone()).await? {
                     metrics::counter!(metric::DRIFTED, "target" => lane.name().to_owned()).increment(1);
@@ -129,6 +135,7 @@ impl Outbox {
                 self.undo(&mut tx, lane, &entry, "it is still there, or there again", &mut pass).await?;
             }
         }
+        self.adopt(&mut tx, lane, &found, &mut pass).await?;
         let drifted = !pass.taken.new.is_empty();
         self.commit(tx, &mut pass).await?;
         Ok(drifted)

@@ -65,6 +65,7 @@ impl Outbox {
         let id = &message.incident.id;
         let mut tx = self.store.pool().begin().await?;
         let mut containment = Vec::new();
+        let halted = self.halt().map(|halt| format!("halted by {}: {}", halt.actor, halt.reason));
         // What gives way to something narrower is no news beside that.
         let is_told = |it: &Wanted| !it.held.as_deref().is_some_and(|why| why.starts_with(GIVES_WAY));
         for wanted in wanted_by(&mut tx, id).await?.into_iter().filter(is_told) {
@@ -81,7 +82,8 @@ impl Outbox {
                     Some(why) if why.starts_with(PART) => "in_force",
                     _ => "not_yet",
                 };
-                containment.push(Containment { why: wanted.held.clone(), ..wanted.shown(state) });
+                let halted = halted.clone().filter(|_| state == "not_yet");
+                containment.push(Containment { why: halted.or(wanted.held.clone()), ..wanted.shown(state) });
             }
         }
         containment.truncate(usize::try_from(LISTED_MAX).unwrap_or(usize::MAX));
@@ -122,6 +124,7 @@ impl Outbox {
             "awaiting" => why(tx, &action.id, StepKind::Awaiting).await?,
             "parked" => why(tx, &action.id, StepKind::Failed).await?,
             "refused" => why(tx, &action.id, StepKind::Suppressed).await?,
+            "sending" => self.halt().map(|halt| format!("halted by {}: {}", halt.actor, halt.reason)),
             _ => None,
         };
         let ends = ["in_force", "lifting", "dry_run"].contains(&state) && is_there;

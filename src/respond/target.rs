@@ -97,6 +97,8 @@ pub struct InForce {
     /// When it ends there by itself, where the target says so.
     pub until_us: Option<i64>,
     pub remote_ref: Option<String>,
+    /// The action that holds it, where the entry says so: then it is ours for certain.
+    pub action_id: Option<String>,
 }
 
 pub trait Target: Send + Sync {

@@ -29,7 +29,7 @@ impl Outbox {
         Ok(())
     }
 
-    fn no_longer(&self, lane: &Lane, action: &Action, pass: &Pass) -> Option<String> {
+    pub(super) fn no_longer(&self, lane: &Lane, action: &Action, pass: &Pass) -> Option<String> {
         if let Some(halt) = pass.live.halt.as_ref().filter(|halt| halt.lift) {
             return Some(format!("halted by {}: {}", halt.actor, halt.reason));
         }

@@ -144,8 +144,13 @@ impl Target for Wall {
         }
         let entries = self.state().entries.clone();
         let there = entries.into_iter().filter(move |(_, ends_us)| !self.ends || *ends_us > now_us);
-        let list =
-            there.map(|(entity, ends_us)| InForce { kind: None, entity, until_us: Some(ends_us), remote_ref: None });
+        let list = there.map(|(entity, ends_us)| InForce {
+            kind: None,
+            entity,
+            until_us: Some(ends_us),
+            remote_ref: None,
+            action_id: None,
+        });
         std::future::ready(Ok(Some(list.collect()))).boxed()
     }
 }

@@ -231,6 +231,7 @@ pub fn in_force(scope: Scope, mark: Option<&Mark>) -> InForce {
         entity: scope.to_string(),
         until_us: mark.and_then(|mark| mark.until_us),
         remote_ref: Some(scope.to_string()),
+        action_id: mark.map(|mark| mark.action_id.clone()),
     }
 }
 

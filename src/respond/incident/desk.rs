@@ -10,11 +10,12 @@ use serde_json::json;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
+pub use super::revert::revert;
 use super::{Row, book, look};
 pub use crate::audit::in_the_name_of;
 use crate::audit::{self, Fact, What};
 use crate::respond::Outbox;
-use crate::respond::action::{ANSWER_CHARS_MAX, Action, State, StepKind, hex_id, scrub};
+use crate::respond::action::{ANSWER_CHARS_MAX, Action, State, StepKind, scrub};
 use crate::respond::halt::{self, Never};
 use crate::respond::queue::{Entry, NewStep, Queue};
 use crate::respond::release::Released;
@@ -50,7 +51,7 @@ fn no_incident(id: &str) -> DeskError {
     DeskError::NoSuch { what: "incident", id: id.to_owned() }
 }
 
-fn no_action(id: &str) -> DeskError {
+pub(super) fn no_action(id: &str) -> DeskError {
     DeskError::NoSuch { what: "action", id: id.to_owned() }
 }
 
@@ -469,51 +470,6 @@ pub async fn approve(store: &Store, id: &str, actor: &str, now_us: i64) -> Resul
     }
     Queue::commit(tx).await?;
     Ok(done)
-}
-
-/// Takes it back: what waits is cancelled, and who is contained by it is let go at every target.
-pub async fn revert(store: &Store, id: &str, actor: &str, why: &str, now_us: i64) -> Result<(), DeskError> {
-    let queue = Queue::new(store.clone());
-    let mut tx = queue.begin().await?;
-    // As it stands until this is done: an attempt may begin at any moment.
-    let (entry, state) = Queue::entry_in(&mut tx, id).await?.ok_or_else(|| no_action(id))?;
-    let action = &entry.action;
-    if !action.kind.contains() {
-        let expected = "a message cannot be taken back; close its incident";
-        return Err(DeskError::State { id: id.to_owned(), state: state.name(), expected });
-    }
-    let may_be_there = match state {
-        State::Awaiting | State::Pending | State::Parked => {
-            let step = NewStep::new(StepKind::Cancelled, format!("by {actor}: {why}"));
-            Queue::settle_in(&mut tx, &entry, state, State::Cancelled, now_us, step).await?;
-            // An attempt may have had its effect, or is under way.
-            entry.attempts > 0
-        }
-        State::Delivered => true,
-        _ => {
-            let expected = "only what waits or was delivered can be taken back";
-            return Err(DeskError::State { id: id.to_owned(), state: state.name(), expected });
-        }
-    };
-    if may_be_there && let Some(nth) = Queue::next_revert(&mut tx, id).await? {
-        let revert = Action {
-            id: hex_id(&["revert", id, &nth.to_string()]),
-            op: crate::respond::action::Op::Revert,
-            undoes: Some(id.to_owned()),
-            created_us: now_us,
-            about_us: now_us,
-            expires_us: None,
-            renews: false,
-            ..action.clone()
-        };
-        let steps = [NewStep::new(StepKind::Planned, format!("undoes {id}, by {actor}: {why}"))];
-        Queue::insert(&mut tx, &revert, State::Pending, &steps).await?;
-    }
-    wanted::lift(&mut tx, action.kind, &action.entity_kind, &action.entity_value).await?;
-    let detail = json!({ "approved": false, "reason": scrub(why), "incident": action.incident_id });
-    audit::pend(&mut tx, now_us, &Fact::new(What::Approval, actor, id, detail)).await?;
-    Queue::commit(tx).await?;
-    Ok(())
 }
 
 /// An address or network as people write it.

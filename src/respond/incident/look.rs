@@ -4,19 +4,20 @@
 //! Promises: the command line and the HTTP interface show the same, from here; times are RFC 3339. Looking changes nothing.
 //! Never: guesses which one was meant; a beginning that several ids have is refused with those.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use schemas::Incident;
 use schemas::alert::{Alert, Severity};
 use serde::Serialize;
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
 use super::desk::{self, DeskError, Note, Shown, WhichActions, WhichAlerts};
 use super::rfc3339;
-use crate::respond::action::{StepKind, scrub};
+use crate::respond::action::{Kind, Op, StepKind, scrub};
 use crate::respond::halt::{self, Halt, Never};
 use crate::respond::queue::{LASTS, Queue};
-use crate::respond::wanted::{self, Wanted};
+use crate::respond::wanted::{self, Stand, Wanted};
 use crate::store::{Store, StoreError};
 
 /// Fewer characters name nothing.
@@ -27,6 +28,9 @@ const CANDIDATES_MAX: usize = 8;
 const WITH_INCIDENT_MAX: u32 = 200;
 /// Lines of the list of who is contained.
 const CONTAINED_MAX: u32 = 10_000;
+const PERHAPS: &str = "perhaps in force";
+/// Of those whom nobody wants out any more, as far as is known here.
+const ADOPTED: &str = "adopted";
 const INCIDENT_PREFIX: &str = "in-";
 
 /// What has an id.
@@ -171,16 +175,18 @@ pub async fn action(store: &Store, id: &str) -> Result<ActionFile, DeskError> {
     Ok(ActionFile { action: Shown::of(&entry, state), steps, approve: None })
 }
 
-/// Somebody who is to be kept out.
-#[derive(Clone, Debug, Serialize)]
+/// Somebody who is to be kept out, or is.
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Contained {
     pub kind: &'static str,
     pub entity_kind: String,
     pub entity_value: String,
     pub incident_id: String,
     pub detector: String,
-    pub severity: Severity,
-    /// `active`: renewed; `ending`: lasts to its end; `lift`: being undone.
+    /// None where nobody wants it out, as far as is known here.
+    pub severity: Option<Severity>,
+    /// `active`: renewed; `ending`: lasts to its end; `lift`: being undone; `adopted`: found at the target with our mark, lasts to
+    /// its end.
     pub wanted: &'static str,
     pub since: String,
     pub in_force: Vec<InForce>,
@@ -201,36 +207,56 @@ pub async fn contained(store: &Store, now_us: i64) -> Result<Vec<Contained>, Sto
     // Reads alone: it does not take the right to write.
     let mut tx = store.pool().begin().await?;
     let all = wanted::all(&mut tx, CONTAINED_MAX).await?;
-    let mut in_force: HashMap<String, Vec<InForce>> = HashMap::new();
+    // By queue: whom it keeps out, as far as the actions know, where, and whether that is being undone.
+    let mut in_force: BTreeMap<String, (Contained, Vec<InForce>)> = BTreeMap::new();
     let sql = format!(
-        "SELECT o.queue, b.target, b.action_id, b.expires_us FROM blocks AS b JOIN outbox AS o USING (action_id) \
-         WHERE {LASTS} ORDER BY b.target"
+        "SELECT o.queue, b.target, b.action_id, b.expires_us, o.kind, o.entity_kind, o.entity_value, o.created_us, {LASTS} \
+         FROM blocks AS b JOIN outbox AS o USING (action_id) ORDER BY b.target"
     );
     for row in sqlx::query(&sql).fetch_all(&mut *tx).await? {
         let force = InForce { target: row.try_get(1)?, action_id: row.try_get(2)?, until: rfc3339(row.try_get(3)?) };
-        in_force.entry(row.try_get(0)?).or_default().push(force);
+        let (adopted, forces) = in_force.entry(row.try_get(0)?).or_default();
+        *adopted = unwanted(&row, 4, ADOPTED)?;
+        if row.try_get(8)? {
+            forces.push(force);
+        }
     }
-    let mut waiting: HashMap<String, String> = HashMap::new();
-    let sql = "SELECT queue, action_id, target, state, op FROM outbox WHERE urgency = 0 AND \
-               (state IN ('pending', 'awaiting', 'parked') OR (state = 'dry_run' AND expires_us > ?)) ORDER BY n";
+    let mut waiting: BTreeMap<String, (Contained, String)> = BTreeMap::new();
+    let sql = "SELECT queue, action_id, target, state, kind, entity_kind, entity_value, created_us, op, attempts FROM outbox \
+               WHERE urgency = 0 AND (state IN ('pending', 'awaiting', 'parked') OR (state = 'dry_run' AND expires_us > ?)) \
+               ORDER BY n";
     for row in sqlx::query(sql).bind(now_us).fetch_all(&mut *tx).await? {
         let (id, target, state): (String, String, String) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+        let is_undoing = row.try_get::<&str, _>(8)? == Op::Revert.name();
         let words = match state.as_str() {
-            "pending" if row.try_get::<&str, _>(4)? == "revert" => format!("being undone at {target}: action {id}"),
+            "parked" if is_undoing => format!("could not be undone at {target}, is tried again: action {id}"),
+            _ if is_undoing => format!("being undone at {target}: action {id}"),
             "awaiting" => format!("a person has to agree: action {id}"),
             "parked" => format!("given up on at {target}: action {id}"),
+            "pending" if row.try_get::<i64, _>(9)? > 0 => {
+                format!("{PERHAPS} at {target}, no attempt was answered yet: action {id}")
+            }
             "pending" => format!("being sent to {target}: action {id}"),
             _ => format!("dry run at {target}"),
         };
-        waiting.insert(row.try_get(0)?, words);
+        let stand = if is_undoing { Stand::Lift.name() } else { ADOPTED };
+        waiting.insert(row.try_get(0)?, (unwanted(&row, 4, stand)?, words));
     }
     tx.commit().await?;
     let halted = halt(store, now_us).await?.map(|it| format!("halted by {}: {}", it.actor, it.reason));
-    let show = |wanted: Wanted| {
+    let mut show = |wanted: Wanted| {
         let queue = wanted.queue();
-        let in_force = in_force.remove(&queue).unwrap_or_default();
+        let in_force = in_force.remove(&queue).map(|(_, in_force)| in_force).unwrap_or_default();
         let why_not = match in_force.is_empty() {
-            true => halted.clone().or_else(|| waiting.remove(&queue)).or_else(|| wanted.held.clone()),
+            true => {
+                // Halted, nothing else matters but what may be in force all the same.
+                let waits = waiting
+                    .remove(&queue)
+                    .map(|(_, why)| why)
+                    .filter(|why| halted.is_none() || why.starts_with(PERHAPS));
+                let whys: Vec<String> = halted.iter().cloned().chain(waits).collect();
+                Some(whys.join("; ")).filter(|why| !why.is_empty()).or_else(|| wanted.held.clone())
+            }
             false => None,
         };
         Contained {
@@ -239,7 +265,7 @@ pub async fn contained(store: &Store, now_us: i64) -> Result<Vec<Contained>, Sto
             entity_value: wanted.entity_value,
             incident_id: wanted.incident_id,
             detector: wanted.detector,
-            severity: wanted.severity,
+            severity: Some(wanted.severity),
             wanted: wanted.stand.name(),
             since: rfc3339(wanted.since_us),
             in_force,
@@ -247,7 +273,28 @@ pub async fn contained(store: &Store, now_us: i64) -> Result<Vec<Contained>, Sto
             dry_run: wanted.dry_run,
         }
     };
-    Ok(all.into_iter().map(show).collect())
+    let mut contained: Vec<Contained> = all.into_iter().map(&mut show).collect();
+    // Whom nobody wants out any more, and who is, or may be.
+    for (queue, (adopted, in_force)) in in_force {
+        let why_not = waiting.remove(&queue).map(|(_, words)| words).filter(|_| in_force.is_empty());
+        contained.push(Contained { in_force, why_not, ..adopted });
+    }
+    let undone = waiting.into_values().filter(|(it, _)| it.wanted == Stand::Lift.name());
+    contained.extend(undone.map(|(it, words)| Contained { why_not: Some(words), ..it }));
+    Ok(contained)
+}
+
+/// Somebody of whom no row says that he is to be kept out: by the kind in this column and what follows it.
+fn unwanted(row: &SqliteRow, at: usize, stand: &'static str) -> Result<Contained, sqlx::Error> {
+    let kind: String = row.try_get(at)?;
+    Ok(Contained {
+        kind: Kind::parse(&kind).map_or("", Kind::name),
+        entity_kind: row.try_get(at + 1)?,
+        entity_value: row.try_get(at + 2)?,
+        since: rfc3339(row.try_get(at + 3)?),
+        wanted: stand,
+        ..Contained::default()
+    })
 }
 
 /// The kill switch as it is shown.

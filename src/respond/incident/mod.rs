@@ -12,6 +12,7 @@ mod hushed;
 pub mod keys;
 pub mod left;
 pub mod look;
+mod revert;
 pub mod score;
 
 use schemas::Incident;

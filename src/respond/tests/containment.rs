@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use super::{Board, Fault, HOUR_US, MINUTE_US, Trial, alert, closing, ready};
+use super::{Board, Fault, HOUR_US, MINUTE_US, SOMEBODY, Trial, alert, closing, ready};
 use crate::respond::action::{Kind, Op};
 use crate::respond::halt::{self, Halt};
-use crate::respond::incident::desk;
+use crate::respond::incident::{desk, look};
 use crate::respond::orphans::Left;
 use crate::respond::wanted::{self, Stand};
 
 const BLOCKS: &[Kind] = &[Kind::Block];
 const ONE_ATTEMPT: &str = "guard: { ttl: 1h }, delivery: { attempts_max: 1 }";
 const HOURLY: &str = "guard: { ttl: 1h }";
+/// An id as this copy of the service makes them.
+const OURS: &str = "000000000000000000000001e5bff1a5";
 const ATTACKER: &str = "203.0.113.7";
 
 #[tokio::test]
@@ -59,6 +61,156 @@ async fn an_effect_that_comes_after_its_undoing_is_undone_again() {
     trial.outbox.reconcile().await.expect("read back");
     trial.settle().await;
     assert_eq!(trial.board.entities(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_a_restored_store_does_not_know_is_taken_up_and_ends() {
+    let trial = Trial::new(HOURLY, false, BLOCKS).await;
+    let end_us = trial.now() + HOUR_US;
+    trial.board.ends_at(end_us);
+    trial.board.put(ATTACKER, OURS);
+    trial.board.put("203.0.113.99", SOMEBODY);
+    trial.outbox.reconcile().await.expect("read back");
+    trial.outbox.reconcile().await.expect("read back again");
+    assert_eq!(trial.in_state("delivered").await, [OURS]);
+    let in_force = trial.outbox.queue.blocks(10).await.expect("blocks");
+    let told: Vec<_> = in_force.iter().map(|(entity, _, _, ends_us)| (entity.as_str(), *ends_us)).collect();
+    assert_eq!(told, [(ATTACKER, end_us)]);
+    // Whoever is told of again is out already.
+    trial.tell(&alert("al-1", ATTACKER), &["block"]).await;
+    trial.settle().await;
+    assert_eq!(trial.board.calls(), [Op::Apply; 0]);
+    trial.tell(&closing(&alert("al-1", ATTACKER)), &[]).await;
+    trial.advance(HOUR_US + MINUTE_US);
+    trial.settle().await;
+    assert_eq!((trial.board.calls(), trial.board.entities()), (vec![Op::Revert], vec!["203.0.113.99".to_owned()]));
+    assert_eq!(trial.in_state("reverted").await, [OURS]);
+}
+
+#[tokio::test]
+async fn what_an_attempt_may_have_left_is_said_while_everything_is_halted() {
+    let trial = Trial::new(HOURLY, false, BLOCKS).await;
+    trial.board.fault(Fault::Lost);
+    trial.tell(&alert("al-1", ATTACKER), &["block"]).await;
+    trial.settle().await;
+    let id = trial.in_state("pending").await.remove(0);
+    let halted = Halt { actor: "noor".to_owned(), reason: "a test".to_owned(), since_us: trial.now(), lift: false };
+    halt::pull(trial.outbox.store(), &halted).await.expect("pulled");
+    let contained = look::contained(trial.outbox.store(), trial.now()).await.expect("read");
+    let why = format!("halted by noor: a test; perhaps in force at board, no attempt was answered yet: action {id}");
+    assert_eq!(contained.first().and_then(|it| it.why_not.clone()), Some(why));
+}
+
+#[tokio::test]
+async fn what_is_in_force_and_known_as_never_sent_is_taken_up() {
+    // Restored from a backup of before somebody agreed.
+    let trial = Trial::new(HOURLY, false, BLOCKS).await;
+    trial.tell(&alert("al-1", ATTACKER), &["block"]).await;
+    trial.outbox.pass(true).await.expect("a pass");
+    let id = trial.in_state("pending").await.remove(0);
+    let sql = "UPDATE outbox SET state = 'awaiting'";
+    sqlx::query(sql).execute(trial.outbox.store.pool()).await.expect("put back");
+    trial.board.ends_at(trial.now() + HOUR_US);
+    trial.board.put(ATTACKER, &id);
+    trial.outbox.reconcile().await.expect("read back");
+    assert_eq!(trial.in_state("delivered").await, [id.as_str()]);
+    let halted = Halt { actor: "noor".to_owned(), reason: "a test".to_owned(), since_us: trial.now(), lift: true };
+    halt::pull(trial.outbox.store(), &halted).await.expect("pulled");
+    trial.settle().await;
+    assert_eq!((trial.board.calls(), trial.board.entities()), (vec![Op::Revert], Vec::<String>::new()));
+}
+
+#[tokio::test]
+async fn what_another_copy_of_the_service_keeps_out_is_left_to_it() {
+    let trial = Trial::new(HOURLY, false, BLOCKS).await;
+    trial.board.put(ATTACKER, "00000000000000000000000000000001");
+    trial.outbox.reconcile().await.expect("read back");
+    assert_eq!(trial.in_state("delivered").await, [""; 0]);
+    assert_eq!(trial.board.entities(), [ATTACKER]);
+}
+
+#[tokio::test]
+async fn what_was_taken_up_is_let_go_at_every_target() {
+    let trial = Trial::new("", false, BLOCKS).await;
+    let (waf, edge) = (Arc::new(Board::default()), Arc::new(Board::default()));
+    let trial = trial.restarted(vec![ready("waf", &waf, BLOCKS), ready("edge", &edge, BLOCKS)]).await;
+    waf.put(ATTACKER, OURS);
+    edge.put(ATTACKER, "000000000000000000000002e5bff1a5");
+    trial.outbox.reconcile().await.expect("read back");
+    desk::revert(trial.outbox.store(), OURS, "noor", "a customer", trial.now()).await.expect("taken back");
+    let contained = look::contained(trial.outbox.store(), trial.now()).await.expect("read");
+    let told: Vec<_> =
+        contained.iter().map(|it| (it.entity_value.as_str(), it.in_force.len(), it.why_not.is_some())).collect();
+    assert_eq!(told, [(ATTACKER, 0, true)], "it is said that it is being undone");
+    trial.settle().await;
+    assert_eq!((waf.entities(), edge.entities()), (Vec::new(), Vec::new()));
+}
+
+#[tokio::test]
+async fn what_an_attempt_may_have_left_ends_in_time_while_everything_is_halted() {
+    let trial = Trial::new(HOURLY, false, BLOCKS).await;
+    let open = alert("al-1", ATTACKER);
+    trial.board.fault(Fault::Lost);
+    trial.tell(&open, &["block"]).await;
+    trial.settle().await;
+    let halted = Halt { actor: "noor".to_owned(), reason: "a test".to_owned(), since_us: trial.now(), lift: false };
+    halt::pull(trial.outbox.store(), &halted).await.expect("pulled");
+    trial.tell(&closing(&open), &["block"]).await;
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [ATTACKER]);
+    trial.advance(HOUR_US + MINUTE_US);
+    trial.settle().await;
+    assert_eq!((trial.board.calls(), trial.board.entities()), (vec![Op::Apply, Op::Revert], Vec::<String>::new()));
+}
+
+#[tokio::test]
+async fn whose_time_is_not_over_is_kept_out_again_after_the_halt() {
+    let trial = Trial::new(HOURLY, false, BLOCKS).await;
+    let open = alert("al-1", ATTACKER);
+    trial.tell(&open, &["block"]).await;
+    trial.settle().await;
+    // Whoever is kept out attacks no more.
+    trial.tell(&closing(&open), &["block"]).await;
+    trial.settle().await;
+    let halted = Halt { actor: "noor".to_owned(), reason: "a test".to_owned(), since_us: trial.now(), lift: true };
+    halt::pull(trial.outbox.store(), &halted).await.expect("pulled");
+    trial.advance(MINUTE_US);
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [""; 0]);
+    let contained = look::contained(trial.outbox.store(), trial.now()).await.expect("read");
+    let why = contained.first().and_then(|it| it.why_not.clone());
+    assert_eq!(why.as_deref(), Some("halted by noor: a test"));
+    halt::release(trial.outbox.store(), "noor", trial.now()).await.expect("released");
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [ATTACKER]);
+    trial.advance(HOUR_US);
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_is_being_undone_went_by_us() {
+    let trial = Trial::new(HOURLY, false, BLOCKS).await;
+    trial.tell(&alert("al-1", ATTACKER), &["block"]).await;
+    trial.settle().await;
+    let id = trial.in_state("delivered").await.remove(0);
+    trial.board.fault(Fault::Lost);
+    desk::revert(trial.outbox.store(), &id, "noor", "a customer", trial.now()).await.expect("taken back");
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [""; 0], "its answer got lost");
+    trial.outbox.reconcile().await.expect("read back");
+    trial.advance(HOUR_US / 2);
+    trial.settle().await;
+    assert_eq!(trial.in_state("reverted").await, [id]);
+}
+
+#[tokio::test]
+async fn what_is_taken_up_obeys_the_rails() {
+    let trial = Trial::new("guard: { never_block: [203.0.113.0/24] }", true, BLOCKS).await;
+    trial.board.put("203.0.113.7", OURS);
+    trial.outbox.reconcile().await.expect("read back");
+    trial.settle().await;
+    assert_eq!((trial.board.calls(), trial.board.entities()), (vec![Op::Revert], Vec::<String>::new()));
 }
 
 #[tokio::test]

@@ -33,6 +33,9 @@ pub(crate) const HOUR_US: i64 = 60 * MINUTE_US;
 /// 2026-03-02T10:00:10Z, some seconds after the alerts of `alert`.
 const START_US: i64 = 1_772_445_610_000_000;
 
+/// Who puts entries there that are not ours.
+pub(crate) const SOMEBODY: &str = "somebody else";
+
 /// What becomes of one call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
@@ -48,6 +51,8 @@ pub(crate) enum Fault {
 struct Held {
     /// Which action holds an entity.
     entries: BTreeMap<String, String>,
+    /// What each entry says of its end.
+    until_us: Option<i64>,
     faults: VecDeque<Fault>,
     calls: Vec<Op>,
     told: Vec<(Kind, Event)>,
@@ -68,6 +73,11 @@ impl Board {
     /// An effect that comes late, or is brought back by somebody.
     pub fn put(&self, entity: &str, action_id: &str) {
         locked(&self.held).entries.insert(entity.to_owned(), action_id.to_owned());
+    }
+
+    /// From now on entries tell when they end.
+    pub fn ends_at(&self, us: i64) {
+        locked(&self.held).until_us = Some(us);
     }
 
     pub fn fault(&self, fault: Fault) {
@@ -112,8 +122,15 @@ impl Target for Board {
     }
 
     fn read_back(&self, _now_us: i64) -> BoxFuture<'_, ReadBack> {
-        let entry = |entity: String| InForce { kind: None, entity, until_us: None, remote_ref: None };
-        std::future::ready(Ok(Some(self.entities().into_iter().map(entry).collect()))).boxed()
+        let held = locked(&self.held);
+        let entry = |(entity, action_id): (&String, &String)| InForce {
+            kind: None,
+            entity: entity.clone(),
+            until_us: held.until_us,
+            remote_ref: None,
+            action_id: Some(action_id.clone()).filter(|id| id != SOMEBODY),
+        };
+        std::future::ready(Ok(Some(held.entries.iter().map(entry).collect()))).boxed()
     }
 }
 

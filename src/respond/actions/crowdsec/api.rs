@@ -77,6 +77,8 @@ pub struct RemoteAlert {
     pub decisions: Option<Vec<RemoteDecision>>,
     #[serde(default)]
     events: Option<Vec<RemoteEvent>>,
+    #[serde(default)]
+    machine_id: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -130,8 +132,12 @@ struct RemoteMeta {
 
 impl RemoteAlert {
     fn carries(&self, action_id: &str) -> bool {
-        let mut meta = self.events.iter().flatten().flat_map(|event| event.meta.iter().flatten());
-        meta.any(|meta| meta.key == ACTION_KEY && meta.value == action_id)
+        self.actions().any(|id| id == action_id)
+    }
+
+    fn actions(&self) -> impl Iterator<Item = &str> {
+        let meta = self.events.iter().flatten().flat_map(|event| event.meta.iter().flatten());
+        meta.filter(|meta| meta.key == ACTION_KEY).map(|meta| meta.value.as_str())
     }
 }
 
@@ -210,10 +216,16 @@ impl Api {
         let alerts: Option<Vec<RemoteAlert>> = parse("the list", &answer)?;
         let mut found = Vec::new();
         for alert in alerts.into_iter().flatten() {
+            // Another machine's are somebody else's, who may use Gatewatch, too.
+            if alert.machine_id.as_ref().is_some_and(|machine| *machine != self.machine_id) {
+                continue;
+            }
+            let action_id = alert.actions().next().map(str::to_owned);
             for decision in alert.decisions.into_iter().flatten().filter(RemoteDecision::in_force) {
                 let entity = Scope::parse(&decision.value).map_or(decision.value, |scope| scope.to_string());
                 let until_us = left_us(&decision.duration).map(|left| now_us.saturating_add(left));
-                found.push(InForce { kind: None, entity, until_us, remote_ref: Some(alert.id.to_string()) });
+                let remote_ref = Some(alert.id.to_string());
+                found.push(InForce { kind: None, entity, until_us, remote_ref, action_id: action_id.clone() });
             }
         }
         Ok(found)

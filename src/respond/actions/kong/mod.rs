@@ -181,11 +181,12 @@ impl Kong {
 
 /// Tags can hold anything but commas and slashes.
 const OURS: &str = "gatewatch";
+const ACTION_TAG: &str = "gatewatch:action:";
 const PRINCIPAL_TAG: &str = "gatewatch:principal:";
 const UNTIL_TAG: &str = "gatewatch:until:";
 
 fn action_tag(action_id: &str) -> String {
-    format!("gatewatch:action:{action_id}")
+    format!("{ACTION_TAG}{action_id}")
 }
 
 fn tags_of(action: &Action) -> Vec<String> {
@@ -206,7 +207,8 @@ fn known(plugin: Plugin) -> Option<InForce> {
     let entity = url::form_urlencoded::parse(format!("k={principal}").as_bytes()).next()?.1.into_owned();
     let until_us = after(UNTIL_TAG).and_then(|text| text.parse::<i64>().ok()?.checked_mul(1_000_000));
     let kind = if plugin.name == THROTTLES { Kind::Throttle } else { Kind::Revoke };
-    Some(InForce { kind: Some(kind), entity, until_us, remote_ref: Some(plugin.id) })
+    let action_id = after(ACTION_TAG);
+    Some(InForce { kind: Some(kind), entity, until_us, remote_ref: Some(plugin.id), action_id })
 }
 
 /// An id that the same action gets each time, in the form of a name-based UUID.

@@ -1,0 +1,62 @@
+//! Taking an action back.
+//!
+//! Promises: whoever it contains is let go at every target, and wanted there no more while the incident lasts.
+//! Never: waits for a target; the undoings go through the outbox.
+
+use serde_json::json;
+
+use super::desk::{DeskError, no_action};
+use crate::audit::{self, Fact, What};
+use crate::respond::action::{Action, Op, State, StepKind, hex_id, scrub};
+use crate::respond::queue::{NewStep, Queue};
+use crate::respond::wanted;
+use crate::store::Store;
+
+/// Takes it back: what waits is cancelled, and who is contained by it is let go at every target.
+pub async fn revert(store: &Store, id: &str, actor: &str, why: &str, now_us: i64) -> Result<(), DeskError> {
+    let queue = Queue::new(store.clone());
+    let mut tx = queue.begin().await?;
+    // As it stands until this is done: an attempt may begin at any moment.
+    let (entry, state) = Queue::entry_in(&mut tx, id).await?.ok_or_else(|| no_action(id))?;
+    let action = entry.action.clone();
+    if !action.kind.contains() {
+        let expected = "a message cannot be taken back; close its incident";
+        return Err(DeskError::State { id: id.to_owned(), state: state.name(), expected });
+    }
+    let may_be_there = match state {
+        State::Awaiting | State::Pending | State::Parked => {
+            let step = NewStep::new(StepKind::Cancelled, format!("by {actor}: {why}"));
+            Queue::settle_in(&mut tx, &entry, state, State::Cancelled, now_us, step).await?;
+            // An attempt may have had its effect, or is under way.
+            entry.attempts > 0
+        }
+        State::Delivered => true,
+        _ => {
+            let expected = "only what waits or was delivered can be taken back";
+            return Err(DeskError::State { id: id.to_owned(), state: state.name(), expected });
+        }
+    };
+    // The control loop sees to the other targets where it is wanted; what was taken up is wanted by nobody.
+    let others = Queue::alike_in_force(&mut tx, &action.queue).await?;
+    let others = others.into_iter().filter(|other| other.action.id != id);
+    for undone in may_be_there.then_some(entry).into_iter().chain(others) {
+        let Some(nth) = Queue::next_revert(&mut tx, &undone.action.id).await? else { continue };
+        let revert = Action {
+            id: hex_id(&["revert", &undone.action.id, &nth.to_string()]),
+            op: Op::Revert,
+            undoes: Some(undone.action.id.clone()),
+            created_us: now_us,
+            about_us: now_us,
+            expires_us: None,
+            renews: false,
+            ..undone.action.clone()
+        };
+        let steps = [NewStep::new(StepKind::Planned, format!("undoes {}, by {actor}: {why}", undone.action.id))];
+        Queue::insert(&mut tx, &revert, State::Pending, &steps).await?;
+    }
+    wanted::lift(&mut tx, action.kind, &action.entity_kind, &action.entity_value).await?;
+    let detail = json!({ "approved": false, "reason": scrub(why), "incident": action.incident_id });
+    audit::pend(&mut tx, now_us, &Fact::new(What::Approval, actor, id, detail)).await?;
+    Queue::commit(tx).await?;
+    Ok(())
+}
