@@ -15,6 +15,7 @@
 #
 # It never skips in silence: what cannot be had or does not start is a message and exit 1.
 set -euo pipefail
+. "$(dirname "$0")/server.sh"
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here/kafka/pom.xml")
@@ -24,29 +25,6 @@ user=gatewatch
 password=not-a-secret
 start_seconds=90
 stop_seconds=60
-
-fail() {
-    echo "kafka.sh: $*" >&2
-    exit 1
-}
-
-java_major() {
-    java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -1
-}
-
-# Debian's package for a command, and whether the command that is there will do.
-need() {
-    local command=$1 package=$2
-    if command -v "$command" >/dev/null && { [ "$command" != java ] || [ "$(java_major)" -ge 17 ]; }; then
-        return
-    fi
-    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
-        fail "$command is missing (Java must be 17 or newer): install $package, or run as root where apt-get is to be had"
-    echo "kafka.sh: installing $package" >&2
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package"; } >&2 ||
-        fail "apt-get could not install $package"
-    hash -r
-}
 
 fetch() {
     need java openjdk-17-jre-headless
@@ -70,23 +48,6 @@ fetch() {
         mv "$libs.part" "$libs"
     fi
     exec 9>&-
-}
-
-listens() {
-    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
-}
-
-# A port nobody listens on, below the range that the kernel hands out for outgoing connections.
-free_port() {
-    local port try
-    for try in $(seq 100); do
-        port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
-        if ! listens "$port"; then
-            echo "$port"
-            return
-        fi
-    done
-    fail "found no free port after $try tries"
 }
 
 # Asks for the cluster's brokers (Metadata, version 1, no topics) and looks whether one is in service: a port that is
@@ -221,11 +182,6 @@ kill_broker() {
         wait_until_gone "$dir" || fail "the broker in $dir cannot be killed"
     fi
     rm -f "$dir/broker.pid"
-}
-
-usage() {
-    sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" >&2
-    exit 2
 }
 
 case "${1:-}:$#" in

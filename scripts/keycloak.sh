@@ -16,6 +16,7 @@
 #
 # It never skips in silence: what cannot be had or does not start is a message and exit 1.
 set -euo pipefail
+. "$(dirname "$0")/server.sh"
 
 # Downloading Keycloak saves us from believing our own idea of its Admin API.
 version=26.5.6
@@ -27,29 +28,6 @@ password=not-a-secret
 # Most of a start is computing, which other work on the same processors makes longer: a bound for a very busy machine.
 start_seconds=600
 stop_seconds=60
-
-fail() {
-    echo "keycloak.sh: $*" >&2
-    exit 1
-}
-
-java_major() {
-    java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -1
-}
-
-# Debian's package for a command, and whether the command that is there will do.
-need() {
-    local command=$1 package=$2
-    if command -v "$command" >/dev/null && { [ "$command" != java ] || [ "$(java_major)" -ge 17 ]; }; then
-        return
-    fi
-    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
-        fail "$command is missing (Java must be 17 or newer): install $package, or run as root where apt-get is to be had"
-    echo "keycloak.sh: installing $package" >&2
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package"; } >&2 ||
-        fail "apt-get could not install $package"
-    hash -r
-}
 
 # Becomes the server, which writes below DIR alone. Without its start script: that would stay in between, and signals with it. A
 # small heap, and little time spent on making code fast that runs once.
@@ -108,23 +86,6 @@ make_ready() {
         { tail -30 "$server/server.log" >&2; fail "Keycloak ended while it made its tables"; }
     stop "$server"
     rm -f "$server/server.log" "$server/url"
-}
-
-listens() {
-    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
-}
-
-# A port nobody listens on, below the range that the kernel hands out for outgoing connections.
-free_port() {
-    local port try
-    for try in $(seq 100); do
-        port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
-        if ! listens "$port"; then
-            echo "$port"
-            return
-        fi
-    done
-    fail "found no free port after $try tries"
 }
 
 # Its own word that it serves: at its port somebody else may answer.
@@ -206,11 +167,6 @@ stop() {
         fi
     fi
     rm -f "$dir/server.pid"
-}
-
-usage() {
-    sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" >&2
-    exit 2
 }
 
 case "${1:-}:$#" in
