@@ -104,7 +104,7 @@ const SHIPPERS: [&str; 50] = [
     "namespace",
     "version",
 ];
-const CLIENTS: [&str; 16] = [
+const CLIENTS: [&str; 15] = [
     "client",
     "remote",
     "peer",
@@ -119,11 +119,10 @@ const CLIENTS: [&str; 16] = [
     "xff",
     "real",
     "src",
-    "ip",
     "source",
 ];
 /// Of the sender of a log, by whoever took it in: Filebeat, Graylog, NXLog.
-const SENDERS: [&str; 4] = ["log.source.address", "gl2_remote_ip", "gl2_remote_port", "messagesourceaddress"];
+const SENDERS: [&str; 3] = ["log.source.address", "gl2_remote_ip", "messagesourceaddress"];
 
 #[derive(Default)]
 struct Look {
@@ -217,17 +216,11 @@ impl Look {
             return true;
         }
         let first = path.split('.').next().unwrap_or_default();
-        let words = |text: &'_ str| -> Vec<String> {
-            text.split(|c: char| !c.is_ascii_alphanumeric())
-                .filter(|word| !word.is_empty())
-                .map(str::to_owned)
-                .collect()
+        let has = |text: &str, known: &[&str]| {
+            text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| known.contains(&word))
         };
-        let has = |text: &str, known: &[&str]| words(text).iter().any(|word| known.contains(&word.as_str()));
         // `host.ip`: all that is below the name of a shipper is the shipper's.
-        has(first, &SHIPPERS) && !has(first, &CLIENTS)
-            || has(&path, &SHIPPERS)
-                && !CLIENTS.iter().filter(|word| !matches!(**word, "ip")).any(|word| has(&path, &[word]))
+        [first, path.as_str()].into_iter().any(|name| has(name, &SHIPPERS) && !has(name, &CLIENTS))
     }
 }
 

@@ -379,7 +379,7 @@ impl<'b> Reader<'b> {
         found
     }
 
-    /// Reads the line in `piece`, if that is an object with one that is a record, or holds records. Around an address that
+    /// Reads the line in `piece`, if that is an object with one that is a record, or holds records. Beside an address that
     /// may be the client's, whose application logged what it typed, the client in it is not proven.
     #[cold]
     fn read_line_in(
