@@ -17,7 +17,7 @@ mod where_sql;
 
 pub use case::{Case, Mismatch, parse_case, run_case};
 pub use catalogue::catalogue;
-pub use engine::{Engine, EngineError, EngineLimits, EngineStats, Prepared, Wants};
+pub use engine::{Engine, EngineError, EngineLimits, EngineStats, Prepared, WAITS_US_MAX, Wants};
 pub use kit::DetectorStats;
 pub use rule::{Rule, RuleError, parse_rule};
 pub use where_sql::Predicate;

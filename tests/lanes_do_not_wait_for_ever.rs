@@ -1,15 +1,18 @@
 //! Promise: lanes wait for each other only as long as it takes. Rotated logs, each beginning where the one before ends, are
-//! read together: the later ones are far ahead, are held back, and get their turn.
+//! read together: the later ones are far ahead, are held back, and get their turn. A source whose times are hours behind is not
+//! waited for, is judged, and is told of.
 
 #![allow(clippy::unwrap_used)] // a test may panic
 
-#[allow(dead_code)] // Each test program uses its own part.
-#[path = "common/program.rs"]
-mod program;
+mod common;
 
 use std::fmt::Write;
-use std::sync::mpsc::sync_channel;
+use std::fs::OpenOptions;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
+
+use common::program;
+use common::service::Service;
 
 /// A run that hangs is what this looks for; it takes seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -55,4 +58,58 @@ fn rotated_logs_are_read_to_their_end_in_whatever_order_they_are_named() {
             assert!(said.contains("240,000 events, 0 rejects, 0 late"), "{said}");
         }
     }
+}
+
+/// A line of now by a clock that is so many hours wrong.
+fn now_line(client: &str, request: &str, status: u16, hours: i64) -> String {
+    let now = chrono::DateTime::from_timestamp_micros(common::wall_us() - hours * 3_600_000_000).unwrap();
+    let time = now.format("%d/%b/%Y:%H:%M:%S +0000");
+    format!("{client} - - [{time}] \"{request} HTTP/1.1\" {status} 12 \"-\" \"-\"\n")
+}
+
+#[test]
+fn a_source_hours_behind_holds_nobody_back_and_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = [("edge", 0), ("branch", 3)].map(|(name, hours)| {
+        let mut options = OpenOptions::new();
+        (options.create(true).append(true).open(folder.path().join(format!("{name}.log"))).unwrap(), hours)
+    });
+    let sources: String = ["edge", "branch"]
+        .iter()
+        .map(|name| {
+            let log = folder.path().join(format!("{name}.log"));
+            format!("  - {{ name: {name}, kind: combined, files: [{}], follow: true }}\n", log.display())
+        })
+        .collect();
+    let config = folder.path().join("gatewatch.yaml");
+    let text = format!("data_dir: {}\nsources:\n{sources}", folder.path().join("data").display());
+    std::fs::write(&config, text).unwrap();
+    let mut service = Service::start(&config);
+    // Both are written all the time; one client of each is refused again and again.
+    let (stop, pace) = sync_channel::<()>(0);
+    let writer = std::thread::spawn(move || {
+        for n in 0_u64.. {
+            for (source, (mut log, hours)) in logs.iter().map(|(log, hours)| (log, *hours)).enumerate() {
+                let client = format!("192.0.2.{}", n % 200 + 1);
+                let mut lines = now_line(&client, "GET /v1/items", 200, hours);
+                if n > 100 {
+                    lines += &now_line(&format!("203.0.113.{}", 66 + source), "POST /login", 401, hours);
+                }
+                std::io::Write::write_all(&mut log, lines.as_bytes()).unwrap();
+            }
+            if pace.recv_timeout(Duration::from_millis(20)) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    });
+    for client in ["203.0.113.66", "203.0.113.67"] {
+        service.line_with(&["alert opened: ", &format!("entity=\"{client}\"")], 60);
+    }
+    let told = service.line_with(&["warning=\"late\"", "about=\"branch\""], 60);
+    let cure = "s after its time, and detection of the other sources does not wait for that: are the clock and the zone (time_zone)";
+    assert!(told.contains("each comes at least 1080") && told.contains(cure), "{told}");
+    drop(stop);
+    writer.join().unwrap();
+    let said = service.stop();
+    assert!(!said.iter().any(|line| line.contains("about=\"edge\"")), "{}", said.join("\n"));
 }

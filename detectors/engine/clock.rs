@@ -9,20 +9,21 @@
 //! * A row ahead stands where its lane is. It is ahead when its time is further beyond its own arrival than `slack`, and then
 //!   it stands at its arrival; or when `FOLLOWERS` rows later the clock is still further behind it than `slack`.
 //!
-//! A clock that stands still while rows come holds nothing back for ever (`standing.rs`).
+//! A clock that stands still while rows come holds nothing back for ever (`standstill.rs`), nor does one that is far behind the
+//! others although its lane is read to its end (`awaited`).
 //!
 //! Promises: places follow from the lane's rows alone (times, arrivals, order), however they are cut into batches. Rows out
 //! of order by no more than the lateness are never taken for ahead, however sparse or bursty they are. Rows in order cost
 //! next to nothing.
 //! Never: reads a clock; `at_end` is told the time by the pipeline, where a lane is read to its end.
 
-mod standing;
+mod standstill;
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use standing::Standing;
+pub(crate) use standstill::Standstill;
 
 /// Times the clock looks at. A gateway of four that is ahead brings a quarter of them, by chance more: that it brings more
 /// than half of 64 happens once in some hundred thousand rows, of 256 never; nor can a run of its rows, as producers send
@@ -38,6 +39,12 @@ const SLACK_LEAST_US: i64 = 30_000_000;
 /// At the end of a lane rows may take so much longer than usual; longer where the lateness is longer. Many logs have whole
 /// seconds.
 const TAKES_LONGER_US: i64 = 1_000_000;
+
+/// The others do not wait for a lane that is read to its end and is further behind them; longer where its lateness is longer.
+/// No zone is less than a quarter of an hour from another, and services that deliver logs later do so in files.
+pub const WAITS_US_MAX: i64 = 900_000_000;
+/// A lane that was read to its end so long ago counts as read to its end.
+const ENDED_US: i64 = 60_000_000;
 
 /// A row the clock looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +72,10 @@ pub(crate) struct LaneClock {
     sorted: Vec<i64>,
     /// Saved beside it (`snapshot.rs`).
     #[serde(skip)]
-    pub standing: Standing,
+    pub standstill: Standstill,
+    /// When it was last read to its end.
+    #[serde(skip)]
+    ended_us: Option<i64>,
 }
 
 /// The rows of one batch, as the clock sees them.
@@ -103,8 +113,9 @@ impl Default for LaneClock {
 impl LaneClock {
     /// A lane whose past is known only in so far as rows before `watermark` were late.
     pub fn starting_at(watermark: i64) -> LaneClock {
-        let (recent, sorted, standing) = (VecDeque::new(), Vec::new(), Standing::default());
-        LaneClock { lateness_us: 0, idle: false, clock: None, watermark, ahead: 0, recent, sorted, standing }
+        let (recent, sorted, standstill) = (VecDeque::new(), Vec::new(), Standstill::default());
+        let (clock, ended_us) = (None, None);
+        LaneClock { lateness_us: 0, idle: false, clock, watermark, ahead: 0, recent, sorted, standstill, ended_us }
     }
 
     pub fn set_lateness(&mut self, lateness_us: i64) {
@@ -149,19 +160,19 @@ impl LaneClock {
             if believed >= self.watermark.saturating_sub(self.slack_us()) {
                 placed.moved.extend(self.tick(Seen { time: believed, offset, observed, ahead }, folded_to));
             }
-            self.standing.row(self.clock != before, observed);
-            self.leave_standing();
+            self.standstill.row(self.clock != before, observed);
+            self.leave_standstill();
         }
         placed
     }
 
     /// A clock that stands still holds nothing back for ever.
-    fn leave_standing(&mut self) {
+    fn leave_standstill(&mut self) {
         let Some(clock) = self.clock else { return };
-        if self.standing.is_too_many() {
+        if self.standstill.is_too_many() {
             self.watermark = self.watermark.max(clock).saturating_add(1);
         }
-        if let Some(elapsed_us) = self.standing.elapsed_us() {
+        if let Some(elapsed_us) = self.standstill.elapsed_us() {
             let longer_us = self.lateness_us.max(TAKES_LONGER_US);
             self.watermark = self.watermark.max(clock.saturating_add(elapsed_us).saturating_sub(longer_us));
         }
@@ -174,7 +185,7 @@ impl LaneClock {
         first >= self.watermark.max(folded_to)
             && self.recent.len() == WINDOW
             && self.clock <= Some(times[times.len() - 1 - FOLLOWERS])
-            && self.standing.is_far_from_over(rows.observed)
+            && self.standstill.is_far_from_over(rows.observed)
             && self.recent.back().is_none_or(|last| last.time <= first)
             && self.recent.iter().is_sorted_by_key(|seen| seen.time)
             && times.is_sorted()
@@ -188,7 +199,7 @@ impl LaneClock {
         // Its like at the end of the window may be older than this batch.
         let before = if first > 0 { 0 } else { self.recent.iter().rev().take_while(|seen| seen.time == clock).count() };
         let mover = (self.clock < Some(clock)).then_some((first + FOLLOWERS).saturating_sub(before));
-        self.standing.rows(rows.observed, mover);
+        self.standstill.rows(rows.observed, mover);
         let from = rows.times.len().saturating_sub(WINDOW);
         let seen = |row| {
             let (time, observed, offset) = (rows.times[row], rows.observed[row], rows.offsets[row]);
@@ -249,23 +260,43 @@ impl LaneClock {
         moved
     }
 
-    /// How long the last rows took to come, in the middle; nothing where there are too few.
+    /// How long the last rows took to come, in the middle.
     fn delay_of_last(&self, count: usize) -> i64 {
-        if self.recent.len() < FIRST {
-            return 0;
-        }
         let last = self.recent.iter().rev().take(count);
         let mut delays: Vec<i64> = last.map(|seen| seen.observed.saturating_sub(seen.time)).collect();
         let middle = (delays.len() - 1) / 2;
         (*delays.select_nth_unstable(middle).1).max(0)
     }
 
-    /// The lane is read to its end at `now`: what still comes is as old as its rows usually are, or late.
+    /// The lane is read to its end at `now`: what still comes is as old as its rows usually are, or late. Where none came yet, nothing
+    /// is known of that.
     pub fn at_end(&mut self, now: i64) {
+        self.ended_us = Some(now);
+        if self.recent.is_empty() {
+            return;
+        }
         // As long as usually, and as long as now.
         let delay_us = self.delay_of_last(WINDOW).max(self.delay_of_last(FIRST));
         let longer_us = self.lateness_us.max(TAKES_LONGER_US);
         self.watermark = self.watermark.max(now.saturating_sub(delay_us).saturating_sub(longer_us));
+    }
+
+    /// The lanes the others wait for: not those that are idle, nor those that are read to their end, as others are, and have no rows
+    /// yet or are then further behind the others than `WAITS_US_MAX`: a wrong zone, a wrong clock, or what comes hours later.
+    pub fn awaited<'a, K: 'a>(
+        lanes: impl Iterator<Item = (K, &'a LaneClock)> + Clone,
+    ) -> impl Iterator<Item = (K, &'a LaneClock)> {
+        let known = lanes.clone().filter(|(_, clock)| clock.clock.is_some());
+        let reached = |clock: &LaneClock| clock.watermark.saturating_add(clock.lateness_us);
+        let ended = known.filter_map(|(_, clock)| Some((clock.ended_us?, reached(clock))));
+        let (last_us, furthest) =
+            ended.fold((i64::MIN, i64::MIN), |(at, to), (ended_us, reached)| (at.max(ended_us), to.max(reached)));
+        lanes.filter(move |(_, clock)| {
+            let has_ended = clock.ended_us.is_some_and(|us| us >= last_us.saturating_sub(ENDED_US));
+            let waits_us = clock.lateness_us.max(WAITS_US_MAX);
+            let is_behind = clock.recent.is_empty() || reached(clock) < furthest.saturating_sub(waits_us);
+            !(clock.idle || has_ended && is_behind)
+        })
     }
 }
 

@@ -37,6 +37,7 @@ use schemas::{Alert, Lane};
 
 use self::cause::Causes;
 use self::clock::Rows;
+pub use self::clock::WAITS_US_MAX;
 use self::columns::{Columns, Plan, offset_column, time_column};
 use self::crew::Crew;
 use self::order::{Frontier, Held, Order, Ready, with_late};

@@ -132,16 +132,14 @@ impl Order {
         }
     }
 
-    /// The lane everybody waits for: the live one that is furthest behind.
+    /// The lane everybody waits for: of those that are waited for, the one that is furthest behind.
     pub fn laggard(&self) -> Option<&Lane> {
-        let live = self.lanes.iter().filter(|(_, clock)| !clock.idle);
-        live.min_by_key(|(_, clock)| clock.watermark()).map(|(lane, _)| lane)
+        LaneClock::awaited(self.lanes.iter()).min_by_key(|(_, clock)| clock.watermark()).map(|(lane, _)| lane)
     }
 
-    /// How far folding may go now. `None` while a live lane has not shown how far it is.
+    /// How far folding may go now. `None` while a lane that is waited for has not shown how far it is.
     pub fn frontier(&self) -> Option<Frontier> {
-        let live = self.lanes.values().filter(|clock| !clock.idle);
-        let frontier = match live.map(LaneClock::watermark).min() {
+        let frontier = match LaneClock::awaited(self.lanes.iter()).map(|(_, clock)| clock.watermark()).min() {
             Some(i64::MIN) => return None,
             Some(watermark) => Frontier { before: watermark, settled: watermark },
             None => {
@@ -163,7 +161,7 @@ impl Order {
     /// Lanes that are read to their end know a time, too.
     fn newest_arrived(&self) -> Option<i64> {
         let held = self.held.iter().filter_map(Held::newest_arrived).max();
-        let ended = self.lanes.values().map(LaneClock::watermark).min().filter(|watermark| *watermark > i64::MIN);
+        let ended = self.lanes.values().map(LaneClock::watermark).filter(|watermark| *watermark > i64::MIN).min();
         held.max(ended).max(self.folded_to)
     }
 

@@ -20,7 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use siphasher::sip128::SipHasher13;
 
 use super::binary::{self, BinaryError};
-use super::clock::{LaneClock, Standing};
+use super::clock::{LaneClock, Standstill};
 use super::order::Held;
 use super::{Engine, EngineError, EngineLimits};
 use crate::rule::Rule;
@@ -36,7 +36,7 @@ const HEADER: usize = MAGIC.len() + 16;
 /// In the place of the id of a detector, which is never one of these: what is open and joined (`cause`), and what came of each lane
 /// since its clock last moved.
 const CAUSES: &str = "";
-const STANDING: &str = "\0standing";
+const STANDSTILL: &str = "\0standstill";
 
 /// Bytes written in one piece.
 struct Bytes(Vec<u8>);
@@ -73,7 +73,7 @@ struct Saved {
     folded_to: Option<i64>,
     counters: [u64; 4],
     ahead_of_closed: u64,
-    /// Id, hash of the state identity, state. `CAUSES` and `STANDING` are of no detector.
+    /// Id, hash of the state identity, state. `CAUSES` and `STANDSTILL` are of no detector.
     detectors: Vec<SavedDetector>,
     seen: Vec<(String, Bytes)>,
     /// Source, partition, Arrow IPC stream of the rows that wait, their places.
@@ -151,9 +151,9 @@ impl Engine {
         let mut causes = Vec::new();
         self.causes.save(&mut causes)?;
         detectors.push((CAUSES.to_owned(), 0, Bytes(causes), Bytes(Vec::new())));
-        let mut standing = Vec::new();
-        binary::write(&mut standing, &self.order.lanes.values().map(|clock| &clock.standing).collect::<Vec<_>>())?;
-        detectors.push((STANDING.to_owned(), 0, Bytes(standing), Bytes(Vec::new())));
+        let mut standstill = Vec::new();
+        binary::write(&mut standstill, &self.order.lanes.values().map(|clock| &clock.standstill).collect::<Vec<_>>())?;
+        detectors.push((STANDSTILL.to_owned(), 0, Bytes(standstill), Bytes(Vec::new())));
         let names = self.seen.names().into_iter().enumerate();
         let seen: Result<Vec<(String, Bytes)>, BinaryError> =
             names.map(|(index, name)| Ok((name.to_owned(), Bytes(self.seen.save(index)?)))).collect();
@@ -192,10 +192,10 @@ impl Engine {
         for (source, partition, clock) in &saved.lanes {
             engine.order.lanes.insert(Lane::new(source, *partition), clock.clone());
         }
-        let standing = saved.detectors.iter().find(|(id, ..)| id == STANDING && !is_older);
-        if let Some((.., state, _)) = standing {
-            let all: Vec<Standing> = binary::read(&state.0)?;
-            engine.order.lanes.values_mut().zip(all).for_each(|(clock, standing)| clock.standing = standing);
+        let standstill = saved.detectors.iter().find(|(id, ..)| id == STANDSTILL && !is_older);
+        if let Some((.., state, _)) = standstill {
+            let all: Vec<Standstill> = binary::read(&state.0)?;
+            engine.order.lanes.values_mut().zip(all).for_each(|(clock, standstill)| clock.standstill = standstill);
         }
         (engine.order.folded_to, engine.order.ahead_of_closed) = (saved.folded_to, saved.ahead_of_closed);
         [engine.events, engine.folded, engine.late, engine.unevaluated] = saved.counters;
@@ -217,7 +217,7 @@ impl Engine {
     }
 
     fn restore_detectors(&mut self, saved: &[SavedDetector], is_older: bool) -> Result<(), EngineError> {
-        for (id, hash, state, late) in saved.iter().filter(|(id, ..)| id != CAUSES && id != STANDING) {
+        for (id, hash, state, late) in saved.iter().filter(|(id, ..)| id != CAUSES && !id.starts_with('\0')) {
             let why = match self.detectors.iter_mut().find(|d| d.rule().id == *id) {
                 None => "the detector is gone",
                 Some(_) if is_older => "it is of an older format",

@@ -322,6 +322,41 @@ fn a_partition_whose_clock_is_stuck_holds_nobody_back_for_long() {
     assert!(stats.late > 2_000, "{} rows are late", stats.late);
 }
 
+/// Each partition is read to its end each second.
+fn read_to_their_ends(engine: &mut Engine, now: i64) {
+    (0..3).for_each(|partition| engine.at_end(&lane(partition), now));
+}
+
+#[test]
+fn a_partition_that_is_hours_behind_holds_nobody_back() {
+    let mut rows = traffic(9, 1800, 10, [13 * MINUTE, 5 * MINUTE, 7 * MINUTE, 23 * MINUTE]);
+    // One of the attacks is seen by nobody else.
+    rows.iter_mut().filter(|row| row.columns["endpoint"] == "POST /login").for_each(|row| row.node = 2);
+    rows.iter_mut().filter(|row| row.node % 3 == 2).for_each(|row| row.time -= 180 * MINUTE);
+    let mut most = 0;
+    let (alerts, stats) = in_partitions(rows.clone(), |engine, now| {
+        read_to_their_ends(engine, now);
+        most = most.max(engine.held_rows());
+    });
+    assert_eq!(found(&alerts), planted());
+    assert!(most < 300, "{most} rows wait at most");
+    let of_it = rows.iter().filter(|row| row.node % 3 == 2).count() as u64;
+    assert!((of_it - 300..=of_it).contains(&stats.late), "{} of its {of_it} rows are late", stats.late);
+
+    // Where all are, nobody is behind anybody: an outage of what delivers them, or one zone that is wrong for all.
+    rows.iter_mut().filter(|row| row.node % 3 != 2).for_each(|row| row.time -= 180 * MINUTE);
+    let (alerts, stats) = in_partitions(rows.clone(), read_to_their_ends);
+    assert_eq!((found(&alerts), stats.late), (planted(), 0));
+
+    // Nor where its lateness says that it may be.
+    rows.iter_mut().filter(|row| row.node % 3 != 2).for_each(|row| row.time += 180 * MINUTE);
+    let (alerts, stats) = in_partitions(rows, |engine, now| {
+        engine.open(&lane(2), 181 * MINUTE);
+        read_to_their_ends(engine, now);
+    });
+    assert_eq!((found(&alerts), stats.late), (planted(), 0));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 

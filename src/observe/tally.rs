@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::TimestampMicrosecondType;
-use detectors::{Engine, Rule};
+use detectors::{Engine, Rule, WAITS_US_MAX};
 use metrics::{counter, gauge, histogram};
 use schemas::alert::{Severity, State};
 use schemas::{Alert, Code, Lane};
@@ -299,7 +299,7 @@ impl Source {
 
 fn counts_of(taken: &Taken<'_>) -> Counts {
     let events = taken.events.num_rows() as u64;
-    let mut counts = Counts { events, ahead: taken.ahead, ..Counts::default() };
+    let mut counts = Counts { events, ahead: taken.ahead, took_us_min: took_us_min(taken.events), ..Counts::default() };
     if let Some(late) = taken.events.column_by_name("late") {
         counts.late = late.as_boolean().true_count() as u64;
     }
@@ -316,6 +316,13 @@ fn counts_of(taken: &Taken<'_>) -> Counts {
         }
     }
     counts
+}
+
+/// How long after it happened the quickest of these events came.
+fn took_us_min(events: &RecordBatch) -> Option<i64> {
+    let column = |name| Some(events.column_by_name(name)?.as_primitive_opt::<TimestampMicrosecondType>()?.values());
+    let (times, observed) = (column("time")?, column("observed_time")?);
+    times.iter().zip(observed).map(|(time, observed)| observed.saturating_sub(*time)).min()
 }
 
 /// The figures that detection has of itself.
@@ -383,8 +390,16 @@ fn judge_late(board: &Board, source: &Source, counts: &Counts) {
     let late = if counts.late >= ASTRAY_MIN { counts.late } else { 0 };
     judge(board, Kind::Late, &source.facts.name, (late, counts.events), ASTRAY_ONE_IN, || {
         let (behind_us, lateness_us) = (counts.behind_us_max, source.facts.lateness_us);
-        let seconds = behind_us.saturating_add(999_999) / 1_000_000;
+        let seconds = in_seconds(behind_us);
+        let took_us = counts.took_us_min.unwrap_or(0);
         let cure = match behind_us {
+            _ if took_us > WAITS_US_MAX.max(lateness_us) => {
+                let took = in_seconds(took_us);
+                format!(
+                    "each comes at least {took} s after its time, and detection of the other sources does not wait for that: are the \
+                     clock and the zone (time_zone) of this source right? If they are, lateness: {took}s on it makes the others wait"
+                )
+            }
             _ if behind_us > 3_600_000_000 => {
                 format!("they come up to {seconds} s behind: are all times of one zone (time_zone)?")
             }
@@ -408,6 +423,10 @@ fn judge_late(board: &Board, source: &Source, counts: &Counts) {
             cure,
         }
     });
+}
+
+fn in_seconds(us: i64) -> i64 {
+    us.saturating_add(999_999) / 1_000_000
 }
 
 fn judge_ahead(board: &Board, source: &Source, counts: &Counts) {

@@ -23,6 +23,8 @@ pub struct Counts {
     pub ahead: u64,
     /// How far late events lay behind the newest of their partition, at most.
     pub behind_us_max: i64,
+    /// How long after it happened the quickest event came.
+    pub took_us_min: Option<i64>,
     pub rejects: BTreeMap<Code, u64>,
     pub damaged: BTreeMap<String, u64>,
 }
@@ -41,6 +43,7 @@ impl Counts {
         self.late += other.late;
         self.ahead += other.ahead;
         self.behind_us_max = self.behind_us_max.max(other.behind_us_max);
+        self.took_us_min = [self.took_us_min, other.took_us_min].into_iter().flatten().min();
         other.rejects.iter().for_each(|(code, n)| *self.rejects.entry(*code).or_default() += n);
         other.damaged.iter().for_each(|(column, n)| *self.damaged.entry(column.clone()).or_default() += n);
     }

@@ -353,12 +353,9 @@ impl Pipeline<'_> {
         Ok(false)
     }
 
-    /// Of lanes that are read to their end, detection need not wait for further rows to know how far they are. Those that
-    /// are not read for now are not at their end.
+    /// Of lanes that are read to their end, detection need not wait for further rows to know how far they are.
     fn note_ends(&mut self, lanes: &BTreeSet<Lane>, at_us: i64) {
-        if !self.lanes.paused {
-            lanes.iter().for_each(|lane| self.engine.at_end(lane, at_us));
-        }
+        lanes.iter().for_each(|lane| self.engine.at_end(lane, at_us));
     }
 
     /// Takes a lane up, as soon as the lake says where it continues.

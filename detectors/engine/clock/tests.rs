@@ -44,7 +44,7 @@ fn rows_in_order_stand_at_their_times_however_sparse_and_however_they_are_cut() 
             let (places, late) = take(&mut clock, &times, size);
             assert_eq!((places == times, late.contains(&true), clock.ahead), (true, false, 0), "batches of {size}");
             assert_eq!(clock.end(i64::MIN), []);
-            ends.push((clock.clock, clock.watermark, clock.recent, clock.standing));
+            ends.push((clock.clock, clock.watermark, clock.recent, clock.standstill));
         }
         assert!(ends.windows(2).all(|pair| pair[0] == pair[1]));
     }
@@ -138,10 +138,13 @@ fn a_time_far_beyond_its_arrival_stands_at_its_arrival() {
 fn a_lane_at_its_end_goes_on_with_time_less_what_its_rows_usually_take() {
     let mut clock = lane(2 * SECOND);
     clock.at_end(START);
-    assert_eq!(clock.watermark(), START - 2 * SECOND, "nothing is known of it");
+    assert_eq!(clock.watermark(), i64::MIN, "nothing is known of it");
+    clock.take(&Rows { times: &[START - 60 * SECOND], observed: &[START], offsets: &[0] }, i64::MIN);
+    clock.at_end(START);
+    assert_eq!(clock.watermark(), START - 62 * SECOND, "as late as the first one");
     let times: Vec<i64> = tidy(300);
     let observed: Vec<i64> = times.iter().map(|time| time + 5 * SECOND).collect();
-    let offsets: Vec<i64> = (0..300).collect();
+    let offsets: Vec<i64> = (1..301).collect();
     clock.take(&Rows { times: &times, observed: &observed, offsets: &offsets }, i64::MIN);
     let now = observed[299] + SECOND;
     clock.at_end(now);
@@ -262,7 +265,7 @@ fn time_in_which_no_rows_came_is_none_in_which_the_clock_stood() {
     }
     // Nor is it known how long the clock stood before this was saved by an older version.
     let (_, mut clock) = told(&rows, 500);
-    clock.standing = Standing::default();
+    clock.standstill = Standstill::default();
     let stuck: Vec<i64> = vec![time(8_999); 20];
     let offsets: Vec<i64> = (9_000..9_020).collect();
     clock.take(&Rows { times: &stuck, observed: &[arrives(9_000); 20], offsets: &offsets }, i64::MIN);

@@ -269,7 +269,7 @@ impl FollowSource {
         // Where files wait until others are closed, some may be at their end once all were read.
         let room = self.waiting > 0 && !self.round.iter().any(|number| self.is_ready(*number));
         let every_us = if self.watch.is_blind() || room { BLIND_SWEEP_US } else { SWEEP_US };
-        let sweep = self.scanned_us.is_none_or(|scanned_us| now_us - scanned_us >= every_us);
+        let sweep = self.scanned_us.is_none_or(|scanned_us| (now_us - scanned_us).abs() >= every_us);
         if (now_us - self.folders_us).abs() >= BLIND_SWEEP_US {
             self.folders_us = now_us;
             self.scan_wanted |= self.watch.is_elsewhere();
@@ -277,6 +277,7 @@ impl FollowSource {
         self.scan_wanted |= news.changed || news.unknown || sweep;
         if news.unknown || sweep {
             self.hot.extend(self.lanes.iter().filter(|(_, lane)| lane.tail.is_some()).map(|(number, _)| *number));
+            self.note_lag_of_paused();
         }
         if self.scan_is_due(now_us) {
             self.scan(now_us)?;
@@ -406,6 +407,14 @@ impl FollowSource {
             lane.lag_bytes = bytes;
             metrics::gauge!(metric::LAG_BYTES, "source" => self.name.to_string()).set(self.lag_bytes as f64);
         }
+    }
+
+    /// What grows while nobody reads it.
+    fn note_lag_of_paused(&mut self) {
+        let left =
+            |(number, lane): (&i32, &Followed)| Some((*number, lane.tail.as_ref().filter(|_| lane.paused)?.left()));
+        let left: Vec<(i32, u64)> = self.lanes.iter().filter_map(left).collect();
+        left.into_iter().for_each(|(number, bytes)| self.note_lag(number, bytes));
     }
 
     fn set_paused(&mut self, lanes: &[Lane], paused: bool) {

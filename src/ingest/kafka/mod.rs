@@ -267,7 +267,7 @@ impl Source for KafkaSource {
     }
 
     fn resume(&mut self, lanes: &[Lane]) -> Result<(), IngestError> {
-        self.partitions.iter_mut().filter(|p| lanes.contains(&p.lane)).for_each(|p| p.paused = false);
+        self.partitions.iter_mut().filter(|p| lanes.contains(&p.lane)).for_each(Partition::resume);
         Ok(())
     }
 
@@ -318,7 +318,7 @@ impl Source for KafkaSource {
     }
 
     fn at_end(&self) -> Vec<Lane> {
-        let ended = self.partitions.iter().filter(|partition| partition.at_end && partition.is_readable());
+        let ended = self.partitions.iter().filter(|partition| partition.is_at_end() && partition.is_readable());
         ended.map(|partition| partition.lane.clone()).collect()
     }
 }

@@ -52,7 +52,9 @@ pub struct Partition {
     /// The last record that was read.
     last: Option<Mark>,
     /// Nothing more was there the last time it was looked at.
-    pub at_end: bool,
+    at_end: bool,
+    /// It was looked at since it was paused last.
+    looked: bool,
     /// Since when nothing more was there to read, unless `CaughtUp` was said since.
     end_us: Option<i64>,
 }
@@ -86,6 +88,7 @@ impl Partition {
             handed: VecDeque::new(),
             last: None,
             at_end: false,
+            looked: true,
             end_us: None,
         })
     }
@@ -94,11 +97,24 @@ impl Partition {
         !self.paused && !self.revoking && !self.gap
     }
 
+    /// It is read again; what came meanwhile is seen when it is looked at.
+    pub fn resume(&mut self) {
+        (self.paused, self.looked) = (false, false);
+    }
+
+    /// All that was there the last time it was looked at is read.
+    pub fn is_at_end(&self) -> bool {
+        self.at_end && self.looked
+    }
+
     /// Takes what is there, at most a batch. After an error the batch holds what came before it.
     pub fn read(&mut self, now_us: i64) -> Result<(), KafkaError> {
         while !self.filling.is_full() {
             match self.queue.poll(Duration::ZERO) {
-                None => return Ok(()),
+                None => {
+                    self.looked = true;
+                    return Ok(());
+                }
                 Some(Ok(message)) => {
                     let offset = message.offset();
                     let mark = Mark::of(&message);
@@ -153,7 +169,7 @@ impl Partition {
 
     /// Records that wait, when the partition ends at `end`.
     pub fn lag(&self, end: Option<i64>) -> Option<u64> {
-        if self.at_end {
+        if self.is_at_end() && !self.paused {
             return Some(0);
         }
         Some(u64::try_from(end? - self.next?).unwrap_or(0))
@@ -172,7 +188,7 @@ impl Partition {
     /// Says once that nothing more came for `idle_after_us`.
     pub fn take_caught_up(&mut self, now_us: i64, idle_after_us: i64) -> Option<Signal> {
         let end_us = self.end_us.filter(|_| self.is_readable())?;
-        if now_us - end_us < idle_after_us {
+        if (now_us - end_us).abs() < idle_after_us {
             return None;
         }
         self.end_us = None;

@@ -22,7 +22,7 @@ const ARRIVALS: usize = 8;
 
 /// What came since the clock last moved.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Standing {
+pub(crate) struct Standstill {
     rows: u32,
     /// For how long rows have come.
     stood_us: i64,
@@ -31,7 +31,7 @@ pub(crate) struct Standing {
     last: VecDeque<i64>,
 }
 
-impl Standing {
+impl Standstill {
     /// A row went by, and `moved` the clock or not.
     pub(super) fn row(&mut self, moved: bool, observed: i64) {
         if moved {
