@@ -19,7 +19,7 @@ use crate::redact::token::Keys;
 use crate::reject::{Code, LaneName, Reject};
 use crate::request::Fault;
 use crate::rotation::Rows;
-use crate::sources::{Front, Outcome, Parser, Reader, SourceConfig, SourceError, W3cFields};
+use crate::sources::{Bare, Front, Outcome, Parser, Reader, SourceConfig, SourceError, W3cFields};
 use crate::state::{LaneState, StateError};
 
 use arrow::array::RecordBatch;
@@ -53,7 +53,7 @@ pub struct Normaliser {
     /// By partition, the lines that have begun and have no end yet.
     parts: FastMap<i32, Parts>,
     /// By partition, what stands before the clients.
-    fronts: FastMap<i32, Front>,
+    fronts: FastMap<i32, (Front, Bare)>,
     /// Lines of a lane of which no `#Fields` line is known are not read.
     told_fields: bool,
 }
@@ -121,8 +121,8 @@ impl Normaliser {
         let begins = || Parts::after(is_unknown);
         reader.parts = self.parts.remove(&lane.partition).unwrap_or_else(begins);
         let were_open = reader.parts.streams();
-        let front = self.fronts.get(&lane.partition).copied().unwrap_or_default();
-        reader.front = front;
+        let fronts = self.fronts.get(&lane.partition).copied().unwrap_or_default();
+        (reader.front, reader.bare) = fronts;
         self.rows.begin(lane);
         let mut waiting = Waiting::new(&mut self.rows, &self.keys, lane, raw);
         for (record, entry) in raw.entries.iter().enumerate() {
@@ -137,7 +137,7 @@ impl Normaliser {
             if self.told_fields {
                 // What came before a reject was another record; a part of a line is none by itself now either.
                 reader.parts = Parts::after(true);
-                reader.front = Front::default();
+                (reader.front, reader.bare) = Default::default();
             }
             let samples = Watch::samples(entry.offset);
             let mut first = None;
@@ -156,16 +156,16 @@ impl Normaliser {
         let named = fields.as_ref().and_then(W3cFields::list).map(str::to_string);
         let open = reader.parts.streams();
         self.parts.insert(lane.partition, std::mem::take(&mut reader.parts));
-        self.fronts.insert(lane.partition, reader.front);
+        let (front, bare) = (reader.front, reader.bare);
+        self.fronts.insert(lane.partition, (front, bare));
         let has_changed =
-            named != self.named.get(&lane.partition).cloned() || open != were_open || reader.front != front;
-        let front = reader.front;
+            named != self.named.get(&lane.partition).cloned() || open != were_open || (front, bare) != fronts;
         if let Some(fields) = fields {
             self.fields.insert(lane.partition, fields);
         }
         let learned = self.rows.end(lane, raw.next_offset().unwrap_or(i64::MIN), has_changed);
         let state = (learned.is_some() || has_changed)
-            .then(|| LaneState { fields: named.clone(), open, front, learned, ..LaneState::default() }.encode());
+            .then(|| LaneState { fields: named.clone(), open, front, bare, learned, ..LaneState::default() }.encode());
         if let Some(named) = named {
             self.named.insert(lane.partition, named);
         }
@@ -177,7 +177,7 @@ impl Normaliser {
     pub fn restore(&mut self, lane: &Lane, state: &[u8]) -> Result<(), StateError> {
         let state = LaneState::decode(state)?;
         self.parts.insert(lane.partition, Parts::restored(&state.open));
-        self.fronts.insert(lane.partition, state.front);
+        self.fronts.insert(lane.partition, (state.front, state.bare));
         if let (Some(list), Some(fields)) = (&state.fields, self.parser.fields()) {
             self.fields.insert(lane.partition, fields.renamed(list, self.parser.plan()));
             self.named.insert(lane.partition, list.clone());

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::LANE_STATE_BYTES_MAX;
 use crate::route::Saved;
-use crate::sources::Front;
+use crate::sources::{Bare, Front};
 
 const VERSION: u32 = 1;
 
@@ -25,13 +25,16 @@ pub(crate) struct LaneState {
     /// What stands before the clients in text lines, where the kind has lines with and without it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) front: Front,
+    /// Whether there are lines without a prefix.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) bare: Bare,
     /// What was learned of the paths.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) learned: Option<Saved>,
 }
 
-fn is_default(front: &Front) -> bool {
-    *front == Front::default()
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Why a saved state cannot be used.

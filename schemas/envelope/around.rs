@@ -1,8 +1,10 @@
 //! What stands in an object beside the line that it holds: an address that may be the client's, or a request, says that an
 //! application logged what its client typed; then the client in the line proves nothing.
 //!
-//! Promises: what shippers say of themselves (the host, the pod, the agent, the sender of a log) is nobody's client. An address
-//! under any other name counts, also one that is known nowhere; two of them, a list, or what a header says vouches for nobody.
+//! Promises: what shippers say of themselves (the host, the pod, the agent, the sender of a log) is nobody's client, nor are the names,
+//! paths and agents that a client writes itself. An address under any other name counts, also one that is known nowhere. Where one
+//! stands under the name of a client and is the line's, the object tells of the same request: whatever else it tells of it
+//! takes nothing away.
 //! Never: looks into the line itself, or further down than `DEPTH_MAX`.
 
 use std::collections::BTreeMap;
@@ -18,41 +20,70 @@ const DEPTH_MAX: usize = 4;
 const NAME_CHARS_MAX: usize = 64;
 /// Elements of a list that are looked at.
 const ELEMENTS_MAX: usize = 64;
+/// Longer than a list of addresses, it is a line or a text.
+const ADDRESSES_BYTES_MAX: usize = 512;
 
-/// Who stands beside a line.
+/// Who and what stands beside a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Around {
+pub(crate) struct Around {
+    /// Under the name of a client or an address.
+    named: Found,
+    /// Under any other name.
+    unnamed: Found,
+    /// What somebody said of the way the request went.
+    list: bool,
+    /// A method and an answer.
+    request: bool,
+}
+
+/// The addresses of one sort.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Found {
     #[default]
     Nobody,
-    /// One address: the client in the line is proven where it is the same.
-    Client(IpAddr),
-    /// The client in the line is not proven.
-    Doubt,
+    One(IpAddr),
+    Several,
+}
+
+impl Found {
+    fn note(&mut self, address: IpAddr) {
+        *self = match *self {
+            Found::Nobody => Found::One(address),
+            Found::One(known) if known == address => *self,
+            _ => Found::Several,
+        };
+    }
 }
 
 impl Around {
     /// Of the object `text`.
     pub(crate) fn of(text: &str) -> Around {
-        let mut look = Look::default();
+        let mut look = Look { whole: text, ..Look::default() };
         if let Ok(keys) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) {
+            look.tells_of_sender = keys.keys().any(|key| SYSTEMS.contains(&&**key) || key.starts_with("gl2_"));
             look.object(&keys, 0);
         }
-        if look.method && look.answer { Around::Doubt } else { look.around }
+        Around { request: look.method && look.answer, ..look.around }
+    }
+
+    pub(crate) fn is_nobody(self) -> bool {
+        self == Around::default()
     }
 
     /// Whether a line with this client beside it is doubtful.
     pub(crate) fn doubts(self, client: Option<&str>) -> bool {
-        match self {
-            Around::Nobody => false,
-            Around::Client(address) => client.and_then(address::parse) != Some(address),
-            Around::Doubt => true,
+        let is_other = |found: Found| client.and_then(address::parse).map(Found::One) != Some(found);
+        match (self.named, self.unnamed) {
+            (Found::Nobody, Found::Nobody) => self.list || self.request,
+            (Found::Nobody, unnamed) => self.list || self.request || is_other(unnamed),
+            (named, _) => is_other(named),
         }
     }
 }
 
 /// Words of names under which shippers, collectors and platforms tell of themselves. A name with one of `CLIENTS` in it is not one
 /// of these.
-const SHIPPERS: [&str; 50] = [
+const SHIPPERS: [&str; 51] = [
     "host",
     "hostname",
     "agent",
@@ -87,7 +118,6 @@ const SHIPPERS: [&str; 50] = [
     "listen",
     "listener",
     "upstream",
-    "metadata",
     "interface",
     "sender",
     "relay",
@@ -103,6 +133,8 @@ const SHIPPERS: [&str; 50] = [
     "cluster",
     "namespace",
     "version",
+    "stream",
+    "sourcehost",
 ];
 const CLIENTS: [&str; 15] = [
     "client",
@@ -121,31 +153,76 @@ const CLIENTS: [&str; 15] = [
     "src",
     "source",
 ];
-/// Of the sender of a log, by whoever took it in: Filebeat, Graylog, NXLog.
-const SENDERS: [&str; 3] = ["log.source.address", "gl2_remote_ip", "messagesourceaddress"];
+const ADDRESSES: [&str; 10] =
+    ["ip", "ips", "ipv4", "ipv6", "ipaddr", "ipaddress", "addr", "addrs", "address", "addresses"];
+/// The last word of names under which the texts stand that a client writes, or is known by.
+const WRITTEN: [&str; 30] = [
+    "user",
+    "username",
+    "login",
+    "name",
+    "id",
+    "ident",
+    "auth",
+    "principal",
+    "email",
+    "agent",
+    "useragent",
+    "referer",
+    "referrer",
+    "request",
+    "url",
+    "uri",
+    "path",
+    "route",
+    "endpoint",
+    "query",
+    "target",
+    "args",
+    "params",
+    "cookie",
+    "cookies",
+    "body",
+    "title",
+    "text",
+    "line",
+    "page",
+];
+const HOSTS: [&str; 5] = ["host", "hostname", "vhost", "domain", "authority"];
+/// Of the sender of a log, by whoever took it in: Filebeat, Graylog, NXLog, syslog-ng.
+const SENDERS: [&str; 4] = ["log.source.address", "gl2_remote_ip", "MessageSourceAddress", "SOURCEIP"];
+/// Keys of Vector, Splunk, syslog and fluentd, beside which the source is who sent the log,
+const SYSTEMS: [&str; 4] = ["source_type", "sourcetype", "facility", "ident"];
+/// under these names.
+const SOURCES: [&str; 3] = ["source", "source_ip", "source_address"];
+/// The inputs of OpenTelemetry's collector name so whoever sent the log; applications name their client so.
+const PEER: &str = "net.peer.ip";
+const INPUTS: [&str; 2] = ["\"IP.TCP\"", "\"IP.UDP\""];
+/// Labels of a log: what is told of a request there is of the line.
+const LABELS: [&str; 3] = ["stream", "labels", "kubernetes"];
 
 #[derive(Default)]
-struct Look {
+struct Look<'a> {
+    whole: &'a str,
     around: Around,
     method: bool,
     answer: bool,
     path: String,
+    tells_of_sender: bool,
 }
 
-impl Look {
+impl Look<'_> {
     fn object(&mut self, keys: &BTreeMap<String, &RawValue>, depth: usize) {
         let record = if depth == 0 { record_in(keys) } else { None };
         for (name, value) in keys.iter().filter(|(name, _)| record != Some(name.as_str())) {
-            if depth == 0
-                && (BATCHES.contains(&name.as_str()) || RESOURCES.contains(&name.as_str()) || name == "values")
-            {
+            if depth == 0 && (holds_records(name) || (name == "log_processed" && keys.contains_key("log"))) {
                 continue;
             }
             self.below(name, |look| look.value(value, depth));
         }
     }
 
-    fn below(&mut self, name: &str, look: impl FnOnce(&mut Look)) {
+    fn below(&mut self, name: &str, look: impl FnOnce(&mut Self)) {
         let before = self.path.len();
         if before > 0 {
             self.path.push('.');
@@ -159,7 +236,7 @@ impl Look {
         let raw = value.get();
         match raw.as_bytes().first() {
             Some(b'"') => self.text(raw),
-            Some(b'{') if depth < DEPTH_MAX && !self.is_shippers() => {
+            Some(b'{') if depth < DEPTH_MAX => {
                 let Ok(keys) = serde_json::from_str::<BTreeMap<String, &RawValue>>(raw) else { return };
                 match (keys.get("key"), keys.get("value")) {
                     // `{"key": "client.address", "value": {"stringValue": ".."}}`
@@ -169,7 +246,7 @@ impl Look {
                     _ => self.object(&keys, depth + 1),
                 }
             }
-            Some(b'[') if depth < DEPTH_MAX && !self.is_shippers() => {
+            Some(b'[') if depth < DEPTH_MAX => {
                 let elements = serde_json::from_str::<Vec<&RawValue>>(raw).unwrap_or_default();
                 elements.into_iter().take(ELEMENTS_MAX).for_each(|element| self.value(element, depth + 1));
             }
@@ -179,49 +256,131 @@ impl Look {
 
     fn text(&mut self, raw: &str) {
         self.name_of_a_request();
-        // Longer than a list of addresses, it is a line or a text.
-        if raw.len() > 512 || !raw.bytes().any(|b| b.is_ascii_digit()) || !raw.contains(['.', ':']) {
+        let may_be = raw.bytes().any(|b| b.is_ascii_digit()) && raw.contains(['.', ':']);
+        if raw.len() > ADDRESSES_BYTES_MAX || !may_be {
             return;
         }
         let Ok(Text(text)) = serde_json::from_str::<Text<'_>>(raw) else { return };
-        let mut found = text.split(',').filter_map(|part| address::hop(part.trim()));
-        let Some(address) = found.next() else { return };
-        if self.is_shippers() {
+        let found = addresses(&text);
+        let Some(address) = found.first() else { return };
+        let words = words(&self.path);
+        let last = words_of_last(&self.path);
+        let has = |words: &[String], known: &[&str]| words.iter().any(|word| known.contains(&&**word));
+        let is_peers = |word: &str| matches!(word, "client" | "remote" | "peer" | "caller");
+        let is_clients = words.iter().any(|word| is_clients(word));
+        let is_address = has(&last, &ADDRESSES) || last.iter().any(|word| is_clients_address(word));
+        let is_written = has(&last, &WRITTEN) || (has(&last, &HOSTS) && !last.iter().any(|word| is_peers(word)));
+        if (has(&words, &SHIPPERS) && !is_clients) || (is_written && !is_address) || self.is_senders() {
             return;
         }
-        let words = self.path.to_ascii_lowercase();
-        let is_sent = ["forward", "header", "xff", "real"].iter().any(|word| words.contains(word));
-        self.around = match self.around {
-            Around::Nobody if !is_sent && found.next().is_none() => Around::Client(address),
-            Around::Client(known) if known == address && !is_sent && found.next().is_none() => self.around,
-            _ => Around::Doubt,
-        };
+        let path = self.path.to_ascii_lowercase();
+        let is_sent = ["forward", "header", "xff"].iter().any(|word| path.contains(word)) || has(&words, &["real"]);
+        if is_sent || found.len() > 1 {
+            self.around.list = true;
+        } else if is_clients || is_address {
+            self.around.named.note(*address);
+        } else {
+            self.around.unnamed.note(*address);
+        }
+    }
+
+    /// Whether what stands at this path is who sent the log.
+    fn is_senders(&self) -> bool {
+        let path = &*self.path;
+        path.starts_with("@metadata")
+            || SENDERS.iter().any(|sender| path.ends_with(sender))
+            || (self.tells_of_sender && SOURCES.contains(&path))
+            || (path.ends_with(PEER) && INPUTS.iter().any(|input| self.whole.contains(input)))
     }
 
     /// Notes the names under which applications log a request and its answer.
     fn name_of_a_request(&mut self) {
-        let last = self.path.rsplit('.').next().unwrap_or_default();
+        let (first, last) = (self.path.split('.').next(), self.path.rsplit('.').next().unwrap_or_default());
+        if first.is_some_and(|first| LABELS.contains(&first)) {
+            return;
+        }
         let name: String = last.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
         self.method |= matches!(name.as_str(), "method" | "httpmethod" | "requestmethod" | "verb");
         self.answer |= matches!(
             name.as_str(),
-            "url" | "uri" | "requesturi" | "requesturl" | "status" | "statuscode" | "httpstatus" | "responsestatus"
+            "url"
+                | "uri"
+                | "requesturi"
+                | "requesturl"
+                | "status"
+                | "statuscode"
+                | "httpstatus"
+                | "httpstatuscode"
+                | "responsestatus"
+                | "responsecode"
+                | "response"
+                | "code"
         );
     }
+}
 
-    /// Whether what stands at this path is what a shipper says of itself.
-    fn is_shippers(&self) -> bool {
-        let path = self.path.to_ascii_lowercase();
-        if SENDERS.iter().any(|sender| path.ends_with(sender)) || path.starts_with("@metadata") {
-            return true;
+/// What is in there are records, and their senders' words.
+fn holds_records(name: &str) -> bool {
+    BATCHES.contains(&name) || RESOURCES.contains(&name) || name == "values"
+}
+
+/// The addresses in a text that is one, or a list of them, and nothing else.
+fn addresses(text: &str) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        match address::hop(part).or_else(|| address::hop(undressed(part))) {
+            Some(address) => found.push(address),
+            None if matches!(part, "-" | "unknown") => {}
+            None => return Vec::new(),
         }
-        let first = path.split('.').next().unwrap_or_default();
-        let has = |text: &str, known: &[&str]| {
-            text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| known.contains(&word))
-        };
-        // `host.ip`: all that is below the name of a shipper is the shipper's.
-        [first, path.as_str()].into_iter().any(|name| has(name, &SHIPPERS) && !has(name, &CLIENTS))
     }
+    found
+}
+
+/// `/198.51.100.66:4711` of Java, `tcp://198.51.100.66:4711`, `[client 198.51.100.66:443]`, `198.51.100.66#4711`,
+/// `198.51.100.66:4711->10.0.0.1:443`.
+fn undressed(text: &str) -> &str {
+    let text = text.split_once("://").map_or(text, |(_, behind)| behind).trim_start_matches('/');
+    let text = text.strip_prefix("[client ").map_or(text, |client| client.trim_end_matches(']'));
+    let text = text.split_once("->").map_or(text, |(from, _)| from);
+    text.split_once('#').map_or(text, |(address, _)| address).trim()
+}
+
+/// The words of a name: `clientIp` and `client_ip` are two.
+fn words(name: &str) -> Vec<String> {
+    let chars: Vec<char> = name.chars().collect();
+    let mut words = vec![String::new()];
+    for (at, &c) in chars.iter().enumerate() {
+        let before = at.checked_sub(1).map_or(' ', |before| chars[before]);
+        let after = chars.get(at + 1).copied().unwrap_or(' ');
+        let begins = c.is_ascii_uppercase()
+            && (before.is_ascii_lowercase() || (before.is_ascii_uppercase() && after.is_ascii_lowercase()));
+        if begins || !c.is_ascii_alphanumeric() {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut().filter(|_| c.is_ascii_alphanumeric()) {
+            word.push(c.to_ascii_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// The words of the last name; of `user_agent.original` those of both.
+fn words_of_last(path: &str) -> Vec<String> {
+    let (before, last) = path.rsplit_once('.').unwrap_or(("", path));
+    let is_part = matches!(last, "original" | "full" | "raw" | "value");
+    let from = if is_part { before.rfind('.').map_or(0, |dot| dot + 1) } else { path.len() - last.len() };
+    words(&path[from..])
+}
+
+/// `client`, and `clientip` in one word.
+fn is_clients(word: &str) -> bool {
+    CLIENTS.contains(&word) || is_clients_address(word)
+}
+
+fn is_clients_address(word: &str) -> bool {
+    CLIENTS.iter().any(|client| word.strip_prefix(client).is_some_and(|rest| ADDRESSES.contains(&rest)))
 }
 
 /// The object in it that is the record itself: what is in there stands beside nothing.
@@ -242,10 +401,15 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let told = match Around::of(text) {
-            Around::Nobody => "nobody".to_owned(),
-            Around::Client(address) => address.to_string(),
-            Around::Doubt => "doubt".to_owned(),
+        let around = Around::of(text);
+        let told = match (around.named, around.unnamed) {
+            _ if around.is_nobody() => "nobody".to_owned(),
+            (Found::One(address), _) | (Found::Nobody, Found::One(address))
+                if !around.doubts(Some(&address.to_string())) =>
+            {
+                address.to_string()
+            }
+            _ => "doubt".to_owned(),
         };
         assert_eq!(told, expected, "{text}");
     }
@@ -264,6 +428,19 @@ mod tests {
             r#"{"owner":"123456789012","logGroup":"g","logEvents":[{"id":"1","message":"203.0.113.9 x"}]}"#,
             r#"{"message":"x","path":"/var/log/nginx/access.log","level":"info","version":"1.2.3.4"}"#,
             r#"{"insertId":"a","jsonPayload":{"remote_addr":"203.0.113.66","status":401,"request_method":"GET"}}"#,
+            r#"{"message":"x","source_type":"syslog","source_ip":"10.0.0.5","host":"10.0.0.5"}"#,
+            r#"{"message":"x","source":"10.0.0.5","facility":"local7"}"#,
+            r#"{"event":"x","source":"10.0.0.7","sourcetype":"nginx","host":"10.0.0.7"}"#,
+            r#"{"MESSAGE":"x","SOURCEIP":"10.0.0.5","PROGRAM":"nginx"}"#,
+            r#"{"message":"x","ident":"nginx","source_address":"10.0.0.5"}"#,
+            r#"{"logStream":"10.0.0.5","logEvents":[{"id":"1","message":"x"}],"_sourcehost":"10.0.0.5"}"#,
+            r#"{"message":"x","headers":{"http_host":"10.0.0.1:8080","http_user_agent":"1.2.3.4"},"url":{"domain":"10.0.0.1"}}"#,
+            r#"{"body":"x","attributes":{"net.transport":"IP.UDP","net.peer.ip":"10.0.0.5","net.host.ip":"10.0.0.6"}}"#,
+            r#"{"log":"{}","log_processed":{"remote_addr":"203.0.113.66","x_forwarded_for":"10.0.0.1"},"stream":"stdout"}"#,
+            r#"{"stream":{"method":"GET","status":"404"},"values":[["1795773600000000000","x"]]}"#,
+            // The line, however many addresses its client wrote into it, and what its client says it is.
+            r#"{"log":"198.51.100.2 - - [30/Nov/2026:06:00:00 +0000] \"GET / HTTP/1.1\" 404 12 \"-\" \"curl/8,1.2.3.4,\"\n","stream":"stdout"}"#,
+            r#"{"message":"x","agent":"1.2.3.4","user":"1.2.3.4","request":"1.2.3.4","path":"/1.2.3.4","user_name":"1.2.3.4"}"#,
         ] {
             check(text, "nobody");
         }
@@ -292,8 +469,28 @@ mod tests {
             r#"{"message":"x","fields":{"network.peer.address":"203.0.113.66"}}"#,
             r#"{"body":{"stringValue":"x"},"attributes":[{"key":"client.address","value":{"stringValue":"203.0.113.66"}}]}"#,
             r#"{"textPayload":"x","labels":{"remote_ip":"203.0.113.66"}}"#,
+            r#"{"message":"x","metadata":{"ip":"203.0.113.66"}}"#,
+            r#"{"message":"x","gateway":{"clientIp":"203.0.113.66"},"service":{"remoteAddr":"203.0.113.66"}}"#,
+            r#"{"message":"x","aws":{"sourceIPAddress":"203.0.113.66"},"server":{"remoteaddr":"203.0.113.66"}}"#,
+            r#"{"message":"x","remoteAddress":"/203.0.113.66:4711"}"#,
+            r#"{"message":"x","peer":"tcp://203.0.113.66:4711","from":"[client 203.0.113.66:443]"}"#,
+            r#"{"message":"x","client":"203.0.113.66#4711","connection":"203.0.113.66:4711->10.0.0.1:443"}"#,
+            r#"{"message":"x","net.peer.ip":"203.0.113.66"}"#,
         ] {
             check(text, "203.0.113.66");
+        }
+    }
+
+    #[test]
+    fn where_the_named_client_is_the_lines_the_rest_is_of_the_same_request() {
+        for text in [
+            r#"{"message":"x","clientip":"203.0.113.66","verb":"GET","response":"404","xff":"10.0.0.1"}"#,
+            r#"{"message":"x","attributes":{"network":{"client":{"ip":"203.0.113.66"}},"http":{"method":"GET","status_code":404}}}"#,
+            r#"{"event":{"original":"x"},"source":{"address":"203.0.113.66"},"http":{"request":{"method":"GET"},"response":{"status_code":404}}}"#,
+            r#"{"message":"x","remote_addr":"203.0.113.66","who":"10.0.0.1","headers":{"x-real-ip":"10.0.0.2"}}"#,
+        ] {
+            check(text, "203.0.113.66");
+            assert!(Around::of(text).doubts(Some("203.0.113.67")), "{text}");
         }
     }
 
@@ -317,6 +514,10 @@ mod tests {
             r#"{"event":{"original":"x","method":"POST","status":401}}"#,
             r#"{"log":{"ip":"203.0.113.66"},"message":"x","req":{"ip":"203.0.113.67"}}"#,
             r#"{"log":"x","http":{"request":{"method":"POST"},"response":{"status_code":401}}}"#,
+            r#"{"message":"x","method":"POST","http_status_code":401}"#,
+            r#"{"message":"x","method":"POST","code":401}"#,
+            r#"{"message":"x","who":"203.0.113.66","method":"POST","response_code":401}"#,
+            r#"{"message":"x","metadata":{"ip":"203.0.113.66","clientIp":"203.0.113.67"}}"#,
         ] {
             check(text, "doubt");
         }

@@ -73,6 +73,11 @@ impl Parts {
         self.open.iter().map(|open| open.stream).collect()
     }
 
+    /// Whether the stream is within a line.
+    pub(crate) fn has(&self, stream: u64) -> bool {
+        self.open.iter().any(|open| open.stream == stream)
+    }
+
     /// The line that the stream is in, which is its no more.
     #[inline]
     pub(crate) fn take(&mut self, stream: u64) -> Option<Open> {

@@ -60,16 +60,21 @@ pub(crate) fn unwrap(text: &str) -> Vec<Inner<'_>> {
     let Ok(keys) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) else { return Vec::new() };
     let values = |names: &'static [&str]| names.iter().filter_map(|name| keys.get(*name).copied());
     let time_us = values(&TIMES).find_map(time_of);
-    if let Some(elements) = values(&BATCHES).find_map(elements) {
-        return elements.into_iter().filter_map(|element| inner(element, time_us)).collect();
+    let batches: Vec<&RawValue> = values(&BATCHES).filter_map(elements).flatten().collect();
+    if !batches.is_empty() {
+        return batches
+            .into_iter()
+            .map(|element| inner(element, time_us).unwrap_or_else(|| as_it_is(element)))
+            .collect();
     }
-    if let Some(resources) = values(&RESOURCES).find_map(elements) {
+    let resources: Vec<&RawValue> = values(&RESOURCES).filter_map(elements).flatten().collect();
+    if !resources.is_empty() {
         return log_records(&resources);
     }
     if keys.contains_key("stream")
         && let Some(pairs) = keys.get("values").copied().and_then(elements)
     {
-        return pairs.into_iter().filter_map(pair).collect();
+        return pairs.into_iter().map(|value| pair(value).unwrap_or_else(|| as_it_is(value))).collect();
     }
     let inside = texts_first(&keys, &LINES).find_map(|line| inner(line, time_us));
     let inside = inside.map(|inside| if keys.contains_key("data") { unpacked(inside) } else { inside });
@@ -162,21 +167,37 @@ fn elements(value: &RawValue) -> Option<Vec<&RawValue>> {
     (!list.is_empty() && list.len() <= RECORD_EVENTS_MAX).then_some(list)
 }
 
-/// The log records of `resourceLogs[].scopeLogs[].logRecords[]`.
+/// An element that holds nothing: whoever reads it says what is wrong with it.
+fn as_it_is(value: &RawValue) -> Inner<'_> {
+    Inner { text: Cow::Borrowed(value.get()), time_us: None, split: None }
+}
+
+/// The log records of `resourceLogs[].scopeLogs[].logRecords[]`. What is not as it should be there is handed on as it is.
 fn log_records<'a>(resources: &[&'a RawValue]) -> Vec<Inner<'a>> {
     #[derive(Deserialize)]
     struct Resource<'a> {
         #[serde(borrow, default, rename = "scopeLogs", alias = "scope_logs")]
-        scopes: Vec<Scope<'a>>,
+        scopes: Option<Vec<&'a RawValue>>,
     }
     #[derive(Deserialize)]
     struct Scope<'a> {
         #[serde(borrow, default, rename = "logRecords", alias = "log_records")]
-        records: Vec<&'a RawValue>,
+        records: Option<Vec<&'a RawValue>>,
     }
-    let resources = resources.iter().filter_map(|resource| serde_json::from_str::<Resource<'_>>(resource.get()).ok());
-    let records = resources.flat_map(|resource| resource.scopes).flat_map(|scope| scope.records);
-    records.map(|record| Inner { text: Cow::Borrowed(record.get()), time_us: None, split: None }).collect()
+    let mut inside = Vec::new();
+    for resource in resources {
+        let Ok(Resource { scopes }) = serde_json::from_str(resource.get()) else {
+            inside.push(as_it_is(resource));
+            continue;
+        };
+        for scope in scopes.into_iter().flatten() {
+            match serde_json::from_str(scope.get()) {
+                Ok(Scope { records }) => inside.extend(records.into_iter().flatten().map(as_it_is)),
+                Err(_) => inside.push(as_it_is(scope)),
+            }
+        }
+    }
+    inside
 }
 
 /// RFC 3339, or an epoch whose unit its size tells.
@@ -217,6 +238,15 @@ mod tests {
         let otlp =
             r#"{"resourceLogs":[{"resource":{},"scopeLogs":[{"logRecords":[{"a":1},{"b":2}]}]},{"scopeLogs":[]}]}"#;
         check(otlp, &[r#"{"a":1}"#, r#"{"b":2}"#]);
+        check(
+            r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"a":1}]},{"logRecords":null},{"logRecords":7}]},5,{"scopeLogs":null}]}"#,
+            &[r#"{"a":1}"#, r#"{"logRecords":7}"#, "5"],
+        );
+        check(
+            r#"{"records":[null,5,"",["x"],{"time":"x"}],"logEvents":[{"message":"b"}]}"#,
+            &["null", "5", "\"\"", "[\"x\"]", r#"{"time":"x"}"#, r#"{"message":"b"}"#],
+        );
+        check(r#"{"stream":{},"values":[["1"],["2",""],null,["3","a"]]}"#, &["[\"1\"]", "[\"2\",\"\"]", "null", "a"]);
         check(r#"{"body":{"stringValue":"line"}}"#, &["line"]);
         check(r#"{"@timestamp":1,"time":2,"timestamp":3,"message":"line"}"#, &["line"]);
         check(r#"{"insertId":"a","textPayload":"line"}"#, &["line"]);

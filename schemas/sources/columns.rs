@@ -287,6 +287,8 @@ impl<'r, 'b> Get<'r, 'b> {
 fn said<'r>(read: &Read, value: Scalar<'r>, slots: &'r Slots<'_>) -> Result<Option<Value<'r>>, ()> {
     let value = match value {
         Scalar::Absent => return Ok(None),
+        // Some gateways write two blanks around it.
+        Scalar::Text(text) if text.starts_with(' ') && text.trim() == "-" => Value::Text("-"),
         Scalar::Text(text) => Value::Text(text),
         Scalar::Copied(from, to) => Value::Text(slots.copied(from, to)),
         Scalar::Int(number) if read.none.contains(&Nothing::Number(number)) => return Ok(None),

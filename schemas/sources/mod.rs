@@ -16,7 +16,7 @@ mod w3c;
 
 pub use mapping::{MAPPING_COLUMNS, Mapping, MappingError};
 pub(crate) use plan::Plan;
-pub(crate) use reader::{Outcome, Reader};
+pub(crate) use reader::{Bare, Outcome, Reader};
 pub(crate) use text::Front;
 pub use text::LINE_CLASSES;
 

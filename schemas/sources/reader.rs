@@ -5,9 +5,12 @@
 //! in it counts, when that is a record: what stands beside it are a shipper's keys.
 //! Never: decides what may be kept.
 
-use std::borrow::Cow;
+mod bare;
+mod inside;
 
 use bumpalo::Bump;
+
+pub(crate) use bare::Bare;
 
 use super::columns::Doubt;
 use super::json::{self, Forgiven, Walk};
@@ -16,7 +19,7 @@ use super::slots::Slots;
 use super::text::{Front, Reading, Scratch};
 use super::w3c::Fields;
 use super::{Parser, logfmt};
-use crate::envelope::{self, Around, End, Inner, Parts, Split, Stripped};
+use crate::envelope::{self, End, Parts, Split, Stripped};
 use crate::limits::{ENVELOPES_MAX, RECORD_EVENTS_MAX, SPLIT_BYTES_MAX};
 use crate::reject::Code;
 use crate::request::{Damaged, Fault, Request};
@@ -39,6 +42,8 @@ pub(crate) struct Reader<'b> {
     pub(crate) parts: Parts,
     /// What stands before the clients of the lane; so too.
     pub(crate) front: Front,
+    /// Whether lines of the lane came without a prefix; so too.
+    pub(crate) bare: Bare,
 }
 
 /// A text to read, and what is known of it from outside.
@@ -64,6 +69,7 @@ impl<'b> Reader<'b> {
             observed_us: 0,
             parts: Parts::default(),
             front: Front::default(),
+            bare: Bare::default(),
         }
     }
 
@@ -76,19 +82,30 @@ impl<'b> Reader<'b> {
         sink: &mut Sink<'_, 'b>,
     ) {
         self.observed_us = observed_us;
+        let piece = Piece { text, time_us: None, is_part: false, is_doubtful: false, depth: 0 };
+        if memchr::memchr2(b'\r', b'\n', text.as_bytes()).is_none() {
+            return self.read_line(piece, fields, sink);
+        }
         // Lines that end with a carriage return alone came as one record.
-        if memchr::memchr(b'\r', text.as_bytes()).is_some() && !text.contains('\n') {
-            for line in text.split('\r').map(str::trim).filter(|line| !line.is_empty()) {
-                self.read_line(line, fields, sink);
+        if !text.contains('\n') {
+            for text in text.split('\r').map(str::trim).filter(|line| !line.is_empty()) {
+                self.read_line(Piece { text, ..piece }, fields, sink);
             }
-        } else {
-            self.read_line(text, fields, sink);
+        } else if !self.read_lines(piece, sink, |reader, piece, sink| reader.read_line(piece, fields, sink)) {
+            self.read_line(piece, fields, sink);
         }
     }
 
-    fn read_line(&mut self, text: &'b str, fields: &mut Option<Fields>, sink: &mut Sink<'_, 'b>) {
+    fn read_line(&mut self, whole: Piece<'b>, fields: &mut Option<Fields>, sink: &mut Sink<'_, 'b>) {
+        let text = whole.text;
         let Stripped { line, time_us, split } = envelope::strip(text, self.observed_us, self.parser.zone);
-        let piece = Piece { text: line, time_us, is_part: false, is_doubtful: false, depth: 0 };
+        if std::ptr::eq(line, text) {
+            return self.read_bare(whole, sink, |reader, sink| reader.read_whole(whole, fields, sink));
+        }
+        let piece = Piece { text: line, time_us, ..whole };
+        if self.may_be_written(0) {
+            return self.read_either(piece, whole, fields, sink);
+        }
         if let Some(split) = split {
             return self.read_split(piece, split, fields, sink);
         }
@@ -104,6 +121,7 @@ impl<'b> Reader<'b> {
         }
         if piece.depth == 0
             && let (Some(current), Some(directive)) = (&fields, line.strip_prefix('#'))
+            && !self.is_record(piece, current)
         {
             if let Some(list) = directive.trim_start().strip_prefix("Fields:") {
                 *fields = Some(current.renamed(list, &self.parser.plan));
@@ -111,6 +129,14 @@ impl<'b> Reader<'b> {
             return;
         }
         self.read_piece(piece, fields.as_ref(), sink);
+    }
+
+    /// Whether a line that begins as a directive of a W3C file does is a record whose first value a client wrote.
+    #[cold]
+    fn is_record(&mut self, piece: Piece<'b>, fields: &Fields) -> bool {
+        let is_whole =
+            |request: Request<'_>| request.status.is_some() && request.tells_address() && request.tells_what();
+        fields.list().is_some() && self.shape(piece, Some(fields)).is_ok_and(is_whole)
     }
 
     /// An array of records, or one record.
@@ -145,7 +171,16 @@ impl<'b> Reader<'b> {
             return;
         }
         match fault {
-            Some(fault) => sink(Err((fault, bytes))),
+            Some(fault) => {
+                let objects = if fault.code == Code::InvalidJson { json::objects(piece.text) } else { Vec::new() };
+                if objects.is_empty() {
+                    return sink(Err((fault, bytes)));
+                }
+                // Where a gateway writes JSON without escapes, a client can end one object and begin another.
+                for text in objects {
+                    self.read_one(Piece { text, is_doubtful: true, ..piece }, fields, sink);
+                }
+            }
             // It has nothing to act on; whoever makes the row says what is missing.
             None => match self.shape(piece, fields) {
                 Ok(request) => sink(Ok((request, bytes))),
@@ -346,129 +381,5 @@ impl<'b> Reader<'b> {
             return reading;
         }
         Ok(Reading::default())
-    }
-}
-
-/// What is in an envelope.
-impl<'b> Reader<'b> {
-    /// Reads what is inside `piece`, if it is an envelope.
-    fn read_inside(&mut self, piece: Piece<'b>, fields: Option<&Fields>, sink: &mut Sink<'_, 'b>) -> bool {
-        let mut inside = Vec::new();
-        if piece.text.starts_with('{') {
-            inside = envelope::unwrap(piece.text);
-        } else if piece.text.starts_with('"') {
-            inside.extend(envelope::quoted(piece.text));
-        } else if piece.depth == 0 {
-            let lines = envelope::strip_tool(piece.text);
-            let inner = |line: &Stripped<'b>| Inner { text: line.line.into(), time_us: line.time_us, split: None };
-            if self.read_record(lines.iter().map(inner), piece, false, fields, sink) {
-                return true;
-            }
-            inside.extend(lines.first().map(inner));
-        }
-        if inside.len() > RECORD_EVENTS_MAX {
-            let detail = format!("expected at most {RECORD_EVENTS_MAX} requests in one record");
-            sink(Err((Fault::new(Code::NotAnObject, detail), piece.text.as_bytes())));
-            return true;
-        }
-        let found = !inside.is_empty();
-        let around = if found && piece.text.starts_with('{') { Around::of(piece.text) } else { Around::Nobody };
-        self.read_around(around, sink, |reader, sink| {
-            inside.into_iter().for_each(|inner| reader.read_inner(inner, piece, fields, sink));
-        });
-        found
-    }
-
-    /// Reads the line in `piece`, if that is an object with one that is a record, or holds records. Beside an address that
-    /// may be the client's, whose application logged what it typed, the client in it is not proven.
-    #[cold]
-    fn read_line_in(
-        &mut self,
-        piece: Piece<'b>,
-        beside_address: bool,
-        fields: Option<&Fields>,
-        sink: &mut Sink<'_, 'b>,
-    ) -> bool {
-        let is_object = piece.text.starts_with('{') && piece.depth < ENVELOPES_MAX;
-        let mut is_read = false;
-        if is_object {
-            self.read_around(Around::of(piece.text), sink, |reader, sink| {
-                is_read = reader.read_record(envelope::lines(piece.text), piece, beside_address, fields, sink);
-            });
-        }
-        is_read
-    }
-
-    /// Reads what stands beside this: who is not the same there is not proven, nor is anything learned of such lines.
-    fn read_around(
-        &mut self,
-        around: Around,
-        sink: &mut Sink<'_, 'b>,
-        read: impl FnOnce(&mut Reader<'b>, &mut Sink<'_, 'b>),
-    ) {
-        if around == Around::Nobody {
-            return read(self, sink);
-        }
-        let front = self.front;
-        read(self, &mut |outcome: Outcome<'b>| {
-            sink(outcome.map(|(mut request, bytes)| {
-                request.unproven |= around.doubts(request.peer);
-                (request, bytes)
-            }));
-        });
-        self.front = front;
-    }
-
-    /// Reads the first of `lines` that is a record, or holds records; false where none is.
-    fn read_record(
-        &mut self,
-        lines: impl IntoIterator<Item = Inner<'b>>,
-        piece: Piece<'b>,
-        is_unproven: bool,
-        fields: Option<&Fields>,
-        sink: &mut Sink<'_, 'b>,
-    ) -> bool {
-        for line in lines {
-            let (mut outcomes, before) = (Vec::new(), self.parts.clone());
-            self.read_inner(line, piece, fields, &mut |outcome| outcomes.push(outcome));
-            let is_record = |outcome: &Outcome<'b>| match outcome {
-                Ok((request, _)) => request.is_record(),
-                Err((fault, _)) => fault.code == Code::Continuation,
-            };
-            if outcomes.iter().any(is_record) {
-                for outcome in outcomes {
-                    sink(outcome.map(|(mut request, bytes)| {
-                        request.unproven |= is_unproven;
-                        (request, bytes)
-                    }));
-                }
-                return true;
-            }
-            self.parts = before;
-        }
-        false
-    }
-
-    fn read_inner(&mut self, inner: Inner<'b>, piece: Piece<'b>, fields: Option<&Fields>, sink: &mut Sink<'_, 'b>) {
-        let text = match inner.text {
-            Cow::Borrowed(text) => text,
-            Cow::Owned(text) => self.arena.alloc_str(&text),
-        };
-        let stripped = envelope::strip(text, self.observed_us, self.parser.zone);
-        // Of which container a line is, its own prefix does not say.
-        let prefix = stripped.split.map(|split| Split { alone: false, end: split.end.unless_here(), ..split });
-        let alone = piece.depth == 0;
-        let split = prefix.or(inner.split.map(|split| Split { alone: split.alone && alone, ..split }));
-        let time_us = stripped.time_us.or(inner.time_us).or(piece.time_us);
-        let depth = piece.depth + 1;
-        let inner = Piece { text: stripped.line, time_us, depth, ..piece };
-        let mut reader = Reader::new(self.parser, self.arena);
-        reader.observed_us = self.observed_us;
-        (reader.parts, reader.front) = (std::mem::take(&mut self.parts), self.front);
-        match split {
-            Some(split) => reader.read_split(inner, split, &mut fields.cloned(), sink),
-            None => reader.read_piece(inner, fields, sink),
-        }
-        (self.parts, self.front) = (reader.parts, reader.front);
     }
 }

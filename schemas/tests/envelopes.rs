@@ -103,6 +103,10 @@ fn what_applications_log_of_their_clients_proves_nobody() {
             json!({"log": json!({"message": record, "ip": "192.0.2.99"}).to_string(), "stream": "stdout"}),
             json!({"log": record, "x_forwarded_for": "203.0.113.7"}),
             json!({"method": "POST", "url": "/login", "message": record}),
+            json!({"message": record, "metadata": {"ip": "192.0.2.99", "method": "POST", "statusCode": 400}}),
+            json!({"message": record, "gateway": {"clientIp": "192.0.2.99"}}),
+            json!({"message": record, "remoteAddress": "/192.0.2.99:4711"}),
+            json!({"message": record, "method": "POST", "http_status_code": 400}),
         ] {
             let text = envelope.to_string();
             for found in events(kind, &text) {
@@ -117,6 +121,110 @@ fn what_applications_log_of_their_clients_proves_nobody() {
     let line = "203.0.113.7 - - [21/Sep/2026:14:13:20 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"curl/8.5.0\"";
     let same = json!({"source": {"ip": "203.0.113.7"}, "event": {"original": line}});
     assert_eq!(events("combined", &same.to_string())[0]["client_ip_source"], json!("peer"));
+}
+
+#[test]
+fn what_a_client_writes_into_the_line_takes_nothing_from_its_proof() {
+    let line = |agent: &str| {
+        format!("203.0.113.7 - - [21/Sep/2026:14:13:20 +0000] \"GET /.env HTTP/1.1\" 404 5 \"-\" \"{agent}\"")
+    };
+    for agent in ["curl/8,1.2.3.4,", "1.2.3.4", "192.0.2.99, 10.0.0.1", "client 192.0.2.99"] {
+        let line = line(agent);
+        for envelope in [
+            json!({"log": format!("{line}\n"), "stream": "stdout", "time": "2026-09-21T14:13:21Z"}),
+            json!({"@timestamp": "2026-09-21T14:13:21Z", "message": line, "host": {"ip": ["10.0.0.5"]}}),
+            json!({"MESSAGE": line, "_HOSTNAME": "10.0.0.5"}),
+            json!({"textPayload": line}),
+            json!({"short_message": line, "host": "10.0.0.5", "version": "1.1"}),
+            json!({"event": {"original": line}}),
+            // With what a shipper read of it.
+            json!({"message": line, "clientip": "203.0.113.7", "verb": "GET", "response": "404", "agent": agent}),
+            json!({"message": line, "source": {"address": "203.0.113.7"}, "user_agent": {"original": agent},
+                "http": {"request": {"method": "GET"}, "response": {"status_code": 404}}}),
+        ] {
+            let found = events("combined", &envelope.to_string());
+            assert_eq!(found.len(), 1, "{envelope}");
+            let who = (&found[0]["client_ip"], &found[0]["client_ip_source"]);
+            assert_eq!(who, (&json!("203.0.113.7"), &json!("peer")), "{envelope}");
+        }
+    }
+}
+
+#[test]
+fn every_element_and_every_line_in_a_record_has_an_outcome() {
+    let count = |kind: &str, record: &str| {
+        let config = SourceConfig::new(kind);
+        let mut normaliser = Normaliser::new(&config, &Keys::new("k1", b"fake")).expect("a built-in kind");
+        let mut raw = RawBatch::new();
+        raw.push(0, 1_790_000_010_000_000, record.as_bytes());
+        let normalised = normaliser.normalise(&Lane::new("test", 0), &raw);
+        (normalised.events.num_rows(), normalised.rejects.len())
+    };
+    let line = |client: u8| {
+        format!("203.0.113.{client} - - [21/Sep/2026:14:13:20 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"x\"")
+    };
+    let of = |client: u8| json!({ "message": line(client) });
+    for (record, expected) in [
+        (json!({"logEvents": [of(1), null, 5, "", of(2)]}).to_string(), (2, 3)),
+        (json!({"records": [of(1)], "logEvents": [of(2), of(3)]}).to_string(), (3, 0)),
+        (json!({"stream": {}, "values": [["1", line(1)], ["2"], ["3", ""], null]}).to_string(), (1, 4)),
+        (json!({"message": format!("{}\n{}", line(1), line(2))}).to_string(), (2, 0)),
+        (format!("{}\n{}\n", line(1), line(2)), (2, 0)),
+        (format!("{}\nat some.Thing.java", line(1)), (1, 0)),
+        (format!("{}{}", of(1), of(2)), (2, 0)),
+        (format!("{}\n{}\n", of(1), of(2)), (2, 0)),
+    ] {
+        assert_eq!(count("combined", &record), expected, "{record}");
+    }
+    let log = |n: u8| {
+        json!({"timeUnixNano": "1790000000000000000", "attributes": [{"key": "client.address",
+        "value": {"stringValue": format!("203.0.113.{n}")}}, {"key": "url.path", "value": {"stringValue": "/"}}]})
+    };
+    let scopes = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [log(1)]}]},
+        {"scopeLogs": [{"logRecords": [log(2), log(3)]}, {"logRecords": null}, {"logRecords": 7}]}, {"scopeLogs": null}]});
+    assert_eq!(count("otel", &scopes.to_string()), (3, 1));
+    // Who wrote the end of a line may have written the next one, and so with the end of an object.
+    let two = events("combined", &format!("{}\n{}", line(1), line(2)));
+    let sources: Vec<&Value> = two.iter().map(|event| &event["client_ip_source"]).collect();
+    assert_eq!(sources, [&json!("peer"), &json!("unproven")]);
+    let two = events("combined", &format!("{}{}", of(1), of(2)));
+    assert!(two.iter().all(|event| event["client_ip_source"] == json!("unproven")));
+}
+
+#[test]
+fn a_client_whose_text_stands_first_begins_no_prefix() {
+    let format =
+        "$http_x_forwarded_for - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_user_agent\"";
+    let line = |first: &str| format!("{first} - - [21/Sep/2026:14:13:20 +0000] \"GET /.env HTTP/1.1\" 404 5 \"x\"");
+    let written = [
+        "2026-11-30T06:00:00Z stdout P x",
+        "2026-11-30T06:00:00Z stdout F x",
+        "2026-11-30T06:00:00Z stderr P 203.0.113.9",
+        "<190>1 - - - - - -",
+        "<190>Nov 27 09:59:58 gw-1 nginx: 203.0.113.9",
+        "[pod/x] 203.0.113.9",
+    ];
+    let nginx = SourceConfig { log_format: Some(format.to_owned()), trusted_hops: 1, ..SourceConfig::new("nginx") };
+    for config in [nginx, SourceConfig::new("combined")] {
+        for wrap in [|line: String| line, |line: String| json!({"log": line + "\n", "stream": "stdout"}).to_string()] {
+            let mut normaliser = Normaliser::new(&config, &Keys::new("k1", b"fake")).expect("a form");
+            let mut raw = RawBatch::new();
+            let first = ["198.51.100.2, 198.51.100.3".to_owned()].into_iter();
+            let lines =
+                first.chain(written.iter().map(|text| format!("{text}, 198.51.100.3"))).map(|text| wrap(line(&text)));
+            lines.enumerate().for_each(|(n, line)| raw.push(n as i64, 1_790_000_010_000_000, line.as_bytes()));
+            let normalised = normaliser.normalise(&Lane::new("test", 0), &raw);
+            let detail: Vec<_> = normalised.rejects.iter().map(|reject| (reject.offset, &reject.detail)).collect();
+            assert_eq!((normalised.events.num_rows(), detail), (1 + written.len(), vec![]), "{}", config.kind);
+            for row in 0..normalised.events.num_rows() {
+                let event = event_json(&normalised.events, row);
+                assert_eq!((&event["path"], &event["status"]), (&json!("/.env"), &json!(404)), "{event:?}");
+                let is_framed =
+                    event["client_ip"] == json!("203.0.113.9") && event["client_ip_source"] != json!("unproven");
+                assert!(!is_framed, "{event:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use super::output::stderr_line;
 use crate::ingest::file;
@@ -18,7 +18,11 @@ pub fn kind_of(path: &Path) -> anyhow::Result<String> {
     if path.as_os_str() == "-" {
         bail!("--source auto needs a file to look at twice; name the kind of what comes on standard input");
     }
-    let head = file::head(path)?.with_context(|| format!("{shown}: is empty; expected a log"))?;
+    let Some(head) = file::head(path)? else {
+        // Nothing is read of it, whatever it is.
+        stderr_line(&format!("{shown}: is empty"));
+        return Ok(schemas::sources::KINDS[0].name.to_owned());
+    };
     let found = schemas::recognise(&head);
     let Some(best) = found.first() else {
         let kinds: Vec<&str> = schemas::sources::KINDS.iter().map(|kind| kind.name).collect();

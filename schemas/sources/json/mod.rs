@@ -19,6 +19,22 @@ pub(super) use walk::{Forgiven, Walk};
 
 use scan::Scan;
 
+use crate::limits::RECORD_EVENTS_MAX;
+
+/// Objects that stand one behind the other, when there are several and nothing else.
+#[cold]
+pub(super) fn objects(text: &str) -> Vec<&str> {
+    let (mut scan, mut objects) = (Scan::lenient(text), Vec::new());
+    while scan.peek() == b'{' && objects.len() < RECORD_EVENTS_MAX {
+        let start = scan.place();
+        if scan.skip(0).is_err() {
+            return Vec::new();
+        }
+        objects.push(&text[start..scan.place().min(text.len())]);
+    }
+    if scan.end().is_ok() && objects.len() > 1 { objects } else { Vec::new() }
+}
+
 /// The elements of a text that is an array of objects or texts; `None` when it is something else.
 pub(super) fn elements(text: &str) -> Option<Vec<&str>> {
     if !text.starts_with('[') {

@@ -47,7 +47,7 @@ classes! {
     "status" Status "digits, or `-`";
     "duration" Duration "a number with its unit behind it: 12ms";
     "word" Word "anything without blanks and quotes";
-    "id" Id "letters, digits and -_=+/ that are no number";
+    "id" Id "letters, digits and -_=+/, with a letter among them";
     "hex" Hex "hexadecimal digits and dashes";
     "blob" Blob "anything without quotes";
     "name" Name "anything without blanks and quotes, written by a client";
@@ -144,7 +144,7 @@ impl Class {
             Class::Id => {
                 let word = &bytes[..run(is_word)];
                 let part = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'=' | b'+' | b'/');
-                if word.iter().all(part) && !word.iter().all(u8::is_ascii_digit) { word.len() } else { 0 }
+                if word.iter().all(part) && word.iter().any(u8::is_ascii_alphabetic) { word.len() } else { 0 }
             }
             Class::Hex => run(|b| b.is_ascii_hexdigit() || b == b'-'),
             Class::Text | Class::Phrase | Class::Blob | Class::Any => return None,
@@ -339,6 +339,7 @@ mod tests {
         check("status", "000 x", Some("000"));
         check("id", "JKJaXmPLvHcESHA= x", Some("JKJaXmPLvHcESHA="));
         check("id", "1234 x", None);
+        check("id", "0/1020 x", None);
         check("id", "TLSv1.3 x", None);
         check("duration", "12.5ms|", Some("12.5ms"));
         check("duration", "µs", None);

@@ -36,7 +36,7 @@ impl Front {
         };
     }
 
-    pub(super) fn is_nothing(self) -> bool {
+    pub(crate) fn is_nothing(self) -> bool {
         self == Front::Nothing(LINES)
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Forms {
     beginnings: Vec<usize>,
     /// Whether what stands before the client in other lines of a lane says how to read a line.
     learns: bool,
+    /// Whether a line may begin with what a client wrote.
+    begins_written: bool,
     /// Of each form, the one for lines in which a status or a size is badly written.
     loose: Vec<Form>,
 }
@@ -136,7 +138,15 @@ impl Forms {
             }
         }
         let learns = forms.iter().any(|bound| bound.form.is_doubt());
-        Forms { forms, beginnings, learns, loose }
+        let is_written =
+            |form: &Form| form.begins_with_field() && form.fields().next().is_some_and(|f| f.class.is_sent());
+        let begins_written = forms.iter().any(|bound| is_written(&bound.form));
+        Forms { forms, beginnings, learns, begins_written, loose }
+    }
+
+    /// Whether a client's text may stand first in a line.
+    pub(super) fn begin_written(&self) -> bool {
+        self.begins_written
     }
 
     pub(super) fn is_empty(&self) -> bool {

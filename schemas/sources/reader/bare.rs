@@ -1,0 +1,103 @@
+//! Lines with and without a prefix, and several lines in one.
+//!
+//! A client whose text stands first in a line can begin it as a prefix begins. Whether a lane has prefixes, its lines say: where
+//! some came without one, none is taken for certain.
+//! Promises: what may be what a client wrote proves nobody, and takes no event away.
+//! Never: doubts a prefix where nothing stands before the client's address, or where no line came without one.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Outcome, Piece, Reader, Sink};
+use crate::limits::RECORD_EVENTS_MAX;
+use crate::sources::w3c::Fields;
+
+/// Lines that came without a prefix and were events: what looks like a prefix in such a lane may be what a client wrote, where
+/// something of it stands before its address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bare {
+    /// As records, and within an envelope.
+    outside: bool,
+    inside: bool,
+}
+
+impl Bare {
+    fn has(self, depth: usize) -> bool {
+        if depth == 0 { self.outside } else { self.inside }
+    }
+
+    fn note(&mut self, depth: usize, is_event: bool) {
+        let known = if depth == 0 { &mut self.outside } else { &mut self.inside };
+        *known |= is_event;
+    }
+}
+
+impl<'b> Reader<'b> {
+    /// Reads lines that came as one, where more than one of them is an event; false where not. Whoever wrote the end of a line may
+    /// have written the next one.
+    #[cold]
+    pub(super) fn read_lines(
+        &mut self,
+        piece: Piece<'b>,
+        sink: &mut Sink<'_, 'b>,
+        mut read: impl FnMut(&mut Reader<'b>, Piece<'b>, &mut Sink<'_, 'b>),
+    ) -> bool {
+        let lines = || piece.text.lines().map(str::trim).filter(|line| !line.is_empty());
+        // What goes over several lines within itself is objects, or a list of them.
+        if piece.text.starts_with(['{', '[', '"']) || !(2..=RECORD_EVENTS_MAX).contains(&lines().count()) {
+            return false;
+        }
+        let before = (self.parts.clone(), self.front, self.bare);
+        let mut outcomes: Vec<Outcome<'b>> = Vec::new();
+        for (n, text) in lines().enumerate() {
+            let piece = Piece { text, is_doubtful: piece.is_doubtful || n > 0, ..piece };
+            read(self, piece, &mut |outcome| outcomes.push(outcome));
+        }
+        let is_event = |outcome: &&Outcome<'b>| outcome.as_ref().is_ok_and(|(request, _)| request.tells());
+        let is_several = outcomes.iter().filter(is_event).count() > 1;
+        if is_several {
+            outcomes.into_iter().for_each(sink);
+        } else {
+            (self.parts, self.front, self.bare) = before;
+        }
+        is_several
+    }
+
+    /// Reads a line that has no prefix, and notes that there are such lines.
+    pub(super) fn read_bare(
+        &mut self,
+        piece: Piece<'b>,
+        sink: &mut Sink<'_, 'b>,
+        read: impl FnOnce(&mut Reader<'b>, &mut Sink<'_, 'b>),
+    ) {
+        let is_known = self.bare.has(piece.depth) || !self.parser.forms.begin_written();
+        if is_known || piece.is_doubtful || piece.text.starts_with(['{', '[', '"']) {
+            return read(self, sink);
+        }
+        let mut is_event = false;
+        read(self, &mut |outcome: Outcome<'b>| {
+            is_event |= outcome.as_ref().is_ok_and(|(request, _)| request.tells());
+            sink(outcome);
+        });
+        self.bare.note(piece.depth, is_event);
+    }
+
+    /// Whether what looks like a prefix may be what a client wrote.
+    pub(super) fn may_be_written(&self, depth: usize) -> bool {
+        self.bare.has(depth) && !self.front.is_nothing()
+    }
+
+    /// A line that has a prefix, or that a client began so: it proves nobody, and is read as it stands where it is no event else.
+    #[cold]
+    pub(super) fn read_either(
+        &mut self,
+        behind: Piece<'b>,
+        whole: Piece<'b>,
+        fields: &mut Option<Fields>,
+        sink: &mut Sink<'_, 'b>,
+    ) {
+        let behind = Piece { text: behind.text.trim(), is_doubtful: true, ..behind };
+        if !self.read_events(behind, fields, sink) {
+            self.read_whole(whole, fields, sink);
+        }
+    }
+}
