@@ -123,7 +123,17 @@ pub fn run(job: Job<'_>, runtime: &Handle) -> anyhow::Result<Done> {
     if let Some(outbox) = job.outbox {
         let goes_on = |id: &str| !is_cold && rules.iter().any(|rule| rule.id == id) && !engine.was_emptied(id);
         left_open = runtime.block_on(left::closings(outbox.store(), goes_on))?;
-        outlets.push(Box::new(Teller::new(outbox, &rules, clock, job.stop.clone(), runtime)));
+        let unknown = runtime.block_on(left::unknown(outbox.store(), engine.open_alerts()))?;
+        let mut teller = Teller::new(outbox, &rules, clock, job.stop.clone(), runtime);
+        if !unknown.is_empty() {
+            tracing::warn!(
+                alerts = unknown.len(),
+                "are open in detection and unknown to the state store, as after its loss or a restore: they are told again"
+            );
+            // Not to the lake, which has them.
+            teller.tell(&unknown)?;
+        }
+        outlets.push(Box::new(teller));
     }
     let lateness = job.lateness_us;
     let mut pipeline = Pipeline {

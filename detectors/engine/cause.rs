@@ -75,7 +75,7 @@ struct Part {
 }
 
 /// Where open alerts are joined.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Causes {
     /// Those that can be a part of others, and those others.
     rules: HashMap<String, Arc<Rule>>,

@@ -128,6 +128,11 @@ impl Episodes {
         self.due.len()
     }
 
+    /// About whom something is open.
+    pub fn open_keys(&self) -> impl Iterator<Item = EntityKey> {
+        self.due.iter().map(|(_, key)| *key)
+    }
+
     /// The name of an entity; an IPv6 client is its network of so many bits.
     pub fn name(&self, event: EventRow<'_>, bits: u8) -> Name {
         Name::of(&self.rule.entity, &self.columns, event, bits)

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use schemas::Alert;
+use schemas::alert::State;
 
 use super::episode::Telling;
 use super::snapshot::identity;
@@ -33,6 +34,22 @@ impl Engine {
         let closed = self.causes.join(tellings, time);
         *self = next;
         Ok(closed)
+    }
+
+    /// The alerts that are open, with what was found since they were told last: for whoever has to know them and does not.
+    pub fn open_alerts(&self) -> Vec<Alert> {
+        let time = self.order.folded_to.unwrap_or(i64::MIN);
+        let mut tellings: Vec<Telling> = Vec::new();
+        self.detectors.iter().for_each(|detector| detector.tell_open(time, &mut tellings));
+        tellings.sort_by(|a, b| a.order().cmp(&b.order()));
+        let mut open = self.causes.clone().join(tellings, time);
+        for alert in &mut open {
+            if let Some(evidence) = alert.evidence.as_object_mut() {
+                evidence.remove("closed");
+            }
+            (alert.state, alert.revision) = (State::Updated, alert.revision.saturating_sub(1));
+        }
+        open
     }
 }
 

@@ -365,6 +365,13 @@ impl<M: Method> Detector for Driver<M> {
         }
     }
 
+    fn tell_open(&self, time: i64, out: &mut Vec<Telling>) {
+        for key in self.episodes.open_keys() {
+            let suspect = self.entities.peek(key).and_then(|slot| slot.suspect.clone());
+            suspect.into_iter().for_each(|mut suspect| self.episodes.give_up(&mut suspect, time, out));
+        }
+    }
+
     fn rule(&self) -> &Arc<Rule> {
         &self.episodes.rule
     }

@@ -55,6 +55,8 @@ pub(crate) trait Detector: Send {
     fn settle(&mut self, time: i64, out: &mut Vec<Telling>);
     /// Closes what is open: the detector goes.
     fn give_up(&mut self, time: i64, out: &mut Vec<Telling>);
+    /// Tells what that would close, and leaves it open.
+    fn tell_open(&self, time: i64, out: &mut Vec<Telling>);
     fn rule(&self) -> &Arc<Rule>;
     fn stats(&self) -> DetectorStats;
     fn save(&self, out: &mut Vec<u8>) -> Result<(), BinaryError>;

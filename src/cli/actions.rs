@@ -139,7 +139,7 @@ pub struct ContainedArgs {
     format: ListFormat,
 }
 
-/// Pull the kill switch: within a second nobody is blocked, revoked or throttled any more. Messages still go out.
+/// Pull the kill switch: within a second nothing that blocks, revokes or throttles is sent any more. Messages still go out.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   gatewatch actions halt --reason 'customers are locked out' --lift
@@ -396,8 +396,7 @@ fn pull(args: &HaltArgs) -> Result<(), Failure> {
         false => "what is in force lasts to its end (--lift undoes it)",
     };
     told(&format!(
-        "halted: within a second the running service contains nobody any more; {in_force}. Messages go on. `actions resume` \
-         ends it"
+        "halted: within a second the running service contains nobody anew; {in_force}. Messages go on. `actions resume` ends it"
     ))
 }
 

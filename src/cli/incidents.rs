@@ -254,7 +254,7 @@ fn close(args: &CloseArgs) -> Result<(), Failure> {
     let verdict = verdict.expect("the parser of arguments knows the same names");
     let incident = act(&args.place, &args.actor, &args.id, |_| Ok(Deed::Close(verdict, reason)))?;
     let contained = match verdict {
-        Verdict::True => "whoever is contained stays so to the end, and no longer",
+        Verdict::True => "whoever is contained stays so until the attack is over and the time is up",
         Verdict::False | Verdict::Expected => "whoever is contained because of it is let go",
     };
     told(&format!(

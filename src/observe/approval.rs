@@ -81,6 +81,7 @@ enum Refusal {
     Link(Refused),
     Gone,
     NotWaiting(String),
+    NoTarget(String),
     Failed,
 }
 
@@ -114,6 +115,10 @@ impl IntoResponse for Refusal {
             Refusal::NotWaiting(state) => {
                 (StatusCode::CONFLICT, "Nothing to agree to", format!("the action is {}", html(&state)))
             }
+            Refusal::NoTarget(name) => {
+                let text = format!("the configuration has no target {} any more; nobody would do it", html(&name));
+                (StatusCode::CONFLICT, "There is no such target", text)
+            }
             Refusal::Failed => {
                 let text = "the state store does not answer; open the link again in a moment";
                 (StatusCode::SERVICE_UNAVAILABLE, "Not now", text.to_owned())
@@ -131,6 +136,9 @@ async fn waiting(shown: &Shown, id: &str, query: Option<&str>) -> Result<ActionF
     let file = look::action(shown.outbox.store(), id).await?;
     if file.action.state != ActionState::Awaiting.name() {
         return Err(Refusal::NotWaiting(file.action.state.to_owned()));
+    }
+    if !shown.outbox.knows(&file.action.target) {
+        return Err(Refusal::NoTarget(file.action.target));
     }
     Ok(file)
 }

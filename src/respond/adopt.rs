@@ -2,9 +2,12 @@
 //! backup, or the loss of the store: what was done since the backup would be undone by nobody.
 //!
 //! Promises: it is shown, ends when its entry says, or an hour from now, can be taken back, and obeys rails and kill switch like
-//! any other; each once, as a step `adopted`. It counts neither towards the budget nor as an offence.
+//! any other; each once, as a step `adopted`. It counts neither towards the budget nor as an offence. What is known to be over is
+//! undone, however long ago that was.
 //! Never: takes up an entry that names no action of this copy of the service (`instance`): another one may be at work on the same list.
-//! Nor an action that is on its way, or whose attempts are known.
+//! Nor an action that is on its way.
+
+use std::collections::HashSet;
 
 use super::action::{Action, Kind, Op, State, StepKind, hex_id};
 use super::control::Pass;
@@ -17,6 +20,7 @@ use crate::store::StoreError;
 
 /// As the targets know them whose entries are principals.
 const PRINCIPAL: &str = "principal";
+const OVER: &str = "it is there again, and was over";
 const WORDS: &str = "it stands there with our mark, and was not in force as far as was known here";
 /// Characters of an id that say which copy of the service it is of.
 const TAG_CHARS: usize = 8;
@@ -41,12 +45,13 @@ impl Outbox {
         format!("{}{}", &id[..id.len() - TAG_CHARS], self.tag)
     }
 
-    /// Takes up those of `there` that are ours and not in force as far as is known.
+    /// Takes up those of `there` that are ours and not in force as far as is known. `held`: who is.
     pub(super) async fn adopt(
         &self,
         tx: &mut Tx,
         lane: &Lane,
         there: &[InForce],
+        held: &HashSet<(Kind, String)>,
         pass: &mut Pass,
     ) -> Result<(), StoreError> {
         for found in there {
@@ -64,6 +69,12 @@ impl Outbox {
                 Some((entry, State::Delivered)) if entry.action.op == Op::Apply => continue,
                 Some((entry, state)) if entry.attempts == 0 && entry.action.op == Op::Apply => {
                     Queue::take_up(tx, entry, state, &action, found.remote_ref.as_deref(), step.clone()).await?
+                }
+                Some((entry, State::Expired | State::Reverted | State::Cancelled)) if entry.action.op == Op::Apply => {
+                    if !held.contains(&(entry.action.kind, found.entity.clone())) {
+                        self.undo(tx, lane, &entry, OVER, pass).await?;
+                    }
+                    continue;
                 }
                 Some(_) => continue,
             };

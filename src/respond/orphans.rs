@@ -44,7 +44,7 @@ impl Outbox {
     }
 
     /// Whether a target of that name is configured.
-    pub(super) fn knows(&self, target: &str) -> bool {
+    pub fn knows(&self, target: &str) -> bool {
         self.lanes.iter().any(|lane| lane.name() == target)
     }
 }

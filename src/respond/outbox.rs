@@ -346,7 +346,9 @@ impl Outbox {
         (row.status, row.changed_us) = (Status::Closed, now_us);
         row.revision += 1;
         book::write(tx, &row).await?;
-        wanted::stand_of_incident(tx, &row.id, Stand::Ending).await?;
+        if !row.goes_on_though_judged() {
+            wanted::stand_of_incident(tx, &row.id, Stand::Ending).await?;
+        }
         let change = Change { row, event: Some(Event::Closed), alert: None };
         self.send_messages(tx, &change, 0, now_us, taken).await
     }

@@ -18,7 +18,7 @@ use super::control::{NEAR_END_US, Pass};
 use super::outbox::{HOUR_US, Lane, Outbox, locked, micros};
 use super::queue::{NewStep, Queue};
 use super::scope::Scope;
-use super::target::Unread;
+use super::target::{InForce, Unread};
 use crate::metric;
 use crate::store::StoreError;
 
@@ -99,17 +99,22 @@ impl Outbox {
                 return Ok(false);
             }
         };
-        let there: HashSet<(Option<Kind>, String)> =
-            found.iter().map(|entry| (entry.kind, entry.entity.clone())).collect();
+        let names = |entries: &mut dyn Iterator<Item = &InForce>| -> HashSet<(Option<Kind>, String)> {
+            entries.map(|entry| (entry.kind, entry.entity.clone())).collect()
+        };
+        let there = names(&mut found.iter());
+        // Of another copy of the service somebody's entry is no concern of ours.
+        let is_not_others = |entry: &&InForce| entry.action_id.as_ref().is_none_or(|id| id.ends_with(&self.tag));
+        let may_be_ours = names(&mut found.iter().filter(is_not_others));
         // A list that ran out of room holds some of ours as one network.
         let names = there.iter().filter_map(|(_, text)| Scope::parse(text));
         let networks: Vec<Scope> = names.filter(|scope| !scope.is_address()).collect();
-        let is_named = |kind: Kind, name: &str| {
-            [None, Some(kind)].into_iter().any(|kind| there.contains(&(kind, name.to_owned())))
+        let is_named = |among: &HashSet<(Option<Kind>, String)>, kind: Kind, name: &str| {
+            [None, Some(kind)].into_iter().any(|kind| among.contains(&(kind, name.to_owned())))
         };
         let is_there = |kind: Kind, name: &str| {
             let within = |scope: Scope| networks.iter().any(|network| network.contains(&scope));
-            is_named(kind, name) || Scope::parse(name).is_some_and(within)
+            is_named(&there, kind, name) || Scope::parse(name).is_some_and(within)
         };
         let mut tx = self.queue.begin().await?;
         let mut pass = Pass::new(now_us, self.changes.live());
@@ -130,12 +135,12 @@ impl Outbox {
         for entry in ended {
             let name = name(&entry.action);
             let kind = entry.action.kind;
-            if is_named(kind, &name) && !held.contains(&(kind, name)) {
+            if is_named(&may_be_ours, kind, &name) && !held.contains(&(kind, name)) {
                 metrics::counter!(metric::DRIFTED, "target" => lane.name().to_owned()).increment(1);
                 self.undo(&mut tx, lane, &entry, "it is still there, or there again", &mut pass).await?;
             }
         }
-        self.adopt(&mut tx, lane, &found, &mut pass).await?;
+        self.adopt(&mut tx, lane, &found, &held, &mut pass).await?;
         let drifted = !pass.taken.new.is_empty();
         self.commit(tx, &mut pass).await?;
         Ok(drifted)

@@ -11,6 +11,7 @@ use sqlx::sqlite::SqliteRow;
 use super::action::{Action, Kind, Op};
 use super::incident::book::severity_of;
 use super::message::severity_name;
+use super::plan::NO_TARGET;
 use super::queue::Tx;
 use super::scope::Scope;
 use crate::store::StoreError;
@@ -355,9 +356,11 @@ fn read(row: &SqliteRow) -> Result<Wanted, StoreError> {
 /// The action that puts it in force at a target until then, or undoes another.
 pub fn action(wanted: &Wanted, target: &str, nth: i64, op: Op, dry_run: bool, now_us: i64) -> Action {
     let queue = wanted.queue();
+    // The time, too: a state store that was lost or restored counts its actions anew. What nobody takes is one.
+    let now = if target == NO_TARGET { String::new() } else { now_us.to_string() };
     let nth = nth.to_string();
     Action {
-        id: super::action::hex_id(&[op.name(), &queue, target, &wanted.incident_id, &nth]),
+        id: super::action::hex_id(&[op.name(), &queue, target, &wanted.incident_id, &nth, &now]),
         op,
         undoes: None,
         incident_id: wanted.incident_id.clone(),

@@ -1,6 +1,5 @@
 //! Detectors are swapped under open alerts, half counted windows and rows that wait.
 
-use schemas::alert::State;
 use schemas::{Alert, Lane};
 use serde_json::{Value, json};
 
@@ -105,4 +104,19 @@ fn two_detectors_of_one_name_are_refused_and_nothing_changes() {
     feed(&mut engine, 0..2);
     engine.reload(vec![rule("twice", 3, "A"), rule("twice", 3, "B")]).unwrap_err();
     assert_eq!(feed(&mut engine, 2..3).len(), 1);
+}
+
+#[test]
+fn what_is_open_can_be_told_again() {
+    let mut engine = engine(&[rule("a", 3, "A"), rule("b", 100, "B")]);
+    assert_eq!(engine.open_alerts(), []);
+    let told = feed(&mut engine, 0..9);
+    let before = engine.snapshot();
+    let open = engine.open_alerts();
+    let last = told.last().unwrap();
+    assert_eq!((open.len(), &open[0].id, open[0].revision), (1, &last.id, last.revision));
+    assert_eq!((open[0].state, open[0].evidence.get("closed")), (State::Updated, None));
+    assert_eq!(engine.snapshot(), before, "nothing has changed by it");
+    let next = feed(&mut engine, 9..20);
+    assert_eq!((next[0].revision, next[0].state), (last.revision + 1, State::Updated));
 }

@@ -84,9 +84,13 @@ pub fn check_path(at: &str, key: &str, path: &Path) -> Result<(), ConfigError> {
     Err(ConfigError::new(format!("{at}.{key}"), format!("`{}` is no absolute path of a file", path.display())))
 }
 
-/// Which file it is, however its path is spelt.
+/// Which file it is, however its path is spelt and whatever links lead there.
 pub fn in_words(path: &Path) -> String {
-    format!("the file {}", path.components().collect::<PathBuf>().display())
+    let found = std::fs::canonicalize(path).ok();
+    // A file that is not there yet lies in a folder that is.
+    let in_folder = || Some(std::fs::canonicalize(path.parent()?).ok()?.join(path.file_name()?));
+    let file = found.or_else(in_folder).unwrap_or_else(|| path.components().collect());
+    format!("the file {}", file.display())
 }
 
 #[derive(Clone, Debug)]

@@ -255,7 +255,9 @@ pub async fn act(store: &Store, id: &str, deed: &Deed, actor: &str, now_us: i64)
             // The service tells of it and closes it in its next look; who is contained follows at once.
             row.quiet_us = Some(i64::MIN / 4);
             let stand = if *verdict == Verdict::True { Stand::Ending } else { Stand::Lift };
-            wanted::stand_of_incident(&mut tx, id, stand).await?;
+            if !row.goes_on_though_judged() {
+                wanted::stand_of_incident(&mut tx, id, stand).await?;
+            }
             ("close", format!("{}: {why}", verdict.name()))
         }
     };

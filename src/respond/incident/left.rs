@@ -1,7 +1,10 @@
-//! Alerts that are open and that nobody can close: their detector is gone, or goes on without what it held. At a start, and when
-//! detectors are changed while the service runs.
+//! Alerts of which only one side knows: detection or the state store.
 //!
-//! Promises: each is closed by an update of its own that says why and is dated as its last one, so that its incident ends and what
+//! * Those that are open and that nobody can close: their detector is gone, or goes on without what it held. At a start, and when
+//!   detectors are changed while the service runs.
+//! * Those that detection holds open and the state store does not know, since it was lost or restored.
+//!
+//! Promises: what nobody can close is closed: each is closed by an update of its own that says why and is dated as its last one, so that its incident ends and what
 //! keeps its attacker out is no longer renewed.
 //! Never: closes an alert whose detector goes on: what was read since its last checkpoint is read, and told, again.
 
@@ -19,6 +22,17 @@ pub async fn closings(store: &Store, goes_on: impl Fn(&str) -> bool) -> Result<V
     let open = desk::alerts(store, &WhichAlerts { open: true, limit: u32::MAX, ..WhichAlerts::default() }).await?;
     let left = open.into_iter().map(|(alert, _)| alert).filter(|alert| !goes_on(&alert.detector));
     Ok(left.map(closed).collect())
+}
+
+/// Those that the state store does not know: whoever answers alerts never heard of them.
+pub async fn unknown(store: &Store, open: Vec<Alert>) -> Result<Vec<Alert>, StoreError> {
+    let mut unknown = Vec::new();
+    for alert in open {
+        if desk::alert(store, &alert.id).await?.is_none() {
+            unknown.push(alert);
+        }
+    }
+    Ok(unknown)
 }
 
 fn closed(mut alert: Alert) -> Alert {

@@ -54,6 +54,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// Judged to be an attack, which goes on: whoever is contained stays so until its alerts are closed.
+    pub fn goes_on_though_judged(&self) -> bool {
+        self.verdict == Some(Verdict::True) && self.alerts_open > 0
+    }
+
     /// As it is sent and shown.
     pub fn show(&self) -> Incident {
         Incident {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use schemas::incident::Verdict;
+
 use super::{Board, Fault, HOUR_US, MINUTE_US, SOMEBODY, Trial, alert, closing, ready};
 use crate::respond::action::{Kind, Op};
 use crate::respond::halt::{self, Halt};
@@ -245,6 +247,63 @@ async fn a_block_is_renewed_for_as_long_as_the_attack_is_open() {
         trial.advance(40 * MINUTE_US);
     }
     assert!(trial.board.calls().iter().all(|op| *op == Op::Apply), "without a gap: {:?}", trial.board.calls());
+}
+
+#[tokio::test]
+async fn an_attack_that_goes_on_is_kept_out_though_somebody_has_judged_it() {
+    let trial = Trial::new(HOURLY, false, BLOCKS).await;
+    let open = alert("al-1", ATTACKER);
+    trial.tell(&open, &["block"]).await;
+    trial.settle().await;
+    let incident = desk::alert(trial.outbox.store(), "al-1").await.expect("read").expect("known").1;
+    let close = desk::Deed::Close(Verdict::True, "customer told".to_owned());
+    desk::act(trial.outbox.store(), &incident, &close, "noor", trial.now()).await.expect("closed");
+    for _ in 0..5 {
+        trial.settle().await;
+        assert_eq!(trial.board.entities(), [ATTACKER]);
+        trial.advance(40 * MINUTE_US);
+    }
+    trial.tell(&closing(&open), &["block"]).await;
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [ATTACKER], "to the end");
+    trial.advance(HOUR_US + MINUTE_US);
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_was_over_and_stands_there_again_is_undone_however_late() {
+    let trial = Trial::new(HOURLY, false, BLOCKS).await;
+    trial.tell(&alert("al-1", ATTACKER), &["block"]).await;
+    trial.settle().await;
+    let id = trial.in_state("delivered").await.remove(0);
+    desk::revert(trial.outbox.store(), &id, "noor", "a customer", trial.now()).await.expect("taken back");
+    trial.settle().await;
+    trial.advance(30 * HOUR_US);
+    trial.board.put(ATTACKER, &id);
+    trial.outbox.reconcile().await.expect("read back");
+    trial.settle().await;
+    assert_eq!((trial.board.entities(), trial.board.calls().len()), (vec![], 3));
+    // What another copy keeps out is no concern of ours, though we once did.
+    trial.board.put(ATTACKER, "00000000000000000000000000000001");
+    for _ in 0..3 {
+        trial.outbox.reconcile().await.expect("read back");
+        trial.settle().await;
+    }
+    assert_eq!((trial.board.entities(), trial.board.calls().len()), (vec![ATTACKER.to_owned()], 3));
+}
+
+#[tokio::test]
+async fn a_store_that_is_lost_gives_no_id_a_second_time() {
+    let mut ids = Vec::new();
+    for life in 0..2 {
+        let trial = Trial::new(HOURLY, false, BLOCKS).await;
+        trial.advance(life * 7 * MINUTE_US);
+        trial.tell(&alert("al-1", ATTACKER), &["block"]).await;
+        trial.settle().await;
+        ids.extend(trial.in_state("delivered").await);
+    }
+    assert_ne!(ids[0], ids[1]);
 }
 
 #[tokio::test]
