@@ -5,6 +5,7 @@
 //! changed configuration begins the service again within the process (`reload`); one with which it cannot begin is given up
 //! for the one before.
 
+mod alone;
 mod deaf;
 mod reload;
 mod signals;
@@ -48,7 +49,8 @@ use crate::respond::{Outbox, Secret, SecretRef};
 use crate::store::Store;
 use crate::survey::Survey;
 use crate::{keys, private, rules, trail};
-use reload::{Hands, Next, Reload};
+use alone::Alone;
+use reload::{Coming, Hands, Next, Refused, Reload};
 pub use signals::Signals;
 use watching::Watching;
 
@@ -84,8 +86,9 @@ pub fn check(config: &Config) -> anyhow::Result<Parts> {
     let mut kafka = HashMap::new();
     for section in &config.sources {
         if let Some(topic) = &section.kafka {
-            let mut built =
-                topic.build(&config.instance, &section.name).with_context(|| format!("sources: {}", section.name))?;
+            let of_source = || format!("sources: {}", section.name);
+            let mut built = topic.build(&config.instance, &section.name).with_context(of_source)?;
+            built.try_client().with_context(of_source)?;
             built.marks = Some(config.data_dir.join(format!("kafka-{}.marks", section.name)));
             kafka.insert(section.name.clone(), built);
         }
@@ -290,24 +293,26 @@ fn targets(config: &Config) -> anyhow::Result<Vec<Ready>> {
 enum End {
     Stopped,
     /// It begins again with this configuration.
-    Again(Box<(Config, Parts)>),
+    Again(Box<Coming>),
 }
 
 /// Runs until it is told to stop, or something fails that only a restart can mend.
 pub fn serve(path: &Path, config: Config, parts: Parts, signals: &Signals) -> anyhow::Result<()> {
     let mut running = (config, parts);
     let mut lock = Alone::default();
-    let mut before: Option<Config> = None;
+    let (mut before, mut amounts): (Option<Config>, String) = (None, String::new());
+    let mut refused: Option<Refused> = None;
     loop {
         let began = AtomicBool::new(false);
         let (config, parts) = running;
-        match run(path, &config, parts, signals, &mut lock, &began) {
+        match run(path, &config, parts, (signals, refused.take()), &mut lock, &began) {
             Ok(End::Stopped) => return Ok(()),
             // Told to stop meanwhile: all is committed.
             Ok(End::Again(_)) if signals.stopping() => return Ok(()),
             Ok(End::Again(next)) => {
                 before = Some(config);
-                running = *next;
+                running = (next.config, next.parts);
+                amounts = next.amounts;
             }
             Err(error) => {
                 let Some(last) = before.take().filter(|_| !began.load(Ordering::Relaxed)) else { return Err(error) };
@@ -315,22 +320,10 @@ pub fn serve(path: &Path, config: Config, parts: Parts, signals: &Signals) -> an
                     "the service cannot begin with the new configuration and goes back to the one before: {error:#}"
                 );
                 let parts = check(&last).context("the configuration before")?;
+                refused = Some(Refused { amounts: std::mem::take(&mut amounts), why: format!("{error:#}") });
                 running = (last, parts);
             }
         }
-    }
-}
-
-/// The lock of the data folder, held as long as the folder stays the same.
-#[derive(Default)]
-struct Alone(Option<(PathBuf, std::fs::File)>);
-
-impl Alone {
-    fn hold(&mut self, folder: &Path) -> anyhow::Result<()> {
-        if self.0.as_ref().is_none_or(|(held, _)| held != folder) {
-            self.0 = Some((folder.to_owned(), private::lock(folder)?));
-        }
-        Ok(())
     }
 }
 
@@ -338,7 +331,7 @@ fn run(
     path: &Path,
     config: &Config,
     parts: Parts,
-    signals: &Signals,
+    (signals, refused): (&Signals, Option<Refused>),
     lock: &mut Alone,
     began: &AtomicBool,
 ) -> anyhow::Result<End> {
@@ -368,12 +361,17 @@ fn run(
         next: next.clone(),
         stop: stop.clone(),
     };
-    let reload = Reload::new(path, config, &parts, hands);
+    let reload = Reload::new(path, config, &parts, hands, refused);
 
     let inlets = Arc::new(parts.pushed.ready(config, runtime.handle())?);
     let job = Job {
         lateness_us: config.sources.iter().map(|s| (s.name.clone(), s.lateness.us)).collect(),
-        open: Box::new(|positions| open(config, &parts.kafka, &inlets, &positions, &health)),
+        open: Box::new(|positions| {
+            let opened = open(config, &parts.kafka, &inlets, &positions, &health)?;
+            // What fails from here on is no matter of the configuration.
+            began.store(true, Ordering::Relaxed);
+            Ok(opened)
+        }),
         sources: parts.sources,
         geo: parts.geo,
         keys: keys::from_config(&config.keys, &config.data_dir)?,
@@ -389,7 +387,6 @@ fn run(
     };
     runtime.spawn(reload.watch(asked));
     tracing::info!(sources = config.sources.len(), detectors = job.rules.len(), "gatewatch runs");
-    began.store(true, Ordering::Relaxed);
     let result = app::run(job, runtime.handle());
     let next = next.take().filter(|_| result.is_ok());
     watching.board.set_phase(Phase::Stopping);

@@ -215,8 +215,94 @@ fn a_configuration_with_which_it_cannot_begin_is_given_up_for_the_one_before() {
     service.wait_for("gatewatch runs", 60);
     desk.write(CLIENT, 1);
     service.wait_for("alert opened: First", 60);
+    // It is not tried again unasked, and that it is refused is seen.
+    let refused = "gatewatch_config_last_reload_successful 0";
+    service.line_with(&["warning=\"reload\"", "could not begin with it"], 60);
+    let address = service.address();
+    until(address, "/metrics", |answer| answer.body.contains(refused));
+    for _ in 0..3 {
+        desk.write(OTHER, 1);
+        service.wait_for("checkpoint", 60);
+    }
+    let back = service.said.iter().filter(|line| line.contains("goes back to the one before")).count();
+    assert_eq!(back, 1, "{}", service.said.join("\n"));
+    drop(taken);
+    service.signal("HUP");
+    service.wait_for("the service begins again with it", 60);
+    service.wait_for("gatewatch runs", 60);
     service.stop();
     desk.nothing_is_lost_or_twice();
+}
+
+#[test]
+fn a_source_that_cannot_be_opened_is_refused_before_anything_ends() {
+    let mut desk = Desk::new();
+    desk.detector("three", 3, "First");
+    let mut service = Service::start(&desk.config);
+    service.wait_for("gatewatch runs", 60);
+    desk.write(CLIENT, 2);
+    events_read(&mut service, 2);
+    let at = desk.folder.path().display().to_string();
+    let good = fs::read_to_string(&desk.config).expect("read");
+    fs::write(desk.folder.path().join("ca.pem"), "no certificate").expect("written");
+    for (more, words) in [
+        ("properties: { session.timeout.ms: \"abc\" }".to_owned(), "session.timeout.ms"),
+        (format!("tls: {{ ca: {at}/ca.pem }}"), "ca.pem"),
+    ] {
+        let topic = format!(
+            "  - {{ name: k, kind: combined, kafka: {{ brokers: \"127.0.0.1:1\", topic: t, group: g, {more} }} }}\n"
+        );
+        replace(&desk.config, &(good.clone() + &topic));
+        service.line_with(&["the configuration was changed and is refused", words], 60);
+        let checked = run(&["check", "--config", path(&desk.config)]);
+        assert!(checked.code == 2 && checked.stderr.contains(words), "{}", checked.stderr);
+    }
+    desk.write(CLIENT, 1);
+    service.wait_for("alert opened: First", 60);
+    assert!(!service.said.iter().any(|line| line.contains("begins again")), "{}", service.said.join("\n"));
+    service.stop();
+    desk.nothing_is_lost_or_twice();
+}
+
+/// The state store is lost, or an older one is put back, while an attack goes on: what detection holds open is told again.
+#[test]
+fn what_is_open_is_told_again_to_a_state_store_that_does_not_know_it() {
+    let mut desk = Desk::new();
+    let list = desk.folder.path().join("block.txt");
+    fs::write(&list, "").expect("written");
+    desk.configure(&format!(
+        "respond:\n  dry_run: false\n  guard: {{ ttl: 1h }}\n  targets:\n    \
+         modsecurity: [{{ name: wall, file: {}, reload: {{ command: [/bin/true] }} }}]\n",
+        list.display()
+    ));
+    desk.detector("guesses", 3, "Guesses");
+    let text = fs::read_to_string(desk.file_of("guesses")).expect("read");
+    replace(&desk.file_of("guesses"), &(text + "respond: [block]\ndry_run: false\n"));
+    let mut service = Service::start(&desk.config);
+    service.wait_for("gatewatch runs", 60);
+    desk.write(CLIENT, 3);
+    service.line_with(&["action delivered", "wall", CLIENT], 60);
+    service.stop();
+
+    for entry in fs::read_dir(desk.data()).expect("a folder").flatten() {
+        if entry.file_name().to_string_lossy().starts_with("state.db") {
+            fs::remove_file(entry.path()).expect("removed");
+        }
+    }
+    fs::write(&list, "").expect("written");
+    let mut service = Service::start(&desk.config);
+    service.line_with(&["unknown to the state store", "alerts=1"], 60);
+    service.line_with(&["action delivered", "wall", CLIENT], 60);
+    assert!(blocked(&list));
+    service.stop();
+    let open = run(&["incidents", "list", "--status", "open", "--format", "json", "--data-dir", path(&desk.data())]);
+    assert!(open.stdout.contains(CLIENT), "{}", open.stdout);
+    // Once, and not to the lake, which knew it.
+    let mut service = Service::start(&desk.config);
+    service.wait_for("gatewatch runs", 60);
+    let said = service.stop();
+    assert!(!said.iter().any(|line| line.contains("unknown to the state store")), "{}", said.join("\n"));
+    assert_eq!(number(&desk.data(), "select count(*) from alerts"), 1);
 }
 
 #[test]

@@ -49,10 +49,7 @@ pub(crate) fn table(url: Url, options: &HashMap<String, String>) -> DeltaResult<
 pub(crate) fn root_url(uri: &str) -> Result<Url, LakeError> {
     let wrong = |message: String| LakeError::Config(format!("`{uri}`: {message}"));
     LazyLock::force(&REGISTERED);
-    let scheme = uri.split_once("://").map(|(scheme, _)| scheme);
-    if !matches!(scheme, None | Some("file" | S3)) {
-        return Err(wrong("expected a folder or s3://bucket/prefix".to_string()));
-    }
+    let scheme = scheme_of(uri)?;
     let mut url = deltalake::ensure_table_uri(uri).map_err(|e| wrong(e.to_string()))?;
     if scheme == Some(S3) && url.host_str().is_none_or(str::is_empty) {
         return Err(wrong("expected a bucket, as in s3://bucket/prefix".to_string()));
@@ -63,9 +60,24 @@ pub(crate) fn root_url(uri: &str) -> Result<Url, LakeError> {
     Ok(url)
 }
 
+/// What stands before `://`; none for a folder.
+fn scheme_of(uri: &str) -> Result<Option<&str>, LakeError> {
+    let wrong = |message: &str| LakeError::Config(format!("`{uri}`: {message}"));
+    let scheme = uri.split_once("://").map(|(scheme, _)| scheme);
+    // `s3:/bucket` is no folder that anybody means.
+    let is_cut = scheme.is_none() && uri.split_once(":/").is_some_and(|(before, _)| !before.contains('/'));
+    if is_cut || !matches!(scheme, None | Some("file" | S3)) {
+        return Err(wrong("expected a folder or s3://bucket/prefix"));
+    }
+    if uri.starts_with('~') {
+        return Err(wrong("nothing stands for the home folder; expected the path of a folder"));
+    }
+    Ok(scheme)
+}
+
 /// Finds settings that storage would not understand, before anything is stored.
 pub(crate) fn check(uri: &str, options: &HashMap<String, String>) -> Result<(), LakeError> {
-    if !uri.starts_with("s3://") {
+    if scheme_of(uri)? != Some(S3) {
         return match options.keys().next() {
             None => Ok(()),
             Some(key) => {
@@ -145,6 +157,13 @@ mod tests {
         ] {
             let error = root_url(uri).expect_err(uri).to_string();
             assert!(error.contains(expected), "{error}");
+        }
+        for uri in ["gs://b/x", "abfss://c@a/x", "S3://b/x", "s3:/b/x", "~/lake", "~noor/lake"] {
+            let error = check(uri, &HashMap::new()).expect_err(uri).to_string();
+            assert!(error.contains(uri) && error.contains("expected"), "{error}");
+        }
+        for uri in ["lake", "/var/lib/gatewatch/lake", "a:b/lake", "./s3:/lake", "file:///var/lake", "s3://b"] {
+            assert!(check(uri, &HashMap::new()).is_ok(), "{uri}");
         }
     }
 

@@ -32,16 +32,30 @@ const SETTLED: Duration = Duration::from_millis(300);
 /// What the warning is about.
 const ABOUT: &str = "configuration";
 
+/// What the service begins again with.
+pub struct Coming {
+    pub config: Config,
+    pub parts: Parts,
+    /// What it amounts to.
+    pub amounts: String,
+}
+
+/// A configuration with which the service could not begin.
+pub struct Refused {
+    pub amounts: String,
+    pub why: String,
+}
+
 /// What the service begins again with, once it is known.
 #[derive(Default)]
-pub struct Next(Mutex<Option<(Config, Parts)>>);
+pub struct Next(Mutex<Option<Coming>>);
 
 impl Next {
-    pub fn take(&self) -> Option<(Config, Parts)> {
+    pub fn take(&self) -> Option<Coming> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn put(&self, next: (Config, Parts)) {
+    fn put(&self, next: Coming) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
     }
 }
@@ -57,6 +71,8 @@ pub struct Reload {
     /// The files and folders that are watched.
     watched: BTreeSet<PathBuf>,
     hands: Hands,
+    /// What is in the files as they are, unless they were changed since: it is not tried again unasked.
+    refused: Option<Refused>,
 }
 
 /// Where it takes what it read.
@@ -76,9 +92,11 @@ enum Why {
 }
 
 impl Reload {
-    pub fn new(path: &Path, config: &Config, parts: &Parts, hands: Hands) -> Reload {
-        gauge!(metric::CONFIG_RELOAD_SUCCESSFUL).set(1.0);
-        gauge!(metric::CONFIG_RELOAD_SUCCESS).set(hands.board.now_us() as f64 / 1e6);
+    pub fn new(path: &Path, config: &Config, parts: &Parts, hands: Hands, refused: Option<Refused>) -> Reload {
+        if refused.is_none() {
+            gauge!(metric::CONFIG_RELOAD_SUCCESSFUL).set(1.0);
+            gauge!(metric::CONFIG_RELOAD_SUCCESS).set(hands.board.now_us() as f64 / 1e6);
+        }
         Reload {
             path: path.to_owned(),
             runs: all_but_detectors(config),
@@ -86,11 +104,15 @@ impl Reload {
             rules: parts.rules.clone(),
             watched: watched(path, config),
             hands,
+            refused,
         }
     }
 
     /// Until the service ends, or begins again. `asked` counts the signals.
     pub async fn watch(mut self, mut asked: Receiver<u32>) {
+        if let Some(refused) = &self.refused {
+            self.refuse(&anyhow::anyhow!("the service could not begin with it: {}", refused.why));
+        }
         let changed = Arc::new(Notify::new());
         let watcher = watcher(&self.watched, changed.clone());
         if watcher.is_some() {
@@ -121,12 +143,16 @@ impl Reload {
 
     /// Takes what is right; true when the service begins again.
     async fn take(&mut self, config: Config, parts: Parts, why: Why) -> bool {
-        let now_us = self.hands.board.now_us();
+        let (now_us, amounts) = (self.hands.board.now_us(), all_but_detectors(&config));
+        if why == Why::Changed && self.refused.as_ref().is_some_and(|refused| refused.amounts == amounts) {
+            return false;
+        }
+        self.refused = None;
         self.hands.board.warnings.end(Kind::Reload, ABOUT, now_us, false);
         gauge!(metric::CONFIG_RELOAD_SUCCESSFUL).set(1.0);
         gauge!(metric::CONFIG_RELOAD_SUCCESS).set(now_us as f64 / 1e6);
         let same_detectors = texts(&self.rules) == texts(&parts.rules);
-        let same_rest = self.runs == all_but_detectors(&config);
+        let same_rest = self.runs == amounts;
         if same_rest && same_detectors {
             if why == Why::Asked {
                 tracing::info!("nothing has changed in the configuration or the detectors");
@@ -146,7 +172,7 @@ impl Reload {
             changed = changed(&self.hashes, &config.hashes),
             "the configuration has changed: what was read is committed, and the service begins again with it"
         );
-        self.hands.next.put((config, parts));
+        self.hands.next.put(Coming { config, parts, amounts });
         self.hands.stop.store(true, Ordering::Relaxed);
         true
     }

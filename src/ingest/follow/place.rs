@@ -106,13 +106,25 @@ pub fn place(lanes: &BTreeMap<i32, Followed>, heads: &Heads, found: &Found, sett
             Against::Other => {}
         }
     }
-    if content.packed && !head.is_whole() && !settled {
+    if !head.is_whole() && !settled && (content.packed || may_be_copied(lanes, &head)?) {
         return Ok(Place::Undecided);
     }
     Ok(match beyond {
         Some((line, number)) if line > 0 => Place::Beyond(number, line, content, head),
         _ => Place::New(content, head),
     })
+}
+
+/// Whether the few bytes of a file are those that an open one begins with: it may be its copy, as far as that is written.
+fn may_be_copied(lanes: &BTreeMap<i32, Followed>, head: &Head) -> io::Result<bool> {
+    let longer = |lane: &&Followed| lane.head.at == head.at && lane.head.length > head.length;
+    for tail in lanes.values().filter(longer).filter_map(|lane| lane.tail.as_ref()) {
+        let begins = tail.content.some(head.at, head.length as usize)?;
+        if hash(&begins) == head.hash {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What is read as the lane; none when another file lies there.

@@ -223,7 +223,7 @@ impl FollowSource {
             return Ok(());
         }
         let seen = self.undecided.get(&found.id).filter(|(size, _)| *size == found.size).map(|(_, us)| *us);
-        let settled = seen.is_some_and(|us| now_us - us >= QUIET_US) || self.has_been_quiet(found, now_us);
+        let settled = seen.is_some_and(|us| (now_us - us).abs() >= QUIET_US) || self.has_been_quiet(found, now_us);
         let decided = match place(&self.lanes, heads, found, settled)? {
             Place::Undecided => false,
             Place::Cut(number) => {

@@ -17,7 +17,7 @@ impl FollowSource {
             if lane.paused || self.hot.contains(&number) {
                 continue;
             }
-            if lane.end_us.is_some_and(|end_us| now_us - end_us >= idle_us) {
+            if lane.end_us.is_some_and(|end_us| (now_us - end_us).abs() >= idle_us) {
                 // A last look: the watches may have been slow.
                 if lane.tail.as_ref().is_some_and(|tail| tail.has_news()) {
                     self.hot.insert(number);

@@ -124,9 +124,7 @@ pub(super) fn too_large(body_max: usize) -> Refusal {
 
 /// A body may be small and what it becomes large: a resource is kept with each of its scopes.
 fn grows(most: usize) -> Refusal {
-    let message = format!(
-        "the records of this body take more than {most} bytes, each with its resource and scope: send smaller batches"
-    );
+    let message = format!("the records of this body take more than {most} bytes, each by itself: send smaller batches");
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "size", message)
 }
 

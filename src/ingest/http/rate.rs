@@ -1,7 +1,7 @@
 //! The rate limit of a source: a bucket of records that fills at the configured rate.
 //!
-//! A body larger than the bucket is taken when the bucket is full, and is paid for by what comes after it; so no body is
-//! refused for ever.
+//! A body larger than the bucket is taken when the bucket is full, and is paid for by what comes after it. Nothing is kept for
+//! whoever was refused: senders of small bodies that do not wait can keep one of many records out.
 
 use std::time::Duration;
 

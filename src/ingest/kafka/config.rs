@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::BaseConsumer;
 
 use crate::ingest::IngestError;
 
@@ -184,6 +185,15 @@ impl KafkaConfig {
         self.tls.as_ref().and_then(Tls::problem).or_else(|| self.sasl.as_ref().and_then(Sasl::problem))
     }
 
+    /// Makes the client, which asks no broker: what it refuses (a value of a property, a certificate that is not the key's) is
+    /// found without one.
+    pub fn try_client(&self) -> Result<(), IngestError> {
+        let mut client = self.client()?;
+        client.set("bootstrap.servers", "").set_log_level(RDKafkaLogLevel::Emerg);
+        let made: Result<BaseConsumer, _> = client.create();
+        made.map(drop).map_err(|error| self.error(error.to_string()))
+    }
+
     pub(super) fn client(&self) -> Result<ClientConfig, IngestError> {
         self.check()?;
         let mut client = ClientConfig::new();
@@ -314,6 +324,15 @@ mod tests {
         config.sasl = sasl("PLAIN", "not-a-secret");
         let printed = format!("{config:?}");
         assert!(printed.contains("reader") && !printed.contains("not-a-secret"), "{printed}");
+    }
+
+    #[test]
+    fn what_the_client_refuses_is_found_without_a_broker() {
+        let mut config = KafkaConfig::new("192.0.2.1:9092", "access", "gatewatch");
+        assert!(config.try_client().is_ok());
+        config.extra.insert("session.timeout.ms".to_string(), "abc".to_string());
+        let error = config.try_client().expect_err("no number").to_string();
+        assert!(error.contains("192.0.2.1:9092") && error.contains("session.timeout.ms"), "{error}");
     }
 
     /// librdkafka knows every key that is set or may be set.

@@ -116,7 +116,7 @@ impl SpoolSource {
 
     fn caught_up(&mut self) -> Option<Signal> {
         let active_us = self.active_us?;
-        if (self.clock)() - active_us < self.idle_after_us {
+        if ((self.clock)() - active_us).abs() < self.idle_after_us {
             return None;
         }
         self.active_us = None;

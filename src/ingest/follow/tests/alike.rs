@@ -74,6 +74,28 @@ fn a_copy_is_left_out_until_it_is_written_to() {
 }
 
 #[test]
+fn a_copy_that_is_not_whole_yet_is_waited_for() {
+    let mut on = Fixture::new();
+    on.write("x.log", &lines(0..200));
+    let mut source = on.start();
+    on.commit(&mut source);
+    let text = lines(0..200);
+    on.write("x.log.1", &text[..600]);
+    assert_eq!(on.commit(&mut source), []);
+    on.write("x.log.1", &text[600..]);
+    assert_eq!(on.commit(&mut source), []);
+    // Another file that begins so is read when it goes on otherwise, or not at all.
+    on.write("y.log", &text[..600]);
+    assert_eq!(on.commit(&mut source), []);
+    on.write("y.log", "\nanother line\n");
+    assert!(counts(&on.commit(&mut source)).contains_key(&1));
+    on.write("z.log", &lines(0..3));
+    assert_eq!(on.commit(&mut source), []);
+    on.pass(2 * QUIET_US);
+    assert_eq!(counts(&on.commit(&mut source)), BTreeMap::from([(2, 3)]));
+}
+
+#[test]
 fn a_file_that_is_cut_and_written_longer_with_the_same_head_is_another_one() {
     let mut on = Fixture::new();
     on.write("a.log", &format!("{}{}", lines(0..120), lines(200..240)));
