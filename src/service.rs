@@ -315,7 +315,8 @@ pub fn serve(path: &Path, config: Config, parts: Parts, signals: &Signals) -> an
                 amounts = next.amounts;
             }
             Err(error) => {
-                let Some(last) = before.take().filter(|_| !began.load(Ordering::Relaxed)) else { return Err(error) };
+                let is_its_fault = !began.load(Ordering::Relaxed) && reload::is_its_fault(&error);
+                let Some(last) = before.take().filter(|_| is_its_fault) else { return Err(error) };
                 tracing::error!(
                     "the service cannot begin with the new configuration and goes back to the one before: {error:#}"
                 );

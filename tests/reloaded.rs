@@ -22,6 +22,8 @@ struct Desk {
     config: PathBuf,
     log: PathBuf,
     checkpoint_every: &'static str,
+    /// How long the log rests before all that was read is committed.
+    idle_after: &'static str,
     /// Lines written so far.
     written: i64,
 }
@@ -32,7 +34,7 @@ impl Desk {
         let (config, log) = (folder.path().join("gatewatch.yaml"), folder.path().join("a.log"));
         fs::create_dir(folder.path().join("detectors")).expect("a folder");
         fs::write(&log, "").expect("written");
-        let desk = Desk { folder, config, log, checkpoint_every: "1s", written: 0 };
+        let desk = Desk { folder, config, log, checkpoint_every: "1s", idle_after: "1s", written: 0 };
         desk.configure("");
         desk
     }
@@ -42,9 +44,10 @@ impl Desk {
         let at = self.folder.path();
         let text = format!(
             "data_dir: {0}/data\ndetectors: {{ catalogue: false, paths: [{0}/detectors] }}\nlake: {{ checkpoint_every: {1} }}\nsources:\n  \
-             - {{ name: edge, kind: combined, files: [{0}/a.log], follow: true, lateness: 0s }}\n{more}",
+             - {{ name: edge, kind: combined, files: [{0}/a.log], follow: true, lateness: 0s, idle_after: {2} }}\n{more}",
             at.display(),
-            self.checkpoint_every
+            self.checkpoint_every,
+            self.idle_after
         );
         replace(&self.config, &text);
     }
@@ -218,7 +221,9 @@ fn a_configuration_with_which_it_cannot_begin_is_given_up_for_the_one_before() {
     // It is not tried again unasked, and that it is refused is seen.
     let refused = "gatewatch_config_last_reload_successful 0";
     service.line_with(&["warning=\"reload\"", "could not begin with it"], 60);
-    let address = service.address();
+    // It listens anew.
+    let listening = service.said.iter().rev().find_map(|line| line.rsplit_once("metrics and status: http://"));
+    let address = listening.expect("an address").1.trim().parse().expect("an address");
     until(address, "/metrics", |answer| answer.body.contains(refused));
     for _ in 0..3 {
         desk.write(OTHER, 1);
@@ -226,6 +231,9 @@ fn a_configuration_with_which_it_cannot_begin_is_given_up_for_the_one_before() {
     }
     let back = service.said.iter().filter(|line| line.contains("goes back to the one before")).count();
     assert_eq!(back, 1, "{}", service.said.join("\n"));
+    // Detectors have nothing to do with that.
+    desk.detector("four", 4, "Second");
+    service.line_with(&["the detectors have changed", "added=\"four\""], 60);
     drop(taken);
     service.signal("HUP");
     service.wait_for("the service begins again with it", 60);
@@ -247,7 +255,7 @@ fn a_source_that_cannot_be_opened_is_refused_before_anything_ends() {
     fs::write(desk.folder.path().join("ca.pem"), "no certificate").expect("written");
     for (more, words) in [
         ("properties: { session.timeout.ms: \"abc\" }".to_owned(), "session.timeout.ms"),
-        (format!("tls: {{ ca: {at}/ca.pem }}"), "ca.pem"),
+        (format!("tls: {{ ca: {at}/ca.pem }}"), "ssl.ca.location"),
     ] {
         let topic = format!(
             "  - {{ name: k, kind: combined, kafka: {{ brokers: \"127.0.0.1:1\", topic: t, group: g, {more} }} }}\n"
@@ -476,7 +484,7 @@ fn what_a_changed_detector_told_before_a_crash_stays_open() {
 #[test]
 fn what_a_detector_told_before_a_crash_is_closed_though_it_is_changed_before_it_tells_it_again() {
     let mut desk = Desk::new();
-    desk.checkpoint_every = "1h";
+    (desk.checkpoint_every, desk.idle_after) = ("1h", "1h");
     desk.configure("");
     desk.detector("three", 3, "First");
     let mut service = Service::start(&desk.config);

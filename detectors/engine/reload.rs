@@ -49,6 +49,8 @@ impl Engine {
             }
             (alert.state, alert.revision) = (State::Updated, alert.revision.saturating_sub(1));
         }
+        // What others are parts of comes first: parts are told with it.
+        open.sort_by_key(|alert| alert.part_of.is_some());
         open
     }
 }

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 
 use serde_json::value::RawValue;
 
+use super::parts;
 use super::wrapper::{BATCHES, LINES, RESOURCES, Text};
 use crate::address;
 
@@ -28,6 +29,9 @@ const ADDRESSES_BYTES_MAX: usize = 512;
 pub(crate) struct Around {
     /// Under the name of a client or an address.
     named: Found,
+    /// Of these, under a name that parsers of logs give the client of a line; and the host that some of them take it for.
+    parsed: Found,
+    host: Option<IpAddr>,
     /// Under any other name.
     unnamed: Found,
     /// What somebody said of the way the request went.
@@ -58,7 +62,9 @@ impl Found {
 impl Around {
     /// Of the object `text`.
     pub(crate) fn of(text: &str) -> Around {
-        let mut look = Look { whole: text, ..Look::default() };
+        let mut look = Look::default();
+        let transport = parts::attribute_of(text, "net.transport");
+        look.is_taken_in = transport.is_some_and(|transport| INPUTS.contains(&transport));
         if let Ok(keys) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) {
             look.tells_of_sender = keys.keys().any(|key| SYSTEMS.contains(&&**key) || key.starts_with("gl2_"));
             look.object(&keys, 0);
@@ -67,16 +73,21 @@ impl Around {
     }
 
     pub(crate) fn is_nobody(self) -> bool {
-        self == Around::default()
+        // A host alone is the shipper's.
+        Around { host: None, ..self } == Around::default()
     }
 
     /// Whether a line with this client beside it is doubtful.
     pub(crate) fn doubts(self, client: Option<&str>) -> bool {
-        let is_other = |found: Found| client.and_then(address::parse).map(Found::One) != Some(found);
+        let client = client.and_then(address::parse);
+        let is_client = |found: Found| client.is_some_and(|client| found == Found::One(client));
+        // An application that logs a request of its own may have the address from a header.
+        let may_be_another =
+            (self.list || self.request) && !is_client(self.parsed) && (self.host.is_none() || self.host != client);
         match (self.named, self.unnamed) {
-            (Found::Nobody, Found::Nobody) => self.list || self.request,
-            (Found::Nobody, unnamed) => self.list || self.request || is_other(unnamed),
-            (named, _) => is_other(named),
+            (Found::Nobody, Found::Nobody) => may_be_another,
+            (Found::Nobody, unnamed) => self.list || self.request || !is_client(unnamed),
+            (named, _) => may_be_another || !is_client(named),
         }
     }
 }
@@ -188,30 +199,37 @@ const WRITTEN: [&str; 30] = [
     "line",
     "page",
 ];
+/// What is below these a client wrote.
+const CONTENTS: [&str; 9] = ["query", "params", "args", "body", "form", "cookie", "cookies", "search", "arguments"];
+/// What parsers of logs call the client of a line: grok, Fluent Bit, Elastic's and Datadog's pipelines.
+const PARSED: [&str; 4] = ["clientip", "remote", "source.address", "source.ip"];
+const PARSED_WITHIN: [&str; 3] = [".network.client.ip", ".source.address", ".source.ip"];
 const HOSTS: [&str; 5] = ["host", "hostname", "vhost", "domain", "authority"];
 /// Of the sender of a log, by whoever took it in: Filebeat, Graylog, NXLog, syslog-ng.
-const SENDERS: [&str; 4] = ["log.source.address", "gl2_remote_ip", "MessageSourceAddress", "SOURCEIP"];
+const SENDERS: [&str; 3] = ["log.source.address", "gl2_remote_ip", "messagesourceaddress"];
+const SYSLOG_NG: &str = "SOURCEIP";
 /// Keys of Vector, Splunk, syslog and fluentd, beside which the source is who sent the log,
 const SYSTEMS: [&str; 4] = ["source_type", "sourcetype", "facility", "ident"];
 /// under these names.
 const SOURCES: [&str; 3] = ["source", "source_ip", "source_address"];
 /// The inputs of OpenTelemetry's collector name so whoever sent the log; applications name their client so.
 const PEER: &str = "net.peer.ip";
-const INPUTS: [&str; 2] = ["\"IP.TCP\"", "\"IP.UDP\""];
+const INPUTS: [&str; 2] = ["IP.TCP", "IP.UDP"];
 /// Labels of a log: what is told of a request there is of the line.
 const LABELS: [&str; 3] = ["stream", "labels", "kubernetes"];
 
 #[derive(Default)]
-struct Look<'a> {
-    whole: &'a str,
+struct Look {
     around: Around,
     method: bool,
     answer: bool,
     path: String,
     tells_of_sender: bool,
+    /// By an input of OpenTelemetry's collector.
+    is_taken_in: bool,
 }
 
-impl Look<'_> {
+impl Look {
     fn object(&mut self, keys: &BTreeMap<String, &RawValue>, depth: usize) {
         let record = if depth == 0 { record_in(keys) } else { None };
         for (name, value) in keys.iter().filter(|(name, _)| record != Some(name.as_str())) {
@@ -270,6 +288,12 @@ impl Look<'_> {
         let is_clients = words.iter().any(|word| is_clients(word));
         let is_address = has(&last, &ADDRESSES) || last.iter().any(|word| is_clients_address(word));
         let is_written = has(&last, &WRITTEN) || (has(&last, &HOSTS) && !last.iter().any(|word| is_peers(word)));
+        if self.path == "host" {
+            self.around.host = Some(*address);
+        }
+        if has(&words, &CONTENTS) {
+            return;
+        }
         if (has(&words, &SHIPPERS) && !is_clients) || (is_written && !is_address) || self.is_senders() {
             return;
         }
@@ -279,6 +303,9 @@ impl Look<'_> {
             self.around.list = true;
         } else if is_clients || is_address {
             self.around.named.note(*address);
+            if PARSED.contains(&&*self.path) || PARSED_WITHIN.iter().any(|name| self.path.ends_with(name)) {
+                self.around.parsed.note(*address);
+            }
         } else {
             self.around.unnamed.note(*address);
         }
@@ -288,9 +315,10 @@ impl Look<'_> {
     fn is_senders(&self) -> bool {
         let path = &*self.path;
         path.starts_with("@metadata")
-            || SENDERS.iter().any(|sender| path.ends_with(sender))
+            || path == SYSLOG_NG
+            || SENDERS.iter().any(|sender| path.to_ascii_lowercase().ends_with(sender))
             || (self.tells_of_sender && SOURCES.contains(&path))
-            || (path.ends_with(PEER) && INPUTS.iter().any(|input| self.whole.contains(input)))
+            || (path.ends_with(PEER) && self.is_taken_in)
     }
 
     /// Notes the names under which applications log a request and its answer.
@@ -487,11 +515,22 @@ mod tests {
             r#"{"message":"x","clientip":"203.0.113.66","verb":"GET","response":"404","xff":"10.0.0.1"}"#,
             r#"{"message":"x","attributes":{"network":{"client":{"ip":"203.0.113.66"}},"http":{"method":"GET","status_code":404}}}"#,
             r#"{"event":{"original":"x"},"source":{"address":"203.0.113.66"},"http":{"request":{"method":"GET"},"response":{"status_code":404}}}"#,
-            r#"{"message":"x","remote_addr":"203.0.113.66","who":"10.0.0.1","headers":{"x-real-ip":"10.0.0.2"}}"#,
+            r#"{"message":"x","remote_addr":"203.0.113.66","who":"10.0.0.1"}"#,
+            r#"{"message":"x","clientip":"203.0.113.66","params":{"ip":"1.2.3.4","client":"1.2.3.4"}}"#,
+            r#"{"log":"x","remote":"203.0.113.66","host":"-","method":"GET","path":"/","code":"404"}"#,
         ] {
             check(text, "203.0.113.66");
             assert!(Around::of(text).doubts(Some("203.0.113.67")), "{text}");
         }
+    }
+
+    #[test]
+    fn what_a_client_says_is_no_input_of_a_collector() {
+        let text = r#"{"body":"x","attributes":{"net.peer.ip":"198.51.100.66","http.user_agent":"IP.TCP"}}"#;
+        assert!(Around::of(text).doubts(Some("203.0.113.66")));
+        // Parsers that call the client a host.
+        let parsed = r#"{"log":"x","host":"203.0.113.66","method":"GET","path":"/","code":"404"}"#;
+        assert!(!Around::of(parsed).doubts(Some("203.0.113.66")) && Around::of(parsed).doubts(Some("203.0.113.67")));
     }
 
     #[test]
@@ -518,6 +557,10 @@ mod tests {
             r#"{"message":"x","method":"POST","code":401}"#,
             r#"{"message":"x","who":"203.0.113.66","method":"POST","response_code":401}"#,
             r#"{"message":"x","metadata":{"ip":"203.0.113.66","clientIp":"203.0.113.67"}}"#,
+            // Where the address comes from, an application's log does not say.
+            r#"{"message":"x","ip":"203.0.113.66","method":"POST","url":"/login"}"#,
+            r#"{"message":"x","req":{"method":"POST","url":"/l","query":{"ip":"203.0.113.66"}}}"#,
+            r#"{"message":"x","remote_addr":"203.0.113.66","headers":{"x-real-ip":"203.0.113.66"}}"#,
         ] {
             check(text, "doubt");
         }

@@ -73,6 +73,11 @@ impl Parts {
         self.open.iter().map(|open| open.stream).collect()
     }
 
+    /// Whether some line waits for its end to be read.
+    pub(crate) fn holds_texts(&self) -> bool {
+        self.open.iter().any(|open| open.text.is_some())
+    }
+
     /// Whether the stream is within a line.
     pub(crate) fn has(&self, stream: u64) -> bool {
         self.open.iter().any(|open| open.stream == stream)
@@ -150,7 +155,7 @@ pub(super) fn split(keys: &BTreeMap<String, &RawValue>, line: Option<&str>) -> O
 }
 
 /// The text behind `"name"` in attributes, whichever way they are written: the next short one that is no key of theirs.
-fn attribute_of<'a>(raw: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn attribute_of<'a>(raw: &'a str, name: &str) -> Option<&'a str> {
     let behind = raw.split_once(&format!("\"{name}\""))?.1;
     behind.split('"').skip(1).step_by(2).find(|text| !matches!(*text, "value" | "stringValue" | "string_value"))
 }

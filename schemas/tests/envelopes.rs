@@ -176,6 +176,9 @@ fn every_element_and_every_line_in_a_record_has_an_outcome() {
     ] {
         assert_eq!(count("combined", &record), expected, "{record}");
     }
+    let envoy = records().into_iter().find(|(kind, line)| *kind == "envoy" && line.starts_with('['));
+    let envoy = envoy.expect("there is one").1;
+    assert_eq!(count("envoy", &json!({ "message": format!("{envoy}\n{envoy}") }).to_string()), (2, 0));
     let log = |n: u8| {
         json!({"timeUnixNano": "1790000000000000000", "attributes": [{"key": "client.address",
         "value": {"stringValue": format!("203.0.113.{n}")}}, {"key": "url.path", "value": {"stringValue": "/"}}]})
@@ -224,6 +227,27 @@ fn a_client_whose_text_stands_first_begins_no_prefix() {
                 assert!(!is_framed, "{event:?}");
             }
         }
+    }
+}
+
+#[test]
+fn who_begins_a_line_as_a_prefix_begins_is_proven_where_the_gateway_says_who_it_is() {
+    let format = "$http_x_forwarded_for $remote_addr [$time_local] \"$request\" $status $body_bytes_sent";
+    let config = SourceConfig { log_format: Some(format.to_owned()), ..SourceConfig::new("nginx") };
+    let mut normaliser = Normaliser::new(&config, &Keys::new("k1", b"fake")).expect("a form");
+    let mut raw = RawBatch::new();
+    let firsts =
+        ["-", "198.51.100.9", "<1>x", "[pod/x] 203.0.113.9", "2026-11-30T06:00:00Z stdout P x", "<190>1 - - - - - - x"];
+    for (n, first) in firsts.iter().enumerate() {
+        let line = format!("{first} 198.51.100.66 [21/Sep/2026:14:13:20 +0000] \"GET /.env HTTP/1.1\" 404 5");
+        raw.push(n as i64, 1_790_000_010_000_000, line.as_bytes());
+    }
+    let events = normaliser.normalise(&Lane::new("test", 0), &raw).events;
+    assert_eq!(events.num_rows(), firsts.len());
+    for (row, first) in firsts.iter().enumerate() {
+        let event = event_json(&events, row);
+        let who = (&event["client_ip"], &event["client_ip_source"]);
+        assert_eq!(who, (&json!("198.51.100.66"), &json!("peer")), "{first}");
     }
 }
 

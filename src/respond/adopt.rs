@@ -10,7 +10,7 @@
 use std::collections::HashSet;
 
 use super::action::{Action, Kind, Op, State, StepKind, hex_id};
-use super::control::Pass;
+use super::control::{Pass, UNDO_AGAIN_US};
 use super::outbox::{HOUR_US, Lane, Outbox};
 use super::queue::{Entry, NewStep, Queue, Tx, note_containment, write_steps};
 use super::scope::{ADDRESS, NETWORK, Scope};
@@ -71,7 +71,8 @@ impl Outbox {
                     Queue::take_up(tx, entry, state, &action, found.remote_ref.as_deref(), step.clone()).await?
                 }
                 Some((entry, State::Expired | State::Reverted | State::Cancelled)) if entry.action.op == Op::Apply => {
-                    if !held.contains(&(entry.action.kind, found.entity.clone())) {
+                    let is_held = held.contains(&(entry.action.kind, found.entity.clone()));
+                    if !is_held && Queue::may_undo_again(tx, &entry, pass.now_us.saturating_sub(UNDO_AGAIN_US)).await? {
                         self.undo(tx, lane, &entry, OVER, pass).await?;
                     }
                     continue;
@@ -88,6 +89,16 @@ impl Outbox {
 }
 
 impl Queue {
+    /// Whether what was over may be undone again: nothing that came after it keeps the same out, or is about to, and the last
+    /// undoing is longer ago.
+    async fn may_undo_again(tx: &mut Tx, entry: &Entry, since_us: i64) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM outbox WHERE (undoes = ?1 AND created_us > ?2) OR (target = ?3 AND queue = ?4 AND n > ?5 \
+                   AND undoes IS NULL AND state IN ('pending', 'delivered')) LIMIT 1";
+        let query = sqlx::query(sql).bind(&entry.action.id).bind(since_us);
+        let query = query.bind(&entry.action.target).bind(&entry.action.queue).bind(entry.n);
+        Ok(query.fetch_optional(&mut **tx).await?.is_none())
+    }
+
     /// Takes it in as delivered.
     async fn adopt(tx: &mut Tx, action: &Action, remote: Option<&str>, step: NewStep) -> Result<Entry, StoreError> {
         Queue::insert(tx, action, State::Delivered, &[step]).await?;

@@ -22,6 +22,7 @@ use tokio::sync::watch::Receiver;
 use super::{Parts, check, watching};
 use crate::audit::{self, Audit, Fact, SELF, What};
 use crate::config::Config;
+use crate::lake::LakeError;
 use crate::metric;
 use crate::observe::Board;
 use crate::observe::warn::{Kind, Warning};
@@ -44,6 +45,14 @@ pub struct Coming {
 pub struct Refused {
     pub amounts: String,
     pub why: String,
+}
+
+/// Whether the service cannot begin because of its configuration. What may pass is no fault of it: whoever restarts the service begins
+/// with it.
+pub fn is_its_fault(error: &anyhow::Error) -> bool {
+    let of_the_lake =
+        |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref().is_some_and(LakeError::is_retryable);
+    !error.chain().any(of_the_lake)
 }
 
 /// What the service begins again with, once it is known.
@@ -144,13 +153,14 @@ impl Reload {
     /// Takes what is right; true when the service begins again.
     async fn take(&mut self, config: Config, parts: Parts, why: Why) -> bool {
         let (now_us, amounts) = (self.hands.board.now_us(), all_but_detectors(&config));
-        if why == Why::Changed && self.refused.as_ref().is_some_and(|refused| refused.amounts == amounts) {
-            return false;
+        // What it could not begin with is not tried again unasked; detectors have nothing to do with that.
+        let is_refused = why == Why::Changed && self.refused.as_ref().is_some_and(|refused| refused.amounts == amounts);
+        if !is_refused {
+            self.refused = None;
+            self.hands.board.warnings.end(Kind::Reload, ABOUT, now_us, false);
+            gauge!(metric::CONFIG_RELOAD_SUCCESSFUL).set(1.0);
+            gauge!(metric::CONFIG_RELOAD_SUCCESS).set(now_us as f64 / 1e6);
         }
-        self.refused = None;
-        self.hands.board.warnings.end(Kind::Reload, ABOUT, now_us, false);
-        gauge!(metric::CONFIG_RELOAD_SUCCESSFUL).set(1.0);
-        gauge!(metric::CONFIG_RELOAD_SUCCESS).set(now_us as f64 / 1e6);
         let same_detectors = texts(&self.rules) == texts(&parts.rules);
         let same_rest = self.runs == amounts;
         if same_rest && same_detectors {
@@ -165,6 +175,8 @@ impl Reload {
         }
         if same_rest {
             watching::hold_concerns(&self.hands.board, &config, &parts);
+        }
+        if same_rest || is_refused {
             self.rules = parts.rules;
             return false;
         }

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Piece, Reader, Sink};
 use crate::limits::RECORD_EVENTS_MAX;
+use crate::request::Request;
+use crate::sources::json;
 use crate::sources::w3c::Fields;
 
 /// Lines that came without a prefix and were events: what looks like a prefix in such a lane may be what a client wrote, where
@@ -43,7 +45,12 @@ impl<'b> Reader<'b> {
     ) -> bool {
         let lines = || piece.text.lines().map(str::trim).filter(|line| !line.is_empty());
         // What goes over several lines within itself is objects, or a list of them.
-        if piece.text.starts_with(['{', '[', '"']) || !(2..=RECORD_EVENTS_MAX).contains(&lines().count()) {
+        // Where lines that came in parts wait, a text of several is one.
+        if self.parts.holds_texts() {
+            return false;
+        }
+        let is_json = piece.text.starts_with(['{', '"']) || json::elements(piece.text).is_some();
+        if is_json || !(2..=RECORD_EVENTS_MAX).contains(&lines().count()) {
             return false;
         }
         let before = (self.parts.clone(), self.front, self.bare);
@@ -86,7 +93,8 @@ impl<'b> Reader<'b> {
         self.bare.has(depth) && !self.front.is_nothing()
     }
 
-    /// A line that has a prefix, or that a client began so: it proves nobody, and is read as it stands where it is no event else.
+    /// A line that has a prefix, or that a client began so. As it stands it counts where it is an event that both readings have of the same
+    /// client; else what is behind the prefix proves nobody.
     #[cold]
     pub(super) fn read_either(
         &mut self,
@@ -95,9 +103,38 @@ impl<'b> Reader<'b> {
         fields: &mut Option<Fields>,
         sink: &mut Sink<'_, 'b>,
     ) {
-        let behind = Piece { text: behind.text.trim(), is_doubtful: true, ..behind };
-        if !self.read_events(behind, fields, sink) {
-            self.read_whole(whole, fields, sink);
+        let (front, bare) = (self.front, self.bare);
+        let (mut as_it_stands, mut without): (Vec<Outcome<'b>>, Vec<Outcome<'b>>) = (Vec::new(), Vec::new());
+        self.read_whole(whole, fields, &mut |outcome| as_it_stands.push(outcome));
+        let behind = Piece { text: behind.text.trim(), ..behind };
+        self.read_whole(behind, fields, &mut |outcome| without.push(outcome));
+        (self.front, self.bare) = (front, bare);
+        let is_event = |outcome: &Outcome<'b>| outcome.as_ref().is_ok_and(|(request, _)| request.tells());
+        let is_same = match (as_it_stands.as_slice(), without.as_slice()) {
+            ([Ok((stands, _))], [Ok((without, _))]) => is_same_client(stands, without),
+            _ => false,
+        };
+        if is_same || !without.iter().any(is_event) {
+            return as_it_stands.into_iter().for_each(sink);
         }
+        for outcome in without {
+            sink(outcome.map(|(mut request, bytes)| {
+                request.unproven = true;
+                (request, bytes)
+            }));
+        }
+    }
+}
+
+/// Does a line as it stands tell of the client that it tells of without what may be a prefix? Then nobody gained by beginning it so.
+fn is_same_client(stands: &Request<'_>, without: &Request<'_>) -> bool {
+    if stands.unproven || !stands.tells() {
+        return false;
+    }
+    match (stands.peer, without.peer) {
+        (Some(peer), other) => other.is_none_or(|other| other == peer),
+        // Who came last is at the end of the list.
+        (None, None) => stands.forwarded.zip(without.forwarded).is_some_and(|(list, rest)| list.ends_with(rest)),
+        (None, Some(_)) => false,
     }
 }

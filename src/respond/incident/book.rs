@@ -16,6 +16,7 @@ use super::keys::{self, Key};
 use super::{Change, LISTED_MAX, Row, hushed, micros_of, score};
 use crate::respond::action::hex_id;
 use crate::respond::queue::Tx;
+use crate::respond::wanted;
 use crate::store::StoreError;
 
 /// How alerts become incidents.
@@ -75,6 +76,10 @@ pub async fn take(tx: &mut Tx, alert: &Alert, rules: &Rules, now_us: i64) -> Res
     };
     // What goes on alone when a person has judged what it was a part of was not judged.
     let is_left = was_part && found.as_ref().is_some_and(|row| row.verdict.is_some());
+    if is_left && let Some(judged) = &mut found {
+        let was_open = known.as_ref().is_some_and(|row| row.try_get(1).is_ok_and(|state: String| state != "closed"));
+        leave(tx, judged, alert, was_open).await?;
+    }
     let of_lead = if rules.parts_apart { None } else { of_lead(tx, alert).await? };
     let is_new_here = owner.is_none() || is_left;
     if is_new_here {
@@ -103,6 +108,13 @@ pub async fn take(tx: &mut Tx, alert: &Alert, rules: &Rules, now_us: i64) -> Res
         note_keys(tx, &keys, &change.row.id, at_us).await?;
     }
     Ok(Taken::Changed(Box::new(change)))
+}
+
+/// An alert is no longer of the incident that a person has judged: nobody is kept out there for its sake.
+async fn leave(tx: &mut Tx, judged: &mut Row, alert: &Alert, was_open: bool) -> Result<(), StoreError> {
+    judged.alerts_open = judged.alerts_open.saturating_sub(u64::from(was_open));
+    write(tx, judged).await?;
+    wanted::end_of_alert(tx, &alert.id, &judged.id).await
 }
 
 fn updated_us(alert: &Alert, now_us: i64) -> i64 {

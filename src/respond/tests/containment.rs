@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemas::alert::State as AlertState;
 use schemas::incident::Verdict;
 
 use super::{Board, Fault, HOUR_US, MINUTE_US, SOMEBODY, Trial, alert, closing, ready};
@@ -264,6 +265,32 @@ async fn an_attack_that_goes_on_is_kept_out_though_somebody_has_judged_it() {
         trial.advance(40 * MINUTE_US);
     }
     trial.tell(&closing(&open), &["block"]).await;
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [ATTACKER], "to the end");
+    trial.advance(HOUR_US + MINUTE_US);
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_part_that_goes_its_own_way_keeps_nobody_out_for_ever() {
+    let trial = Trial::new(HOURLY, false, BLOCKS).await;
+    let lead = alert("al-1", ATTACKER);
+    let part =
+        schemas::Alert { part_of: Some("al-1".to_owned()), detector: "other".to_owned(), ..alert("al-2", ATTACKER) };
+    trial.tell(&lead, &["block"]).await;
+    trial.tell(&part, &[]).await;
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [ATTACKER]);
+    let incident = desk::alert(trial.outbox.store(), "al-1").await.expect("read").expect("known").1;
+    let close = desk::Deed::Close(Verdict::True, "customer told".to_owned());
+    desk::act(trial.outbox.store(), &incident, &close, "noor", trial.now()).await.expect("closed");
+    trial.settle().await;
+    trial.tell(&closing(&lead), &["block"]).await;
+    let alone = schemas::Alert { part_of: None, revision: 1, state: AlertState::Updated, ..part };
+    trial.tell(&alone, &[]).await;
+    trial.settle().await;
+    trial.tell(&closing(&alone), &[]).await;
     trial.settle().await;
     assert_eq!(trial.board.entities(), [ATTACKER], "to the end");
     trial.advance(HOUR_US + MINUTE_US);
