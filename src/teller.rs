@@ -6,7 +6,7 @@
 //! nothing for long, the pipeline stops.
 //! Never: decides what is done about an alert.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -82,6 +82,10 @@ impl Outlet for Teller {
 
     fn left_open(&mut self, goes_on: &dyn Fn(&str) -> bool) -> anyhow::Result<Vec<Alert>> {
         Ok(self.runtime.block_on(left::closings(self.outbox.store(), goes_on))?)
+    }
+
+    fn not_held(&mut self, held: &HashSet<String>) -> anyhow::Result<Vec<Alert>> {
+        Ok(self.runtime.block_on(left::not_held(self.outbox.store(), held))?)
     }
 
     fn tell(&mut self, alerts: &[Alert]) -> anyhow::Result<()> {

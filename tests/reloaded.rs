@@ -272,6 +272,43 @@ fn a_source_that_cannot_be_opened_is_refused_before_anything_ends() {
     desk.nothing_is_lost_or_twice();
 }
 
+/// An older state store is put back, in which an alert is open that is over since: nobody else would close it.
+#[test]
+fn what_is_open_in_an_older_state_store_alone_is_closed() {
+    let mut desk = Desk::new();
+    desk.detector("guesses", 3, "Guesses");
+    let text = fs::read_to_string(desk.file_of("guesses")).expect("read").replace("quiet: 1h", "quiet: 2s");
+    replace(&desk.file_of("guesses"), &text);
+    let mut service = Service::start(&desk.config);
+    service.wait_for("gatewatch runs", 60);
+    desk.write(CLIENT, 3);
+    service.line_with(&["alert opened: Guesses"], 60);
+    service.stop();
+    let kept = desk.folder.path().join("kept");
+    fs::create_dir(&kept).expect("a folder");
+    let is_store = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("state.db");
+    let stores = |from: &Path, to: &Path| {
+        let old = fs::read_dir(to).expect("a folder").flatten().filter(is_store);
+        old.for_each(|entry| fs::remove_file(entry.path()).expect("removed"));
+        for entry in fs::read_dir(from).expect("a folder").flatten().filter(is_store) {
+            fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+        }
+    };
+    stores(&desk.data(), &kept);
+    let mut service = Service::start(&desk.config);
+    service.wait_for("gatewatch runs", 60);
+    desk.write(OTHER, 1);
+    service.line_with(&["alert closed: Guesses"], 60);
+    service.stop();
+
+    stores(&kept, &desk.data());
+    let mut service = Service::start(&desk.config);
+    service.line_with(&["open in the state store and not in detection", "alerts_closed=1"], 60);
+    service.stop();
+    let listed = run(&["alerts", "list", "--format", "json", "--data-dir", path(&desk.data())]).stdout;
+    assert!(listed.contains("\"state\":\"closed\"") && !listed.contains("\"state\":\"open\""), "{listed}");
+}
+
 /// The state store is lost, or an older one is put back, while an attack goes on: what detection holds open is told again.
 #[test]
 fn what_is_open_is_told_again_to_a_state_store_that_does_not_know_it() {

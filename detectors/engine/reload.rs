@@ -5,6 +5,7 @@
 //! that are gone, every open alert is closed. An error leaves the engine as it was.
 //! Never: reads a file.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use schemas::Alert;
@@ -36,11 +37,20 @@ impl Engine {
         Ok(closed)
     }
 
+    /// The ids of the alerts that are open.
+    pub fn open_ids(&self) -> HashSet<String> {
+        self.open_tellings().into_iter().map(|telling| telling.alert.id).collect()
+    }
+
+    fn open_tellings(&self) -> Vec<Telling> {
+        let (time, mut tellings) = (self.order.folded_to.unwrap_or(i64::MIN), Vec::new());
+        self.detectors.iter().for_each(|detector| detector.tell_open(time, &mut tellings));
+        tellings
+    }
+
     /// The alerts that are open, with what was found since they were told last: for whoever has to know them and does not.
     pub fn open_alerts(&self) -> Vec<Alert> {
-        let time = self.order.folded_to.unwrap_or(i64::MIN);
-        let mut tellings: Vec<Telling> = Vec::new();
-        self.detectors.iter().for_each(|detector| detector.tell_open(time, &mut tellings));
+        let (time, mut tellings) = (self.order.folded_to.unwrap_or(i64::MIN), self.open_tellings());
         tellings.sort_by(|a, b| a.order().cmp(&b.order()));
         let mut open = self.causes.clone().join(tellings, time);
         for alert in &mut open {

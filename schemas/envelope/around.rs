@@ -9,7 +9,9 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
+use aho_corasick::AhoCorasick;
 use serde_json::value::RawValue;
 
 use super::parts;
@@ -200,7 +202,8 @@ const WRITTEN: [&str; 30] = [
     "page",
 ];
 /// What is below these a client wrote.
-const CONTENTS: [&str; 9] = ["query", "params", "args", "body", "form", "cookie", "cookies", "search", "arguments"];
+const CONTENTS: [&str; 12] =
+    ["agent", "useragent", "ua", "query", "params", "args", "body", "form", "cookie", "cookies", "search", "arguments"];
 /// What parsers of logs call the client of a line: grok, Fluent Bit, Elastic's and Datadog's pipelines.
 const PARSED: [&str; 4] = ["clientip", "remote", "source.address", "source.ip"];
 const PARSED_WITHIN: [&str; 3] = [".network.client.ip", ".source.address", ".source.ip"];
@@ -236,7 +239,16 @@ impl Look {
             if depth == 0 && (holds_records(name) || (name == "log_processed" && keys.contains_key("log"))) {
                 continue;
             }
-            self.below(name, |look| look.value(value, depth));
+            // Most of what stands beside a line.
+            if depth == 0 && SHIPPERS.contains(&name.as_str()) && !MAY_BE_CLIENTS.is_match(value.get()) {
+                self.around.host = self.around.host.or_else(|| host_of(name, value));
+                continue;
+            }
+            match name.as_str() {
+                // The value of the key before it, in OTLP.
+                "stringValue" | "string_value" if depth > 0 => self.value(value, depth),
+                _ => self.below(name, |look| look.value(value, depth)),
+            }
         }
     }
 
@@ -290,6 +302,7 @@ impl Look {
         let is_written = has(&last, &WRITTEN) || (has(&last, &HOSTS) && !last.iter().any(|word| is_peers(word)));
         if self.path == "host" {
             self.around.host = Some(*address);
+            return;
         }
         if has(&words, &CONTENTS) {
             return;
@@ -350,6 +363,19 @@ impl Look {
 /// What is in there are records, and their senders' words.
 fn holds_records(name: &str) -> bool {
     BATCHES.contains(&name) || RESOURCES.contains(&name) || name == "values"
+}
+
+/// The words that what is a shipper's has to have in it somewhere to tell of a client or a request.
+static MAY_BE_CLIENTS: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    let words = CLIENTS.into_iter().chain(["method", "verb"]);
+    let built = AhoCorasick::builder().ascii_case_insensitive(true).build(words);
+    built.expect("a few words")
+});
+
+/// Where the host is named by an address.
+fn host_of(name: &str, value: &RawValue) -> Option<IpAddr> {
+    let Text(text) = serde_json::from_str::<Text<'_>>(value.get()).ok().filter(|_| name == "host")?;
+    address::hop(&text)
 }
 
 /// The addresses in a text that is one, or a list of them, and nothing else.
@@ -468,6 +494,9 @@ mod tests {
             r#"{"stream":{"method":"GET","status":"404"},"values":[["1795773600000000000","x"]]}"#,
             // The line, however many addresses its client wrote into it, and what its client says it is.
             r#"{"log":"198.51.100.2 - - [30/Nov/2026:06:00:00 +0000] \"GET / HTTP/1.1\" 404 12 \"-\" \"curl/8,1.2.3.4,\"\n","stream":"stdout"}"#,
+            r#"{"message":"x","user_agent":{"version":"120.0.0.0","os":{"version":"10.0.0.1","full":"10.0.0.1"}}}"#,
+            r#"{"body":{"stringValue":"x"},"attributes":[{"key":"user_agent.original","value":{"stringValue":"1.2.3.4"}},{"key":"url.path","value":{"stringValue":"/1.2.3.4"}}]}"#,
+            r#"{"body":{"stringValue":"x"},"attributes":[{"key":"net.transport","value":{"stringValue":"IP.TCP"}},{"key":"net.peer.ip","value":{"stringValue":"10.0.0.5"}}]}"#,
             r#"{"message":"x","agent":"1.2.3.4","user":"1.2.3.4","request":"1.2.3.4","path":"/1.2.3.4","user_name":"1.2.3.4"}"#,
         ] {
             check(text, "nobody");

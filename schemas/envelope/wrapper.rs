@@ -60,7 +60,10 @@ pub(crate) fn unwrap(text: &str) -> Vec<Inner<'_>> {
     let Ok(keys) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) else { return Vec::new() };
     let values = |names: &'static [&str]| names.iter().filter_map(|name| keys.get(*name).copied());
     let time_us = values(&TIMES).find_map(time_of);
-    let batches: Vec<&RawValue> = values(&BATCHES).filter_map(elements).flatten().collect();
+    // Graylog names the streams that a message is in.
+    let is_batch =
+        |list: &Vec<&RawValue>| !keys.contains_key("streams") || list.iter().any(|one| one.get().starts_with('{'));
+    let batches: Vec<&RawValue> = values(&BATCHES).filter_map(elements).filter(is_batch).flatten().collect();
     if !batches.is_empty() {
         return batches
             .into_iter()
@@ -247,6 +250,7 @@ mod tests {
             &["null", "5", "\"\"", "[\"x\"]", r#"{"time":"x"}"#, r#"{"message":"b"}"#],
         );
         check(r#"{"stream":{},"values":[["1"],["2",""],null,["3","a"]]}"#, &["[\"1\"]", "[\"2\",\"\"]", "null", "a"]);
+        check(r#"{"message":"line","streams":["000000000000000000000001"]}"#, &["line"]);
         check(r#"{"body":{"stringValue":"line"}}"#, &["line"]);
         check(r#"{"@timestamp":1,"time":2,"timestamp":3,"message":"line"}"#, &["line"]);
         check(r#"{"insertId":"a","textPayload":"line"}"#, &["line"]);

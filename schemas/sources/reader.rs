@@ -29,9 +29,6 @@ pub(crate) type Outcome<'r> = Result<(Request<'r>, &'r [u8]), (Fault, &'r [u8])>
 
 pub(crate) type Sink<'s, 'b> = dyn FnMut(Outcome<'b>) + 's;
 
-/// Shorter than what runtimes split at, and longer than a gateway takes for a header.
-const PART_BYTES_MIN: usize = 12 << 10;
-
 pub(crate) struct Reader<'b> {
     parser: &'b Parser,
     /// Texts that do not stand in the records as they are read.
@@ -106,10 +103,10 @@ impl<'b> Reader<'b> {
             return self.read_bare(whole, sink, |reader, sink| reader.read_whole(whole, fields, sink));
         }
         let piece = Piece { text: line, time_us, ..whole };
-        // A part of a line is long, or goes on with one; a client's text that looks like its prefix is neither.
-        let is_part =
-            |split: Split| self.parts.has(split.stream) || (split.end == End::Later && line.len() >= PART_BYTES_MIN);
-        if self.may_be_written(0) && !split.is_some_and(is_part) {
+        // In a lane of lines with a prefix one may be a part of a line.
+        let goes_on = |split: Split| split.end != End::Here || self.parts.is_unknown || self.parts.has(split.stream);
+        let is_part = split.is_some_and(goes_on) && !self.bare.has(0);
+        if self.may_be_written(0) && !is_part {
             return self.read_either(piece, whole, fields, sink);
         }
         if let Some(split) = split {

@@ -232,22 +232,44 @@ fn a_client_whose_text_stands_first_begins_no_prefix() {
 
 #[test]
 fn who_begins_a_line_as_a_prefix_begins_is_proven_where_the_gateway_says_who_it_is() {
-    let format = "$http_x_forwarded_for $remote_addr [$time_local] \"$request\" $status $body_bytes_sent";
-    let config = SourceConfig { log_format: Some(format.to_owned()), ..SourceConfig::new("nginx") };
-    let mut normaliser = Normaliser::new(&config, &Keys::new("k1", b"fake")).expect("a form");
-    let mut raw = RawBatch::new();
-    let firsts =
-        ["-", "198.51.100.9", "<1>x", "[pod/x] 203.0.113.9", "2026-11-30T06:00:00Z stdout P x", "<190>1 - - - - - - x"];
-    for (n, first) in firsts.iter().enumerate() {
-        let line = format!("{first} 198.51.100.66 [21/Sep/2026:14:13:20 +0000] \"GET /.env HTTP/1.1\" 404 5");
-        raw.push(n as i64, 1_790_000_010_000_000, line.as_bytes());
-    }
-    let events = normaliser.normalise(&Lane::new("test", 0), &raw).events;
-    assert_eq!(events.num_rows(), firsts.len());
-    for (row, first) in firsts.iter().enumerate() {
-        let event = event_json(&events, row);
-        let who = (&event["client_ip"], &event["client_ip_source"]);
-        assert_eq!(who, (&json!("198.51.100.66"), &json!("peer")), "{first}");
+    let prefixes =
+        ["<1>x", "[pod/x] 203.0.113.9", "2026-11-30T06:00:00Z stdout P x", "<190>1 - - - - - - x", "nginx[3]: x"];
+    let behind_time = [
+        "x: 2026-11-30T08:00:00+00:00 203.0.113.9 -",
+        "x:",
+        "stdout F x",
+        "stdout P 2026-11-30T08:00:00+00:00 203.0.113.9 -",
+    ];
+    let behind_bracket = ["pod/a] x", "pod/a/b] 203.0.113.9"];
+    let at = "2026-09-21T14:13:20+00:00";
+    for (format, texts, line) in [
+        ("$http_x_forwarded_for $remote_addr", &prefixes[..], "TEXT 198.51.100.66"),
+        ("$time_iso8601 $remote_addr $http_x_forwarded_for", &behind_time[..], "AT 198.51.100.66 TEXT"),
+        ("$time_iso8601 $remote_addr $http_host", &["h:"][..], "AT 198.51.100.66 TEXT"),
+        ("$time_iso8601 $server_name: $remote_addr", &["-"][..], "AT api.example: 198.51.100.66"),
+        ("[$http_x_request_id] $remote_addr", &behind_bracket[..], "[TEXT] 198.51.100.66"),
+    ] {
+        let format = format!("{format} [$time_local] \"$request\" $status $body_bytes_sent");
+        let config = SourceConfig { log_format: Some(format.clone()), ..SourceConfig::new("nginx") };
+        for in_docker in [false, true] {
+            let mut normaliser = Normaliser::new(&config, &Keys::new("k1", b"fake")).expect("a form");
+            let mut raw = RawBatch::new();
+            let texts: Vec<&str> = ["a", "b"].iter().chain(texts).copied().collect();
+            for (n, text) in texts.iter().enumerate() {
+                let before = line.replace("AT", at).replace("TEXT", text);
+                let line = format!("{before} [21/Sep/2026:14:13:20 +0000] \"GET /.env HTTP/1.1\" 404 5");
+                let docker = || json!({"log": format!("{line}\n"), "stream": "stdout", "time": at}).to_string();
+                let record = if in_docker { docker() } else { line.clone() };
+                raw.push(n as i64, 1_790_000_010_000_000, record.as_bytes());
+            }
+            let events = normaliser.normalise(&Lane::new("test", 0), &raw).events;
+            assert_eq!(events.num_rows(), texts.len(), "{format}");
+            for (row, text) in texts.iter().enumerate() {
+                let event = event_json(&events, row);
+                let who = (&event["client_ip"], &event["client_ip_source"]);
+                assert_eq!(who, (&json!("198.51.100.66"), &json!("peer")), "{format}: {text}");
+            }
+        }
     }
 }
 

@@ -393,8 +393,8 @@ fn judge_late(board: &Board, source: &Source, counts: &Counts) {
         let seconds = in_seconds(behind_us);
         let took_us = counts.took_us_min.unwrap_or(0);
         let cure = match behind_us {
-            // A backlog is waited for.
-            _ if took_us > WAITS_US_MAX.max(lateness_us) && 2 * late > counts.events => {
+            // Of a backlog, which is waited for, some come behind the others of their partition.
+            _ if took_us > WAITS_US_MAX.max(lateness_us) && behind_us <= lateness_us => {
                 let took = in_seconds(took_us);
                 format!(
                     "each comes at least {took} s after its time, and detection of the other sources does not wait for that: are the \

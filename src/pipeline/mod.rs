@@ -15,16 +15,16 @@ mod reader;
 mod swap;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod watcher;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use arrow::array::{AsArray, BooleanArray};
-use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use arrow::array::AsArray;
 use detectors::{Engine, EngineError, Rule};
 use futures::future::BoxFuture;
 use schemas::alert::State;
@@ -35,6 +35,7 @@ pub use pool::LaneStates;
 pub use prepare::Prepare;
 pub use reader::{Controls, Drifted, Read, ReadBatch, Reader, Turns};
 pub use swap::Swap;
+pub use totals::Totals;
 pub use watcher::{Nobody, Taken, Watcher};
 
 use crate::audit::AuditError;
@@ -44,7 +45,6 @@ use crate::ingest::retried::text_of_panic;
 use crate::lake::LakeError;
 use crate::limits;
 use crate::store::StoreError;
-use crate::survey::Survey;
 
 /// Where alerts go at once: a file, the outbox.
 pub trait Outlet: Send {
@@ -57,6 +57,10 @@ pub trait Outlet: Send {
     fn swapped(&mut self, _rules: &[Arc<Rule>]) {}
     /// The updates that close what is open there of detectors that do not go on. Asked for when all that was told is there.
     fn left_open(&mut self, _goes_on: &dyn Fn(&str) -> bool) -> anyhow::Result<Vec<Alert>> {
+        Ok(Vec::new())
+    }
+    /// The updates that close what is open there and is none of these, which are all that detection holds open.
+    fn not_held(&mut self, _held: &HashSet<String>) -> anyhow::Result<Vec<Alert>> {
         Ok(Vec::new())
     }
 }
@@ -100,24 +104,6 @@ impl PipelineError {
     }
 }
 
-/// What one run did, for people and for `--summary`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Totals {
-    pub records: u64,
-    pub events: u64,
-    pub rejects: u64,
-    /// By source: what its events and rejects look like as a whole.
-    pub surveys: BTreeMap<Arc<str>, Survey>,
-    pub late: u64,
-    pub ahead: u64,
-    pub bytes: u64,
-    pub alerts_opened: u64,
-    /// Those of them that opened as parts of others.
-    pub alert_parts: u64,
-    pub first_event_us: Option<i64>,
-    pub last_event_us: Option<i64>,
-}
-
 pub struct Pipeline<'a> {
     pub engine: Engine,
     /// None: nothing is kept.
@@ -153,6 +139,11 @@ pub struct Lanes {
     /// What waits for the lake; nothing more is read before it is done.
     waiting: Option<Waiting>,
     caught_up: CaughtUp,
+    /// Read to their end at least once; since when all were.
+    ended: BTreeSet<Lane>,
+    since_ended: Option<Stopwatch>,
+    /// What was told before the start was told again by then, or is over, and that was acted on.
+    was_compared: bool,
 }
 
 /// What the loop goes on with when the lake has done what it is at.
@@ -184,6 +175,9 @@ impl Lanes {
             paused: false,
             waiting: None,
             caught_up: CaughtUp::Done,
+            ended: BTreeSet::new(),
+            since_ended: None,
+            was_compared: false,
         }
     }
 
@@ -203,6 +197,8 @@ impl Lanes {
 
 /// How long the loop waits for the reader before it looks at the time and at `stop`.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// So long after all lanes were at their end, and their lateness, what was read of them by then is folded.
+const FOLDED_AFTER: Duration = Duration::from_secs(300);
 /// How long detection waits for a source that had lanes before the restart and has not opened any yet.
 const RESTORED_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -259,6 +255,7 @@ impl Pipeline<'_> {
             self.balance(controls);
             self.watcher.turned(&self.engine);
             self.commit_what_is_caught_up(controls)?;
+            self.compare_when_all_was_read()?;
             self.commit_if_due(controls)?;
         }
         // Those that came with the word to stop close alerts, too.
@@ -309,10 +306,45 @@ impl Pipeline<'_> {
             }
             CaughtUp::Committing => {
                 self.settle(controls)?;
+                self.close_what_is_not_held()?;
                 self.tell_caught_up();
             }
         }
         Ok(())
+    }
+
+    /// A service that is never idle: once all lanes were at their end, and what was read of them by then must be folded.
+    fn compare_when_all_was_read(&mut self) -> Result<(), PipelineError> {
+        let lanes = &mut self.lanes;
+        if lanes.was_compared
+            || lanes.open.is_empty()
+            || !lanes.restored.is_empty()
+            || !lanes.open.is_subset(&lanes.ended)
+        {
+            return Ok(());
+        }
+        let since = lanes.since_ended.get_or_insert_with(Stopwatch::start).elapsed();
+        let lateness_us = lanes.open.iter().map(|lane| (self.lateness_us)(lane)).max().unwrap_or(0);
+        let lateness = Duration::from_micros(lateness_us.max(0).unsigned_abs());
+        if since >= FOLDED_AFTER + lateness { self.close_what_is_not_held() } else { Ok(()) }
+    }
+
+    /// After a crash, or with an older state store, what is open there may be open nowhere else: nobody would ever close it. Once.
+    fn close_what_is_not_held(&mut self) -> Result<(), PipelineError> {
+        if std::mem::replace(&mut self.lanes.was_compared, true) {
+            return Ok(());
+        }
+        let (held, mut closed) = (self.engine.open_ids(), Vec::new());
+        for outlet in &mut self.outlets {
+            closed.extend(outlet.not_held(&held).map_err(PipelineError::Outlet)?);
+        }
+        if !closed.is_empty() {
+            tracing::warn!(
+                alerts_closed = closed.len(),
+                "are open in the state store and not in detection, as after a restore"
+            );
+        }
+        self.tell(&closed)
     }
 
     fn tell_caught_up(&mut self) {
@@ -356,6 +388,9 @@ impl Pipeline<'_> {
     /// Of lanes that are read to their end, detection need not wait for further rows to know how far they are.
     fn note_ends(&mut self, lanes: &BTreeSet<Lane>, at_us: i64) {
         lanes.iter().for_each(|lane| self.engine.at_end(lane, at_us));
+        if !self.lanes.was_compared {
+            self.lanes.ended.extend(lanes.iter().cloned());
+        }
     }
 
     /// Takes a lane up, as soon as the lake says where it continues.
@@ -551,34 +586,6 @@ impl Pipeline<'_> {
         let Some(ledger) = &mut self.ledger else { return Ok(()) };
         let landed = ledger.settle()?;
         controls.committed(&landed);
-        Ok(())
-    }
-}
-
-impl Totals {
-    fn note_times(&mut self, events: &arrow::record_batch::RecordBatch) {
-        let Some(times) = events.column_by_name("time") else { return };
-        let times = times.as_primitive::<TimestampMicrosecondType>();
-        if times.is_empty() {
-            return;
-        }
-        let (first, last) = (arrow::compute::min(times), arrow::compute::max(times));
-        self.first_event_us = [self.first_event_us, first].into_iter().flatten().min();
-        self.last_event_us = [self.last_event_us, last].into_iter().flatten().max();
-    }
-}
-
-impl ReadBatch {
-    /// Leaves out what lies below `begin`: it is in the lake already.
-    fn leave_out_before(&mut self, begin: i64) -> Result<(), arrow::error::ArrowError> {
-        self.rejects.retain(|reject| reject.offset >= begin);
-        let Some(offsets) = self.events.column_by_name("offset") else { return Ok(()) };
-        let offsets = offsets.as_primitive::<Int64Type>();
-        let wanted: BooleanArray = offsets.values().iter().map(|offset| Some(*offset >= begin)).collect();
-        if wanted.true_count() < wanted.len() {
-            self.events = arrow::compute::filter_record_batch(&self.events, &wanted)?;
-            self.prepared = None;
-        }
         Ok(())
     }
 }

@@ -11,6 +11,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arrow::array::{AsArray, BooleanArray};
+use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use detectors::{EngineError, Prepared};
 use schemas::{Drift, Geo, Lane, Normaliser, Reject};
@@ -84,6 +86,21 @@ pub struct ReadBatch {
     pub next_offset: i64,
     pub records: u64,
     pub bytes: u64,
+}
+
+impl ReadBatch {
+    /// Leaves out what lies below `begin`: it is in the lake already.
+    pub(super) fn leave_out_before(&mut self, begin: i64) -> Result<(), arrow::error::ArrowError> {
+        self.rejects.retain(|reject| reject.offset >= begin);
+        let Some(offsets) = self.events.column_by_name("offset") else { return Ok(()) };
+        let offsets = offsets.as_primitive::<Int64Type>();
+        let wanted: BooleanArray = offsets.values().iter().map(|offset| Some(*offset >= begin)).collect();
+        if wanted.true_count() < wanted.len() {
+            self.events = arrow::compute::filter_record_batch(&self.events, &wanted)?;
+            self.prepared = None;
+        }
+        Ok(())
+    }
 }
 
 /// How the records of a source differ from what its mapping expects.

@@ -115,6 +115,7 @@ fn what_is_open_can_be_told_again() {
     let open = engine.open_alerts();
     let last = told.last().unwrap();
     assert_eq!((open.len(), &open[0].id, open[0].revision), (1, &last.id, last.revision));
+    assert_eq!(engine.open_ids(), [last.id.clone()].into());
     assert_eq!((open[0].state, open[0].evidence.get("closed")), (State::Updated, None));
     assert_eq!(engine.snapshot(), before, "nothing has changed by it");
     let next = feed(&mut engine, 9..20);

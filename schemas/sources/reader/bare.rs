@@ -23,7 +23,7 @@ pub(crate) struct Bare {
 }
 
 impl Bare {
-    fn has(self, depth: usize) -> bool {
+    pub(super) fn has(self, depth: usize) -> bool {
         if depth == 0 { self.outside } else { self.inside }
     }
 
@@ -76,8 +76,9 @@ impl<'b> Reader<'b> {
         sink: &mut Sink<'_, 'b>,
         read: impl FnOnce(&mut Reader<'b>, &mut Sink<'_, 'b>),
     ) {
-        let is_known = self.bare.has(piece.depth) || !self.parser.forms.begin_written();
-        if is_known || piece.is_doubtful || piece.text.starts_with(['{', '[', '"']) {
+        let forms = &self.parser.forms;
+        let is_known = self.bare.has(piece.depth) || !(forms.begin_written() || forms.begin_as_prefix());
+        if is_known || piece.is_doubtful || piece.text.starts_with(['{', '"']) {
             return read(self, sink);
         }
         let mut is_event = false;
@@ -90,7 +91,8 @@ impl<'b> Reader<'b> {
 
     /// Whether what looks like a prefix may be what a client wrote.
     pub(super) fn may_be_written(&self, depth: usize) -> bool {
-        self.bare.has(depth) && !self.front.is_nothing()
+        // The lines of some begin so themselves.
+        (self.bare.has(depth) && !self.front.is_nothing()) || self.parser.forms.begin_as_prefix()
     }
 
     /// A line that has a prefix, or that a client began so. As it stands it counts where it is an event that both readings have of the same
@@ -104,22 +106,28 @@ impl<'b> Reader<'b> {
         sink: &mut Sink<'_, 'b>,
     ) {
         let (front, bare) = (self.front, self.bare);
+        let whole = Piece { text: whole.text.trim(), ..whole };
         let (mut as_it_stands, mut without): (Vec<Outcome<'b>>, Vec<Outcome<'b>>) = (Vec::new(), Vec::new());
         self.read_whole(whole, fields, &mut |outcome| as_it_stands.push(outcome));
         let behind = Piece { text: behind.text.trim(), ..behind };
         self.read_whole(behind, fields, &mut |outcome| without.push(outcome));
         (self.front, self.bare) = (front, bare);
         let is_event = |outcome: &Outcome<'b>| outcome.as_ref().is_ok_and(|(request, _)| request.tells());
-        let is_same = match (as_it_stands.as_slice(), without.as_slice()) {
+        let is_bare = bare.has(whole.depth);
+        // In such a lane nobody can write what stands before the address.
+        let tells = is_bare && self.parser.forms.tell_client_first();
+        let is_sure = match (as_it_stands.as_slice(), without.as_slice()) {
+            ([Ok((stands, _))], _) if tells && stands.peer.is_some() && !stands.unproven => true,
             ([Ok((stands, _))], [Ok((without, _))]) => is_same_client(stands, without),
             _ => false,
         };
-        if is_same || !without.iter().any(is_event) {
+        if is_sure || !without.iter().any(is_event) {
             return as_it_stands.into_iter().for_each(sink);
         }
+        let is_doubtful = is_bare || as_it_stands.iter().any(is_event);
         for outcome in without {
             sink(outcome.map(|(mut request, bytes)| {
-                request.unproven = true;
+                request.unproven |= is_doubtful;
                 (request, bytes)
             }));
         }

@@ -160,6 +160,15 @@ impl Form {
         self.unproven && self.doubts
     }
 
+    /// Whether a line may begin as the prefixes of runtimes and syslog do.
+    pub(super) fn begins_as_prefix(&self) -> bool {
+        match self.parts.first() {
+            Some(Part::Field(field)) => matches!(field.class, Class::Rfc3339 | Class::Datetime),
+            Some(Part::Literal(literal)) => literal.starts_with(['[', '<']),
+            None => false,
+        }
+    }
+
     pub(super) fn begins_with_field(&self) -> bool {
         matches!(self.parts.first(), Some(Part::Field(_)))
     }

@@ -37,6 +37,10 @@ pub(crate) struct Forms {
     learns: bool,
     /// Whether a line may begin with what a client wrote.
     begins_written: bool,
+    /// Whether a line may begin as a prefix does: with a time, or a bracket.
+    begins_as_prefix: bool,
+    /// Whether nothing that a client may have a word in stands before its address, in any of them.
+    tell_client_first: bool,
     /// Of each form, the one for lines in which a status or a size is badly written.
     loose: Vec<Form>,
 }
@@ -141,7 +145,17 @@ impl Forms {
         let is_written =
             |form: &Form| form.begins_with_field() && form.fields().next().is_some_and(|f| f.class.is_sent());
         let begins_written = forms.iter().any(|bound| is_written(&bound.form));
-        Forms { forms, beginnings, learns, begins_written, loose }
+        let begins_as_prefix = forms.iter().any(|bound| bound.form.begins_as_prefix());
+        let tell_client_first = forms.iter().all(|bound| bound.tells_client_first);
+        Forms { forms, beginnings, learns, begins_written, begins_as_prefix, tell_client_first, loose }
+    }
+
+    pub(super) fn begin_as_prefix(&self) -> bool {
+        self.begins_as_prefix
+    }
+
+    pub(super) fn tell_client_first(&self) -> bool {
+        self.tell_client_first
     }
 
     /// Whether a client's text may stand first in a line.
