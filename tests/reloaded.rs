@@ -277,7 +277,10 @@ fn a_source_that_cannot_be_opened_is_refused_before_anything_ends() {
 fn what_is_open_in_an_older_state_store_alone_is_closed() {
     let mut desk = Desk::new();
     desk.detector("guesses", 3, "Guesses");
-    let text = fs::read_to_string(desk.file_of("guesses")).expect("read").replace("quiet: 1h", "quiet: 2s");
+    let text = fs::read_to_string(desk.file_of("guesses"))
+        .expect("read")
+        .replace("quiet: 1h", "quiet: 2s")
+        .replace("within: 30m", "within: 2s");
     replace(&desk.file_of("guesses"), &text);
     let mut service = Service::start(&desk.config);
     service.wait_for("gatewatch runs", 60);
