@@ -186,6 +186,18 @@ impl Lanes {
         self.at_end.remove(lane);
     }
 
+    /// These were at their end.
+    fn note_ended(&mut self, lanes: &BTreeSet<Lane>) {
+        if self.since_ended.is_some() {
+            return;
+        }
+        self.ended.extend(lanes.iter().cloned());
+        if !self.open.is_empty() && self.restored.is_empty() && self.open.is_subset(&self.ended) {
+            self.since_ended = Some(Stopwatch::start());
+            self.ended.clear();
+        }
+    }
+
     /// True once each time all lanes have come to their end.
     fn all_at_end(&mut self) -> bool {
         let all = !self.open.is_empty() && self.open == self.at_end;
@@ -315,15 +327,9 @@ impl Pipeline<'_> {
 
     /// A service that is never idle: once all lanes were at their end, and what was read of them by then must be folded.
     fn compare_when_all_was_read(&mut self) -> Result<(), PipelineError> {
-        let lanes = &mut self.lanes;
-        if lanes.was_compared
-            || lanes.open.is_empty()
-            || !lanes.restored.is_empty()
-            || !lanes.open.is_subset(&lanes.ended)
-        {
-            return Ok(());
-        }
-        let since = lanes.since_ended.get_or_insert_with(Stopwatch::start).elapsed();
+        let lanes = &self.lanes;
+        let since = lanes.since_ended.as_ref().filter(|_| !lanes.was_compared).map(Stopwatch::elapsed);
+        let Some(since) = since.filter(|since| *since >= FOLDED_AFTER) else { return Ok(()) };
         let lateness_us = lanes.open.iter().map(|lane| (self.lateness_us)(lane)).max().unwrap_or(0);
         let lateness = Duration::from_micros(lateness_us.max(0).unsigned_abs());
         if since >= FOLDED_AFTER + lateness { self.close_what_is_not_held() } else { Ok(()) }
@@ -388,9 +394,7 @@ impl Pipeline<'_> {
     /// Of lanes that are read to their end, detection need not wait for further rows to know how far they are.
     fn note_ends(&mut self, lanes: &BTreeSet<Lane>, at_us: i64) {
         lanes.iter().for_each(|lane| self.engine.at_end(lane, at_us));
-        if !self.lanes.was_compared {
-            self.lanes.ended.extend(lanes.iter().cloned());
-        }
+        self.lanes.note_ended(lanes);
     }
 
     /// Takes a lane up, as soon as the lake says where it continues.

@@ -44,11 +44,11 @@ impl<'b> Reader<'b> {
         mut read: impl FnMut(&mut Reader<'b>, Piece<'b>, &mut Sink<'_, 'b>),
     ) -> bool {
         let lines = || piece.text.lines().map(str::trim).filter(|line| !line.is_empty());
-        // What goes over several lines within itself is objects, or a list of them.
         // Where lines that came in parts wait, a text of several is one.
         if self.parts.holds_texts() {
             return false;
         }
+        // What goes over several lines within itself is objects, or a list of them.
         let is_json = piece.text.starts_with(['{', '"']) || json::elements(piece.text).is_some();
         if is_json || !(2..=RECORD_EVENTS_MAX).contains(&lines().count()) {
             return false;
