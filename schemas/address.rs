@@ -54,7 +54,7 @@ impl Trusted {
         Trusted { header, ..self }
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         let bits = bits(address);
         self.networks.iter().any(|(network, mask)| bits & mask == *network)
     }

@@ -55,7 +55,7 @@ fn read(kind: &'static str, sample: &RawBatch) -> Option<Recognised> {
     let values: usize = TELLING.iter().map(|name| values(name)).sum();
     let gained = values + events.num_rows();
     let score = match is_json(sample) && damaged <= values {
-        true => (gained + damaged).saturating_sub(normalised.rejects.len()),
+        true => gained.saturating_sub(normalised.rejects.len()),
         false => gained.saturating_sub(2 * damaged + normalised.rejects.len()),
     };
     Some(Recognised { kind, events: events.num_rows(), records: sample.len(), columns, score })
@@ -95,6 +95,10 @@ mod tests {
         check(&[comma; 3], Some("nginx_json"));
         let shipped = r#"{"host":"web1","path":"/var/log/access.json","client_ip":"192.0.2.9","message":"{\"msec\":\"1790000000.000\",\"remote_addr\":\"203.0.113.7\",\"request_uri\":\"/\",\"status\":404}"}"#;
         check(&[shipped; 3], Some("nginx_json"));
+        // The fields of another kind, too; between tabs they are CloudFront's.
+        let chosen = "#Fields: date time c-ip cs-method cs-uri-stem sc-status time-taken";
+        check(&[chosen, "2026-11-27\t10:00:00\t203.0.113.7\tGET\t/\t200\t0.003"], Some("cloudfront"));
+        check(&[chosen, "2026-11-27 10:00:00 203.0.113.7 GET / 200 3"], Some("iis"));
         check(&["hello", "{}", "[]"], None);
         // Columns without their names, but none of them can be what stands there.
         let mail = "Nov 27 10:00:00 mx postfix/smtpd[811]: warning: unknown[203.0.113.7]: SASL LOGIN failed";

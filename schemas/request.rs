@@ -123,6 +123,11 @@ impl Request<'_> {
         }
     }
 
+    #[inline]
+    pub(crate) fn has_time(&self) -> bool {
+        self.time_us.is_some() || self.start_us.is_some() || self.envelope_us.is_some()
+    }
+
     /// Is it, where a text was read that may be anything, a record: who and what, who or what and the answer, or the beginning
     /// of one that was cut?
     pub(crate) fn is_record(&self) -> bool {
@@ -161,11 +166,16 @@ impl<'a> Target<'a> {
     pub(crate) fn of(request: &Request<'a>) -> Target<'a> {
         let (mut method, mut target) = (request.method, request.target);
         if let Some(line) = request.request_line
-            && (method, target, request.path) == (None, None, None)
+            && (target, request.path) == (None, None)
             && request_line(line).is_none()
         {
-            // Not HTTP: TLS sent to a plain port, a worm. What stands there is kept whole.
-            return Target { host: request.host, path: Some(line), is_raw: true, ..Target::default() };
+            let method = method.filter(|method| is_method(method));
+            // Parsers of logs leave what is between method and protocol under the name of the line.
+            if method.is_none() || !line.starts_with('/') {
+                // Not HTTP: TLS sent to a plain port, a worm. What stands there is kept whole.
+                return Target { method, host: request.host, path: Some(line), is_raw: true, ..Target::default() };
+            }
+            target = Some(line);
         }
         if (method.is_none() || (target.is_none() && request.path.is_none()))
             && let Some((line_method, line_target)) = request.request_line.and_then(request_line)

@@ -342,7 +342,9 @@ impl Client {
             let client = address::client(request.peer, request.forwarded, request.real_ip, &self.trusted);
             if let Some((ip, source)) = client {
                 address::write(ip, &mut self.buffer);
-                let unproven = request.unproven || (request.list_unproven && source != address::PEER);
+                // Of a proxy whose list is not known the client is not known.
+                let by_list = source != address::PEER || self.trusted.contains(ip);
+                let unproven = request.unproven || (request.list_unproven && by_list);
                 let source = if unproven { UNPROVEN } else { source };
                 row.client_ip = Some(arena.alloc_str(&self.buffer));
                 row.client_ip_source = Some(source);

@@ -11,13 +11,15 @@
 //! Never: decides what a record means, or takes an envelope off a record that tells of a request as it is.
 
 mod around;
+mod mended;
 mod parts;
 mod syslog;
 mod wrapper;
 
 pub(crate) use around::Around;
+pub(crate) use mended::mended;
 pub(crate) use parts::{End, Parts, Split};
-pub(crate) use wrapper::{Inner, lines, quoted, unwrap};
+pub(crate) use wrapper::{Inner, lines, unwrap};
 
 use crate::time::{self, Zone};
 

@@ -111,6 +111,9 @@ const DOCKER_BYTES: usize = 16 << 10;
 const STREAMS: [&str; 3] = ["stream", "source", "PRIORITY"];
 const CONTAINERS: [&str; 5] = ["container_id", "CONTAINER_ID", "_PID", "kubernetes", "docker"];
 
+/// Beside the line of a record of journald, also where its key was renamed.
+const JOURNALD: [&str; 3] = ["__REALTIME_TIMESTAMP", "_LINE_BREAK", "_SYSTEMD_UNIT"];
+
 /// What the keys of an envelope tell of the line in it; `line` is the text of the key `log`, if that is it.
 pub(super) fn split(keys: &BTreeMap<String, &RawValue>, line: Option<&str>) -> Option<Split> {
     let get = |name: &str| keys.get(name).map(|value| value.get().trim_matches('"'));
@@ -125,10 +128,13 @@ pub(super) fn split(keys: &BTreeMap<String, &RawValue>, line: Option<&str>) -> O
         (part(tag.split(':').next() == Some("P")), false)
     } else if get("partial_message").is_some() || get("CONTAINER_PARTIAL_ID").is_some() {
         (part(!is_last), number.map_or(is_last, |number| number != "1"))
-    } else if keys.contains_key("MESSAGE") {
+    } else if keys.contains_key("MESSAGE") || JOURNALD.iter().any(|name| keys.contains_key(*name)) {
         (part(is("_LINE_BREAK", "line-max") || is("CONTAINER_PARTIAL_MESSAGE", "true")), false)
     } else if let Some(is_part) = get("_partial") {
         (part(is_part == "true"), false)
+    } else if is("source_type", "docker_logs") || is("source_type", "kubernetes_logs") {
+        // Vector marks all parts but the last.
+        (End::Here, false)
     } else {
         let line = line?;
         let end = match line.ends_with('\n') {

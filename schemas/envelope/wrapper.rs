@@ -57,6 +57,9 @@ const TIMES: [&str; 6] =
 /// What the object `text` is an envelope of, in order.
 pub(crate) fn unwrap(text: &str) -> Vec<Inner<'_>> {
     // Of a key that is there twice the last value counts, as in records.
+    if text.starts_with('"') {
+        return quoted(text).into_iter().collect();
+    }
     let Ok(keys) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) else { return Vec::new() };
     let values = |names: &'static [&str]| names.iter().filter_map(|name| keys.get(*name).copied());
     let time_us = values(&TIMES).find_map(time_of);
@@ -130,7 +133,7 @@ fn unpacked(inside: Inner<'_>) -> Inner<'_> {
 }
 
 /// A record that is written as a JSON text.
-pub(crate) fn quoted(text: &str) -> Option<Inner<'_>> {
+fn quoted(text: &str) -> Option<Inner<'_>> {
     let text = serde_json::from_str::<Text<'_>>(text).ok()?.0;
     Some(Inner { text, time_us: None, split: None })
 }

@@ -49,7 +49,7 @@ const fn table() -> [u16; 256] {
     while i < 256 {
         let b = i as u8;
         let mut flags = 0;
-        if b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'+') {
+        if b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'+' | b'$') {
             flags |= TOKEN;
         }
         if !matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-') {

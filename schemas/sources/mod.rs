@@ -65,6 +65,7 @@ kinds! {
     "tyk" "Tyk Pump's analytics records";
     "krakend" "KrakenD access logs, Community and Enterprise";
     "apisix" "Apache APISIX: http-logger, kafka-logger and the like";
+    "cloudfront" "Amazon CloudFront standard logs (W3C, JSON), and real-time logs as JSON";
     "iis" "Microsoft IIS: W3C log files";
     "w3c" "other W3C extended log files, time-taken in seconds";
     "otel" "OpenTelemetry log records with HTTP semantic conventions";
@@ -76,7 +77,6 @@ kinds! {
     "alb" "AWS Application Load Balancer access logs";
     "elb" "AWS Classic Load Balancer access logs";
     "nlb" "AWS Network Load Balancer access logs, one line for each TLS connection";
-    "cloudfront" "Amazon CloudFront standard logs (W3C, JSON), and real-time logs as JSON";
     "s3" "Amazon S3 server access logs";
     "azure_apim" "Azure API Management, log category GatewayLogs";
     "azure_appgateway" "Azure Application Gateway access logs: v1, v2, for Containers";

@@ -56,6 +56,8 @@ struct Piece<'b> {
     is_doubtful: bool,
     /// Envelopes taken off so far.
     depth: usize,
+    /// A prefix stood before it.
+    is_behind_prefix: bool,
 }
 
 impl<'b> Reader<'b> {
@@ -82,14 +84,16 @@ impl<'b> Reader<'b> {
         sink: &mut Sink<'_, 'b>,
     ) {
         self.observed_us = observed_us;
-        let piece = Piece { text, time_us: None, is_part: false, is_doubtful: false, depth: 0 };
+        let piece =
+            Piece { text, time_us: None, is_part: false, is_doubtful: false, depth: 0, is_behind_prefix: false };
         if memchr::memchr2(b'\r', b'\n', text.as_bytes()).is_none() {
             return self.read_line(piece, fields, sink);
         }
         // Lines that end with a carriage return alone came as one record.
         if !text.contains('\n') {
-            for text in text.split('\r').map(str::trim).filter(|line| !line.is_empty()) {
-                self.read_line(Piece { text, ..piece }, fields, sink);
+            // Whoever wrote the end of one may have written the next one.
+            for (n, text) in text.split('\r').map(str::trim).filter(|line| !line.is_empty()).enumerate() {
+                self.read_line(Piece { text, is_doubtful: n > 0, ..piece }, fields, sink);
             }
         } else if !self.read_lines(piece, sink, |reader, piece, sink| reader.read_line(piece, fields, sink)) {
             self.read_line(piece, fields, sink);
@@ -102,7 +106,7 @@ impl<'b> Reader<'b> {
         if std::ptr::eq(line, text) {
             return self.read_bare(whole, sink, |reader, sink| reader.read_whole(whole, fields, sink));
         }
-        let piece = Piece { text: line, time_us, ..whole };
+        let piece = Piece { text: line, time_us, is_behind_prefix: true, ..whole };
         // In a lane of lines with a prefix one may be a part of a line.
         let goes_on = |split: Split| split.end != End::Here || self.parts.is_unknown || self.parts.has(split.stream);
         let is_part = split.is_some_and(goes_on) && !self.bare.has(0);
@@ -115,8 +119,15 @@ impl<'b> Reader<'b> {
         self.read_whole(piece, fields, sink);
     }
 
-    /// A line without its prefix.
+    /// A line without its prefix, which may have another one in it.
     fn read_whole(&mut self, piece: Piece<'b>, fields: &mut Option<Fields>, sink: &mut Sink<'_, 'b>) {
+        match piece.is_behind_prefix && piece.depth == 0 {
+            true => self.read_behind(piece, fields, sink),
+            false => self.read_alone(piece, fields, sink),
+        }
+    }
+
+    fn read_alone(&mut self, piece: Piece<'b>, fields: &mut Option<Fields>, sink: &mut Sink<'_, 'b>) {
         let line = piece.text;
         if line.is_empty() && piece.depth == 0 {
             let fault = Fault::new(Code::Empty, "expected a record, got nothing behind the prefix");
@@ -162,7 +173,9 @@ impl<'b> Reader<'b> {
         let bytes = piece.text.as_bytes();
         let fault = match self.shape(piece, fields) {
             Ok(request) if request.tells() => {
-                if request.is_whole() || !self.read_line_in(piece, request.tells_address(), fields, sink) {
+                // What a shipper made of a line may have no time that this kind knows.
+                let is_enough = request.is_whole() && request.has_time();
+                if is_enough || !self.read_line_in(piece, request.tells_address(), fields, sink) {
                     sink(Ok((request, bytes)));
                 }
                 return;

@@ -475,6 +475,8 @@ proptest! {
     ) {
         let all = canaries();
         let canary = which.get(&all);
+        // Some names say that a number is none of a card: `v`, `ts`.
+        let before = if canary.class == "card" { format!("qz{before}") } else { before };
         // A letter before a key makes it another key; a digit beside a card makes it another number.
         let glue = if before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '%') { "&" } else { "" };
         let tail = if after.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '%') { "&" } else { "" };

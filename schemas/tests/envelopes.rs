@@ -274,6 +274,152 @@ fn who_begins_a_line_as_a_prefix_begins_is_proven_where_the_gateway_says_who_it_
 }
 
 #[test]
+fn lines_that_get_a_prefix_later_become_sure_and_those_with_a_list_first_never() {
+    let line = |front: &str| format!("{front}203.0.113.7 - - [21/Sep/2026:14:13:20 +0000] \"GET /a HTTP/1.1\" 200 5");
+    let prefixed = |text: &str| format!("Sep 21 14:13:20 web-1 nginx: {text}");
+    // The first line without a prefix; its client is at the front of the lines, or a list is.
+    for (first, sure) in [(line(""), true), (line("198.51.100.9, "), false), (line("- "), false)] {
+        let mut normaliser =
+            Normaliser::new(&SourceConfig::new("combined"), &Keys::new("k1", b"fake")).expect("a kind");
+        let mut raw = RawBatch::new();
+        let records: Vec<String> =
+            std::iter::once(first.clone()).chain((0..150).map(|_| prefixed(&line("")))).collect();
+        records.iter().enumerate().for_each(|(n, text)| raw.push(n as i64, 1_790_000_010_000_000, text.as_bytes()));
+        let events = normaliser.normalise(&Lane::new("test", 0), &raw).events;
+        let last = event_json(&events, events.num_rows() - 1);
+        let source = if sure { "peer" } else { "unproven" };
+        assert_eq!((events.num_rows(), &last["client_ip_source"]), (151, &json!(source)), "{first}");
+    }
+}
+
+#[test]
+fn what_a_shipper_made_of_a_line_is_read_with_the_line_where_it_lacks_something() {
+    let vector = json!({"client": "203.0.113.7", "status": 200, "request": "GET /a HTTP/1.1", "method": "GET", "path": "/a",
+        "size": 5, "timestamp": "2026-09-21T14:13:20Z", "source_type": "file", "host": "web-1",
+        "message": "203.0.113.7 - - [21/Sep/2026:14:13:20 +0000] \"GET /a HTTP/1.1\" 200 5 \"-\" \"curl/8.5.0\""});
+    let logstash = json!({"client_ip": "203.0.113.7", "client_port": "3317", "accept_date": "21/Sep/2026:14:13:20.655",
+        "time_duration": "109", "http_status_code": "200", "bytes_read": "2750", "http_verb": "GET", "http_request": "/a",
+        "http_version": "1.1", "program": "haproxy"});
+    for (kind, record) in [("combined", vector), ("haproxy", logstash)] {
+        let all = events(kind, &record.to_string());
+        let event = all.first().unwrap_or_else(|| panic!("{kind}: no event"));
+        let told = ["client_ip", "client_ip_source", "method", "path", "status"].map(|name| event[name].clone());
+        assert_eq!(told, [json!("203.0.113.7"), json!("peer"), json!("GET"), json!("/a"), json!(200)], "{kind}");
+    }
+}
+
+#[test]
+fn a_prefix_in_a_prefix_is_taken_off_too() {
+    let line = "203.0.113.7:52114 [21/Sep/2026:14:13:20.250] web app/app1 0/0/1/2/3 404 12 - - ---- 1/1/0/0/0 0/0 \"GET /a HTTP/1.1\"";
+    let combined = "203.0.113.7 - - [21/Sep/2026:14:13:20 +0000] \"GET /a HTTP/1.1\" 404 5";
+    let cri = "2026-09-21T14:13:21Z stdout F ";
+    for (kind, line) in [("haproxy", line), ("combined", combined)] {
+        for inner in ["<134>Sep 21 14:13:20 localhost haproxy[1]: ", "<134>1 2026-09-21T14:13:20Z - haproxy 1 - - ", ""]
+        {
+            let all = events(kind, &format!("{cri}{inner}{line}"));
+            let event = all.first().unwrap_or_else(|| panic!("{kind}: {inner}: no event"));
+            let told = ["client_ip", "client_ip_source", "path", "status"].map(|name| event[name].clone());
+            assert_eq!(told, [json!("203.0.113.7"), json!("peer"), json!("/a"), json!(404)], "{kind}: {inner}");
+        }
+        // As many as one likes are no reason to go deeper.
+        let many = format!("{cri}{}{line}", "<134>Sep 21 14:13:20 localhost haproxy[1]: ".repeat(20_000));
+        let is_proven = |event: &Map<String, Value>| event["client_ip_source"] == json!("peer");
+        assert!(!events(kind, &many).iter().any(is_proven), "{kind}");
+    }
+    // Where lines come without a second one, a client may have begun its text so.
+    let mut normaliser = Normaliser::new(&SourceConfig::new("combined"), &Keys::new("k1", b"fake")).expect("a kind");
+    let mut raw = RawBatch::new();
+    let listed =
+        |list: &str| format!("{cri}{list}, 198.51.100.7 - - [21/Sep/2026:14:13:20 +0000] \"GET /a HTTP/1.1\" 404 5");
+    let written = format!("<134>Sep 21 14:13:20 a b: {combined}");
+    for (n, text) in
+        [listed("192.0.2.9"), listed("192.0.2.8"), listed(&written), listed("<134>1 - - - - - - 203.0.113.7")]
+            .iter()
+            .enumerate()
+    {
+        raw.push(n as i64, 1_790_000_010_000_000, text.as_bytes());
+    }
+    let found = normaliser.normalise(&Lane::new("test", 0), &raw).events;
+    for row in 0..found.num_rows() {
+        let event = event_json(&found, row);
+        let is_framed = event["client_ip"] == json!("203.0.113.7") && event["client_ip_source"] != json!("unproven");
+        assert!(!is_framed, "{event:?}");
+    }
+}
+
+#[test]
+fn what_is_no_json_around_a_line_loses_nothing_of_it() {
+    let line = "203.0.113.7 - - [21/Sep/2026:14:13:20 +0000] \\\"GET /a HTTP/1.1\\\" 404 5 \\\"-\\\" \\\"";
+    for (agent, rest, source) in [
+        ("\\udcff\\\"", "\"}", "peer"),
+        ("\\ud800 x\\\"", "\",\"stream\":\"stdout\"}", "peer"),
+        ("a\tb\u{1b}\\\"", "\"}", "peer"),
+        ("a\\\"", "\",\"n\":1,}", "peer"),
+        ("a\\\"", "\",\"stream\":\"stdout\",\"ti", "unproven"),
+        ("a\\\"", "\",", "unproven"),
+    ] {
+        for key in ["log", "message", "MESSAGE"] {
+            let record = format!("{{\"{key}\":\"{line}{agent}{rest}");
+            let all = events("combined", &record);
+            let event = all.first().unwrap_or_else(|| panic!("no event: {record}"));
+            let told = ["client_ip", "client_ip_source", "path", "status"].map(|name| event[name].clone());
+            assert_eq!(told, [json!("203.0.113.7"), json!(source), json!("/a"), json!(404)], "{record}");
+        }
+    }
+    // Records of their own that end behind a comma.
+    let kong = r#"{"started_at":1790000000000,"client_ip":"203.0.113.7","request":{"method":"GET","uri":"/a"},"#;
+    let nginx = r#"{"msec":"1790000000.000","remote_addr":"203.0.113.7","request_method":"GET","request_uri":"/a","status":"404","#;
+    for (kind, record, status) in [("kong", kong, Value::Null), ("nginx_json", nginx, json!(404))] {
+        let all = events(kind, record);
+        let event = all.first().unwrap_or_else(|| panic!("{kind}: no event"));
+        assert_eq!((&event["client_ip_source"], &event["status"]), (&json!("peer"), &status), "{kind}");
+        assert_eq!(event["damaged"], json!(["record"]), "{kind}");
+    }
+}
+
+#[test]
+fn what_follows_a_carriage_return_proves_nobody() {
+    let line =
+        |client: &str| format!("{client} - - [21/Sep/2026:14:13:20 +0000] \"GET /a HTTP/1.1\" 404 5 \"-\" \"x\"");
+    let all = events("combined", &format!("{}\r{}", line("198.51.100.66"), line("203.0.113.7")));
+    let told: Vec<_> = all.iter().map(|event| (&event["client_ip"], &event["client_ip_source"])).collect();
+    assert_eq!(told, [(&json!("198.51.100.66"), &json!("peer")), (&json!("203.0.113.7"), &json!("unproven"))]);
+}
+
+#[test]
+fn the_last_part_of_a_line_proves_nobody_whoever_ships_it() {
+    let (first, rest) = (
+        "198.51.100.66 - - [21/Sep/2026:14:13:20 +0000] \"GET /",
+        "203.0.113.7 - - [21/Sep/2026:14:13:20 +0000] \"GET /b HTTP/1.1\" 404 5",
+    );
+    for (marked, last) in [
+        (
+            json!({"message": first, "_LINE_BREAK": "line-max", "__REALTIME_TIMESTAMP": "1790000000000000"}),
+            json!({"message": rest, "__REALTIME_TIMESTAMP": "1790000000000001"}),
+        ),
+        (
+            json!({"message": first, "_partial": true, "source_type": "docker_logs"}),
+            json!({"message": rest, "source_type": "docker_logs"}),
+        ),
+    ] {
+        let mut normaliser =
+            Normaliser::new(&SourceConfig::new("combined"), &Keys::new("k1", b"fake")).expect("a kind");
+        let mut raw = RawBatch::new();
+        [marked, last]
+            .iter()
+            .enumerate()
+            .for_each(|(n, record)| raw.push(n as i64, 1_790_000_010_000_000, record.to_string().as_bytes()));
+        let found = normaliser.normalise(&Lane::new("test", 0), &raw).events;
+        for row in 0..found.num_rows() {
+            let event = event_json(&found, row);
+            let is_framed =
+                event["client_ip"] == json!("203.0.113.7") && event["client_ip_source"] != json!("unproven");
+            assert!(!is_framed, "{event:?}");
+        }
+    }
+}
+
+#[test]
 fn a_record_of_its_own_stays_whatever_is_said_in_it() {
     let forged = json!({"msec": "1790000000.000", "remote_addr": "198.51.100.77", "request_method": "GET",
         "request_uri": "/forged", "status": 200});

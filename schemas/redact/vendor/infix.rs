@@ -99,6 +99,8 @@ static MARKS: &[(&str, Around, Class)] = &[
     ("bcrypt_sha256$", Around::Crypt, Class::PASSWORD),
     ("$krb5asrep$", Around::Crypt, Class::PASSWORD),
     ("$krb5tgs$", Around::Crypt, Class::PASSWORD),
+    ("$krb5pa$", Around::Crypt, Class::PASSWORD),
+    ("ENC(", Around::Crypt, Class::PASSWORD),
     ("$pbkdf2-sha256$", Around::Crypt, Class::PASSWORD),
     ("$pbkdf2-sha512$", Around::Crypt, Class::PASSWORD),
     ("{SSHA}", Around::Crypt, Class::PASSWORD),
@@ -207,9 +209,12 @@ fn key_around(bytes: &[u8], start: usize, after: usize, around: Around) -> Optio
             (end - after >= 20).then_some((start, end))
         }
         Around::Crypt => {
-            let end = right(bytes, after, |b| is_part(b) || b"./$+=,:".contains(&b));
+            // As long as they like; a ticket of Kerberos has names between stars.
+            let is_ticket = bytes[start..].starts_with(b"$krb5");
+            let is_crypt = |b: &&u8| is_part(**b) || b"./$+=,:".contains(b) || (is_ticket && b"*@".contains(b));
             // Of bcrypt the length is known: what follows is the path behind it.
-            let end = if bytes[start..].starts_with(b"$2") { end.min(after + BCRYPT_BYTES) } else { end };
+            let most = if bytes[start..].starts_with(b"$2") { BCRYPT_BYTES } else { usize::MAX };
+            let end = after + bytes[after..].iter().take(most).take_while(is_crypt).count();
             (end - after >= 20).then_some((start, end))
         }
     }

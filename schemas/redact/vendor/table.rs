@@ -57,6 +57,10 @@ pub(super) static GROUPS: &[Group] = &[
     group(Class::VENDOR_KEY, 40, Proof::Random, "eyJrIjoi"),
     group(Class::VENDOR_KEY, 24, Proof::Base64, "fm1_ fm1a_ fm1r_ fm2_ gAAAAAB"),
     group(Class::VENDOR_KEY, 50, Proof::Random, "AKC"),
+    // Seeds of NATS and Stellar: nothing else has so many capitals in a row.
+    group(Class::VENDOR_KEY, 50, Proof::Capitals, "SA SB SC SD SUA SOA SNA SXA"),
+    // Macaroons in base64: `001` and the length of their first part.
+    group(Class::VENDOR_KEY, 60, Proof::Base64, "MDAx MDAy MDAz MDA0 MDA1"),
     // Paths of webhooks.
     group(Class::VENDOR_KEY, 4, Proof::Hook, "hooks/catch/ hooks/standard/ webhooks/"),
     group(Class::VENDOR_KEY, 16, Proof::Prefix, "hvs. hvb. hvr. dop_v1_ doo_v1_ dor_v1_ shpat_ shpca_ shppa_ shpss_ \

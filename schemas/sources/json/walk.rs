@@ -50,8 +50,9 @@ impl Walk {
             Err((Bad::Syntax, fault)) if text.starts_with('{') => fault,
             Err((_, fault)) => return Err(fault),
         };
-        match self.walk(plan, &mut Scan::lenient(text), slots) {
-            Ok(()) if text.ends_with('}') => return Ok(Forgiven::Nothing),
+        let mut scan = Scan::lenient(text);
+        match self.walk(plan, &mut scan, slots) {
+            Ok(()) if !scan.has_ended_within() => return Ok(Forgiven::Nothing),
             Ok(()) => return Ok(Forgiven::Cut),
             Err((Bad::Deep, _)) => return Err(fault),
             Err((Bad::Syntax, _)) => {}
@@ -90,7 +91,7 @@ impl Walk {
         let mut place = node.start;
         loop {
             let edge = match self.edge(plan, node, place, scan) {
-                Err(_) if scan.is_cut() => return Ok(()),
+                Err(_) if scan.is_cut() => return scan.end_within(),
                 edge => edge?,
             };
             match edge {
@@ -106,13 +107,17 @@ impl Walk {
                     scan.step();
                     return Ok(());
                 }
-                0 if scan.is_cut() => return Ok(()),
+                0 if scan.is_cut() => return scan.end_within(),
                 _ => return Err(Bad::Syntax),
             }
-            if scan.is_lenient() && matches!(scan.peek(), 0 | b'}') {
+            match scan.peek() {
                 // A comma before the end, or the end of what was cut.
-                scan.step();
-                return Ok(());
+                b'}' if scan.is_lenient() => {
+                    scan.step();
+                    return Ok(());
+                }
+                0 if scan.is_cut() => return scan.end_within(),
+                _ => {}
             }
         }
     }

@@ -8,7 +8,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Piece, Reader, Sink};
-use crate::limits::RECORD_EVENTS_MAX;
+use crate::envelope;
+use crate::limits::{ENVELOPES_MAX, RECORD_EVENTS_MAX};
 use crate::request::Request;
 use crate::sources::json;
 use crate::sources::w3c::Fields;
@@ -32,6 +33,9 @@ impl Bare {
         *known |= is_event;
     }
 }
+
+/// Of `Bare`: within something.
+const WITHIN: usize = 1;
 
 impl<'b> Reader<'b> {
     /// Reads lines that came as one, where more than one of them is an event; false where not. Whoever wrote the end of a line may
@@ -89,10 +93,29 @@ impl<'b> Reader<'b> {
         self.bare.note(piece.depth, is_event);
     }
 
+    /// A line behind a prefix: what looks like another one is, unless lines of the lane had none there.
+    pub(super) fn read_behind(&mut self, mut piece: Piece<'b>, fields: &mut Option<Fields>, sink: &mut Sink<'_, 'b>) {
+        for _ in 1..ENVELOPES_MAX {
+            let inner = envelope::strip(piece.text, self.observed_us, self.parser.zone);
+            if std::ptr::eq(inner.line, piece.text) || inner.split.is_some() {
+                break;
+            }
+            let behind = Piece { text: inner.line.trim(), time_us: inner.time_us.or(piece.time_us), ..piece };
+            if self.may_be_written(WITHIN) {
+                let within = |piece| Piece { depth: WITHIN, ..piece };
+                return self.read_either(within(behind), within(piece), fields, sink);
+            }
+            piece = behind;
+        }
+        self.read_bare(Piece { depth: WITHIN, ..piece }, sink, |reader, sink| reader.read_alone(piece, fields, sink));
+    }
+
     /// Whether what looks like a prefix may be what a client wrote.
     pub(super) fn may_be_written(&self, depth: usize) -> bool {
         // The lines of some begin so themselves.
-        (self.bare.has(depth) && !self.front.is_nothing()) || self.parser.forms.begin_as_prefix()
+        let forms = &self.parser.forms;
+        let may_stand_first = !self.front.is_nothing() && !forms.tell_client_first();
+        (self.bare.has(depth) && may_stand_first) || forms.begin_as_prefix()
     }
 
     /// A line that has a prefix, or that a client began so. As it stands it counts where it is an event that both readings have of the same
@@ -109,9 +132,12 @@ impl<'b> Reader<'b> {
         let whole = Piece { text: whole.text.trim(), ..whole };
         let (mut as_it_stands, mut without): (Vec<Outcome<'b>>, Vec<Outcome<'b>>) = (Vec::new(), Vec::new());
         self.read_whole(whole, fields, &mut |outcome| as_it_stands.push(outcome));
+        self.front = front;
         let behind = Piece { text: behind.text.trim(), ..behind };
         self.read_whole(behind, fields, &mut |outcome| without.push(outcome));
-        (self.front, self.bare) = (front, bare);
+        // A lane whose lines begin with the client behind their prefixes, and did so without one, becomes sure of that as others do.
+        let learns = bare.has(whole.depth) && !self.parser.forms.begin_as_prefix();
+        (self.front, self.bare) = (if learns { self.front } else { front }, bare);
         let is_event = |outcome: &Outcome<'b>| outcome.as_ref().is_ok_and(|(request, _)| request.tells());
         let is_bare = bare.has(whole.depth);
         // In such a lane nobody can write what stands before the address.

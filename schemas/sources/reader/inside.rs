@@ -15,11 +15,15 @@ use crate::sources::w3c::Fields;
 impl<'b> Reader<'b> {
     /// Reads what is inside `piece`, if it is an envelope.
     pub(super) fn read_inside(&mut self, piece: Piece<'b>, fields: Option<&Fields>, sink: &mut Sink<'_, 'b>) -> bool {
-        let mut inside = Vec::new();
-        if piece.text.starts_with('{') {
+        let (mut piece, mut inside) = (piece, Vec::new());
+        if piece.text.starts_with(['{', '"']) {
             inside = envelope::unwrap(piece.text);
-        } else if piece.text.starts_with('"') {
-            inside.extend(envelope::quoted(piece.text));
+            if inside.is_empty()
+                && let Some(mended) = self.mended(piece)
+            {
+                piece = mended;
+                inside = envelope::unwrap(piece.text);
+            }
         } else if piece.depth == 0 {
             let lines = envelope::strip_tool(piece.text);
             let inner = |line: &Stripped<'b>| Inner { text: line.line.into(), time_us: line.time_us, split: None };
@@ -41,6 +45,14 @@ impl<'b> Reader<'b> {
         found
     }
 
+    /// An object or a text that is no JSON, put right. What is missing at its end might have said that the line is a client's.
+    #[cold]
+    fn mended(&self, piece: Piece<'b>) -> Option<Piece<'b>> {
+        let mended = envelope::mended(piece.text)?;
+        let is_doubtful = piece.is_doubtful || mended.is_cut;
+        Some(Piece { text: self.arena.alloc_str(&mended.text), is_doubtful, ..piece })
+    }
+
     /// Reads the line in `piece`, if that is an object with one that is a record, or holds records. Beside an address that
     /// may be the client's, whose application logged what it typed, the client in it is not proven.
     #[cold]
@@ -54,10 +66,16 @@ impl<'b> Reader<'b> {
         let is_object = piece.text.starts_with('{') && piece.depth < ENVELOPES_MAX;
         let mut is_read = false;
         if is_object {
+            let mut lines = envelope::lines(piece.text);
+            let mended = if lines.is_empty() { self.mended(piece) } else { None };
+            let piece = mended.unwrap_or(piece);
+            if mended.is_some() {
+                lines = envelope::lines(piece.text);
+            }
             let around = Around::of(piece.text);
             let is_unproven = beside_address && around.is_nobody();
             self.read_around(around, sink, |reader, sink| {
-                is_read = reader.read_record(envelope::lines(piece.text), piece, is_unproven, fields, sink);
+                is_read = reader.read_record(lines, piece, is_unproven, fields, sink);
             });
         }
         is_read

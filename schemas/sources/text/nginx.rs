@@ -144,11 +144,11 @@ fn class(name: &str) -> Class {
         "request_method" | "server_protocol" | "scheme" | "pipe" | "ssl_protocol" | "hostname" | "nginx_version" => {
             Class::Word
         }
-        // What nginx has looked at, or was told: `$http_host` is neither.
-        "host" | "server_name" | "ssl_server_name" => Class::Name,
         "upstream_addr" | "upstream_cache_status" | "proxy_upstream_name" | "proxy_alternative_upstream_name" => {
             Class::Blob
         }
+        // What nginx has looked at, or was told: neither `$http_host` nor `$ssl_server_name` is.
+        "host" | "server_name" => Class::Name,
         // nginx escapes quotes in everything that it writes.
         _ => Class::Phrase,
     }
