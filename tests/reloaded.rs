@@ -398,6 +398,14 @@ fn files_that_are_named_from_the_folder_one_is_in_are_watched_too() {
     service.wait_for("gatewatch runs", 60);
     desk.detector("three", 3, "Second");
     service.wait_for("other detectors run from here on", 60);
+    // Folders are read with those in them, and watched so.
+    let team = desk.folder.path().join("detectors/team");
+    fs::create_dir(&team).expect("a folder");
+    let own = fs::read_to_string(desk.file_of("three")).expect("read").replace("id: three", "id: four");
+    replace(&team.join("four.yaml"), &own);
+    service.line_with(&["the detectors have changed", "added=\"four\""], 60);
+    replace(&team.join("four.yaml"), &own.replace("Second", "Third"));
+    service.line_with(&["the detectors have changed", "changed=\"four\""], 60);
     replace(&desk.config, &(text + "redaction: { classes: { phone: drop } }\n"));
     service.wait_for("the service begins again with it", 60);
     service.wait_for("gatewatch runs", 60);

@@ -102,10 +102,11 @@ pub struct AssignArgs {
   gatewatch incidents close 5d0c1f9a --verdict true --reason 'credential stuffing, customer told'
   gatewatch incidents close 5d0c1f9a --verdict expected --reason 'load test of the shop team'
 
-true:      an attack; blocks last to their end and are not renewed
-false:     no attack; whoever is contained because of it is let go at once
+true:      an attack; blocks are kept up until its alerts are closed, and last to their end
+false:     no attack; whoever is contained because of it alone is let go at once
 expected:  it happened and was meant to; the same is let go
-A closed and judged incident stays closed: what comes later is a new one. To hear no more of it see `suppressions add`.")]
+A closed and judged incident stays closed: what comes later is a new one. Closed again with another verdict the verdict is
+corrected. To hear no more of it see `suppressions add`.")]
 pub struct CloseArgs {
     /// The id, or its beginning.
     id: String,

@@ -13,6 +13,9 @@ pub fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, serde_saph
 pub fn explain(error: &serde_saphyr::Error, text: &str, path: &Path) -> String {
     let whole = error.without_snippet().to_string();
     let file = path.display();
+    if text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#')) {
+        return format!("{file}: holds nothing; expected keys and values");
+    }
     match error.location() {
         Some(at) => {
             let (line, column) = (at.line(), at.column());
@@ -37,6 +40,7 @@ fn in_words(message: &str) -> String {
         "invalid f64" => "expected a number",
         "expected sequence start" => "expected a list",
         "expected mapping start" => "expected keys and values",
+        _ if message.starts_with("multiple YAML documents") => "a second document begins here; expected one",
         _ if message.starts_with("invalid bool") => "expected true or false",
         _ => {
             let Some(twice) = message.strip_prefix("duplicate mapping key: ") else { return message.to_owned() };
@@ -77,6 +81,8 @@ mod tests {
             (source("follow: \"yes\""), "follow: expected true or false"),
             (source("follow: yes"), "follow: expected true or false"),
             (source("folow: true"), "unknown field `folow`"),
+            (source("follow: true") + "---\nlake: {}\n", "a.yaml:5:1: a second document begins here; expected one"),
+            ("# nothing\n\n".to_owned(), "a.yaml: holds nothing; expected keys and values"),
         ] {
             let told = told(&yaml);
             assert!(told.starts_with("a.yaml:") && told.contains(expected), "{expected}: {told}");

@@ -112,7 +112,9 @@ impl<E: Into<DeskError>> From<E> for Refusal {
             }
             DeskError::Words { problem, .. } => Refusal::bad(text, problem),
             DeskError::State { expected, .. } => Refusal::new(StatusCode::CONFLICT, text, expected),
-            DeskError::Closed(_) => Refusal::new(StatusCode::CONFLICT, text, "an incident that is not closed"),
+            DeskError::Closed { .. } => {
+                Refusal::new(StatusCode::CONFLICT, text, "an incident that is not closed, or another verdict")
+            }
             DeskError::Store(error) => {
                 tracing::error!(%error, "the state store does not answer the API");
                 let code = StatusCode::SERVICE_UNAVAILABLE;

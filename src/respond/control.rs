@@ -14,22 +14,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use schemas::incident::Status;
 use tokio::sync::watch;
 
 use super::action::{Action, Kind, Op, State};
 use super::breaker::{STALE_US_MAX, lies_ahead};
 use super::guard::{Circumstances, LITTLE, Reason, Verdict};
 use super::halt::{self, Live};
-use super::incident::book;
+use super::incident::{Change, Row, book};
 use super::message;
 use super::narrow::Narrower;
-use super::neighbours::PART;
-use super::outbox::{HOUR_US, Outbox, TakenIn, insert, micros};
+use super::neighbours::{PART, is_kept_otherwise};
+use super::outbox::{HOUR_US, Lane, Outbox, TakenIn, insert, micros};
 use super::plan;
 use super::preflight::{Grasp, LITTLE_TTL_US, Question};
 use super::queue::{Entry, Queue, Tx};
 use super::scope::{RANGE, Scope};
+use super::undo::{POLICY_ASKS, had_its_time};
 use super::wanted::{self, Brief, Stand, Wanted};
 use crate::metric;
 use crate::store::StoreError;
@@ -253,19 +253,19 @@ impl Outbox {
 
     async fn converge(&self, tx: &mut Tx, wanted: &Wanted, pass: &mut Pass) -> Result<(), StoreError> {
         let queue = wanted.queue();
-        let incident = book::row(tx, &wanted.incident_id).await?;
-        let over = incident.as_ref().is_none_or(|row| row.status == Status::Closed);
+        let incidents = wanted::incidents(tx, wanted).await?;
+        if wanted.stand == Stand::Lift && is_kept_otherwise(tx, wanted).await? {
+            return Ok(());
+        }
         let (mut anything, mut held, mut part, mut waits_for_release) = (false, None, None, false);
         for lane in self.lanes.iter().filter(|lane| lane.common.kinds.contains(&wanted.kind)) {
             if wanted.stand == Stand::Lift {
                 anything |= self.lift(tx, lane, &queue, "nobody wants it any more", pass).await?;
                 continue;
             }
-            if let Some(row) = &incident {
-                let change = super::incident::Change { row: row.clone(), event: None, alert: None };
-                if !lane.common.when.holds(&plan::case(&change, 0, pass.now_us)) {
-                    continue;
-                }
+            if !incidents.is_empty() && !incidents.iter().any(|row| self.is_meant(lane, row, pass.now_us)) {
+                anything |= self.lift_judged(tx, lane, &queue, pass).await?;
+                continue;
             }
             if let Some(range) = self.within_range(tx, lane, wanted, pass).await? {
                 (anything, part) = (true, Some(format!("{PART}{range}")));
@@ -290,7 +290,21 @@ impl Outbox {
                 continue;
             }
             let newest = Queue::newest(tx, lane.name(), &queue).await?;
-            let need = self.need(wanted, newest.as_ref(), dry_run, pass);
+            let is_over = match &newest {
+                Some((entry, State::Reverted)) if wanted.stand != Stand::Active => {
+                    had_its_time(tx, &entry.action).await?
+                }
+                // It has become worse, so that the policy asks nobody any more.
+                Some((entry, State::Awaiting)) if wanted.stand == Stand::Active && !wanted.approve => {
+                    self.ask_no_more(tx, lane, entry, pass).await?;
+                    false
+                }
+                _ => false,
+            };
+            let need = match is_over {
+                true => Need::default(),
+                false => self.need(wanted, newest.as_ref(), dry_run, pass),
+            };
             if let Some((entry, _)) = newest.as_ref().filter(|_| need.in_force)
                 && !Queue::is_being_undone(tx, &entry.action.id).await?
             {
@@ -325,14 +339,22 @@ impl Outbox {
         if held != wanted.held {
             wanted::hold(tx, wanted, held.as_deref()).await?;
         }
-        // A lifted one is remembered until its incident is over, so that the next alert does not ask for it again.
         // While everything is halted nobody is forgotten who would be kept out without that.
-        let ended = wanted.stand != Stand::Active && !anything && (over || wanted.stand == Stand::Ending);
-        let ended = ended && !(waits_for_release && wanted.stand == Stand::Ending);
+        let ended = match wanted.stand {
+            Stand::Active => false,
+            Stand::Ending => !anything && !waits_for_release,
+            Stand::Lift => !anything,
+        };
         if ended {
-            wanted::drop(tx, wanted).await?;
+            wanted::finish(tx, wanted).await?;
         }
         Ok(())
+    }
+
+    /// Whether a target is told of what an incident is about.
+    fn is_meant(&self, lane: &Lane, row: &Row, now_us: i64) -> bool {
+        let change = Change { row: row.clone(), event: None, alert: None };
+        lane.common.when.holds(&plan::case(&change, 0, now_us))
     }
 
     /// What this target needs for it.
@@ -418,7 +440,7 @@ impl Outbox {
                 Preflight::Known(Verdict::Send) | Preflight::OnLittle(Verdict::Send)
                     if wanted.approve && verdict == Verdict::Send =>
                 {
-                    verdict = Verdict::Ask("the policy asks for a person's word".to_owned());
+                    verdict = Verdict::Ask(POLICY_ASKS.to_owned());
                 }
                 Preflight::Known(Verdict::Send) | Preflight::OnLittle(Verdict::Send) => {}
                 Preflight::Known(refusal) if range.is_some() => verdict = refusal,

@@ -56,7 +56,8 @@ impl Outbox {
 
     async fn effect(&self, tx: &mut Tx, narrow: &Wanted, dry_run: bool, now_us: i64) -> Result<Effect, StoreError> {
         if narrow.stand == Stand::Lift {
-            return Ok(Effect::InForce);
+            let is_let_go = wanted::is_let_go(tx, narrow).await?;
+            return Ok(if is_let_go { Effect::InForce } else { Effect::None });
         }
         let Some(row) = book::row(tx, &narrow.incident_id).await? else { return Ok(Effect::None) };
         let change = Change { row, event: None, alert: None };

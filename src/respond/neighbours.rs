@@ -28,6 +28,18 @@ const REMEMBERED_US: i64 = 24 * HOUR_US;
 /// How the reason begins for which a part is not in force by itself.
 pub(super) const PART: &str = "kept out as part of ";
 
+/// Whether what is lifted is kept as the other one of a range that was made of its parts and a network that a detector told of: they are
+/// one entry at the targets.
+pub(super) async fn is_kept_otherwise(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
+    let other = match wanted.entity_kind.as_str() {
+        RANGE => NETWORK,
+        NETWORK => RANGE,
+        _ => return Ok(false),
+    };
+    let twin = wanted::find(tx, wanted.kind, other, &wanted.entity_value).await?;
+    Ok(twin.is_some_and(|twin| twin.stand != Stand::Lift && !twin.dry_run))
+}
+
 impl Outbox {
     /// A range holds somebody who is to be let go: it is let go, too. Its parts are wanted again.
     pub(super) async fn let_ranges_go(&self, tx: &mut Tx, lifted: &[Brief]) -> Result<(), StoreError> {
@@ -35,9 +47,17 @@ impl Outbox {
             return Ok(());
         }
         for range in wanted::kept(tx).await?.iter().filter_map(|brief| self.is_wide(brief)) {
-            if lifted.iter().filter_map(|brief| self.is_part(brief)).any(|part| range.contains(&part)) {
-                for kind in [RANGE, NETWORK] {
-                    wanted::lift(tx, Kind::Block, kind, &range.to_string()).await?;
+            let (mut holds, mut by_person) = (false, false);
+            for brief in lifted.iter().filter(|it| self.is_part(it).is_some_and(|part| range.contains(&part))) {
+                holds = true;
+                if let Some(row) = wanted::row(tx, brief).await? {
+                    by_person |= wanted::is_let_go(tx, &row).await?;
+                }
+            }
+            for kind in [RANGE, NETWORK].into_iter().filter(|_| holds) {
+                match by_person {
+                    true => wanted::lift(tx, Kind::Block, kind, &range.to_string()).await?,
+                    false => wanted::let_in(tx, Kind::Block, kind, &range.to_string()).await?,
                 }
             }
         }
@@ -69,7 +89,14 @@ impl Outbox {
         for (range, brief) in ranges.iter().filter(|(_, brief)| brief.stand == Stand::Active) {
             let inside = active.iter().filter(|(part, _)| range.contains(part));
             // One that is no longer crowded stays while half of them are there, so that it does not come and go.
-            if !chosen.contains(range) && inside.clone().count() * 2 <= self.neighbours_max() {
+            let is_left = !chosen.contains(range) && inside.clone().count() * 2 <= self.neighbours_max();
+            if told.contains(range) {
+                // One entry at the targets has one row.
+                if let Some(row) = wanted::row(tx, brief).await? {
+                    wanted::finish(tx, &row).await?;
+                }
+                changed = true;
+            } else if is_left {
                 wanted::end(tx, Kind::Block, RANGE, &range.to_string()).await?;
                 changed = true;
             } else if let Some(told_us) = inside.map(|(_, part)| part.attack_us).max()

@@ -13,7 +13,6 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use schemas::Alert;
-use schemas::alert::State as AlertState;
 use schemas::incident::{Event, Status};
 use serde_json::json;
 use tokio::sync::{Notify, Semaphore};
@@ -310,21 +309,20 @@ impl Outbox {
             book::write(tx, &change.row).await?;
         }
         self.send_messages(tx, &change, offences, now_us, taken).await?;
-        for wanted in plan::containment(&change, &decision, &around) {
+        let all = plan::containment(&change, &decision, &around);
+        for wanted in &all {
             if around.routes.iter().any(|route| route.kinds.contains(&wanted.kind)) {
-                if wanted::want(tx, &wanted).await? {
-                    audit::pend(tx, now_us, &planned(&wanted)).await?;
+                if wanted::want(tx, wanted).await? {
+                    audit::pend(tx, now_us, &planned(wanted)).await?;
                 }
             } else {
                 let dry_run = wanted.dry_run || around.dry_run;
-                let action = wanted::action(&wanted, NO_TARGET, 0, Op::Apply, dry_run, now_us);
+                let action = wanted::action(wanted, NO_TARGET, 0, Op::Apply, dry_run, now_us);
                 self.take_in(tx, action, taken).await?;
             }
         }
         let Some(alert) = &change.alert else { return Ok(()) };
-        if alert.state == AlertState::Closed {
-            wanted::end_of_alert(tx, &alert.id, &change.row.id).await?;
-        }
+        wanted::told(tx, alert, &all).await?;
         if change.row.quiet_us.is_some_and(|since| now_us.saturating_sub(since) >= micros(self.config.incidents.quiet))
         {
             self.close(tx, change.row, now_us, taken).await?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use schemas::Message;
 use schemas::alert::{Alert, Entity, State, authors};
-use schemas::incident::{Event, Status};
+use schemas::incident::{Event, Status, Verdict};
 
 use super::action::{Action, Kind, Op, hex_id};
 use super::actions::common::Common;
@@ -98,7 +98,7 @@ fn message_action(change: &Change, event: Event, kind: Kind, target: &str, dry_r
         target: target.to_owned(),
         kind,
         queue: format!("incident:{}", row.id),
-        body: body(change, event, kind),
+        body: body(change, event, kind.name()),
         dry_run: row.dry_run || dry_run,
         created_us: around.now_us,
         about_us: row.updated_us,
@@ -111,7 +111,12 @@ fn message_action(change: &Change, event: Event, kind: Kind, target: &str, dry_r
 /// narrowest first: the wider give way to it (`narrow.rs`).
 pub fn containment(change: &Change, decision: &Decision, around: &Around) -> Vec<Wanted> {
     let Some(alert) = &change.alert else { return Vec::new() };
-    if alert.state == State::Closed || change.row.status == Status::Closed {
+    let goes_on = match change.row.verdict {
+        // A person's word counts, also before the incident is closed for it.
+        Some(verdict) => verdict == Verdict::True,
+        None => change.row.status != Status::Closed,
+    };
+    if alert.state == State::Closed || !goes_on {
         return Vec::new();
     }
     let mut wanted: Vec<(Kind, Entity, Option<String>)> = Vec::new();
@@ -151,7 +156,7 @@ pub fn containment(change: &Change, decision: &Decision, around: &Around) -> Vec
         ttl_us: micros(decision.ttl),
         approve: decision.approve,
         held: None,
-        body: body(change, change.event.unwrap_or(Event::Updated), kind),
+        body: body(change, change.event.unwrap_or(Event::Updated), kind.name()),
         dry_run: change.row.dry_run,
         severity: change.row.severity,
         narrower,
@@ -199,11 +204,12 @@ fn widened(address: &str, ipv6_prefix: u8) -> Entity {
     }
 }
 
-fn body(change: &Change, event: Event, kind: Kind) -> Vec<u8> {
+/// What a target is told, in JSON.
+pub(super) fn body(change: &Change, event: Event, kind: &str) -> Vec<u8> {
     let message = Message {
         event,
         timestamp: rfc3339(change.row.updated_us),
-        kind: kind.name().to_owned(),
+        kind: kind.to_owned(),
         incident: change.row.show(),
         alert: change.alert.clone(),
         standing: None,

@@ -426,7 +426,7 @@ impl Queue {
             // The names are ours.
             let sql = format!(
                 "DELETE FROM {table} WHERE incident_id IN \
-                 (SELECT incident_id FROM incidents WHERE status = 'closed' AND changed_us < ?)"
+                 (SELECT incident_id FROM incidents WHERE status = 'closed' AND alerts_open = 0 AND changed_us < ?)"
             );
             sqlx::query(&sql).bind(before_us).execute(&mut *tx).await?;
         }
@@ -434,6 +434,8 @@ impl Queue {
             .bind(before_us)
             .execute(&mut *tx)
             .await?;
+        let sql = "DELETE FROM wanted_by WHERE alert_id NOT IN (SELECT alert_id FROM incident_alerts)";
+        sqlx::query(sql).execute(&mut *tx).await?;
         sqlx::query("DELETE FROM offences WHERE since_us < ?").bind(before_us).execute(&mut *tx).await?;
         let sql = "DELETE FROM action_steps WHERE seq <= ? AND time_us < ?";
         sqlx::query(sql).bind(steps_through).bind(before_us).execute(&mut *tx).await?;

@@ -204,8 +204,11 @@ impl Wanted {
 }
 
 async fn wanted_by(tx: &mut Tx, incident_id: &str) -> Result<Vec<Wanted>, StoreError> {
-    let sql = "SELECT kind, entity_kind, entity_value, state, since_us, held FROM wanted WHERE incident_id = ? \
-               ORDER BY since_us DESC, entity_value LIMIT ?";
+    let sql = "SELECT kind, entity_kind, entity_value, state, since_us, held FROM wanted WHERE incident_id = ?1 UNION \
+               SELECT w.kind, w.entity_kind, w.entity_value, w.state, w.since_us, w.held FROM incident_alerts AS a \
+               JOIN wanted_by AS b ON b.alert_id = a.alert_id JOIN wanted AS w ON w.kind = b.kind \
+               AND w.entity_kind = b.entity_kind AND w.entity_value = b.entity_value WHERE a.incident_id = ?1 \
+               ORDER BY 5 DESC, 3 LIMIT ?2";
     let rows = sqlx::query(sql).bind(incident_id).bind(LISTED_MAX).fetch_all(&mut **tx).await?;
     let read = |row: &SqliteRow| {
         let kind: String = row.try_get(0)?;
@@ -229,7 +232,7 @@ async fn newest(tx: &mut Tx, lane: &Lane, wanted: &Wanted) -> Result<Option<(Ent
     Ok(found.filter(|(entry, _)| entry.action.created_us >= wanted.since_us))
 }
 
-async fn why(tx: &mut Tx, action_id: &str, step: StepKind) -> Result<Option<String>, StoreError> {
+pub(super) async fn why(tx: &mut Tx, action_id: &str, step: StepKind) -> Result<Option<String>, StoreError> {
     let sql = "SELECT detail FROM action_steps WHERE action_id = ? AND step = ? ORDER BY seq DESC LIMIT 1";
     let row = sqlx::query(sql).bind(action_id).bind(step.name()).fetch_optional(&mut **tx).await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)

@@ -4,11 +4,25 @@
 //! lake nor a target nor a rail.
 //! Never: forgets what an attempt may have left behind; that is undone, too.
 
+use schemas::incident::Verdict;
+
 use super::action::{Action, Op, State, StepKind, hex_id};
 use super::control::{Pass, UNDO_AGAIN_US};
+use super::incident::book;
 use super::outbox::{Lane, Outbox, count_step};
 use super::queue::{Entry, NewStep, Queue, Tx};
+use super::standing::why;
 use crate::store::StoreError;
+
+/// Why an action waits that the policy lets nobody but a person send.
+pub(super) const POLICY_ASKS: &str = "the policy asks for a person's word";
+
+/// Whether it was undone because it was over.
+pub(super) async fn had_its_time(tx: &mut Tx, action: &Action) -> Result<bool, StoreError> {
+    let sql = "SELECT max(created_us) FROM outbox WHERE undoes = ? AND op = 'revert'";
+    let undone_us: Option<i64> = sqlx::query_scalar(sql).bind(&action.id).fetch_one(&mut **tx).await?;
+    Ok(undone_us.zip(action.expires_us).is_some_and(|(undone_us, ends_us)| undone_us >= ends_us))
+}
 
 impl Outbox {
     /// What is in force and may no longer be is undone: a changed list, a switch to dry run, the kill switch.
@@ -77,6 +91,39 @@ impl Outbox {
             if entry.attempts > 0 {
                 self.undo(tx, lane, entry, why, pass).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// What is in force for the sake of an incident that was judged to be no attack is undone; whether anything is left.
+    pub(super) async fn lift_judged(
+        &self,
+        tx: &mut Tx,
+        lane: &Lane,
+        queue: &str,
+        pass: &mut Pass,
+    ) -> Result<bool, StoreError> {
+        let entries = Queue::in_force(tx, lane.name(), queue).await?;
+        for entry in &entries {
+            let verdict = book::row(tx, &entry.action.incident_id).await?.and_then(|row| row.verdict);
+            if verdict.is_some_and(|verdict| verdict != Verdict::True) {
+                self.undo(tx, lane, entry, "it was judged to be no attack", pass).await?;
+            }
+        }
+        Ok(!entries.is_empty() || Queue::reverts_waiting(tx, lane.name(), queue).await?)
+    }
+
+    /// What waits for a person because the policy said so is asked for anew.
+    pub(super) async fn ask_no_more(
+        &self,
+        tx: &mut Tx,
+        lane: &Lane,
+        entry: &Entry,
+        pass: &mut Pass,
+    ) -> Result<(), StoreError> {
+        if why(tx, &entry.action.id, StepKind::Awaiting).await?.as_deref() == Some(POLICY_ASKS) {
+            self.cancel(tx, lane, entry, State::Awaiting, "the policy asks nobody any more", pass).await?;
+            self.wake.notify_one();
         }
         Ok(())
     }

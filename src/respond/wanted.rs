@@ -1,8 +1,10 @@
 //! Desired state: who is to be kept out, at any moment, whatever is in force at the targets.
 //!
 //! Promises: one row per entity and kind of containment; it is made and ended in the transaction of the telling that asks
-//! for it. The control loop (`control.rs`) makes the targets agree with it.
+//! for it (`wanted/claims.rs` says who asks). The control loop (`control.rs`) makes the targets agree with it.
 //! Never: sends anything.
+
+mod claims;
 
 use schemas::alert::Severity;
 use sqlx::Row as _;
@@ -15,6 +17,8 @@ use super::plan::NO_TARGET;
 use super::queue::Tx;
 use super::scope::Scope;
 use crate::store::StoreError;
+
+pub use claims::{incidents, is_let_go, stand_of_incident, told};
 
 /// Whether something that is wanted is to be kept up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,17 +122,17 @@ pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
         "INSERT INTO wanted ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (kind, entity_kind, entity_value) DO UPDATE SET incident_id = excluded.incident_id, \
          alert_id = excluded.alert_id, detector = excluded.detector, \
-         state = CASE WHEN wanted.state = 'lift' AND wanted.incident_id = excluded.incident_id THEN 'lift' \
-         ELSE excluded.state END, \
+         state = excluded.state, \
          attack_us = CASE WHEN excluded.attack_us > wanted.attack_us THEN excluded.attack_us ELSE wanted.attack_us END, ttl_us = CASE wanted.state WHEN 'active' THEN wanted.ttl_us \
          ELSE excluded.ttl_us END, since_us = CASE wanted.state WHEN 'active' THEN wanted.since_us ELSE excluded.since_us END, \
          approve = excluded.approve, body = excluded.body, dry_run = excluded.dry_run, severity = excluded.severity, \
          narrower = CASE WHEN excluded.narrower = '' AND wanted.alert_id = excluded.alert_id THEN wanted.narrower \
          WHEN wanted.state = 'active' AND wanted.narrower <> '' AND wanted.narrower <> excluded.narrower THEN '' \
          ELSE excluded.narrower END \
-         WHERE NOT (wanted.state <> 'ending' AND NOT wanted.dry_run AND excluded.dry_run) \
+         WHERE NOT (NOT wanted.dry_run AND excluded.dry_run) \
          AND NOT (excluded.narrower <> '' AND wanted.narrower = '' AND wanted.state = 'active' \
-         AND wanted.alert_id <> excluded.alert_id)"
+         AND wanted.alert_id <> excluded.alert_id) AND NOT {}",
+        claims::let_go_by("excluded.incident_id")
     );
     sqlx::query(&sql)
         .bind(wanted.kind.name())
@@ -149,6 +153,7 @@ pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
         .bind(wanted.narrower.as_deref().unwrap_or_default())
         .execute(&mut **tx)
         .await?;
+    claims::claim(tx, wanted).await?;
     Ok(!matches!(before.as_deref(), Some("active" | "lift")))
 }
 
@@ -165,26 +170,6 @@ pub async fn offend(tx: &mut Tx, action: &Action) -> Result<(), StoreError> {
                WHERE kind = ? AND entity_kind = ? AND entity_value = ?), ?)) ON CONFLICT DO NOTHING";
     let query = sqlx::query(sql).bind(&action.queue).bind(action.kind.name()).bind(&action.entity_kind);
     query.bind(&action.entity_value).bind(action.created_us).execute(&mut **tx).await?;
-    Ok(())
-}
-
-/// The attack that a now closed alert told of is over: what it asked for is no longer renewed, unless another open alert about
-/// the same incident is about the same entity.
-pub async fn end_of_alert(tx: &mut Tx, alert_id: &str, incident_id: &str) -> Result<(), StoreError> {
-    let sql = "UPDATE wanted SET state = 'ending' WHERE incident_id = ?1 AND state = 'active' AND NOT EXISTS \
-               (SELECT 1 FROM incident_alerts AS a WHERE a.incident_id = ?1 AND a.alert_id <> ?2 AND a.state <> 'closed' \
-                AND (a.alert_id = wanted.alert_id OR (replace('+' || a.entity_value || '+', '+' || wanted.entity_value || '+', '') \
-                <> '+' || a.entity_value || '+' \
-                AND replace('+' || a.entity_kind || '+', CASE WHEN wanted.entity_kind IN ('network', 'range') \
-                THEN '+client_ip+' ELSE '+' || wanted.entity_kind || '+' END, '') <> '+' || a.entity_kind || '+')))";
-    sqlx::query(sql).bind(incident_id).bind(alert_id).execute(&mut **tx).await?;
-    Ok(())
-}
-
-/// Everything an incident asked for is no longer kept up, or is undone.
-pub async fn stand_of_incident(tx: &mut Tx, incident_id: &str, stand: Stand) -> Result<(), StoreError> {
-    let sql = "UPDATE wanted SET state = ? WHERE incident_id = ? AND state <> 'lift'";
-    sqlx::query(sql).bind(stand.name()).bind(incident_id).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -220,10 +205,31 @@ pub async fn last_at_most(tx: &mut Tx, wanted: &Wanted, ttl_us: i64) -> Result<(
     Ok(())
 }
 
-/// Nobody wants it any more.
+/// A person says no: it is undone, and asked for in vain while the incidents of those who asked last.
 pub async fn lift(tx: &mut Tx, kind: Kind, entity_kind: &str, entity_value: &str) -> Result<(), StoreError> {
+    claims::let_go(tx, kind.name(), entity_kind, entity_value).await?;
+    let_in(tx, kind, entity_kind, entity_value).await
+}
+
+/// It is undone; whoever asks again is heard.
+pub async fn let_in(tx: &mut Tx, kind: Kind, entity_kind: &str, entity_value: &str) -> Result<(), StoreError> {
     let sql = "UPDATE wanted SET state = 'lift' WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
     sqlx::query(sql).bind(kind.name()).bind(entity_kind).bind(entity_value).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// It is over; where a person let it go that is remembered for as long as it matters.
+pub async fn finish(tx: &mut Tx, wanted: &Wanted) -> Result<(), StoreError> {
+    let sql = match claims::is_remembered(tx, wanted).await? {
+        true if wanted.stand == Stand::Lift => return Ok(()),
+        true => "UPDATE wanted SET state = 'lift' WHERE kind = ? AND entity_kind = ? AND entity_value = ?",
+        false => {
+            claims::forget(tx, wanted).await?;
+            "DELETE FROM wanted WHERE kind = ? AND entity_kind = ? AND entity_value = ?"
+        }
+    };
+    let query = sqlx::query(sql).bind(wanted.kind.name()).bind(&wanted.entity_kind).bind(&wanted.entity_value);
+    query.execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -307,13 +313,6 @@ pub async fn all(tx: &mut Tx, limit: u32) -> Result<Vec<Wanted>, StoreError> {
 pub async fn hold(tx: &mut Tx, wanted: &Wanted, why: Option<&str>) -> Result<(), StoreError> {
     let sql = "UPDATE wanted SET held = ? WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
     let query = sqlx::query(sql).bind(why).bind(wanted.kind.name());
-    query.bind(&wanted.entity_kind).bind(&wanted.entity_value).execute(&mut **tx).await?;
-    Ok(())
-}
-
-pub async fn drop(tx: &mut Tx, wanted: &Wanted) -> Result<(), StoreError> {
-    let sql = "DELETE FROM wanted WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
-    let query = sqlx::query(sql).bind(wanted.kind.name());
     query.bind(&wanted.entity_kind).bind(&wanted.entity_value).execute(&mut **tx).await?;
     Ok(())
 }

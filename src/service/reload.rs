@@ -158,11 +158,14 @@ impl Reload {
         if !is_refused {
             self.refused = None;
             self.hands.board.warnings.end(Kind::Reload, ABOUT, now_us, false);
-            gauge!(metric::CONFIG_RELOAD_SUCCESSFUL).set(1.0);
-            gauge!(metric::CONFIG_RELOAD_SUCCESS).set(now_us as f64 / 1e6);
         }
         let same_detectors = texts(&self.rules) == texts(&parts.rules);
         let same_rest = self.runs == amounts;
+        // Whether the rest is right shows when the service begins with it.
+        if same_rest {
+            gauge!(metric::CONFIG_RELOAD_SUCCESSFUL).set(1.0);
+            gauge!(metric::CONFIG_RELOAD_SUCCESS).set(now_us as f64 / 1e6);
+        }
         if same_rest && same_detectors {
             if why == Why::Asked {
                 tracing::info!("nothing has changed in the configuration or the detectors");
@@ -294,7 +297,9 @@ fn watcher(watched: &BTreeSet<PathBuf>, changed: Arc<Notify>) -> Option<Recommen
     let above = watched.iter().filter(|path| path.is_dir()).map(|path| parent(path));
     let folders: BTreeSet<PathBuf> = watched.iter().map(folder).chain(above).collect();
     for folder in folders {
-        watcher.watch(&folder, RecursiveMode::NonRecursive).inspect_err(told).ok()?;
+        // A folder of detectors is read with the folders in it.
+        let mode = if watched.contains(&folder) { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
+        watcher.watch(&folder, mode).inspect_err(told).ok()?;
     }
     Some(watcher)
 }

@@ -12,12 +12,15 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Row, Sqlite, Transaction};
 
+use crate::clock::Stopwatch;
+
 /// In order; the position in this table (from 1) is the file's `user_version`. Released entries are never edited.
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_outbox.sql"),
     include_str!("migrations/0002_response.sql"),
     include_str!("migrations/0003_audit.sql"),
     include_str!("migrations/0004_narrower.sql"),
+    include_str!("migrations/0005_claims.sql"),
 ];
 
 /// How long a write waits for another process before it gives up.
@@ -38,10 +41,9 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same may succeed later: the disk is full or does not do as it is told, or another process writes.
     pub fn may_pass(&self) -> bool {
-        let StoreError::Query(sqlx::Error::Database(error)) = self else { return false };
-        let code = error.code().and_then(|code| code.parse::<u32>().ok());
-        // The low byte says which: busy, locked, input or output, full, cannot open.
-        code.is_some_and(|code| matches!(code & 0xFF, 5 | 6 | 10 | 13 | 14))
+        let StoreError::Query(error) = self else { return false };
+        // Busy, locked, input or output, full, cannot open.
+        matches!(code(error), Some(5 | 6 | 10 | 13 | 14))
     }
 }
 
@@ -65,9 +67,7 @@ impl Store {
             .busy_timeout(BUSY_TIMEOUT)
             // It asks for each statement whether it would be logged.
             .disable_statement_logging();
-        let failed = |source| StoreError::Open { path: path.to_owned(), source };
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(failed)?;
-        let store = Store { pool };
+        let store = Store { pool: connect(options, path).await? };
         store.migrate(path).await?;
         Ok(store)
     }
@@ -118,9 +118,42 @@ impl Store {
     }
 }
 
+/// Where another process opens it at the same moment, SQLite answers at once that it is busy, without the time it was given.
+async fn connect(options: SqliteConnectOptions, path: &Path) -> Result<SqlitePool, StoreError> {
+    let began = Stopwatch::start();
+    loop {
+        match SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await {
+            Ok(pool) => return Ok(pool),
+            Err(source) if is_busy(&source) && began.elapsed() < BUSY_TIMEOUT => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(source) => return Err(StoreError::Open { path: path.to_owned(), source }),
+        }
+    }
+}
+
+/// The low byte of what SQLite says.
+fn code(error: &sqlx::Error) -> Option<u32> {
+    error.as_database_error()?.code()?.parse::<u32>().ok().map(|code| code & 0xFF)
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    matches!(code(error), Some(5 | 6))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn many_may_make_it_at_once() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let path = folder.path().join("state.db");
+            let opened = futures::future::join_all((0..8).map(|_| Store::open(&path))).await;
+            assert_eq!(opened.iter().filter_map(|store| store.as_ref().err()).map(ToString::to_string).next(), None);
+        }
+    }
 
     #[tokio::test]
     async fn opening_twice_keeps_what_was_written() {
@@ -204,6 +237,52 @@ mod tests {
         fill().await.expect("there is room again, and nothing was left open");
         let wrong = sqlx::query("INSERT INTO nothing VALUES (1)").execute(store.pool()).await.expect_err("no table");
         assert!(!StoreError::from(wrong).may_pass());
+    }
+
+    #[tokio::test]
+    async fn what_an_older_version_wants_is_asked_for_by_its_alerts() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("state.db");
+        let store = Store::open(&path).await.expect("opens");
+        let incident = |id: &str, verdict: &str| {
+            format!(
+                "INSERT INTO incidents (incident_id, revision, status, title, severity, score, score_us, subject_kind, subject_value, \
+                 opened_us, updated_us, changed_us, alerts, alerts_open, entities, detectors, tenants, owasp, attack, kinds, verdict, dry_run) \
+                 VALUES ('{id}', 0, 'open', '', 'high', 0, 0, '', '', 0, 0, 0, 1, 1, '', '', '', '', '', '', {verdict}, 0);"
+            )
+        };
+        let alert = |id: &str, incident: &str, state: &str, entity: &str| {
+            format!(
+                "INSERT INTO incident_alerts VALUES ('{id}', '{incident}', 0, '{state}', 'd', 'high', 'client_ip', '{entity}', 0, 0, 0, '');"
+            )
+        };
+        let wanted = |kind: &str, entity: &str, incident: &str, alert: &str, state: &str| {
+            format!(
+                "INSERT INTO wanted VALUES ('block', '{kind}', '{entity}', '{incident}', '{alert}', 'd', '{state}', 0, 0, 1, 0, NULL, '', 0, \
+                 'high', '');"
+            )
+        };
+        let rows = [
+            incident("in-1", "NULL"),
+            incident("in-2", "'false'"),
+            alert("al-1", "in-1", "open", "192.0.2.1"),
+            alert("al-2", "in-1", "updated", "192.0.2.1"),
+            alert("al-3", "in-1", "closed", "192.0.2.1"),
+            alert("al-4", "in-1", "open", "192.0.2.2"),
+            wanted("client_ip", "192.0.2.1", "in-1", "al-1", "active"),
+            wanted("client_ip", "192.0.2.2", "in-1", "al-4", "lift"),
+            wanted("client_ip", "192.0.2.3", "in-2", "al-5", "lift"),
+            wanted("range", "2001:db8::/48", "in-1", "al-1", "active"),
+            "DROP TABLE wanted_by; PRAGMA user_version = 4".to_owned(),
+        ];
+        sqlx::raw_sql(&rows.concat()).execute(store.pool()).await.expect("as it was");
+        store.close().await;
+        let store = Store::open(&path).await.expect("opens again");
+        let sql = "SELECT entity_value, alert_id, let_go FROM wanted_by ORDER BY 1, 2";
+        let found: Vec<(String, String, bool)> = sqlx::query_as(sql).fetch_all(store.pool()).await.expect("rows");
+        let found: Vec<_> = found.iter().map(|(entity, id, let_go)| (entity.as_str(), id.as_str(), *let_go)).collect();
+        let first = [("192.0.2.1", "al-1", false), ("192.0.2.1", "al-2", false)];
+        assert_eq!(found, [&first[..], &[("192.0.2.2", "al-4", true), ("192.0.2.3", "al-5", false)]].concat());
     }
 
     #[tokio::test]

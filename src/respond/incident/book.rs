@@ -16,7 +16,6 @@ use super::keys::{self, Key};
 use super::{Change, LISTED_MAX, Row, hushed, micros_of, score};
 use crate::respond::action::hex_id;
 use crate::respond::queue::Tx;
-use crate::respond::wanted;
 use crate::store::StoreError;
 
 /// How alerts become incidents.
@@ -78,7 +77,7 @@ pub async fn take(tx: &mut Tx, alert: &Alert, rules: &Rules, now_us: i64) -> Res
     let is_left = was_part && found.as_ref().is_some_and(|row| row.verdict.is_some());
     if is_left && let Some(judged) = &mut found {
         let was_open = known.as_ref().is_some_and(|row| row.try_get(1).is_ok_and(|state: String| state != "closed"));
-        leave(tx, judged, alert, was_open).await?;
+        leave(tx, judged, was_open).await?;
     }
     let of_lead = if rules.parts_apart { None } else { of_lead(tx, alert).await? };
     let is_new_here = owner.is_none() || is_left;
@@ -110,11 +109,10 @@ pub async fn take(tx: &mut Tx, alert: &Alert, rules: &Rules, now_us: i64) -> Res
     Ok(Taken::Changed(Box::new(change)))
 }
 
-/// An alert is no longer of the incident that a person has judged: nobody is kept out there for its sake.
-async fn leave(tx: &mut Tx, judged: &mut Row, alert: &Alert, was_open: bool) -> Result<(), StoreError> {
+/// An alert is no longer of the incident that a person has judged: what it asks for it asks for by itself.
+async fn leave(tx: &mut Tx, judged: &mut Row, was_open: bool) -> Result<(), StoreError> {
     judged.alerts_open = judged.alerts_open.saturating_sub(u64::from(was_open));
-    write(tx, judged).await?;
-    wanted::end_of_alert(tx, &alert.id, &judged.id).await
+    write(tx, judged).await
 }
 
 fn updated_us(alert: &Alert, now_us: i64) -> i64 {
@@ -259,7 +257,7 @@ async fn find(tx: &mut Tx, alert: &Alert, keys: &[Key], at_us: i64, rules: &Rule
     let sql = format!(
         "SELECT i.n AS place, {COLUMNS} FROM incident_keys AS k JOIN incidents AS i USING (incident_id) \
          WHERE k.kind = ? AND k.value = ? AND k.last_us >= ? AND i.dry_run = ? \
-         AND (i.status <> 'closed' OR i.verdict IS NULL) ORDER BY i.status = 'closed', i.n LIMIT 1"
+         AND i.verdict IS NULL ORDER BY i.status = 'closed', i.n LIMIT 1"
     );
     for key in keys {
         let query = sqlx::query(&sql).bind(&key.kind).bind(&key.value).bind(since_us).bind(alert.dry_run);

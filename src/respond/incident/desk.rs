@@ -35,8 +35,8 @@ pub enum DeskError {
     Words { what: &'static str, problem: String },
     #[error("action {id} is {state}; {expected}")]
     State { id: String, state: &'static str, expected: &'static str },
-    #[error("incident {0} is closed already")]
-    Closed(String),
+    #[error("incident {id} is closed already, with this verdict: {verdict}")]
+    Closed { id: String, verdict: &'static str },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -230,7 +230,7 @@ pub enum Deed {
     Comment(String),
     /// Takes it, for oneself or somebody else.
     Assign(String),
-    /// Judges it and closes it. What it contains is undone unless the verdict is `true`.
+    /// Judges it and closes it, or corrects the verdict. What it contains is undone unless the verdict is `true`.
     Close(Verdict, String),
 }
 
@@ -248,12 +248,18 @@ pub async fn act(store: &Store, id: &str, deed: &Deed, actor: &str, now_us: i64)
             ("assign", to.clone())
         }
         Deed::Close(verdict, why) => {
-            if row.status == Status::Closed && row.verdict.is_some() {
-                return Err(DeskError::Closed(id.to_owned()));
+            if row.status == Status::Closed && row.verdict == Some(*verdict) {
+                return Err(DeskError::Closed { id: id.to_owned(), verdict: verdict.name() });
+            }
+            // What is corrected is told, too.
+            if row.verdict.is_some() && row.status == Status::Closed {
+                row.status = if row.assignee.is_some() { Status::Acknowledged } else { Status::Open };
             }
             row.verdict = Some(*verdict);
             // The service tells of it and closes it in its next look; who is contained follows at once.
             row.quiet_us = Some(i64::MIN / 4);
+            // It is asked who of its alerts counts now.
+            book::write(&mut tx, &row).await?;
             let stand = if *verdict == Verdict::True { Stand::Ending } else { Stand::Lift };
             if !row.goes_on_though_judged() {
                 wanted::stand_of_incident(&mut tx, id, stand).await?;

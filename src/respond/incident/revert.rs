@@ -9,6 +9,7 @@ use super::desk::{DeskError, no_action};
 use crate::audit::{self, Fact, What};
 use crate::respond::action::{Action, Op, State, StepKind, hex_id, scrub};
 use crate::respond::queue::{NewStep, Queue};
+use crate::respond::scope::{NETWORK, RANGE};
 use crate::respond::wanted;
 use crate::store::Store;
 
@@ -54,7 +55,11 @@ pub async fn revert(store: &Store, id: &str, actor: &str, why: &str, now_us: i64
         let steps = [NewStep::new(StepKind::Planned, format!("undoes {}, by {actor}: {why}", undone.action.id))];
         Queue::insert(&mut tx, &revert, State::Pending, &steps).await?;
     }
-    wanted::lift(&mut tx, action.kind, &action.entity_kind, &action.entity_value).await?;
+    let is_wide = [RANGE, NETWORK].contains(&action.entity_kind.as_str());
+    // A range of neighbours and a network that a detector told of are one at the targets.
+    for kind in if is_wide { vec![RANGE, NETWORK] } else { vec![action.entity_kind.as_str()] } {
+        wanted::lift(&mut tx, action.kind, kind, &action.entity_value).await?;
+    }
     let detail = json!({ "approved": false, "reason": scrub(why), "incident": action.incident_id });
     audit::pend(&mut tx, now_us, &Fact::new(What::Approval, actor, id, detail)).await?;
     Queue::commit(tx).await?;

@@ -7,6 +7,7 @@
 mod clock_set_back;
 mod containment;
 mod messages;
+mod who_asks;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
