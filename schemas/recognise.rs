@@ -25,8 +25,8 @@ pub struct Recognised {
     pub records: usize,
     /// Telling columns that have a value in most of the events.
     pub columns: Vec<&'static str>,
-    /// Values over all events and telling columns, less twice the damaged ones; of JSON a damaged one counts, too, since its key
-    /// was known, unless more are damaged than are not.
+    /// Values over all events and telling columns, less twice the damaged ones; of JSON these take nothing away, since their keys
+    /// were known, unless more are damaged than are not.
     score: usize,
 }
 

@@ -54,12 +54,12 @@ const BODIES: [&str; 3] = ["body", "payload", "data"];
 const TIMES: [&str; 6] =
     ["__REALTIME_TIMESTAMP", "@timestamp", "timestamp", "time", "timeUnixNano", "observedTimeUnixNano"];
 
-/// What the object `text` is an envelope of, in order.
+/// What `text`, an object or a text in quotes, is an envelope of, in order.
 pub(crate) fn unwrap(text: &str) -> Vec<Inner<'_>> {
-    // Of a key that is there twice the last value counts, as in records.
     if text.starts_with('"') {
         return quoted(text).into_iter().collect();
     }
+    // Of a key that is there twice the last value counts, as in records.
     let Ok(keys) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) else { return Vec::new() };
     let values = |names: &'static [&str]| names.iter().filter_map(|name| keys.get(*name).copied());
     let time_us = values(&TIMES).find_map(time_of);

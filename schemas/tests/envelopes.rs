@@ -378,6 +378,45 @@ fn what_is_no_json_around_a_line_loses_nothing_of_it() {
 }
 
 #[test]
+fn what_was_cut_before_its_list_is_not_the_proxy() {
+    let keys = Keys::new("k1", b"fake");
+    let record = r#"{"msec":"1790000000.000","remote_addr":"198.51.100.9","request_method":"GET","request_uri":"/a","status":404,"http_x_forwarded_for":"203.0.113.7"}"#;
+    let list = record.find("\"http_x").expect("a list");
+    for (end, is_proven) in [(record.len(), true), (list + 15, false), (list, false)] {
+        let proxies = vec!["198.51.100.9".to_owned()];
+        let config = SourceConfig { trusted_proxies: proxies, ..SourceConfig::new("nginx_json") };
+        let mut normaliser = Normaliser::new(&config, &keys).expect("a kind");
+        let mut raw = RawBatch::new();
+        raw.push(0, 1_790_000_010_000_000, &record.as_bytes()[..end]);
+        let found = normaliser.normalise(&Lane::new("test", 0), &raw).events;
+        assert_eq!(event_json(&found, 0)["client_ip_source"] != json!("unproven"), is_proven, "{end}");
+    }
+    // Behind an inner brace, too.
+    let kong = r#"{"started_at":1790000000000,"client_ip":"203.0.113.7","request":{"method":"GET","uri":"/a"}"#;
+    assert_eq!(events("kong", kong)[0]["damaged"], json!(["record"]));
+}
+
+#[test]
+fn a_name_of_tls_frames_nobody() {
+    let format = "$ssl_server_name $remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent";
+    let config = SourceConfig { log_format: Some(format.to_owned()), ..SourceConfig::new("nginx") };
+    let mut normaliser = Normaliser::new(&config, &Keys::new("k1", b"fake")).expect("a form");
+    let mut raw = RawBatch::new();
+    let names = ["api.shop.example", "x 203.0.113.7 -", "203.0.113.7", "x y"];
+    for (n, name) in names.iter().enumerate() {
+        let line = format!("{name} 198.51.100.66 - - [21/Sep/2026:14:13:20 +0000] \"GET /a HTTP/1.1\" 404 5");
+        raw.push(n as i64, 1_790_000_010_000_000, line.as_bytes());
+    }
+    let found = normaliser.normalise(&Lane::new("test", 0), &raw).events;
+    assert_eq!(found.num_rows(), names.len());
+    for row in 0..found.num_rows() {
+        let event = event_json(&found, row);
+        let is_framed = event["client_ip"] == json!("203.0.113.7") && event["client_ip_source"] != json!("unproven");
+        assert!(!is_framed, "{event:?}");
+    }
+}
+
+#[test]
 fn what_follows_a_carriage_return_proves_nobody() {
     let line =
         |client: &str| format!("{client} - - [21/Sep/2026:14:13:20 +0000] \"GET /a HTTP/1.1\" 404 5 \"-\" \"x\"");

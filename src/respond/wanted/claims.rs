@@ -2,7 +2,8 @@
 //!
 //! Promises: an alert counts while it is open, nobody has judged its incident to be no attack, and no person let go what it asks
 //! for, whichever incident the row of `wanted` names. When the alert that it names counts no more, it names another that does.
-//! Where nobody's counts any more it lasts to its end, if somebody asked to whom no verdict said no. Whom a person let go is remembered while the incidents of those alerts last. What is on trial keeps up nothing real.
+//! Where none counts any more, what a verdict does not speak of lasts to its end. Whom a person let go is remembered while the
+//! incidents of those alerts last. What is on trial keeps up nothing real.
 //! Never: says of ranges; they are made of their parts (`neighbours.rs`).
 
 use std::collections::BTreeSet;
@@ -111,6 +112,7 @@ pub async fn stand_of_incident(tx: &mut Tx, incident_id: &str, stand: Stand) -> 
     Ok(())
 }
 
+/// A person let it go, and the incident lasts.
 const LET_GO: &str = "b.let_go AND (i.status <> 'closed' OR (i.verdict = 'true' AND i.alerts_open > 0))";
 
 /// Whether a person let it go, and an incident that asked for it lasts.
