@@ -8,6 +8,7 @@
 
 pub(crate) mod facts;
 mod needs;
+mod pattern;
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
@@ -27,7 +28,9 @@ use datafusion_expr::simplify::SimplifyContext;
 use datafusion_expr::{AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
 use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::planner::create_physical_expr;
+use datafusion_physical_expr::utils::{collect_columns, reassign_expr_columns};
 use datafusion_sql::planner::{PlannerContext, SqlToRel};
 use datafusion_sql::sqlparser::ast;
 use datafusion_sql::sqlparser::dialect::GenericDialect;
@@ -41,7 +44,9 @@ pub const SQL_BYTES_MAX: usize = 8 * 1024;
 #[derive(Clone, Debug)]
 pub struct Predicate {
     sql: String,
+    /// Over the columns of `columns` alone, in their order: where few rows are left, only what is asked of them is copied.
     expr: Arc<dyn PhysicalExpr>,
+    columns: Vec<usize>,
     needs: BTreeSet<String>,
 }
 
@@ -78,7 +83,12 @@ impl Predicate {
         let needs = needs::of(&expr);
         let expr = create_physical_expr(&expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
             .map_err(|error| explain(&error))?;
-        Ok(Predicate { sql: text, expr, needs })
+        let expr = pattern::compiled_once(expr, schema.as_arrow()).map_err(|error| explain(&error))?;
+        let columns: BTreeSet<usize> = collect_columns(&expr).iter().map(Column::index).collect();
+        let columns: Vec<usize> = columns.into_iter().collect();
+        let few = schema.as_arrow().project(&columns).map_err(|error| error.to_string())?;
+        let expr = reassign_expr_columns(expr, &few).map_err(|error| explain(&error))?;
+        Ok(Predicate { sql: text, expr, columns, needs })
     }
 
     /// Columns of which each must hold something for the condition to be met.
@@ -111,7 +121,8 @@ impl Predicate {
     }
 
     fn evaluate(&self, events: &RecordBatch) -> Option<BooleanBuffer> {
-        let array = self.expr.evaluate(events).and_then(|v| v.into_array(events.num_rows())).ok()?;
+        let few = events.project(&self.columns).ok()?;
+        let array = self.expr.evaluate(&few).and_then(|v| v.into_array(events.num_rows())).ok()?;
         let booleans = array.as_any().downcast_ref::<BooleanArray>()?;
         Some(match booleans.nulls() {
             Some(valid) if valid.null_count() > 0 => booleans.values() & valid.inner(),

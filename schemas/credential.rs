@@ -7,8 +7,8 @@
 
 use std::borrow::Cow;
 
-use crate::hash::{self, FastMap};
 use crate::limits::{CREDENTIAL_CACHED_BYTES_MAX, CREDENTIALS_MAX};
+use crate::memory::Memory;
 use crate::redact::token::{Domain, TokenKey};
 use crate::redact::{
     Class, Column, Found, Scrubber, base64_whole, canonical, is_placeholder, is_random_anywhere, jwt, value_class,
@@ -45,34 +45,22 @@ pub(crate) struct Credential {
 }
 
 pub(crate) struct Credentials {
-    index: [FastMap<Box<str>, u32>; ORIGINS],
-    entries: Vec<Credential>,
+    known: Memory<Credential, ORIGINS>,
     long: Credential,
 }
 
 impl Credentials {
     pub(crate) fn new() -> Credentials {
-        Credentials { index: std::array::from_fn(|_| hash::map()), entries: Vec::new(), long: Credential::default() }
+        Credentials { known: Memory::new(CREDENTIALS_MAX), long: Credential::default() }
     }
 
     /// What is known of the credential `raw`.
     pub(crate) fn get(&mut self, origin: Origin, raw: &str, key: &TokenKey, scrubber: &mut Scrubber) -> &Credential {
-        if let Some(&at) = self.index[origin as usize].get(raw) {
-            return &self.entries[at as usize];
-        }
-        let credential = Credential::read(origin, raw, key, scrubber);
         if raw.len() > CREDENTIAL_CACHED_BYTES_MAX {
-            self.long = credential;
+            self.long = Credential::read(origin, raw, key, scrubber);
             return &self.long;
         }
-        if self.entries.len() >= CREDENTIALS_MAX {
-            self.index.iter_mut().for_each(FastMap::clear);
-            self.entries.clear();
-        }
-        let at = self.entries.len();
-        self.index[origin as usize].insert(raw.into(), at as u32);
-        self.entries.push(credential);
-        &self.entries[at]
+        self.known.get(origin as usize, raw, || Credential::read(origin, raw, key, scrubber))
     }
 }
 

@@ -20,6 +20,7 @@ mod identity;
 pub mod incident;
 pub mod limits;
 mod lookup;
+mod memory;
 mod normalise;
 mod probes;
 mod recognise;

@@ -25,16 +25,16 @@ pub const PROBE_LAYERS_MAX: usize = 3;
 pub const PATTERN_BYTES_MAX: usize = 1 << 10;
 /// Findings kept per text before the whole text is replaced.
 pub const FINDINGS_MAX: usize = 64;
-/// Credentials whose token and claims are remembered; when full, all are forgotten and computed again.
-pub const CREDENTIALS_MAX: usize = 16 << 10;
+/// Credentials whose token and claims are remembered; when full, half of them, which came longest ago, are forgotten.
+pub const CREDENTIALS_MAX: usize = 32 << 10;
 /// A longer credential is tokenised each time instead of being remembered.
 pub const CREDENTIAL_CACHED_BYTES_MAX: usize = 2 << 10;
 /// Object identifiers whose token is remembered; a new one takes the place of an old one.
 pub const OBJECTS_MAX: usize = 8 << 10;
 /// Longer identifiers are tokenised each time instead of being remembered.
 pub const OBJECT_CACHED_BYTES_MAX: usize = 128;
-/// User agents, hosts and other repeating texts whose scrubbed form is remembered; when full, all are forgotten.
-pub const REPEATED_TEXTS_MAX: usize = 16 << 10;
+/// User agents, hosts and other repeating texts whose scrubbed form is remembered; when full, half of them are forgotten.
+pub const REPEATED_TEXTS_MAX: usize = 32 << 10;
 /// A longer text is scrubbed each time instead of being remembered.
 pub const REPEATED_BYTES_MAX: usize = 1 << 10;
 /// Paths, queries and referrers, of each so many, whose scrubbed form is remembered; a new one takes the place of an old one.
@@ -102,6 +102,10 @@ pub const SPLIT_BYTES_MAX: usize = 256 << 10;
 pub const SPLIT_TEXTS_MAX: usize = 8;
 /// Streams of a lane that are within a line; of more the oldest is forgotten, and the next record proves nobody.
 pub const SPLIT_STREAMS_MAX: usize = 256;
+/// Fields at one end of a text line for which nothing may be written, at once.
+pub const ENDS_MAX: usize = 3;
+/// Records that may be the rest of a line where nothing tells of which container they are; after so many none is.
+pub const SPLIT_PATIENCE: u16 = 1000;
 /// Records of a log that are read to recognise its kind.
 pub const RECOGNISED_RECORDS: usize = 200;
 /// Times of one request under several names that lie further apart are not those of one request, in microseconds.

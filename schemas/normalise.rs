@@ -19,7 +19,7 @@ use crate::redact::token::Keys;
 use crate::reject::{Code, LaneName, Reject};
 use crate::request::Fault;
 use crate::rotation::Rows;
-use crate::sources::{Bare, Front, Outcome, Parser, Reader, SourceConfig, SourceError, W3cFields};
+use crate::sources::{Bare, Ends, Front, Outcome, Parser, Reader, SourceConfig, SourceError, W3cFields};
 use crate::state::{LaneState, StateError};
 
 use arrow::array::RecordBatch;
@@ -120,7 +120,7 @@ impl Normaliser {
         let is_unknown = self.told_fields || raw.entries.first().is_some_and(|entry| entry.offset > 0);
         let begins = || Parts::after(is_unknown);
         reader.parts = self.parts.remove(&lane.partition).unwrap_or_else(begins);
-        let were_open = reader.parts.streams();
+        let were_open = (reader.parts.streams(), reader.parts.patience());
         let fronts = self.fronts.get(&lane.partition).copied().unwrap_or_default();
         (reader.front, reader.bare) = fronts;
         self.rows.begin(lane);
@@ -139,6 +139,8 @@ impl Normaliser {
                 reader.parts = Parts::after(true);
                 (reader.front, reader.bare) = Default::default();
             }
+            // Whoever hands on what others wrote may have taken them off.
+            reader.blanks = Some(Ends::blanks(bytes)).filter(|_| !self.config.several_writers);
             let samples = Watch::samples(entry.offset);
             let mut first = None;
             reader.read(text, entry.observed_us, &mut fields, &mut |outcome| {
@@ -154,7 +156,7 @@ impl Normaliser {
         }
         let rejects = waiting.finish();
         let named = fields.as_ref().and_then(W3cFields::list).map(str::to_string);
-        let open = reader.parts.streams();
+        let open = (reader.parts.streams(), reader.parts.patience());
         self.parts.insert(lane.partition, std::mem::take(&mut reader.parts));
         let (front, bare) = (reader.front, reader.bare);
         self.fronts.insert(lane.partition, (front, bare));
@@ -164,8 +166,10 @@ impl Normaliser {
             self.fields.insert(lane.partition, fields);
         }
         let learned = self.rows.end(lane, raw.next_offset().unwrap_or(i64::MIN), has_changed);
-        let state = (learned.is_some() || has_changed)
-            .then(|| LaneState { fields: named.clone(), open, front, bare, learned, ..LaneState::default() }.encode());
+        let state = (learned.is_some() || has_changed).then(|| {
+            let (open, patience) = open;
+            LaneState { fields: named.clone(), open, patience, front, bare, learned, ..LaneState::default() }.encode()
+        });
         if let Some(named) = named {
             self.named.insert(lane.partition, named);
         }
@@ -176,7 +180,7 @@ impl Normaliser {
     /// begins anew.
     pub fn restore(&mut self, lane: &Lane, state: &[u8]) -> Result<(), StateError> {
         let state = LaneState::decode(state)?;
-        self.parts.insert(lane.partition, Parts::restored(&state.open));
+        self.parts.insert(lane.partition, Parts::restored(&state.open, &state.patience));
         self.fronts.insert(lane.partition, (state.front, state.bare));
         if let (Some(list), Some(fields)) = (&state.fields, self.parser.fields()) {
             self.fields.insert(lane.partition, fields.renamed(list, self.parser.plan()));

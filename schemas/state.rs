@@ -22,6 +22,9 @@ pub(crate) struct LaneState {
     /// The streams that are within a line which goes on in a later record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) open: Vec<u64>,
+    /// In how many more records the end of each of them is looked for, where some were looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) patience: Vec<u16>,
     /// What stands before the clients in text lines, where the kind has lines with and without it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) front: Front,

@@ -277,6 +277,7 @@ fn normaliser_config(section: &SourceSection, redaction: &schemas::Policy) -> an
         client_ip_header: section.client_ip_header,
         tokenise_principal: section.tokenise_principal,
         verifies_credentials: section.verifies_credentials,
+        several_writers: section.files.is_none(),
         ahead_max_us: Some(section.ahead_max.us),
         tenant: section.tenant.clone(),
         templates: config::templates(&section.openapi, &section.endpoints, "endpoints")?,

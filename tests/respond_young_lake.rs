@@ -25,19 +25,22 @@ const TTL_4H: &str =
     "{ dry_run: false, incidents: { quiet: 0s }, guard: { ttl: 4h }, delivery: { backoff_first: 1ms } }";
 
 /// What the test says of everybody.
-#[derive(Default)]
-struct Young(Mutex<Behind>);
+struct Young(Mutex<Result<Behind, String>>);
 
 impl Young {
     fn is(&self, behind: Behind) {
-        *self.0.lock().expect("whole") = behind;
+        *self.0.lock().expect("whole") = Ok(behind);
+    }
+
+    fn fails(&self) {
+        *self.0.lock().expect("whole") = Err("no answer".to_owned());
     }
 }
 
 impl Bystanders for Young {
     fn behind<'a>(&'a self, asked: &'a [Question], _now_us: i64) -> BoxFuture<'a, Result<Vec<Behind>, String>> {
-        let behind = *self.0.lock().expect("whole");
-        std::future::ready(Ok(vec![behind; asked.len()])).boxed()
+        let behind = self.0.lock().expect("whole").clone();
+        std::future::ready(behind.map(|behind| vec![behind; asked.len()])).boxed()
     }
 }
 
@@ -53,7 +56,7 @@ impl Stage {
     async fn new() -> Stage {
         let (hands, folder) = (Hands::new(), tempfile::tempdir().expect("a folder"));
         let wall = Wall::new(true, hands.clock());
-        let lake = Arc::new(Young::default());
+        let lake = Arc::new(Young(Mutex::new(Ok(Behind::default()))));
         let outbox = over(folder.path(), wall.ready("waf", &[Kind::Block]), &hands).await;
         let outbox = Arc::new(outbox.asking(lake.clone()));
         Stage { hands, wall, lake, outbox, _folder: folder }
@@ -101,6 +104,26 @@ async fn an_empty_lake_is_waited_for_and_then_a_person_is_asked() {
     let why = stage.asked().await.expect("a person is asked");
     assert!(why.contains("what was read before it is still not stored"), "{why}");
     assert_eq!(stage.wall.blocked(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_lake_that_fails_is_asked_again_before_a_person_is() {
+    let stage = Stage::new().await;
+    stage.lake.fails();
+    stage.attacked().await;
+    stage.after(10 * S).await;
+    assert_eq!((stage.wall.calls().len(), stage.asked().await), (0, None), "neither blocked nor asked");
+    let now_us = stage.hands.now();
+    stage.lake.is(Behind { known: Some((now_us - 120 * MINUTE_US, now_us)), ..Behind::default() });
+    stage.after(2 * S).await;
+    assert_eq!((stage.wall.blocked(), stage.asked().await), (vec![ATTACKER.to_owned()], None));
+
+    let stage = Stage::new().await;
+    stage.lake.fails();
+    stage.attacked().await;
+    stage.after(31 * S).await;
+    let why = stage.asked().await.expect("a person is asked");
+    assert!(why.contains("nobody knows who else is behind it: no answer"), "{why}");
 }
 
 #[tokio::test]

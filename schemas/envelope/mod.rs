@@ -65,7 +65,7 @@ fn container(text: &str) -> Option<Stripped<'_>> {
     Some(Stripped {
         line,
         time_us,
-        split: Some(Split { stream: parts::stream(name), end, goes_on: false, alone: true }),
+        split: Some(Split { stream: parts::stream(name), end, goes_on: false, alone: true, mixed: false }),
     })
 }
 

@@ -8,9 +8,10 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::limits::{SPLIT_BYTES_MAX, SPLIT_STREAMS_MAX, SPLIT_TEXTS_MAX};
+use crate::limits::{SPLIT_BYTES_MAX, SPLIT_PATIENCE, SPLIT_STREAMS_MAX, SPLIT_TEXTS_MAX};
 
 /// What is told of a record that may be a part of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub(crate) struct Split {
     pub(crate) goes_on: bool,
     /// Nothing else is in the lane than what one container wrote.
     pub(crate) alone: bool,
+    /// Others in the lane may be of the same stream, as far as the record says.
+    pub(crate) mixed: bool,
 }
 
 /// Is the end of the line in the record?
@@ -33,10 +36,16 @@ pub(crate) enum End {
     Perhaps,
 }
 
-impl End {
+impl Split {
     /// The same, where a record may be of another stream than the one before.
-    pub(crate) fn unless_here(self) -> End {
-        if self == End::Here { End::Perhaps } else { self }
+    pub(crate) fn among_others(self) -> Split {
+        let end = if self.end == End::Here { End::Perhaps } else { self.end };
+        Split { end, alone: false, mixed: true, ..self }
+    }
+
+    /// The same, in a record that says of which container it is.
+    pub(crate) fn within(self, outer: Split) -> Split {
+        Split { stream: outer.stream.rotate_left(1) ^ self.stream, alone: false, ..self }
     }
 }
 
@@ -54,6 +63,14 @@ pub(crate) struct Open {
     stream: u64,
     /// What there is of it, when it is still to be read.
     pub(crate) text: Option<String>,
+    /// In so many records that may be its end, that is looked for.
+    patience: u16,
+}
+
+impl Open {
+    fn new(stream: u64, text: Option<String>) -> Open {
+        Open { stream, text, patience: SPLIT_PATIENCE }
+    }
 }
 
 impl Parts {
@@ -62,15 +79,24 @@ impl Parts {
         Parts { is_unknown, ..Parts::default() }
     }
 
-    /// Those of a lane of which it was saved which streams are within a line.
-    pub(crate) fn restored(streams: &[u64]) -> Parts {
-        let open = |stream: &u64| Open { stream: *stream, text: None };
-        Parts { open: streams.iter().take(SPLIT_STREAMS_MAX).map(open).collect(), is_unknown: false }
+    /// Those of a lane of which it was saved which streams are within a line, and how long an end is looked for.
+    pub(crate) fn restored(streams: &[u64], patience: &[u16]) -> Parts {
+        let open = |(i, stream): (usize, &u64)| {
+            let patience = patience.get(i).copied().unwrap_or(SPLIT_PATIENCE);
+            Open { patience, ..Open::new(*stream, None) }
+        };
+        Parts { open: streams.iter().enumerate().take(SPLIT_STREAMS_MAX).map(open).collect(), is_unknown: false }
     }
 
     /// The streams that are within a line.
     pub(crate) fn streams(&self) -> Vec<u64> {
         self.open.iter().map(|open| open.stream).collect()
+    }
+
+    /// In how many more records the end of each is looked for; empty where none was looked for yet.
+    pub(crate) fn patience(&self) -> Vec<u16> {
+        let all: Vec<u16> = self.open.iter().map(|open| open.patience).collect();
+        if all.iter().all(|patience| *patience == SPLIT_PATIENCE) { Vec::new() } else { all }
     }
 
     /// Whether some line waits for its end to be read.
@@ -90,6 +116,13 @@ impl Parts {
         Some(self.open.remove(at))
     }
 
+    /// A record may have been the end of this line, or a line of another one: the next may be its end as well.
+    pub(crate) fn keep(&mut self, open: Open) {
+        if open.patience > 1 {
+            self.open.push(Open { text: None, patience: open.patience - 1, ..open });
+        }
+    }
+
     /// The stream is within a line; `text` is what is to be read of it. Where too many are, the oldest is forgotten.
     pub(crate) fn put(&mut self, stream: u64, text: Option<String>) {
         if self.open.len() >= SPLIT_STREAMS_MAX {
@@ -101,18 +134,59 @@ impl Parts {
         {
             oldest.text = None;
         }
-        self.open.push(Open { stream, text: text.filter(|text| text.len() <= SPLIT_BYTES_MAX) });
+        self.open.push(Open::new(stream, text.filter(|text| text.len() <= SPLIT_BYTES_MAX)));
     }
 }
 
 /// Bytes from which Docker splits a line.
 const DOCKER_BYTES: usize = 16 << 10;
 /// What tells the outputs of containers apart.
-const STREAMS: [&str; 3] = ["stream", "source", "PRIORITY"];
-const CONTAINERS: [&str; 5] = ["container_id", "CONTAINER_ID", "_PID", "kubernetes", "docker"];
+const STREAMS: [&str; 11] = [
+    "stream",
+    "source",
+    "PRIORITY",
+    "_MACHINE_ID",
+    "_HOSTNAME",
+    "hostname",
+    "host",
+    "pod",
+    "pod_name",
+    "namespace",
+    "container_name",
+];
+const CONTAINERS: [&str; 6] = ["container_id", "CONTAINER_ID", "_PID", "kubernetes", "docker", "container"];
 
 /// Beside the line of a record of journald, also where its key was renamed.
 const JOURNALD: [&str; 3] = ["__REALTIME_TIMESTAMP", "_LINE_BREAK", "_SYSTEMD_UNIT"];
+
+/// Google's mark of an entry that was too long for one: which of how many it is. Numbers may be texts.
+#[derive(Deserialize)]
+struct Entry<'a> {
+    #[serde(borrow)]
+    uid: &'a RawValue,
+    #[serde(borrow, default)]
+    index: Option<&'a RawValue>,
+    #[serde(borrow, rename = "totalSplits")]
+    total: &'a RawValue,
+}
+
+impl Entry<'_> {
+    fn split(&self) -> Option<Split> {
+        let number = |raw: &RawValue| raw.get().trim_matches('"').parse::<u32>().ok();
+        let index = self.index.map_or(Some(0), number)?;
+        let end = if index.saturating_add(1) < number(self.total)? { End::Later } else { End::Here };
+        Some(Split { stream: hash(FNV, self.uid.get()), end, goes_on: index > 0, alone: false, mixed: false })
+    }
+}
+
+/// What Filebeat says of the file and of the line beside it: an object, or keys with dots.
+#[derive(Default, Deserialize)]
+struct Harvest<'a> {
+    #[serde(borrow, default)]
+    flags: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    file: Option<&'a RawValue>,
+}
 
 /// What the keys of an envelope tell of the line in it; `line` is the text of the key `log`, if that is it.
 pub(super) fn split(keys: &BTreeMap<String, &RawValue>, line: Option<&str>) -> Option<Split> {
@@ -121,6 +195,15 @@ pub(super) fn split(keys: &BTreeMap<String, &RawValue>, line: Option<&str>) -> O
     let attribute = keys.get("attributes").map(|value| value.get()).filter(|raw| raw.contains("logtag"));
     let tag = get("logtag").or_else(|| get("_p")).or_else(|| attribute.and_then(|raw| attribute_of(raw, "logtag")));
     let part = |is_part: bool| if is_part { End::Later } else { End::Here };
+    let of = |name: &str| keys.get(name).copied();
+    let entry = of("split").and_then(|raw| serde_json::from_str::<Entry<'_>>(raw.get()).ok());
+    if let Some(split) = entry.and_then(|entry| entry.split()) {
+        return Some(split);
+    }
+    let harvest = of("log").filter(|raw| raw.get().starts_with('{'));
+    let harvest = harvest.and_then(|raw| serde_json::from_str::<Harvest<'_>>(raw.get()).ok()).unwrap_or_default();
+    let flags = harvest.flags.or_else(|| of("log.flags")).map(RawValue::get);
+    let file = harvest.file.or_else(|| of("log.file.path")).map(RawValue::get).filter(|file| *file != "null");
     // Docker's own drivers number the parts.
     let number = get("partial_ordinal").or_else(|| get("CONTAINER_PARTIAL_ORDINAL"));
     let is_last = is("partial_last", "true") || is("CONTAINER_PARTIAL_LAST", "true");
@@ -135,6 +218,8 @@ pub(super) fn split(keys: &BTreeMap<String, &RawValue>, line: Option<&str>) -> O
     } else if is("source_type", "docker_logs") || is("source_type", "kubernetes_logs") {
         // Vector marks all parts but the last.
         (End::Here, false)
+    } else if file.is_some() || flags.is_some() {
+        (part(flags.is_some_and(|flags| flags.contains("\"partial\""))), false)
     } else {
         let line = line?;
         let end = match line.ends_with('\n') {
@@ -146,7 +231,8 @@ pub(super) fn split(keys: &BTreeMap<String, &RawValue>, line: Option<&str>) -> O
     };
     let (mut stream, mut is_named) = (FNV, false);
     for name in STREAMS.iter().chain(&CONTAINERS) {
-        if let Some(value) = keys.get(*name) {
+        // A name alone is that of many.
+        if let Some(value) = keys.get(*name).filter(|value| *name != "container" || value.get().contains("\"id\"")) {
             stream = hash(stream, value.get());
             is_named |= CONTAINERS.contains(name);
         }
@@ -154,10 +240,13 @@ pub(super) fn split(keys: &BTreeMap<String, &RawValue>, line: Option<&str>) -> O
     if let Some(name) = attribute.and_then(|raw| attribute_of(raw, "log.iostream")) {
         stream = hash(stream, name);
     }
+    if let Some(file) = file {
+        (stream, is_named) = (hash(stream, file), true);
+    }
     let alone = keys.keys().all(|key| matches!(key.as_str(), "log" | "stream" | "time" | "attrs"));
     // Of which container it is, nothing says: it may be a line of another one.
-    let end = if end == End::Here && !is_named && !alone && !goes_on { End::Perhaps } else { end };
-    Some(Split { stream, end, goes_on, alone })
+    let split = Split { stream, end, goes_on, alone, mixed: false };
+    Some(if is_named || alone || goes_on { split } else { split.among_others() })
 }
 
 /// The text behind `"name"` in attributes, whichever way they are written: the next short one that is no key of theirs.
@@ -185,7 +274,7 @@ mod tests {
     #[track_caller]
     fn told(text: &str) -> Option<(End, bool, bool)> {
         let keys: BTreeMap<String, &RawValue> = serde_json::from_str(text).expect("an object");
-        let line = keys.get("log").map(|value| serde_json::from_str::<String>(value.get()).expect("a text"));
+        let line = keys.get("log").and_then(|value| serde_json::from_str::<String>(value.get()).ok());
         split(&keys, line.as_deref()).map(|split| (split.end, split.goes_on, split.alone))
     }
 
@@ -222,6 +311,15 @@ mod tests {
             ),
             (r#"{"body":"x","attributes":{"logtag":"F","log.iostream":"stdout"}}"#, Some((End::Perhaps, false, false))),
             (r#"{"message":"x","stream":"stdout"}"#, None),
+            (
+                r#"{"message":"x","log":{"offset":5,"flags":["partial"],"file":{"path":"/a"}}}"#,
+                Some((End::Later, false, false)),
+            ),
+            (r#"{"message":"x","log":{"offset":9,"file":{"path":"/a"}}}"#, Some((End::Here, false, false))),
+            (r#"{"message":"x","log":{"level":"info"}}"#, None),
+            (r#"{"textPayload":"x","split":{"uid":"a","index":1,"totalSplits":3}}"#, Some((End::Later, true, false))),
+            (r#"{"textPayload":"x","split":{"uid":"a","totalSplits":2}}"#, Some((End::Later, false, false))),
+            (r#"{"textPayload":"x","split":{"uid":"a","index":1,"totalSplits":2}}"#, Some((End::Here, true, false))),
         ] {
             assert_eq!(told(text), expected, "{}", &text[..text.len().min(100)]);
         }

@@ -93,7 +93,7 @@ fn told<'a>(keys: &BTreeMap<String, &'a RawValue>, inside: Inner<'a>) -> Inner<'
     let log = whole("log");
     let Some(split) = parts::split(keys, log.as_ref().map(|log| &*log.0)) else { return inside };
     // With the blanks around it: it may be the middle of a line.
-    let line = log.or_else(|| ["message", "MESSAGE", "body"].into_iter().find_map(whole));
+    let line = log.or_else(|| ["message", "MESSAGE", "body", "textPayload"].into_iter().find_map(whole));
     let text = line.map(|line| line.0).filter(|line| line.trim() == inside.text).unwrap_or(inside.text);
     Inner { text, split: Some(split), ..inside }
 }

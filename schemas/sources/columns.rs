@@ -157,6 +157,17 @@ impl<'r, 'b> Get<'r, 'b> {
         if read.required { self.missing(input) } else { None }
     }
 
+    /// Where the first value of a column cannot be read: what `read` makes of the first one that can.
+    #[cold]
+    fn another<T>(&self, input: Input, read: impl Fn(Option<Unit>, Value<'r>) -> Option<T>) -> Option<T> {
+        let column = self.plan.reads[input as usize].as_ref()?;
+        column.slots.iter().find_map(|source| {
+            let is_given = source.given == SLOT_NONE || !matches!(self.slots.get(source.given), Scalar::Absent);
+            let value = said(column, self.slots.get(source.slot), self.slots).ok().flatten()?;
+            if is_given { read(source.unit, value) } else { None }
+        })
+    }
+
     /// As `first`, for texts, which most columns are.
     #[inline]
     fn text(&mut self, input: Input) -> Option<&'b str> {
@@ -185,20 +196,24 @@ impl<'r, 'b> Get<'r, 'b> {
     }
 
     fn count(&mut self, input: Input) -> Option<i64> {
-        let value = self.first(input)?.1;
-        match value.whole() {
-            Ok(number @ Some(0..=COUNT_MAX)) => number,
-            Ok(None) => self.plan.reads[input as usize].as_ref().and_then(|read| read.dash),
-            Ok(Some(_)) => self.spoil(input, Code::OutOfRange, "a whole number from 0 to 2^40"),
-            Err(()) => self.spoil(input, Code::WrongType, "a whole number"),
-        }
+        let is_count = |number: &i64| (0..=COUNT_MAX).contains(number);
+        let (code, expected) = match self.first(input)?.1.whole() {
+            Ok(None) => return self.plan.reads[input as usize].as_ref().and_then(|read| read.dash),
+            Ok(Some(number)) if is_count(&number) => return Some(number),
+            Ok(Some(_)) => (Code::OutOfRange, "a whole number from 0 to 2^40"),
+            Err(()) => (Code::WrongType, "a whole number"),
+        };
+        let another = self.another(input, |_, value| value.whole().ok().flatten().filter(is_count));
+        another.or_else(|| self.spoil(input, code, expected))
     }
 
     /// Three digits; what is below 100 (also -1), and a dash, says that there was no answer.
     fn status(&mut self) -> Option<i32> {
         match status_of(self.first(Input::Status)?.1) {
             Ok(status) => Some(status),
-            Err((code, expected)) => self.spoil(Input::Status, code, expected),
+            Err((code, expected)) => self
+                .another(Input::Status, |_, value| status_of(value).ok().filter(|status| *status > 0))
+                .or_else(|| self.spoil(Input::Status, code, expected)),
         }
     }
 
@@ -226,10 +241,16 @@ impl<'r, 'b> Get<'r, 'b> {
     fn time(&mut self, input: Input) -> Option<i64> {
         let (Some(unit), value) = self.first(input)? else { return None };
         let micros = micros(unit, value, self.zone);
-        if !micros.is_some_and(in_range) && nanos_per(unit).is_some() {
+        if micros.is_some_and(in_range) {
+            return micros;
+        }
+        if nanos_per(unit).is_some() {
             self.likely_unit = self.likely_unit.or_else(|| value.likely_unit());
         }
-        micros.or_else(|| self.spoil(input, Code::InvalidTime, &format!("a time as {}", unit_name(unit))))
+        let zone = self.zone;
+        let another = |unit, value| self::micros(unit, value, zone).filter(|micros| in_range(*micros));
+        let another = self.another(input, |unit, value| unit.and_then(|unit| another(unit, value)));
+        another.or(micros).or_else(|| self.spoil(input, Code::InvalidTime, &format!("a time as {}", unit_name(unit))))
     }
 
     /// All parts of the latency together, when all of them have a value.

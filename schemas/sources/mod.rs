@@ -17,8 +17,8 @@ mod w3c;
 pub use mapping::{MAPPING_COLUMNS, Mapping, MappingError};
 pub(crate) use plan::Plan;
 pub(crate) use reader::{Bare, Outcome, Reader};
-pub(crate) use text::Front;
 pub use text::LINE_CLASSES;
+pub(crate) use text::{Ends, Front};
 
 use std::sync::Arc;
 
@@ -109,6 +109,9 @@ pub struct SourceConfig {
     pub tokenise_principal: bool,
     /// The gateway verifies every credential it answers well: whoever comes with one is who it says.
     pub verifies_credentials: bool,
+    /// Several processes may have written what comes in one lane, as in a topic: a line that a runtime split may be told from those
+    /// of others only by what its records say.
+    pub several_writers: bool,
     /// A time further than this ahead of its arrival makes the record a reject; `None` allows any until 2100.
     pub ahead_max_us: Option<i64>,
     /// The tenant of records that name none.
@@ -168,6 +171,7 @@ pub(crate) struct Parser {
     w3c: Option<W3cFields>,
     logfmt: bool,
     zone: Zone,
+    several_writers: bool,
 }
 
 impl Parser {
@@ -200,6 +204,7 @@ impl Parser {
             w3c: mapping.w3c.as_ref().map(|w3c| W3cFields::new(w3c, &plan)),
             logfmt: mapping.logfmt,
             zone,
+            several_writers: config.several_writers,
             plan,
         })
     }

@@ -16,7 +16,7 @@ use super::columns::Doubt;
 use super::json::{self, Forgiven, Walk};
 use super::mapping::Input;
 use super::slots::Slots;
-use super::text::{Front, Reading, Scratch};
+use super::text::{Ends, Front, Reading, Scratch};
 use super::w3c::Fields;
 use super::{Parser, logfmt};
 use crate::envelope::{self, End, Parts, Split, Stripped};
@@ -38,6 +38,9 @@ pub(crate) struct Reader<'b> {
     scratch: Scratch,
     /// When the record arrived.
     observed_us: i64,
+    /// The record that is read, and at which ends of it there were blanks, if whoever took them off says it.
+    record: &'b str,
+    pub(crate) blanks: Option<Ends>,
     /// The lines of the lane that have begun and have no end yet; whoever owns the reader puts them here and takes them back.
     pub(crate) parts: Parts,
     /// What stands before the clients of the lane; so too.
@@ -69,6 +72,8 @@ impl<'b> Reader<'b> {
             walk: Walk::new(&parser.plan),
             scratch: Scratch::default(),
             observed_us: 0,
+            record: "",
+            blanks: None,
             parts: Parts::default(),
             front: Front::default(),
             bare: Bare::default(),
@@ -83,7 +88,7 @@ impl<'b> Reader<'b> {
         fields: &mut Option<Fields>,
         sink: &mut Sink<'_, 'b>,
     ) {
-        self.observed_us = observed_us;
+        (self.observed_us, self.record) = (observed_us, text);
         let piece =
             Piece { text, time_us: None, is_part: false, is_doubtful: false, depth: 0, is_behind_prefix: false };
         if memchr::memchr2(b'\r', b'\n', text.as_bytes()).is_none() {
@@ -107,8 +112,10 @@ impl<'b> Reader<'b> {
             return self.read_bare(whole, sink, |reader, sink| reader.read_whole(whole, fields, sink));
         }
         let piece = Piece { text: line, time_us, is_behind_prefix: true, ..whole };
+        let several_writers = self.parser.several_writers;
+        let split = split.map(|split| if several_writers { split.among_others() } else { split });
         // In a lane of lines with a prefix one may be a part of a line.
-        let goes_on = |split: Split| split.end != End::Here || self.parts.is_unknown || self.parts.has(split.stream);
+        let goes_on = |split: Split| split.end == End::Later || self.parts.is_unknown || self.parts.has(split.stream);
         let is_part = split.is_some_and(goes_on) && !self.bare.has(0);
         if self.may_be_written(0) && !is_part {
             return self.read_either(piece, whole, fields, sink);
@@ -258,14 +265,10 @@ impl<'b> Reader<'b> {
     fn read_split(&mut self, piece: Piece<'b>, split: Split, fields: &mut Option<Fields>, sink: &mut Sink<'_, 'b>) {
         let whole = Piece { text: piece.text.trim(), ..piece };
         let is_unknown = std::mem::take(&mut self.parts.is_unknown);
-        let Some(open) = self.parts.take(split.stream) else {
+        let Some(mut open) = self.parts.take(split.stream) else {
             return match split.end {
-                end if split.goes_on => {
-                    if end == End::Later {
-                        self.parts.put(split.stream, None);
-                    }
-                    sink(Err((rest_of_a_line(), whole.text.as_bytes())));
-                }
+                // By their numbers it is known of each that it is one; the first may come behind it.
+                _ if split.goes_on => sink(Err((rest_of_a_line(), whole.text.as_bytes()))),
                 End::Later => self.read_first(piece, split, fields, sink),
                 End::Here | End::Perhaps => {
                     let is_doubtful = piece.is_doubtful || is_unknown;
@@ -288,13 +291,14 @@ impl<'b> Reader<'b> {
             }
             (End::Here, Some(joined)) => {
                 let text = self.arena.alloc_str(joined.trim());
-                let is_doubtful = piece.is_doubtful || !split.alone;
+                // Of numbered parts one between may be missing.
+                let is_doubtful = piece.is_doubtful || split.goes_on;
                 self.read_joined(Piece { text, is_doubtful, ..piece }, whole.text, fields, sink);
             }
             (End::Here, None) => sink(Err((rest_of_a_line(), whole.text.as_bytes()))),
             (End::Perhaps, joined) => {
                 // Together and each by itself, as far as it makes sense: no line is lost by what came before it.
-                let before = joined.zip(open.text).map(|(joined, text)| [joined, text]).into_iter().flatten();
+                let before = joined.zip(open.text.take()).map(|(joined, text)| [joined, text]).into_iter().flatten();
                 let mut any = false;
                 for text in before {
                     let text = self.arena.alloc_str(text.trim());
@@ -302,6 +306,9 @@ impl<'b> Reader<'b> {
                 }
                 if !self.read_events(doubtful, fields, sink) && !any {
                     sink(Err((rest_of_a_line(), whole.text.as_bytes())));
+                }
+                if split.mixed {
+                    self.parts.keep(open);
                 }
             }
         }
@@ -390,7 +397,9 @@ impl<'b> Reader<'b> {
             logfmt::fill(&parser.plan, text, &mut self.slots)?;
         } else {
             let mut front = self.front;
-            let reading = parser.forms.fill(text, piece.is_part, &mut front, &mut self.scratch, &mut self.slots);
+            let blanks = self.blanks.filter(|_| std::ptr::eq(text, self.record));
+            let cut = (piece.is_part, blanks);
+            let reading = parser.forms.fill(text, cut, &mut front, &mut self.scratch, &mut self.slots);
             if !piece.is_doubtful {
                 self.front = front;
             }

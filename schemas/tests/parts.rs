@@ -110,7 +110,7 @@ fn every_runtime_and_shipper_is_heard() {
         let last = parts.len() - 1;
         parts.iter().enumerate().map(|(i, part)| wrap(part, i + 1, i == last).to_string()).collect()
     };
-    let wraps: [(&str, &Wrap<'_>); 8] = [
+    let wraps: [(&str, &Wrap<'_>); 10] = [
         (
             "docker",
             &|part, _, last| json!({"log": format!("{part}{}", if last { "\n" } else { "" }), "stream": "stdout", "time": "2026-09-21T14:13:21Z"}),
@@ -135,6 +135,22 @@ fn every_runtime_and_shipper_is_heard() {
         ("journald", &|part, _, last| match last {
             true => json!({"MESSAGE": part, "_PID": "7"}),
             false => json!({"MESSAGE": part, "_PID": "7", "_LINE_BREAK": "line-max"}),
+        }),
+        ("filebeat", &|part, number, last| {
+            let mut log = json!({"offset": number * PART, "file": {"path": "/var/log/containers/gw-1.log"}});
+            if !last {
+                log["flags"] = json!(["partial"]);
+            }
+            json!({"@timestamp": "2026-09-21T14:13:21Z", "message": part, "stream": "stdout", "log": log})
+        }),
+        ("google", &|part, number, last| {
+            let total = if last { number } else { number + 1 };
+            match total {
+                1 => json!({"insertId": "a", "textPayload": part}),
+                _ => {
+                    json!({"insertId": "a", "textPayload": part, "split": {"uid": "a", "index": number - 1, "totalSplits": total}})
+                }
+            }
         }),
         ("opentelemetry", &|part, _, last| {
             json!({"body": {"stringValue": part}, "attributes": [
@@ -171,6 +187,37 @@ fn streams_are_told_apart_and_ordinary_lines_stay_whole() {
     let (events, _) = told("traefik", &[log(long), log(traefik("c", "192.0.2.33", "/y", 200))]);
     let clients: Vec<&str> = events.iter().map(|(client, ..)| &**client).collect();
     assert_eq!(clients, [TRUE_PEER, "192.0.2.33"]);
+}
+
+/// In a topic nothing says of which container a line is, if its record does not.
+#[test]
+fn the_rest_of_a_line_among_those_of_others_frames_nobody() {
+    let docker = |part: &str, is_last: bool| {
+        let end = if is_last { "\n" } else { "" };
+        json!({"log": format!("{part}{end}"), "stream": "stdout", "time": "2026-09-21T14:13:21Z"}).to_string()
+    };
+    let unnamed = |part: &str, is_last: bool| json!({"log": part, "_p": if is_last { "F" } else { "P" }}).to_string();
+    let by_runtime =
+        |part: &str, is_last: bool| format!("2026-09-21T14:13:21.1Z stdout {} {part}", if is_last { "F" } else { "P" });
+    let parts = split_line(traefik);
+    let config = SourceConfig { several_writers: true, ..SourceConfig::new("traefik") };
+    for wrap in [&docker as &dyn Fn(&str, bool) -> String, &unnamed, &by_runtime] {
+        let other = |client: &str| wrap(&traefik("c", client, "/y", 200), true);
+        let mut records = vec![wrap(&parts[0], false)];
+        records.extend((0..40).map(|i| other(&format!("192.0.2.{i}"))));
+        records.push(wrap(&parts[1], true));
+        records.extend((0..1000).map(|_| other("192.0.2.99")));
+        let mut normaliser = Normaliser::new(&config, &Keys::new("k1", b"fake")).expect("a built-in kind");
+        let ((events, _), _) = told_in(&mut normaliser, &records, 0, 7);
+        let of = |client: &str| events.iter().filter(|(who, ..)| who == client).count();
+        assert!(
+            events.iter().all(|(client, source, _)| client != FRAMED || source == "unproven"),
+            "{:?}",
+            &events[..45]
+        );
+        assert!((0..40).all(|i| of(&format!("192.0.2.{i}")) == 1) && of("192.0.2.99") == 1000, "a line is lost");
+        assert_eq!(events.last().map(|(_, source, _)| &**source), Some("peer"));
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ use super::narrow::Narrower;
 use super::neighbours::{PART, is_kept_otherwise};
 use super::outbox::{HOUR_US, Lane, Outbox, TakenIn, insert, micros};
 use super::plan;
-use super::preflight::{Grasp, LITTLE_TTL_US, Question};
+use super::preflight::{Grasp, LITTLE_TTL_US, Question, WAIT_US};
 use super::queue::{Entry, Queue, Tx};
 use super::scope::{RANGE, Scope};
 use super::undo::{POLICY_ASKS, had_its_time};
@@ -481,7 +481,8 @@ impl Outbox {
             }
             return Preflight::Unknown;
         };
-        let grasp = |known| question.grasp(known, pass.now_us.abs_diff(wanted.since_us));
+        let waited_us = pass.now_us.abs_diff(wanted.since_us);
+        let grasp = |known| question.grasp(known, waited_us);
         if action.entity_kind == RANGE {
             let found = found.and_then(|behind| match grasp(behind.known) {
                 Grasp::Day => Ok(behind),
@@ -497,6 +498,7 @@ impl Outbox {
                 Grasp::NotYet => Preflight::Unknown,
                 Grasp::Nothing => ask("what was read before it is still not stored"),
             },
+            Err(_) if waited_us < WAIT_US => Preflight::Unknown,
             Err(error) => ask(&error),
         }
     }

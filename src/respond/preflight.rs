@@ -1,7 +1,7 @@
 //! Who else is behind those who are to be blocked: asked beside the control loop, remembered for a while.
 //!
 //! Promises: nothing waits for an answer but the block it is about. Several are asked for at once, no more of them than may be
-//! blocked within the hour; what cannot be found out in time is an answer, too: a person is asked. An answer says how much of the
+//! blocked within the hour; what cannot be found out is tried again for half a minute, and then a person is asked. An answer says how much of the
 //! time before is known, so that what nobody has seen is not taken for an empty place.
 //! Never: holds a transaction while it asks.
 
@@ -100,9 +100,9 @@ pub type Owned = (String, String);
 const KEPT_US: u64 = 600_000_000;
 /// Less of the time before an attack is little.
 const KNOWN_MIN_US: i64 = 3_600_000_000;
-/// For so long a block waits until what was read before it is stored.
-const WAIT_US: u64 = 30_000_000;
-/// An answer that knows little is out of date so soon.
+/// For so long a block waits until what was read before it is stored, and for an answer from a lake that is slow or fails.
+pub(super) const WAIT_US: u64 = 30_000_000;
+/// An answer that knows little, or nothing, is out of date so soon.
 const AGAIN_US: u64 = 1_000_000;
 /// So long lasts what is put in force on little knowledge, before it is renewed.
 pub(super) const LITTLE_TTL_US: i64 = 900_000_000;
@@ -137,7 +137,7 @@ impl Preflight {
     pub fn known(&self, question: &Question, now_us: i64) -> Option<Result<Behind, String>> {
         let known = locked(&self.known);
         let (at_us, found) = known.get(&question.scope)?;
-        let lasts = found.as_ref().map_or(true, |behind| question.is_about_known_times(behind.known));
+        let lasts = found.as_ref().is_ok_and(|behind| question.is_about_known_times(behind.known));
         (now_us.abs_diff(*at_us) < if lasts { KEPT_US } else { AGAIN_US }).then(|| found.clone())
     }
 

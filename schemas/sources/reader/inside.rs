@@ -147,7 +147,7 @@ impl<'b> Reader<'b> {
         }
         let stripped = envelope::strip(text, self.observed_us, self.parser.zone);
         // Of which container a line is, its own prefix does not say.
-        let prefix = stripped.split.map(|split| Split { alone: false, end: split.end.unless_here(), ..split });
+        let prefix = stripped.split.map(Split::among_others);
         let alone = piece.depth == 0;
         let time_us = inner.time_us.or(piece.time_us);
         let whole = Piece { text, time_us, depth: piece.depth + 1, ..piece };
@@ -156,10 +156,12 @@ impl<'b> Reader<'b> {
         // Within a line that came in parts, nothing is a prefix.
         let is_one = |split: Split| split.end != End::Later && !split.goes_on && !self.parts.has(split.stream);
         let may_be_written = !is_bare && self.may_be_written(whole.depth);
-        let outer = inner.split.map(|split| Split { alone: split.alone && alone, ..split });
+        let is_mixed = self.parser.several_writers || !alone;
+        let outer = inner.split.map(|split| if split.alone && is_mixed { split.among_others() } else { split });
         let is_either = may_be_written && inner.split.is_none_or(is_one);
         let behind = if may_be_written { whole } else { behind };
-        let split = if may_be_written { outer } else { prefix.or(outer) };
+        let named = outer.filter(|outer| !outer.mixed).zip(stripped.split).map(|(outer, prefix)| prefix.within(outer));
+        let split = if may_be_written { outer } else { named.or(prefix).or(outer) };
         let mut reader = Reader::new(self.parser, self.arena);
         reader.observed_us = self.observed_us;
         (reader.parts, reader.front, reader.bare) = (std::mem::take(&mut self.parts), self.front, self.bare);

@@ -51,6 +51,7 @@ classes! {
     "hex" Hex "hexadecimal digits and dashes";
     "blob" Blob "anything without quotes";
     "name" Name "anything without blanks and quotes, written by a client";
+    "authority" Authority "a host, with or without a port, also nothing";
     "text" Text "anything at all, written by a client";
     "phrase" Phrase "anything without a quote that is not escaped, written by a client";
     "any" Any "whatever follows, also nothing";
@@ -75,7 +76,7 @@ impl Class {
 
     /// A client may have a word in it, though its end is known.
     pub(super) fn is_sent(self) -> bool {
-        self.is_free() || matches!(self, Class::Name | Class::List | Class::Hops | Class::Hop)
+        self.is_free() || matches!(self, Class::Name | Class::Authority | Class::List | Class::Hops | Class::Hop)
     }
 
     /// Where a status ends that is badly written: three signs, one of them no digit.
@@ -137,6 +138,11 @@ impl Class {
                 if bytes.first().is_some_and(u8::is_ascii_digit) { length } else { 0 }
             }
             Class::Word | Class::Name => run(is_word),
+            Class::Authority => run(|b| {
+                b.is_ascii_alphanumeric()
+                    || b >= 0x80
+                    || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'%' | b'~')
+            }),
             Class::Hop => {
                 let length = run(is_word);
                 if bytes[..length].ends_with(b",") { length } else { 0 }
@@ -149,7 +155,7 @@ impl Class {
             Class::Hex => run(|b| b.is_ascii_hexdigit() || b == b'-'),
             Class::Text | Class::Phrase | Class::Blob | Class::Any => return None,
         };
-        (length > 0 && line.is_char_boundary(at + length)).then_some(at + length)
+        ((length > 0 || self == Class::Authority) && line.is_char_boundary(at + length)).then_some(at + length)
     }
 }
 

@@ -128,9 +128,10 @@ fn stop(next: Option<&Part>) -> Option<u8> {
     }
 }
 
-/// Is this a field that may begin with blanks?
+/// Is this a field that may begin with blanks, or that may be nothing?
 fn before_text(next: Option<&Part>) -> bool {
-    matches!(next, Some(Part::Field(field)) if field.class.is_free())
+    let may_be = |field: &Field| field.class.is_free() || field.may_be_empty || field.class == Class::Authority;
+    matches!(next, Some(Part::Field(field)) if may_be(field))
 }
 
 /// Behind `literal`, when it stands at `at`. Of blanks there may be more than in the form, but before a text.

@@ -12,7 +12,7 @@
 //! Never: reads a line.
 
 use super::class::{Class, Run};
-use crate::limits::FORM_PARTS_MAX;
+use crate::limits::{ENDS_MAX, FORM_PARTS_MAX};
 
 /// A form, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,30 @@ pub(crate) struct Form {
     pub(super) unproven: bool,
     /// Another form proves the client only where this one, if the line fits it, finds the same.
     pub(super) doubts: bool,
+    /// It is that of lines without what stands first, or last, where nothing was written but a blank: a line that fits another form
+    /// may look like it.
+    pub(super) lacks: Ends,
+}
+
+/// The two ends of a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ends {
+    pub(super) first: bool,
+    pub(super) last: bool,
+}
+
+impl Ends {
+    /// At which there may be a blank, or another sign that counts as one.
+    pub(crate) fn blanks(record: &[u8]) -> Ends {
+        let line = record.strip_suffix(b"\n").unwrap_or(record);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let is_blank = |sign: Option<&u8>| sign.is_some_and(|sign| !sign.is_ascii_graphic());
+        Ends { first: is_blank(line.first()), last: is_blank(line.last()) }
+    }
+
+    pub(super) fn any(self) -> bool {
+        self.first || self.last
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +77,8 @@ pub(super) struct Field {
     pub(super) quoted: bool,
     /// The gateway writes nothing for no value, and a sign stands behind it that no value begins with.
     pub(super) may_be_empty: bool,
+    /// It is a path with its query behind it, in two variables.
+    pub(super) in_parts: bool,
     /// It may be badly written.
     pub(super) loose: Option<Loose>,
 }
@@ -66,7 +92,7 @@ pub(super) enum Loose {
 
 impl Field {
     pub(super) fn new(name: &str, class: Class) -> Field {
-        Field { name: name.into(), class, quoted: false, may_be_empty: false, loose: None }
+        Field { name: name.into(), class, quoted: false, may_be_empty: false, in_parts: false, loose: None }
     }
 
     /// Where it ends when it begins at `at` and its class is strict; `stop` is the byte that stands behind it in the form.
@@ -136,7 +162,26 @@ impl Form {
             Part::Field(_) => 0,
         };
         let last_quote = parts.iter().rposition(|part| quotes(part) > 0).unwrap_or(0);
-        Form { quotes: parts.iter().map(quotes).sum(), last_quote, parts, unproven: false, doubts: true }
+        let quotes = parts.iter().map(quotes).sum();
+        Form { quotes, last_quote, parts, unproven: false, doubts: true, lacks: Ends::default() }
+    }
+
+    /// The forms of lines whose first fields, or last, or both, are nothing: the blanks beside them are not there, for blanks around a
+    /// line are nothing.
+    pub(super) fn without_ends(&self, may_be_nothing: impl Fn(&Field) -> bool) -> Vec<Form> {
+        let shorter = |parts: Vec<Part>| {
+            let next = |parts: &Vec<Part>| without_first(parts, &may_be_nothing);
+            std::iter::successors(Some(parts), next).take(ENDS_MAX + 1)
+        };
+        let mut forms = Vec::new();
+        for (from, parts) in shorter(self.parts.clone()).enumerate() {
+            for (to, parts) in shorter(reversed(parts)).map(reversed).enumerate() {
+                let lacks = Ends { first: from > 0, last: to > 0 };
+                forms.push(Form { unproven: self.unproven, lacks, ..Form::of(parts) });
+            }
+        }
+        forms.retain(|form| form.lacks.any());
+        forms
     }
 
     /// Does anything fit behind the last field that counts?
@@ -184,6 +229,28 @@ impl Form {
             Part::Literal(_) => None,
         })
     }
+}
+
+/// The parts without the field that they begin with, and the blank behind it, where that field may be nothing.
+fn without_first(parts: &[Part], may_be_nothing: impl Fn(&Field) -> bool) -> Option<Vec<Part>> {
+    let [Part::Field(field), Part::Literal(literal), rest @ ..] = parts else { return None };
+    if !may_be_nothing(field) || field.class == Class::Any || rest.is_empty() {
+        return None;
+    }
+    let literal = literal.strip_prefix([' ', '\t'])?;
+    let literal = (!literal.is_empty()).then(|| Part::Literal(literal.into()));
+    Some(literal.into_iter().chain(rest.iter().cloned()).collect())
+}
+
+/// From the last to the first, and their texts so too.
+fn reversed(mut parts: Vec<Part>) -> Vec<Part> {
+    parts.reverse();
+    for part in &mut parts {
+        if let Part::Literal(literal) = part {
+            *literal = literal.chars().rev().collect();
+        }
+    }
+    parts
 }
 
 /// The field that begins here, if one does, and what follows.

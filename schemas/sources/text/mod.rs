@@ -14,7 +14,7 @@ pub(super) mod nginx;
 mod spoofing;
 
 pub use class::LINE_CLASSES;
-pub(crate) use form::Form;
+pub(crate) use form::{Ends, Form};
 pub(crate) use front::Front;
 
 use super::mapping::Input;
@@ -41,6 +41,8 @@ pub(crate) struct Forms {
     begins_as_prefix: bool,
     /// Whether nothing that a client may have a word in stands before its address, in any of them.
     tell_client_first: bool,
+    /// Which ends of a line some of them lack.
+    lack: Ends,
     /// Of each form, the one for lines in which a status or a size is badly written.
     loose: Vec<Form>,
 }
@@ -62,6 +64,8 @@ struct Bound {
 struct Binding {
     slot: u16,
     quoted: bool,
+    /// A path with its query behind it.
+    in_parts: bool,
     role: Role,
 }
 
@@ -106,6 +110,8 @@ pub(crate) struct Scratch {
     begun: Vec<bool>,
     /// The form that the last line fitted.
     last: usize,
+    /// Around the line, where that counts.
+    blanks: Option<Ends>,
 }
 
 impl Forms {
@@ -115,6 +121,7 @@ impl Forms {
             let binding = |field: &Field| Binding {
                 slot: plan.slot_named(&field.name),
                 quoted: field.quoted,
+                in_parts: field.in_parts,
                 role: plan.role_of(&field.name, ends),
             };
             let told_first = form.fields().position(|field| field.class.is_free()).map_or(usize::MAX, |free| free + 1);
@@ -147,7 +154,9 @@ impl Forms {
         let begins_written = forms.iter().any(|bound| is_written(&bound.form));
         let begins_as_prefix = forms.iter().any(|bound| bound.form.begins_as_prefix());
         let tell_client_first = forms.iter().all(|bound| bound.tells_client_first);
-        Forms { forms, beginnings, learns, begins_written, begins_as_prefix, tell_client_first, loose }
+        let lack = |end: fn(Ends) -> bool| forms.iter().any(|bound| end(bound.form.lacks));
+        let lack = Ends { first: lack(|ends| ends.first), last: lack(|ends| ends.last) };
+        Forms { forms, beginnings, learns, begins_written, begins_as_prefix, tell_client_first, lack, loose }
     }
 
     pub(super) fn begin_as_prefix(&self) -> bool {
@@ -168,23 +177,27 @@ impl Forms {
     }
 
     /// Fills the slots from `line`, of a lane before whose clients stands what `front` says; `is_part` says that its end is
-    /// missing.
+    /// missing, `blanks` at which ends there were any, if that is known.
     pub(super) fn fill<'b>(
         &self,
         line: &'b str,
-        is_part: bool,
+        (is_part, blanks): (bool, Option<Ends>),
         front: &mut Front,
         scratch: &mut Scratch,
         slots: &mut Slots<'b>,
     ) -> Result<Reading, Fault> {
         slots.clear();
         let whole = &line[..crate::redact::floor(line, LINE_BYTES_MAX)];
-        let (bound, mut reading) = self.read(whole, *front, scratch).ok_or_else(|| self.unknown(whole))?;
+        let (bound, mut reading) = self.read(whole, blanks, *front, scratch).ok_or_else(|| self.unknown(whole))?;
         for (binding, span) in bound.fields.iter().zip(&scratch.spans) {
             if binding.slot == SLOT_NONE {
                 continue;
             }
-            let text = &whole[span.start as usize..span.end as usize];
+            let mut text = &whole[span.start as usize..span.end as usize];
+            // For a query that is not there nginx writes a dash.
+            if binding.in_parts && !text.contains('?') {
+                text = text.strip_suffix('-').unwrap_or(text);
+            }
             let has_escapes = binding.quoted && memchr::memchr(b'\\', text.as_bytes()).is_some();
             let value = if has_escapes { slots.copy(|out| unescape(text, out)) } else { Scalar::Text(text) };
             slots.put(binding.slot, value);
@@ -199,10 +212,12 @@ impl Forms {
     }
 
     /// The form that counts; its fields are in `scratch.spans`.
-    fn read(&self, line: &str, front: Front, scratch: &mut Scratch) -> Option<(&Bound, Reading)> {
+    fn read(&self, line: &str, blanks: Option<Ends>, front: Front, scratch: &mut Scratch) -> Option<(&Bound, Reading)> {
         let quotes = fit::quotes(line);
+        scratch.blanks = blanks.filter(|_| self.lack.any());
+        let is_whole = !self.lack.any() || scratch.blanks == Some(Ends::default());
         let Scratch { spans, last, begun, .. } = scratch;
-        let likely = self.forms.get(*last).filter(|bound| !bound.form.is_open());
+        let likely = self.forms.get(*last).filter(|bound| !bound.form.is_open() && is_whole);
         if let Some(bound) = likely.filter(|bound| fit::clean(&bound.form, line, quotes, false, spans)) {
             return Some((bound, bound.clean()));
         }
@@ -216,8 +231,10 @@ impl Forms {
     }
 
     fn read_among(&self, among: Among, line: &str, quotes: usize, scratch: &mut Scratch) -> Option<(&Bound, Reading)> {
-        let Scratch { spans, last, begun, .. } = scratch;
-        for (i, bound) in self.begun(among, begun) {
+        let Scratch { spans, last, begun, blanks, .. } = scratch;
+        // A line of which an end may be missing is compared with every form.
+        let is_whole = !self.lack.any() || *blanks == Some(Ends::default());
+        for (i, bound) in self.begun(among, *blanks, begun).filter(|_| is_whole) {
             if fit::clean(&bound.form, line, quotes, false, spans) {
                 *last = i;
                 return Some((bound, bound.clean()));
@@ -230,13 +247,22 @@ impl Forms {
         })
     }
 
+    /// Whether a line with these blanks around it may be of the form: where nothing was written for an end, a blank stands there. That
+    /// one stands there proves nothing; a client may have sent it.
+    fn may_be(form: &Form, blanks: Option<Ends>) -> bool {
+        blanks.is_none_or(|blanks| (blanks.first || !form.lacks.first) && (blanks.last || !form.lacks.last))
+    }
+
     /// The forms that begin like the line.
     fn begun<'f, 's>(
         &'f self,
         among: Among,
+        blanks: Option<Ends>,
         begun: &'s [bool],
     ) -> impl Iterator<Item = (usize, &'f Bound)> + use<'f, 's> {
-        let is_among = move |bound: &Bound| among == Among::All || bound.begins_with_client;
+        let is_among = move |bound: &Bound| {
+            (among == Among::All || bound.begins_with_client) && Forms::may_be(&bound.form, blanks)
+        };
         self.forms.iter().enumerate().filter(move |(_, bound)| begun[bound.beginning] && is_among(bound))
     }
 
@@ -249,13 +275,13 @@ impl Forms {
         line: &str,
         scratch: &mut Scratch,
     ) -> Option<(&'f Bound, Reading)> {
-        let Scratch { spans, other, begun, .. } = scratch;
-        let (first, mut bound) = self.begun(among, begun).find(|(i, _)| fit::every(form(*i), line, spans))?;
+        let Scratch { spans, other, begun, blanks, .. } = scratch;
+        let (first, mut bound) = self.begun(among, *blanks, begun).find(|(i, _)| fit::every(form(*i), line, spans))?;
         let mut reading = Reading { unproven: bound.form.unproven, ..Reading::default() };
         for (binding, span) in bound.fields.iter().zip(&*spans) {
             reading.doubt(binding.role, !span.proven);
         }
-        for (i, another) in self.begun(among, begun).filter(|(i, _)| *i > first) {
+        for (i, another) in self.begun(among, *blanks, begun).filter(|(i, _)| *i > first) {
             let is_worst = bound.status(line, spans).map(severity) == Some(SEVERITY_MAX);
             let is_settled = reading.unproven && reading.time_unproven && reading.status_unproven && is_worst;
             if is_settled || !fit::every(form(i), line, other) {
@@ -289,9 +315,9 @@ impl Forms {
 
     /// A line that ends early: the form of which most fields are there, if the client and the time are.
     fn read_cut(&self, line: &str, quotes: usize, scratch: &mut Scratch) -> Option<(&Bound, Reading)> {
-        let Scratch { spans, begun, .. } = scratch;
+        let Scratch { spans, begun, blanks, .. } = scratch;
         let mut best: Option<(usize, usize)> = None;
-        for (i, bound) in self.begun(Among::All, begun) {
+        for (i, bound) in self.begun(Among::All, *blanks, begun).filter(|(_, bound)| !bound.form.lacks.any()) {
             let fits = fit::clean(&bound.form, line, quotes, true, spans);
             let wanted = |role| bound.fields.iter().filter(|binding| binding.role == role).count();
             let all = |role| bound.places(role, spans).len() == wanted(role) && wanted(role) > 0;
@@ -310,7 +336,7 @@ impl Forms {
     #[cold]
     fn unknown(&self, line: &str) -> Fault {
         let begun: Vec<bool> = self.beginnings.iter().map(|form| fit::begins(&self.forms[*form].form, line)).collect();
-        let stops = self.begun(Among::All, &begun).map(|(_, bound)| fit::stops_at(&bound.form, line));
+        let stops = self.begun(Among::All, None, &begun).map(|(_, bound)| fit::stops_at(&bound.form, line));
         let at_once = self.forms.last().map(|bound| fit::stops_at(&bound.form, line));
         let detail = match at_once.into_iter().chain(stops).max_by_key(|(at, _)| *at) {
             Some((at, part)) => format!("fits no form of this source; the nearest stops at byte {at}, expected {part}"),

@@ -10,11 +10,11 @@ use super::class::Class;
 use super::form::{Field, Form, Part};
 
 /// Reads `log_format main escape=json '...' '...';`, or only the texts, or one text without quotes. Of several forms the first is
-/// the one that lines mostly fit.
+/// the one that lines mostly fit; the last are those of lines that have nothing at an end.
 pub(crate) fn forms(text: &str) -> Result<Vec<Form>, String> {
     let form = form(text)?;
     // A host is one word, but for one that nginx refused and logs all the same.
-    let is_loose = |field: &Field| &*field.name == "http_host" && !field.quoted;
+    let is_loose = |field: &Field| &*field.name == "http_host" && field.class == Class::Phrase && !field.quoted;
     let mut usual = form.clone();
     for part in &mut usual.parts {
         if let Part::Field(field) = part
@@ -23,7 +23,12 @@ pub(crate) fn forms(text: &str) -> Result<Vec<Form>, String> {
             field.class = Class::Name;
         }
     }
-    Ok(if usual == form { vec![form] } else { vec![usual, form] })
+    note_names(&mut usual.parts);
+    note_empty(&mut usual.parts);
+    let without_ends = form.without_ends(|field| !is_always_there(field));
+    let mut forms = if usual == form { vec![form] } else { vec![usual, form] };
+    forms.extend(without_ends);
+    Ok(forms)
 }
 
 fn form(text: &str) -> Result<Form, String> {
@@ -43,8 +48,19 @@ fn form(text: &str) -> Result<Form, String> {
         if name.is_empty() {
             return Err("log_format: expected the name of a variable behind $".to_string());
         }
-        if matches!(parts.last(), Some(Part::Field(_))) {
-            return Err(format!("log_format: expected something between ${name} and the variable before it"));
+        let (name, after) = target(name, after);
+        match parts.last_mut() {
+            // What a client asked of a host begins with a slash.
+            Some(Part::Field(host))
+                if matches!(&*host.name, "host" | "http_host" | "server_name") && name == "request_uri" =>
+            {
+                host.class = Class::Authority;
+            }
+            Some(Part::Field(port)) if &*port.name == "server_port" && name == "request_uri" => {}
+            Some(Part::Field(_)) => {
+                return Err(format!("log_format: expected something between ${name} and the variable before it"));
+            }
+            _ => {}
         }
         parts.push(Part::Field(Field::new(name, class(name))));
         rest = after;
@@ -57,6 +73,37 @@ fn form(text: &str) -> Result<Form, String> {
     if !has(&["remote_addr", "realip_remote_addr", "http_x_forwarded_for", "proxy_add_x_forwarded_for"]) {
         return Err("log_format: expected $remote_addr in it".to_string());
     }
+    if !has(&["request", "request_uri"]) {
+        for part in &mut parts {
+            match part {
+                Part::Field(field) if &*field.name == TARGET_IN_PARTS => {
+                    (field.name, field.in_parts) = ("request_uri".into(), true);
+                }
+                _ => {}
+            }
+        }
+    }
+    note_names(&mut parts);
+    note_empty(&mut parts);
+    Ok(Form::of(parts))
+}
+
+/// A name ends with a blank. Of another sign behind it nginx takes no notice: it may be in the name.
+fn note_names(parts: &mut [Part]) {
+    for i in 0..parts.len() {
+        let before = i == 0 || matches!(&parts[i - 1], Part::Literal(text) if text.ends_with(' '));
+        let behind = parts.get(i + 1).is_none_or(|part| matches!(part, Part::Literal(text) if text.starts_with(' ')));
+        if let Part::Field(field) = &mut parts[i]
+            && field.class == Class::Name
+            && !(before && behind)
+        {
+            field.class = Class::Phrase;
+        }
+    }
+}
+
+/// Notes which fields may be nothing.
+fn note_empty(parts: &mut [Part]) {
     for i in 1..parts.len().saturating_sub(1) {
         let is_told = matches!((&parts[i - 1], &parts[i + 1]),
             (Part::Literal(before), Part::Literal(after)) if tells_nothing(before, after));
@@ -64,13 +111,30 @@ fn form(text: &str) -> Result<Form, String> {
             field.may_be_empty = is_told && !field.class.is_free() && !is_always_there(field);
         }
     }
-    Ok(Form::of(parts))
 }
 
-/// Do the signs around a variable show that there is nothing, when there is? Quotes do, and those of a member in JSON.
+/// A path with its query, which counts as the target where no variable has the one that was asked for: `$uri` may be another.
+const TARGET_IN_PARTS: &str = "uri_is_args_args";
+
+/// `$uri$is_args$args` is one field.
+fn target<'t>(path: &'t str, after: &'t str) -> (&'t str, &'t str) {
+    let next = |after: &'t str| after.strip_prefix('$').map(name);
+    let query = match (path, next(after)) {
+        ("uri" | "document_uri", Some(("is_args", behind))) => next(behind),
+        _ => None,
+    };
+    match query {
+        Some(("args" | "query_string", behind)) => (TARGET_IN_PARTS, behind),
+        _ => (path, after),
+    }
+}
+
+/// Do the signs around a variable show that there is nothing, when there is? The same sign on both sides does (quotes, blanks, bars),
+/// and those of a member in JSON.
 fn tells_nothing(before: &str, after: &str) -> bool {
     let is_value = before.trim_end().ends_with(':') && after.starts_with([',', '}']);
-    is_value || (before.ends_with('"') && after.starts_with('"'))
+    let sign = before.chars().next_back().filter(|sign| !sign.is_alphanumeric() && *sign != '-');
+    is_value || (sign.is_some() && after.chars().next() == sign)
 }
 
 /// Who, when, and how it was answered: nginx always has these.
@@ -161,10 +225,16 @@ mod tests {
     #[test]
     fn a_directive_is_read_as_it_stands() {
         let directive = "log_format main '$remote_addr - $remote_user [$time_local] \"$request\" '\n    '$status $body_bytes_sent ${request_time}s';";
+        let mut read = form(directive).expect("a form");
+        for part in &mut read.parts {
+            if let Part::Field(field) = part {
+                assert_eq!(std::mem::take(&mut field.may_be_empty), &*field.name == "body_bytes_sent");
+            }
+        }
         let expected = Form::parse(
             "<remote_addr:client> - <remote_user:phrase> [<time_local:clf>] \"<request:phrase>\" <status:status> <body_bytes_sent:count> <request_time:number>s",
         );
-        assert_eq!(form(directive), expected);
+        assert_eq!(Ok(read), expected);
         let plain = "\"$http_x_forwarded_for\" $remote_addr [$time_local] \"$request\" $status";
         assert_eq!(form(plain).map(|form| form.quotes), Ok(4));
         let json = "log_format j escape=json '{\"t\":$msec,\"ip\":\"$remote_addr\",\"u\":\"$request_uri\"}';";
@@ -183,13 +253,53 @@ mod tests {
     fn a_host_that_nginx_refused_may_hold_anything() {
         let classes = |format: &str| -> Vec<Vec<Class>> {
             let forms = forms(format).expect("a form");
-            forms.iter().map(|form| form.fields().map(|field| field.class).collect()).collect()
+            forms
+                .iter()
+                .filter(|form| !form.lacks.any())
+                .map(|form| form.fields().map(|field| field.class).collect())
+                .collect()
         };
         let bare = classes("'$http_host $remote_addr [$time_local] $status'");
         let rest = [Class::Client, Class::Clf, Class::Status];
         assert_eq!(bare, [[&[Class::Name][..], &rest].concat(), [&[Class::Phrase][..], &rest].concat()]);
         let quoted = classes("'\"$http_host\" $remote_addr [$time_local] $status'");
         assert_eq!(quoted, [[&[Class::Phrase][..], &rest].concat()]);
+    }
+
+    #[test]
+    fn a_line_may_have_nothing_at_its_ends() {
+        let ends = |format: &str| -> Vec<Form> { forms(format).expect("a form").into_iter().skip(1).collect() };
+        let named = |form: &Form| form.fields().map(|field| field.name.to_string()).collect::<Vec<_>>();
+        let names: Vec<Vec<String>> =
+            ends("'$host $remote_addr [$time_local] $status $http_user_agent'").iter().map(named).collect();
+        assert_eq!(
+            names,
+            [
+                &["host", "remote_addr", "time_local", "status"][..],
+                &["remote_addr", "time_local", "status", "http_user_agent"],
+                &["remote_addr", "time_local", "status"]
+            ]
+        );
+        assert_eq!(ends("'$remote_addr [$time_local] \"$request\" $status'"), []);
+        assert_eq!(ends("'$status $remote_addr [$time_local]'"), []);
+    }
+
+    #[test]
+    fn a_target_may_be_in_parts() {
+        let named = |format: &str| -> Vec<(String, Class)> {
+            form(format).expect("a form").fields().skip(2).map(|field| (field.name.to_string(), field.class)).collect()
+        };
+        let field = |name: &str, class| (name.to_string(), class);
+        assert_eq!(
+            named("'$remote_addr $msec https://$host$request_uri $uri$is_args$args;'"),
+            [
+                field("host", Class::Authority),
+                field("request_uri", Class::Phrase),
+                field("uri_is_args_args", Class::Phrase)
+            ]
+        );
+        let alone = named("'$remote_addr $msec $request_method $uri$is_args$args $status'");
+        assert_eq!(alone[1], field("request_uri", Class::Phrase));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! proven; no line is lost.
 
 use super::class::Class;
-use super::form::{Field, Form, Part};
+use super::form::{Ends, Field, Form, Part};
 use super::front::Front;
 use crate::sources::mapping::Input;
 use crate::sources::{KINDS, Parser, Reader, SourceConfig};
@@ -32,7 +32,7 @@ fn sample(class: Class, name: &str) -> String {
         Class::Word | Class::Blob => "w",
         Class::Hex => "4bf92f3577b34da6",
         Class::Id => "JKJaXmPLvHcESHA=",
-        Class::Name => "api.shop.example",
+        Class::Name | Class::Authority => "api.shop.example",
         Class::Text if name.contains("request") => "GET /v1/orders HTTP/1.1",
         Class::Text | Class::Phrase => "x",
         Class::Any => "",
@@ -41,14 +41,15 @@ fn sample(class: Class, name: &str) -> String {
 }
 
 fn line(form: &Form, value: &dyn Fn(usize, &Field) -> String) -> String {
-    let mut line = String::new();
+    let blank = |is_there: bool| if is_there { " " } else { "" };
+    let mut line = blank(form.lacks.first).to_string();
     for (i, part) in form.parts.iter().enumerate() {
         match part {
             Part::Literal(literal) => line.push_str(literal),
             Part::Field(field) => line.push_str(&value(i, field)),
         }
     }
-    line
+    line + blank(form.lacks.last)
 }
 
 /// What a client may write to look like somebody else.
@@ -94,8 +95,8 @@ fn hostile(plain: &str) -> Vec<String> {
 
 /// How a gateway may write it: as it is, as nginx escapes it, as Apache does.
 fn written(text: &str, quoted: bool, class: Class) -> Vec<String> {
-    if class == Class::Name {
-        let name: String = text.chars().filter(|c| !c.is_whitespace() && *c != '"').collect();
+    if matches!(class, Class::Name | Class::Authority) {
+        let name: String = text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '"' | '/')).collect();
         return vec![if name.is_empty() { "-".to_string() } else { name }];
     }
     let nginx = text.replace('\\', "\\x5C").replace('"', "\\x22").replace('\t', "\\x09");
@@ -113,6 +114,9 @@ fn told(parser: &Parser, line: &str, front: Front) -> Option<Told> {
     let arena = bumpalo::Bump::new();
     let mut reader = Reader::new(parser, &arena);
     reader.front = front;
+    // Blanks around a line are nothing, but it is known whether there were any.
+    reader.blanks = Some(Ends::blanks(line.as_bytes()));
+    let line = if parser.forms.lack.any() { line.trim() } else { line };
     reader.read(line, 0, &mut None, &mut |outcome| {
         told = outcome.ok().map(|(request, _)| {
             let time = request.time_us.or(request.start_us).map(|us| us.to_string());
@@ -150,7 +154,9 @@ struct Doubts {
 
 fn begins_with_client(form: &Form) -> bool {
     let is_client = |class| matches!(class, Class::Address | Class::Client | Class::Peer);
-    form.parts.iter().take(1).any(|part| matches!(part, Part::Field(field) if is_client(field.class)))
+    // Where nothing was written for what stands before it, that could have been anything.
+    !form.lacks.any()
+        && form.parts.iter().take(1).any(|part| matches!(part, Part::Field(field) if is_client(field.class)))
 }
 
 impl Doubts {
@@ -162,10 +168,12 @@ impl Doubts {
 }
 
 /// Formats of nginx with what a client writes outside of quotes, and in which variables may be nothing.
-const LOG_FORMATS: [&str; 4] = [
+const LOG_FORMATS: [&str; 6] = [
     r#"'$http_host $remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_user_agent"'"#,
     r#"'$http_x_forwarded_for $remote_addr - $remote_user [$time_local] $http_host "$request" $status $http_user_agent'"#,
     r#"log_format a escape=json '{"t":$msec,"h":"$http_host","id":"$request_id","ip":"$remote_addr","u":"$request_uri","s":$status,"us":"$upstream_status","ut":$upstream_response_time,"ua":"$http_user_agent","m":"$request_method"}';"#,
+    r#"'$host $remote_addr [$time_local] $server_name "$request" $status $server_name $request_time'"#,
+    r#"'$remote_addr [$time_local] $request_method $scheme://$host$request_uri $status $http_user_agent $http_referer'"#,
     r#"'"$http_referer" "$upstream_addr" "$upstream_response_time" "$request_method" "$remote_addr" [$time_local] "$request" $status "$request_length" "$http_user_agent"'"#,
 ];
 
@@ -207,7 +215,7 @@ fn no_text_of_a_client_passes_for_another_client_or_time() {
             };
             for (at, part) in form.parts.iter().enumerate() {
                 let Part::Field(field) = part else { continue };
-                if !matches!(field.class, Class::Text | Class::Phrase | Class::Name) {
+                if !matches!(field.class, Class::Text | Class::Phrase | Class::Name | Class::Authority) {
                     continue;
                 }
                 let planted = hostile(&plain);

@@ -416,3 +416,20 @@ async fn what_becomes_so_bad_that_nobody_is_asked_waits_for_nobody() {
     trial.settle().await;
     assert_eq!((trial.board.entities(), trial.in_state("awaiting").await.len()), (vec![ATTACKER.to_owned()], 0));
 }
+
+/// A person is asked where all who ask for it want that.
+#[tokio::test]
+async fn whoever_asks_for_it_outright_waits_for_no_person_because_of_another() {
+    let policy = "policy: [{ when: { detectors: [sweep] }, do: [block], approve: true }, { when: { severity: high }, do: [block] }]";
+    let (trial, outright, asks, _) = two_incidents(&format!("{HOURLY}, {policy}")).await;
+    let asked = async || -> Vec<bool> {
+        let asked = sqlx::query_scalar("SELECT approve FROM wanted").fetch_all(trial.outbox.store().pool()).await;
+        asked.expect("read")
+    };
+    assert_eq!((asked().await, trial.board.entities()), (vec![false], vec![ATTACKER.to_owned()]));
+    trial.tell(&again(&asks, trial.now()), &["block"]).await;
+    assert_eq!(asked().await, [false]);
+    // Once only the other one wants it, a person is asked again, also where nothing more is told of that.
+    trial.tell(&closing(&outright), &["block"]).await;
+    assert_eq!(asked().await, [true]);
+}

@@ -53,6 +53,22 @@ pub(super) async fn claim(tx: &mut Tx, wanted: &Wanted) -> Result<(), StoreError
     let query = query.bind(&wanted.alert_id).bind(wanted.approve).bind(wanted.narrower.as_deref().unwrap_or_default());
     let query = query.bind(&wanted.incident_id);
     query.execute(&mut **tx).await?;
+    settle_approval(tx, wanted.kind.name(), &wanted.entity_kind, &wanted.entity_value).await
+}
+
+/// A person is asked where all open alerts that want it say so; one that gives way to something narrower has no say where another
+/// does not.
+async fn settle_approval(tx: &mut Tx, kind: &str, entity_kind: &str, entity_value: &str) -> Result<(), StoreError> {
+    let claims = format!(
+        "EXISTS (SELECT 1 FROM {CLAIMS} WHERE w.kind = wanted.kind AND w.entity_kind = wanted.entity_kind \
+         AND w.entity_value = wanted.entity_value AND {ASKED} AND a.state <> 'closed' \
+         AND (b.narrower = '' OR wanted.narrower <> '')"
+    );
+    let sql = format!(
+        "UPDATE wanted SET approve = CASE WHEN {claims} AND NOT b.approve) THEN 0 WHEN {claims}) THEN 1 ELSE approve END \
+         WHERE {IS_PLACE}"
+    );
+    sqlx::query(&sql).bind(kind).bind(entity_kind).bind(entity_value).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -189,7 +205,7 @@ async fn settle(tx: &mut Tx, place: &Place, stand: Stand) -> Result<(), StoreErr
     };
     // Mostly it is the one that is named.
     if first(tx, "a.state <> 'closed' AND b.alert_id = w.alert_id").await?.is_some() {
-        return Ok(());
+        return settle_approval(tx, &place.kind, &place.entity_kind, &place.entity_value).await;
     }
     let mut next = first(tx, "a.state <> 'closed'").await?;
     let goes_on = next.is_some();
@@ -221,7 +237,7 @@ async fn settle(tx: &mut Tx, place: &Place, stand: Stand) -> Result<(), StoreErr
     let query = query.bind(next.try_get::<bool, _>(3)?).bind(next.try_get::<String, _>(4)?);
     let query = query.bind(&place.kind).bind(&place.entity_kind).bind(&place.entity_value);
     query.execute(&mut **tx).await?;
-    Ok(())
+    settle_approval(tx, &place.kind, &place.entity_kind, &place.entity_value).await
 }
 
 fn place(row: &SqliteRow) -> Result<Place, StoreError> {
