@@ -71,6 +71,11 @@ impl Open {
     fn new(stream: u64, text: Option<String>) -> Open {
         Open { stream, text, patience: SPLIT_PATIENCE }
     }
+
+    /// Its end may have come already, among what others wrote.
+    pub(crate) fn may_be_over(&self) -> bool {
+        self.patience < SPLIT_PATIENCE
+    }
 }
 
 impl Parts {

@@ -276,6 +276,9 @@ impl<'b> Reader<'b> {
                 }
             };
         };
+        if split.end == End::Later && open.may_be_over() {
+            return self.read_first(Piece { is_doubtful: true, ..piece }, split, fields, sink);
+        }
         let doubtful = Piece { is_doubtful: true, ..whole };
         let joined = open.text.as_ref().map(|text| format!("{text}{}", piece.text));
         match (split.end, joined) {

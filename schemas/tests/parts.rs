@@ -220,6 +220,29 @@ fn the_rest_of_a_line_among_those_of_others_frames_nobody() {
     }
 }
 
+/// One long line does not take the next ones with it, whoever wrote them.
+#[test]
+fn long_lines_one_after_the_other_among_those_of_others_are_all_read() {
+    let wrap = |part: &str, is_last: bool| json!({"log": part, "_p": if is_last { "F" } else { "P" }}).to_string();
+    for long in ["path", "agent"] {
+        let mut records = Vec::new();
+        for client in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
+            let text = "u".repeat(PART + 900);
+            let line = match long {
+                "path" => traefik("c", client, &format!("/{text}"), 404),
+                _ => traefik(&text, client, "/x", 404),
+            };
+            let parts = cut(&line);
+            records.extend([wrap(&parts[0], false), wrap(&parts[1], true)]);
+            records.push(wrap(&traefik("c", "192.0.2.99", "/y", 200), true));
+        }
+        let (events, _) = told("traefik", &records);
+        let of = |client: &str| events.iter().filter(|(who, _, status)| who == client && *status > 0).count();
+        let counts = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.99"].map(of);
+        assert_eq!(counts, [1, 1, 1, 3], "{long}: {events:?}");
+    }
+}
+
 #[test]
 fn blanks_at_the_seam_are_kept() {
     let line = istio("an agent", TRUE_PEER, "/x", 200);
