@@ -265,6 +265,9 @@ async fn a_range_that_an_alert_is_about_is_blocked_as_one_client_is() {
         let outbox = beside(folder.path(), &hands, &wall, good).await;
         tell(&outbox, &[wide(hands.now())], &["block"], hands.now()).await;
         settle(&outbox).await;
+        // It is tried again for half a minute.
+        hands.advance(MINUTE_US);
+        settle(&outbox).await;
         settle(&outbox).await;
         assert_eq!(wall.blocked(), expected);
         assert_eq!(step_names(&outbox).await.contains(&"awaiting".to_owned()), asks);
