@@ -1,8 +1,8 @@
 //! Who else is behind those who are to be blocked: asked beside the control loop, remembered for a while.
 //!
 //! Promises: nothing waits for an answer but the block it is about. Several are asked for at once, no more of them than may be
-//! blocked within the hour; what cannot be found out is tried again for half a minute, and then a person is asked. An answer says how much of the
-//! time before is known, so that what nobody has seen is not taken for an empty place.
+//! blocked within the hour; what cannot be found out is tried again for half a minute, and then a person is asked. An answer says
+//! how much of the time before is known, so that what nobody has seen is not taken for an empty place.
 //! Never: holds a transaction while it asks.
 
 use std::collections::HashMap;
