@@ -24,6 +24,7 @@ use crate::limits::TELLINGS_WAITING_MAX;
 use crate::pipeline::Outlet;
 use crate::respond::Outbox;
 use crate::respond::incident::left;
+use crate::store::StoreError;
 
 /// A state store that takes nothing is asked again for so long, after waits that double from the first to the longest.
 const AGAIN_FOR: Duration = Duration::from_secs(300);
@@ -32,6 +33,8 @@ const AGAIN_MAX: Duration = Duration::from_secs(5);
 
 enum Word {
     Alerts(Vec<(Alert, Vec<String>)>),
+    /// What detectors ask for from here on.
+    Detectors(HashMap<String, Vec<String>>),
     /// Everything before it is taken in.
     Taken(oneshot::Sender<()>),
 }
@@ -61,7 +64,10 @@ impl Teller {
         let failure = Failure::default();
         let work = Telling { outbox: outbox.clone(), clock, stop };
         runtime.spawn(work.all(told, failure.clone()));
-        Teller { respond: responses(rules), words, failure, outbox, runtime: runtime.clone() }
+        let respond = responses(rules);
+        // The first word has room.
+        _ = words.try_send(Word::Detectors(respond.clone()));
+        Teller { respond, words, failure, outbox, runtime: runtime.clone() }
     }
 }
 
@@ -78,6 +84,8 @@ fn why(failure: &Failure) -> anyhow::Error {
 impl Outlet for Teller {
     fn swapped(&mut self, rules: &[Arc<Rule>]) {
         self.respond = responses(rules);
+        // Where nobody listens any more the next telling says so.
+        _ = self.runtime.block_on(self.words.send(Word::Detectors(self.respond.clone())));
     }
 
     fn left_open(&mut self, goes_on: &dyn Fn(&str) -> bool) -> anyhow::Result<Vec<Alert>> {
@@ -121,24 +129,23 @@ impl Telling {
     async fn all(self, mut told: mpsc::Receiver<Word>, failure: Failure) {
         while let Some(word) = told.recv().await {
             match word {
-                Word::Alerts(alerts) => {
-                    if let Err(error) = self.tell(&alerts).await {
+                // Who asked may be gone.
+                Word::Taken(taken) => _ = taken.send(()).is_err(),
+                word => {
+                    if let Err(error) = self.take_in(&word).await {
                         tracing::error!("alerts are no longer taken in: {error:#}");
                         *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{error:#}"));
                         return;
                     }
                 }
-                // Who asked may be gone.
-                Word::Taken(taken) => _ = taken.send(()).is_err(),
             }
         }
     }
 
     /// All of it or nothing is taken in, and each telling once: the same is told again.
-    async fn tell(&self, alerts: &[(Alert, Vec<String>)]) -> anyhow::Result<()> {
-        let told: Vec<(&Alert, &[String])> = alerts.iter().map(|(alert, asked)| (alert, asked.as_slice())).collect();
+    async fn take_in(&self, word: &Word) -> anyhow::Result<()> {
         let (since, mut wait) = (Stopwatch::start(), AGAIN_FIRST);
-        while let Err(error) = self.outbox.tell(&told, (self.clock)()).await {
+        while let Err(error) = self.try_to(word).await {
             if !error.may_pass() || since.elapsed() >= AGAIN_FOR {
                 return Err(error.into());
             }
@@ -152,6 +159,18 @@ impl Telling {
             wait = (2 * wait).min(AGAIN_MAX);
         }
         Ok(())
+    }
+
+    async fn try_to(&self, word: &Word) -> Result<(), StoreError> {
+        match word {
+            Word::Alerts(alerts) => {
+                let told: Vec<(&Alert, &[String])> =
+                    alerts.iter().map(|(alert, asked)| (alert, asked.as_slice())).collect();
+                self.outbox.tell(&told, (self.clock)()).await.map(|_new| ())
+            }
+            Word::Detectors(respond) => self.outbox.detectors_ask(respond).await,
+            Word::Taken(_) => Ok(()),
+        }
     }
 }
 

@@ -338,8 +338,9 @@ fn revert(args: &RevertArgs) -> Result<(), Failure> {
     let (place, actor) = (args.place.open()?, args.actor.name()?);
     let file = place.ask(look::action(&place.store, &args.id))?;
     let (id, about) = (&file.action.id, about(&file.action));
-    place.ask(desk::revert(&place.store, id, &actor, &reason, clock::now_us()))?;
-    told(&format!("{id}: taken back; {about} is let go at every target"))
+    let taken_back = place.ask(desk::revert(&place.store, id, &actor, &reason, clock::now_us()))?;
+    let renewed = if taken_back == *id { String::new() } else { format!("it was renewed by {taken_back}, which is ") };
+    told(&format!("{id}: {renewed}taken back; {about} is let go at every target"))
 }
 
 fn contained(args: &ContainedArgs) -> Result<(), Failure> {

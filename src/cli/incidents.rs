@@ -256,7 +256,7 @@ fn close(args: &CloseArgs) -> Result<(), Failure> {
     let incident = act(&args.place, &args.actor, &args.id, |_| Ok(Deed::Close(verdict, reason)))?;
     let contained = match verdict {
         Verdict::True => "whoever is contained stays so until the attack is over and the time is up",
-        Verdict::False | Verdict::Expected => "whoever is contained because of it is let go",
+        Verdict::False | Verdict::Expected => "whoever is contained because of it alone is let go",
     };
     told(&format!(
         "{}: judged {}; the running service closes it within a second, {contained}",

@@ -333,7 +333,11 @@ impl Call {
         };
         let id = look::id(store, What::Action, id).await?;
         match what {
-            "revert" => desk::revert(store, &id, &self.actor, &reason, self.now_us).await?,
+            "revert" => {
+                // What was renewed since is shown as what stands in its place.
+                let id = desk::revert(store, &id, &self.actor, &reason, self.now_us).await?;
+                return ok(json!(look::action(store, &id).await?));
+            }
             "retry" => desk::retry(store, &id, &self.actor, self.now_us).await?,
             _ => {
                 if !desk::approve(store, &id, &self.actor, self.now_us).await? {

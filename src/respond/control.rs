@@ -20,7 +20,7 @@ use super::action::{Action, Kind, Op, State};
 use super::breaker::{STALE_US_MAX, lies_ahead};
 use super::guard::{Circumstances, LITTLE, Reason, Verdict};
 use super::halt::{self, Live};
-use super::incident::{Change, Row, book};
+use super::incident::{Row, book};
 use super::message;
 use super::narrow::Narrower;
 use super::neighbours::{PART, is_kept_otherwise};
@@ -55,7 +55,7 @@ pub(super) struct Pass {
     pub live: Arc<Live>,
     pub taken: TakenIn,
     /// When something is due next.
-    next_us: i64,
+    pub next_us: i64,
     /// Who has to be looked up before they can be judged.
     unknown: Vec<Question>,
     in_force: HashSet<String>,
@@ -129,6 +129,9 @@ impl Outbox {
     pub(super) async fn beat(&self, next_us: &mut i64, rails: &mut bool) -> Result<(), StoreError> {
         let now_us = (self.clock)();
         *rails |= self.changes.refresh(now_us).await? | self.guard.refresh();
+        if self.decides_otherwise_now(now_us) {
+            *next_us = i64::MIN;
+        }
         self.tell_whom_we_keep_out(now_us).await?;
         if *rails {
             self.lanes.iter().for_each(|lane| lane.wake.notify_one());
@@ -157,6 +160,7 @@ impl Outbox {
     async fn pass_once(&self, rails: bool) -> Result<Pass, StoreError> {
         let mut pass = Pass::new((self.clock)(), self.changes.live());
         self.let_go(&mut pass, rails).await?;
+        self.plan_anew(&mut pass).await?;
         let mut tx = self.queue.begin().await?;
         // What is dated further ahead tells of a clock that was set back since.
         let hour = (pass.now_us.saturating_sub(HOUR_US), pass.now_us.saturating_add(STALE_US_MAX));
@@ -353,8 +357,7 @@ impl Outbox {
 
     /// Whether a target is told of what an incident is about.
     fn is_meant(&self, lane: &Lane, row: &Row, now_us: i64) -> bool {
-        let change = Change { row: row.clone(), event: None, alert: None };
-        lane.common.when.holds(&plan::case(&change, 0, now_us))
+        lane.common.when.holds(&plan::case(row, 0, now_us))
     }
 
     /// What this target needs for it.
@@ -472,7 +475,8 @@ impl Outbox {
             return Preflight::Known(Verdict::Send);
         };
         let question = Question::of(scope, wanted);
-        let Some(found) = self.preflight.known(&question, pass.now_us) else {
+        let waited_us = pass.now_us.abs_diff(wanted.since_us);
+        let Some(found) = self.preflight.known(&question, waited_us, pass.now_us) else {
             // No more than could be blocked now: what does not fit is not worth a look at the lake.
             let room = self.guard.room(wanted.severity, offenders);
             let is_asked = pass.unknown.iter().any(|question| question.scope == scope);
@@ -481,7 +485,6 @@ impl Outbox {
             }
             return Preflight::Unknown;
         };
-        let waited_us = pass.now_us.abs_diff(wanted.since_us);
         let grasp = |known| question.grasp(known, waited_us);
         if action.entity_kind == RANGE {
             let found = found.and_then(|behind| match grasp(behind.known) {
@@ -531,7 +534,15 @@ impl Outbox {
                 let wide = Wanted { narrower: Some(entity.value.clone()), ..wanted.clone() };
                 wanted::give_way(tx, wanted, &entity.value).await?;
                 let (entity_kind, entity_value) = (entity.kind, entity.value);
-                let narrow = Wanted { kind, entity_kind, entity_value, held: None, narrower: None, ..wanted.clone() };
+                let narrow = Wanted {
+                    kind,
+                    entity_kind,
+                    entity_value,
+                    held: None,
+                    narrower: None,
+                    instead: true,
+                    ..wanted.clone()
+                };
                 if wanted::want(tx, &narrow).await? {
                     self.wake.notify_one();
                 }

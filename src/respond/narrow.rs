@@ -7,7 +7,7 @@
 
 use super::action::{Kind, State};
 use super::control::Pass;
-use super::incident::{Change, book};
+use super::incident::book;
 use super::outbox::Outbox;
 use super::plan;
 use super::queue::{Queue, Tx};
@@ -60,8 +60,7 @@ impl Outbox {
             return Ok(if is_let_go { Effect::InForce } else { Effect::None });
         }
         let Some(row) = book::row(tx, &narrow.incident_id).await? else { return Ok(Effect::None) };
-        let change = Change { row, event: None, alert: None };
-        let case = plan::case(&change, 0, now_us);
+        let case = plan::case(&row, 0, now_us);
         let (queue, mut effect) = (narrow.queue(), Effect::None);
         for lane in self.lanes.iter().filter(|it| it.common.kinds.contains(&narrow.kind) && it.common.when.holds(&case))
         {

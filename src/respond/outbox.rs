@@ -13,7 +13,7 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use schemas::Alert;
-use schemas::incident::{Event, Status};
+use schemas::incident::Event;
 use serde_json::json;
 use tokio::sync::{Notify, Semaphore};
 
@@ -22,20 +22,19 @@ use super::actions::common::{Common, Ready};
 use super::backoff;
 use super::breaker::{Breaker, Position, STALE_US_MAX};
 use super::config::{ConfigError, DeliveryConfig, RespondConfig, Telling};
-use super::guard::{Circumstances, Guard, Reason, Verdict};
+use super::guard::{Guard, Reason, Verdict};
 use super::halt::Changes;
 use super::incident::{Change, Row, book};
 use super::kept_out::KeptOut;
 use super::link::Links;
 use super::message;
 use super::pace::Pace;
-use super::plan::{self, Around, NO_TARGET};
-use super::policy;
 use super::preflight::{Bystanders, Preflight};
 use super::queue::{Count, Entry, NewStep, Queue, Tx};
 use super::release::Released;
+use super::replan;
 use super::target::Target;
-use super::wanted::{self, Stand};
+use super::wanted;
 use crate::audit::{self, Fact, What};
 use crate::clock::Stopwatch;
 use crate::store::{Store, StoreError};
@@ -44,8 +43,6 @@ use crate::store::{Store, StoreError};
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 pub(super) const HOUR_US: i64 = 3_600_000_000;
-/// How far back offences count.
-const OFFENCES_US: i64 = 30 * 24 * HOUR_US;
 
 pub struct Outbox {
     /// Of this copy of the service (`adopt.rs`).
@@ -70,7 +67,9 @@ pub struct Outbox {
     pub(super) opened: Mutex<VecDeque<i64>>,
     /// Something is wanted that was not, or no longer.
     pub(super) wake: Notify,
-    routes: Vec<Common>,
+    pub(super) routes: Vec<Common>,
+    /// What decided when it was last looked whether that has changed.
+    pub(super) decided_by: Mutex<String>,
     rules: book::Rules,
     rng: Mutex<ChaCha8Rng>,
     aloud: bool,
@@ -175,6 +174,7 @@ impl Outbox {
             opened: Mutex::default(),
             wake: Notify::new(),
             routes,
+            decided_by: Mutex::default(),
             rules,
             rng: Mutex::new(ChaCha8Rng::seed_from_u64(seed)),
             aloud: false,
@@ -264,10 +264,13 @@ impl Outbox {
         let mut taken = TakenIn { pending: Queue::pending(&mut tx).await?, new: Vec::new() };
         for (alert, names) in alerts {
             let asked: Vec<Kind> = names.iter().filter_map(|name| Kind::parse(name)).collect();
-            match book::take(&mut tx, alert, &self.rules, now_us).await? {
+            match book::take(&mut tx, alert, &asked, &self.rules, now_us).await? {
                 book::Taken::Known => {}
                 book::Taken::Suppressed(_) => asked.iter().for_each(|kind| count_suppressed(*kind, Reason::Suppressed)),
-                book::Taken::Changed(change) => {
+                book::Taken::Changed(change, before) => {
+                    if before.is_some_and(|before| self.decides_otherwise(&before, &change.row, now_us)) {
+                        replan::owe_incident(&mut tx, &change.row.id).await?;
+                    }
                     audit::pend(&mut tx, now_us, &told(&change)).await?;
                     self.follow(&mut tx, *change, &asked, now_us, &mut taken).await?;
                 }
@@ -278,167 +281,6 @@ impl Outbox {
         self.lanes.iter().for_each(|lane| lane.wake.notify_one());
         taken.new.iter().for_each(|(action, steps)| self.say(action, steps));
         Ok(taken.new.len())
-    }
-
-    /// What follows from a change: messages, and who is wanted out.
-    async fn follow(
-        &self,
-        tx: &mut Tx,
-        mut change: Change,
-        asked: &[Kind],
-        now_us: i64,
-        taken: &mut TakenIn,
-    ) -> Result<(), StoreError> {
-        let around = self.around(now_us);
-        let offences = self.offences(tx, &change, now_us).await?;
-        let case = plan::case(&change, offences, now_us);
-        let decision = policy::decide(&self.config.policy, &case, asked, self.config.guard.ttl);
-        let mut grown = false;
-        for kind in &decision.messages {
-            if !change.row.kinds.contains(kind) {
-                change.row.kinds.push(*kind);
-                grown = true;
-            }
-        }
-        // Somebody is to hear of it who has not yet.
-        if grown && change.event.is_none() && change.row.status != Status::Closed {
-            change.event = Some(Event::Updated);
-            change.row.revision += 1;
-        }
-        if grown {
-            book::write(tx, &change.row).await?;
-        }
-        self.send_messages(tx, &change, offences, now_us, taken).await?;
-        let all = plan::containment(&change, &decision, &around);
-        for wanted in &all {
-            if around.routes.iter().any(|route| route.kinds.contains(&wanted.kind)) {
-                if wanted::want(tx, wanted).await? {
-                    audit::pend(tx, now_us, &planned(wanted)).await?;
-                }
-            } else {
-                let dry_run = wanted.dry_run || around.dry_run;
-                let action = wanted::action(wanted, NO_TARGET, 0, Op::Apply, dry_run, now_us);
-                self.take_in(tx, action, taken).await?;
-            }
-        }
-        let Some(alert) = &change.alert else { return Ok(()) };
-        wanted::told(tx, alert, &all).await?;
-        if change.row.quiet_us.is_some_and(|since| now_us.saturating_sub(since) >= micros(self.config.incidents.quiet))
-        {
-            self.close(tx, change.row, now_us, taken).await?;
-        }
-        Ok(())
-    }
-
-    /// Closes an incident that has been quiet for long enough, or that a person has judged.
-    pub(super) async fn close(
-        &self,
-        tx: &mut Tx,
-        mut row: Row,
-        now_us: i64,
-        taken: &mut TakenIn,
-    ) -> Result<(), StoreError> {
-        if row.status == Status::Closed {
-            return Ok(());
-        }
-        (row.status, row.changed_us) = (Status::Closed, now_us);
-        row.revision += 1;
-        book::write(tx, &row).await?;
-        if !row.goes_on_though_judged() {
-            wanted::stand_of_incident(tx, &row.id, Stand::Ending).await?;
-        }
-        let change = Change { row, event: Some(Event::Closed), alert: None };
-        self.send_messages(tx, &change, 0, now_us, taken).await
-    }
-
-    async fn send_messages(
-        &self,
-        tx: &mut Tx,
-        change: &Change,
-        offences: u32,
-        now_us: i64,
-        taken: &mut TakenIn,
-    ) -> Result<(), StoreError> {
-        if let Some(event) = change.event {
-            audit::pend(tx, now_us, &changed(&change.row, event)).await?;
-        }
-        let told = match change.event {
-            Some(Event::Open) => self.config.tell.contains(&Telling::Open),
-            // What changed matters even where not each update of an alert is told.
-            Some(Event::Updated) => !self.config.tell.is_empty(),
-            Some(Event::Closed) => self.config.tell.contains(&Telling::Closed),
-            None => false,
-        };
-        if !told {
-            return Ok(());
-        }
-        let planned = |change: &Change| {
-            let case = plan::case(change, offences, now_us);
-            plan::messages(change, &change.row.kinds, &case, &self.around(now_us))
-        };
-        let mut actions = planned(change);
-        if self.is_one_of_many(tx, change, &actions, now_us).await? {
-            actions = match self.digest(tx, change, actions, now_us, taken).await? {
-                Some(digest) => {
-                    audit::pend(tx, now_us, &changed(&digest.row, digest.event.unwrap_or(Event::Updated))).await?;
-                    planned(&digest)
-                }
-                None => Vec::new(),
-            };
-        }
-        for action in actions {
-            if change.event == Some(Event::Updated) {
-                taken.pending = taken.pending.saturating_sub(Queue::overtake(tx, &action, now_us).await?);
-            }
-            self.take_in(tx, action, taken).await?;
-        }
-        Ok(())
-    }
-
-    async fn offences(&self, tx: &mut Tx, change: &Change, now_us: i64) -> Result<u32, StoreError> {
-        let Some(alert) = &change.alert else { return Ok(0) };
-        let Some(entity) = plan::entity_for(alert, Kind::Block, self.config.guard.ipv6_prefix) else { return Ok(0) };
-        let queue = wanted::queue_of(Kind::Block, &entity.kind, &entity.value);
-        wanted::offences(tx, &queue, now_us.saturating_sub(OFFENCES_US)).await
-    }
-
-    fn around(&self, now_us: i64) -> Around<'_> {
-        Around {
-            routes: &self.routes,
-            dry_run: self.config.dry_run,
-            ipv6_prefix: self.config.guard.ipv6_prefix,
-            now_us,
-        }
-    }
-
-    /// Judges a message and makes it durable, unless it is known.
-    async fn take_in(&self, tx: &mut Tx, action: Action, taken: &mut TakenIn) -> Result<(), StoreError> {
-        if Queue::knows(tx, &action.id).await? {
-            return Ok(());
-        }
-        let verdict = if action.target == NO_TARGET {
-            Verdict::Suppress(Reason::NoTarget, format!("no target takes `{}`", action.kind.name()))
-        } else {
-            let live = self.changes.live();
-            let is_owed = self.is_owed(&mut **tx, &action).await?;
-            let around = Circumstances {
-                now_us: if is_owed { action.about_us } else { action.created_us },
-                severity: schemas::alert::Severity::Info,
-                offenders_last_hour: 0,
-                never: &live.never,
-            };
-            match self.guard.judge(&action, &around) {
-                // Pages are never refused for want of room.
-                Verdict::Send if action.urgency() > 1 && taken.pending >= u64::from(self.delivery.pending_max) => {
-                    Verdict::Suppress(Reason::QueueFull, format!("{} actions are waiting already", taken.pending))
-                }
-                verdict => verdict,
-            }
-        };
-        taken.pending += u64::from(verdict == Verdict::Send);
-        let steps = insert(tx, &action, verdict).await?;
-        taken.new.push((action, steps));
-        Ok(())
     }
 
     /// The history of all actions after a step number, in order.
@@ -543,7 +385,7 @@ pub(super) fn planned(wanted: &wanted::Wanted) -> Fact {
 }
 
 /// The entry of the audit about a message that is due.
-fn changed(row: &Row, event: Event) -> Fact {
+pub(super) fn changed(row: &Row, event: Event) -> Fact {
     let detail = json!({
         "event": event.name(), "revision": row.revision, "severity": message::severity_name(row.severity),
         "status": row.status.name(), "title": row.title, "alerts": row.alerts, "alerts_open": row.alerts_open,

@@ -12,7 +12,7 @@ use schemas::incident::{Event, Status, Verdict};
 
 use super::action::{Action, Kind, Op, hex_id};
 use super::actions::common::Common;
-use super::incident::{Change, keys, micros_of, rfc3339};
+use super::incident::{Change, Row, keys, micros_of, rfc3339};
 use super::narrow::WAYS;
 use super::policy::Decision;
 use super::scope::{ADDRESS, NETWORK, Scope};
@@ -46,8 +46,7 @@ pub struct Around<'a> {
 }
 
 /// What conditions look at.
-pub fn case(change: &Change, offences: u32, now_us: i64) -> Case<'_> {
-    let row = &change.row;
+pub fn case(row: &Row, offences: u32, now_us: i64) -> Case<'_> {
     Case {
         severity: row.severity,
         detectors: &row.detectors,
@@ -160,8 +159,16 @@ pub fn containment(change: &Change, decision: &Decision, around: &Around) -> Vec
         dry_run: change.row.dry_run,
         severity: change.row.severity,
         narrower,
+        instead: false,
     };
     wanted.into_iter().map(make).collect()
+}
+
+/// The kinds of containment that a decision asks for, whether or not the alert names somebody for each.
+pub fn asks(decision: &Decision, around: &Around) -> Vec<Kind> {
+    let able = |kind: &Kind| around.routes.iter().any(|route| route.kinds.contains(kind));
+    let ways = WAYS.into_iter().filter(|kind| decision.narrowest && able(kind));
+    decision.contain.iter().copied().chain(ways).collect()
 }
 
 /// Whom to keep out in this way because of an alert: who it is about, or who made nearly all of it.
@@ -235,7 +242,6 @@ fn micros(duration: Duration) -> i64 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::respond::incident::Row;
     use crate::respond::policy;
     use schemas::alert::{Severity, Window};
 
@@ -312,7 +318,7 @@ pub(crate) mod tests {
 
     fn told(change: &Change, kinds: &[Kind], routes: &[Common], dry_run: bool) -> Vec<Action> {
         let around = Around { routes, dry_run, ipv6_prefix: 64, now_us: 7 };
-        messages(change, kinds, &case(change, 0, 7), &around)
+        messages(change, kinds, &case(&change.row, 0, 7), &around)
     }
 
     fn shape(actions: &[Action]) -> Vec<(&str, &str, bool)> {
@@ -369,7 +375,7 @@ pub(crate) mod tests {
     fn wanted(alert: &Alert, policy: &str, routes: &[Common]) -> Vec<(&'static str, String, String)> {
         let policy: Vec<policy::Entry> = serde_saphyr::from_str(policy).expect("a policy");
         let change = change(alert);
-        let decision = policy::decide(&policy, &case(&change, 0, 7), &[], Duration::from_secs(60));
+        let decision = policy::decide(&policy, &case(&change.row, 0, 7), &[], Duration::from_secs(60));
         let around = Around { routes, dry_run: false, ipv6_prefix: 64, now_us: 7 };
         let wanted = containment(&change, &decision, &around);
         wanted.into_iter().map(|w| (w.kind.name(), w.entity_kind, w.entity_value)).collect()

@@ -104,6 +104,8 @@ const KNOWN_MIN_US: i64 = 3_600_000_000;
 pub(super) const WAIT_US: u64 = 30_000_000;
 /// An answer that knows little, or nothing, is out of date so soon.
 const AGAIN_US: u64 = 1_000_000;
+/// That nobody answered counts for so long for who has waited: a round of many questions that each time out takes as long.
+const FAILED_US: u64 = 60_000_000;
 /// So long lasts what is put in force on little knowledge, before it is renewed.
 pub(super) const LITTLE_TTL_US: i64 = 900_000_000;
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -134,11 +136,16 @@ impl Preflight {
         self.source.is_some()
     }
 
-    pub fn known(&self, question: &Question, now_us: i64) -> Option<Result<Behind, String>> {
+    /// What is known for somebody who has waited for so long.
+    pub fn known(&self, question: &Question, waited_us: u64, now_us: i64) -> Option<Result<Behind, String>> {
         let known = locked(&self.known);
         let (at_us, found) = known.get(&question.scope)?;
-        let lasts = found.as_ref().is_ok_and(|behind| question.is_about_known_times(behind.known));
-        (now_us.abs_diff(*at_us) < if lasts { KEPT_US } else { AGAIN_US }).then(|| found.clone())
+        let lasts_us = match found {
+            Ok(behind) if question.is_about_known_times(behind.known) => KEPT_US,
+            Err(_) if waited_us >= WAIT_US => FAILED_US,
+            _ => AGAIN_US,
+        };
+        (now_us.abs_diff(*at_us) < lasts_us).then(|| found.clone())
     }
 
     /// See `Bystanders`; bounded in time.
@@ -159,7 +166,7 @@ impl Preflight {
         let Some(source) = &self.source else { return };
         let now_us = clock();
         let unknown: Vec<Question> =
-            questions.iter().filter(|question| self.known(question, now_us).is_none()).cloned().collect();
+            questions.iter().filter(|question| self.known(question, 0, now_us).is_none()).cloned().collect();
         for questions in unknown.chunks(AT_ONCE) {
             let (source, asked, now_us) = (Arc::clone(source), questions.to_vec(), clock());
             // A task of its own: reading a lake is work, and the control loop shall not stand behind it.
@@ -210,5 +217,38 @@ impl Outbox {
                 () = self.find_behind(&open) => self.wake.notify_one(),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Broken;
+
+    impl Bystanders for Broken {
+        fn behind<'a>(&'a self, _: &'a [Question], _: i64) -> BoxFuture<'a, Result<Vec<Behind>, String>> {
+            std::future::ready(Err("the lake is away".to_owned())).boxed()
+        }
+    }
+
+    /// However many are asked about at once: the first ones of a long round are old when its last ones are answered.
+    #[tokio::test]
+    async fn that_nobody_answered_counts_for_who_has_waited() {
+        let preflight = Preflight::of(Arc::new(Broken));
+        let question = |n: u8| Question {
+            scope: Scope::parse(&format!("203.0.113.{n}")).expect("an address"),
+            before_us: 0,
+            opened_us: 0,
+            checking: Vec::new(),
+        };
+        let all: Vec<Question> = (0..200).map(question).collect();
+        let clock: Clock = Arc::new(|| 0);
+        preflight.find(&all, &clock).await;
+        let known =
+            |waited_us, now_us| all.iter().filter(|it| preflight.known(it, waited_us, now_us).is_some()).count();
+        let later_us = 20_000_000;
+        assert_eq!((known(0, 0), known(0, later_us), known(WAIT_US, later_us)), (200, 0, 200));
+        assert_eq!(known(WAIT_US, 60_000_000), 0, "then it is asked again");
     }
 }

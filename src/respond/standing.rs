@@ -15,7 +15,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::action::{Action, Kind, State, StepKind};
 use super::control::LOOKING;
-use super::incident::{Change, book, rfc3339};
+use super::incident::{book, rfc3339};
 use super::message;
 use super::narrow::GIVES_WAY;
 use super::neighbours::PART;
@@ -163,8 +163,7 @@ impl Outbox {
             return Ok(true);
         }
         let Some(row) = book::row(&mut tx, incident_id).await? else { return Ok(true) };
-        let change = Change { row, event: None, alert: None };
-        let case = plan::case(&change, 0, (self.clock)());
+        let case = plan::case(&row, 0, (self.clock)());
         for wanted in wanted {
             let kind = wanted.kind;
             let able = |lane: &&Arc<Lane>| lane.common.kinds.contains(&kind) && lane.common.when.holds(&case);
@@ -203,13 +202,18 @@ impl Wanted {
     }
 }
 
+/// An incident, and those that it tells of as a digest.
+const ALL: &str = "SELECT ?1 UNION SELECT incident_id FROM incident_keys WHERE kind = 'flood' AND value = ?1";
+
 async fn wanted_by(tx: &mut Tx, incident_id: &str) -> Result<Vec<Wanted>, StoreError> {
-    let sql = "SELECT kind, entity_kind, entity_value, state, since_us, held FROM wanted WHERE incident_id = ?1 UNION \
+    let sql = format!(
+        "SELECT kind, entity_kind, entity_value, state, since_us, held FROM wanted WHERE incident_id IN ({ALL}) UNION \
                SELECT w.kind, w.entity_kind, w.entity_value, w.state, w.since_us, w.held FROM incident_alerts AS a \
                JOIN wanted_by AS b ON b.alert_id = a.alert_id JOIN wanted AS w ON w.kind = b.kind \
-               AND w.entity_kind = b.entity_kind AND w.entity_value = b.entity_value WHERE a.incident_id = ?1 \
-               ORDER BY 5 DESC, 3 LIMIT ?2";
-    let rows = sqlx::query(sql).bind(incident_id).bind(LISTED_MAX).fetch_all(&mut **tx).await?;
+               AND w.entity_kind = b.entity_kind AND w.entity_value = b.entity_value WHERE a.incident_id IN ({ALL}) \
+         ORDER BY 5 DESC, 3 LIMIT ?2"
+    );
+    let rows = sqlx::query(&sql).bind(incident_id).bind(LISTED_MAX).fetch_all(&mut **tx).await?;
     let read = |row: &SqliteRow| {
         let kind: String = row.try_get(0)?;
         let unknown = || sqlx::Error::Decode(format!("wanted: unknown kind `{kind}`").into());

@@ -6,7 +6,7 @@
 
 mod claims;
 
-use schemas::alert::Severity;
+use schemas::alert::{Entity, Severity};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
@@ -63,6 +63,8 @@ pub struct Wanted {
     pub severity: Severity,
     /// The principal to whose revocation or throttling this gives way while that is in force (`narrow.rs`).
     pub narrower: Option<String>,
+    /// It is wanted in the place of a block that would hit others, not because the policy names it.
+    pub instead: bool,
 }
 
 impl Wanted {
@@ -87,14 +89,19 @@ pub fn queue_of(kind: Kind, entity_kind: &str, entity_value: &str) -> String {
 
 const ORDER: &str =
     "CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 ELSE 2 END, since_us, narrower <> '', entity_value, kind";
+/// No end of its own.
+const FOR_EVER: i64 = i64::MAX;
 const COLUMNS: &str = "kind, entity_kind, entity_value, incident_id, alert_id, detector, state, since_us, attack_us, \
                        ttl_us, approve, held, body, dry_run, severity, narrower";
 
-/// How often this entity was contained since then.
-pub async fn offences(tx: &mut Tx, entity: &str, since_us: i64) -> Result<u32, StoreError> {
-    let sql = "SELECT count(*) FROM offences WHERE entity = ? AND since_us >= ?";
-    let row = sqlx::query(sql).bind(entity).bind(since_us).fetch_one(&mut **tx).await?;
-    Ok(u32::try_from(row.try_get::<i64, _>(0)?).unwrap_or(u32::MAX))
+/// How often this entity was blocked since then, not counted what keeps it out now.
+pub async fn offences(tx: &mut Tx, entity: &Entity, since_us: i64) -> Result<u32, StoreError> {
+    let sql = "SELECT count(*) FROM offences WHERE entity = ? AND since_us >= ? AND since_us < coalesce((SELECT since_us \
+               FROM wanted WHERE kind = ? AND entity_kind = ? AND entity_value = ? AND state = 'active'), ?)";
+    let query = sqlx::query_scalar(sql).bind(queue_of(Kind::Block, &entity.kind, &entity.value)).bind(since_us);
+    let query = query.bind(Kind::Block.name()).bind(&entity.kind).bind(&entity.value).bind(i64::MAX);
+    let count: i64 = query.fetch_one(&mut **tx).await?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// The IPv6 addresses and networks that were blocked since then.
@@ -126,12 +133,14 @@ pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
          attack_us = CASE WHEN excluded.attack_us > wanted.attack_us THEN excluded.attack_us ELSE wanted.attack_us END, ttl_us = CASE wanted.state WHEN 'active' THEN wanted.ttl_us \
          ELSE excluded.ttl_us END, since_us = CASE wanted.state WHEN 'active' THEN wanted.since_us ELSE excluded.since_us END, \
          approve = excluded.approve, body = excluded.body, dry_run = excluded.dry_run, severity = excluded.severity, \
-         narrower = CASE WHEN excluded.narrower = '' AND wanted.alert_id = excluded.alert_id THEN wanted.narrower \
+         ttl_max_us = CASE wanted.state WHEN 'active' THEN wanted.ttl_max_us ELSE {FOR_EVER} END, \
+         narrower = CASE WHEN excluded.narrower = '' AND wanted.alert_id = excluded.alert_id AND {} THEN wanted.narrower \
          WHEN wanted.state = 'active' AND wanted.narrower <> '' AND wanted.narrower <> excluded.narrower THEN '' \
          ELSE excluded.narrower END \
          WHERE NOT (NOT wanted.dry_run AND excluded.dry_run) \
          AND NOT (excluded.narrower <> '' AND wanted.narrower = '' AND wanted.state = 'active' \
          AND wanted.alert_id <> excluded.alert_id) AND NOT {}",
+        claims::is_met_otherwise("excluded.alert_id"),
         claims::let_go_by("excluded.incident_id")
     );
     sqlx::query(&sql)
@@ -198,8 +207,7 @@ pub async fn end(tx: &mut Tx, kind: Kind, entity_kind: &str, entity_value: &str)
 
 /// It lasts no longer than that at a time, until its attack is over.
 pub async fn last_at_most(tx: &mut Tx, wanted: &Wanted, ttl_us: i64) -> Result<(), StoreError> {
-    let sql =
-        "UPDATE wanted SET ttl_us = ?1 WHERE kind = ?2 AND entity_kind = ?3 AND entity_value = ?4 AND ttl_us > ?1";
+    let sql = "UPDATE wanted SET ttl_max_us = ?1 WHERE kind = ?2 AND entity_kind = ?3 AND entity_value = ?4 AND ttl_max_us > ?1";
     let query = sqlx::query(sql).bind(ttl_us).bind(wanted.kind.name());
     query.bind(&wanted.entity_kind).bind(&wanted.entity_value).execute(&mut **tx).await?;
     Ok(())
@@ -298,14 +306,15 @@ pub async fn find(
     entity_kind: &str,
     entity_value: &str,
 ) -> Result<Option<Wanted>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM wanted WHERE kind = ? AND entity_kind = ? AND entity_value = ?");
+    let sql =
+        format!("SELECT {COLUMNS}, ttl_max_us FROM wanted WHERE kind = ? AND entity_kind = ? AND entity_value = ?");
     let query = sqlx::query(&sql).bind(kind.name()).bind(entity_kind).bind(entity_value);
     query.fetch_optional(&mut **tx).await?.map(|row| read(&row)).transpose()
 }
 
 /// Those that are shown.
 pub async fn all(tx: &mut Tx, limit: u32) -> Result<Vec<Wanted>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM wanted ORDER BY {ORDER} LIMIT ?");
+    let sql = format!("SELECT {COLUMNS}, ttl_max_us FROM wanted ORDER BY {ORDER} LIMIT ?");
     let rows = sqlx::query(&sql).bind(limit).fetch_all(&mut **tx).await?;
     rows.iter().map(read).collect()
 }
@@ -342,13 +351,14 @@ fn read(row: &SqliteRow) -> Result<Wanted, StoreError> {
         stand: stand_of(&stand)?,
         since_us: row.try_get("since_us")?,
         attack_us: row.try_get("attack_us")?,
-        ttl_us: row.try_get("ttl_us")?,
+        ttl_us: row.try_get::<i64, _>("ttl_us")?.min(row.try_get("ttl_max_us")?),
         approve: row.try_get("approve")?,
         held: row.try_get("held")?,
         body: row.try_get("body")?,
         dry_run: row.try_get("dry_run")?,
         severity: severity_of(&severity).ok_or_else(|| wrong("severity", &severity))?,
         narrower: Some(row.try_get("narrower")?).filter(|principal: &String| !principal.is_empty()),
+        instead: false,
     })
 }
 

@@ -94,7 +94,7 @@ impl Hours {
         Ok(Hours { days, from, until, zone, outside })
     }
 
-    fn hold(&self, now_us: i64) -> bool {
+    pub fn hold(&self, now_us: i64) -> bool {
         let now = chrono::DateTime::from_timestamp_micros(now_us).unwrap_or_default().with_timezone(&self.zone);
         let time = NaiveTime::from_num_seconds_from_midnight_opt(now.num_seconds_from_midnight(), 0);
         let time = time.unwrap_or(NaiveTime::MIN);

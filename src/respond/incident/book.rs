@@ -14,7 +14,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::keys::{self, Key};
 use super::{Change, LISTED_MAX, Row, hushed, micros_of, score};
-use crate::respond::action::hex_id;
+use crate::respond::action::{Kind, hex_id};
 use crate::respond::queue::Tx;
 use crate::store::StoreError;
 
@@ -37,15 +37,16 @@ pub enum Taken {
     Known,
     /// A person has said that this entity is not to be told of; why.
     Suppressed(String),
-    Changed(Box<Change>),
+    /// Changed, and how the incident was before, if it was.
+    Changed(Box<Change>, Option<Box<Row>>),
 }
 
 pub const COLUMNS: &str = "incident_id, revision, status, title, severity, score, score_us, subject_kind, \
     subject_value, opened_us, updated_us, changed_us, quiet_us, alerts, alerts_open, entities, detectors, tenants, owasp, \
     attack, kinds, assignee, verdict, dry_run";
 
-/// Takes in one telling of an alert.
-pub async fn take(tx: &mut Tx, alert: &Alert, rules: &Rules, now_us: i64) -> Result<Taken, StoreError> {
+/// Takes in one telling of an alert, whose detector asks for these kinds of action.
+pub async fn take(tx: &mut Tx, alert: &Alert, asked: &[Kind], rules: &Rules, now_us: i64) -> Result<Taken, StoreError> {
     let known = sqlx::query("SELECT revision, state, incident_id, body FROM incident_alerts WHERE alert_id = ?");
     let known = known.bind(&alert.id).fetch_optional(&mut **tx).await?;
     let mut owner: Option<String> = None;
@@ -58,7 +59,7 @@ pub async fn take(tx: &mut Tx, alert: &Alert, rules: &Rules, now_us: i64) -> Res
     }
     if owner.as_deref() == Some("") || (owner.is_none() && alert.state != State::Closed) {
         if let Some(words) = hushed::why(tx, alert, now_us).await? {
-            note_alert(tx, alert, "", now_us).await?;
+            note_alert(tx, alert, asked, "", now_us).await?;
             return Ok(Taken::Suppressed(words));
         }
         // A suppression that ended in the middle of an alert: from here on it is told.
@@ -96,17 +97,18 @@ pub async fn take(tx: &mut Tx, alert: &Alert, rules: &Rules, now_us: i64) -> Res
     let is_new_alert = is_left
         || known.is_none()
         || known.as_ref().is_some_and(|row| row.try_get::<&str, _>(2).is_ok_and(str::is_empty));
+    let before = found.clone().map(Box::new);
     let change = match found {
         None => begin(alert, at_us, now_us),
         Some(row) => join(row, alert, Before { is_new_alert, was_open, was_part, is_part }, rules, at_us, now_us),
     };
     write(tx, &change.row).await?;
-    note_alert(tx, alert, &change.row.id, now_us).await?;
+    note_alert(tx, alert, asked, &change.row.id, now_us).await?;
     // A part drags nobody else into the incident: who attacks besides has one of their own.
     if !is_part {
         note_keys(tx, &keys, &change.row.id, at_us).await?;
     }
-    Ok(Taken::Changed(Box::new(change)))
+    Ok(Taken::Changed(Box::new(change), before))
 }
 
 /// An alert is no longer of the incident that a person has judged: what it asks for it asks for by itself.
@@ -333,15 +335,21 @@ pub async fn write(tx: &mut Tx, row: &Row) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn json<T: serde::Serialize>(value: &T) -> String {
+pub(in crate::respond) fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("plain data with string keys")
 }
 
-async fn note_alert(tx: &mut Tx, alert: &Alert, incident_id: &str, now_us: i64) -> Result<(), StoreError> {
+async fn note_alert(
+    tx: &mut Tx,
+    alert: &Alert,
+    asked: &[Kind],
+    incident_id: &str,
+    now_us: i64,
+) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM incident_alerts WHERE alert_id = ?").bind(&alert.id).execute(&mut **tx).await?;
     let sql = "INSERT INTO incident_alerts (alert_id, incident_id, revision, state, detector, severity, \
-               entity_kind, entity_value, opened_us, updated_us, changed_us, body) \
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+               entity_kind, entity_value, opened_us, updated_us, changed_us, body, asked) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     sqlx::query(sql)
         .bind(&alert.id)
         .bind(incident_id)
@@ -355,6 +363,7 @@ async fn note_alert(tx: &mut Tx, alert: &Alert, incident_id: &str, now_us: i64) 
         .bind(updated_us(alert, now_us))
         .bind(now_us)
         .bind(serde_json::to_vec(alert).expect("an alert is plain data with string keys"))
+        .bind(json(&asked))
         .execute(&mut **tx)
         .await?;
     Ok(())

@@ -19,6 +19,7 @@ use crate::respond::action::{ANSWER_CHARS_MAX, Action, State, StepKind, scrub};
 use crate::respond::halt::{self, Never};
 use crate::respond::queue::{Entry, NewStep, Queue};
 use crate::respond::release::Released;
+use crate::respond::replan;
 use crate::respond::scope::{ADDRESS, NETWORK, Scope};
 use crate::respond::wanted::{self, Stand};
 use crate::store::{Store, StoreError};
@@ -263,6 +264,8 @@ pub async fn act(store: &Store, id: &str, deed: &Deed, actor: &str, now_us: i64)
             let stand = if *verdict == Verdict::True { Stand::Ending } else { Stand::Lift };
             if !row.goes_on_though_judged() {
                 wanted::stand_of_incident(&mut tx, id, stand).await?;
+            } else {
+                replan::owe_incident(&mut tx, id).await?;
             }
             ("close", format!("{}: {why}", verdict.name()))
         }

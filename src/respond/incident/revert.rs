@@ -1,6 +1,7 @@
 //! Taking an action back.
 //!
-//! Promises: whoever it contains is let go at every target, and wanted there no more while the incident lasts.
+//! Promises: whoever it contains is let go at every target, and wanted there no more while the incident lasts. What was renewed since
+//! is taken back with what stands in its place.
 //! Never: waits for a target; the undoings go through the outbox.
 
 use serde_json::json;
@@ -8,18 +9,25 @@ use serde_json::json;
 use super::desk::{DeskError, no_action};
 use crate::audit::{self, Fact, What};
 use crate::respond::action::{Action, Op, State, StepKind, hex_id, scrub};
-use crate::respond::queue::{NewStep, Queue};
+use crate::respond::queue::{ENTRY, Entry, NewStep, Queue, Tx, with_state};
 use crate::respond::scope::{NETWORK, RANGE};
 use crate::respond::wanted;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
-/// Takes it back: what waits is cancelled, and who is contained by it is let go at every target.
-pub async fn revert(store: &Store, id: &str, actor: &str, why: &str, now_us: i64) -> Result<(), DeskError> {
+/// Takes it back: what waits is cancelled, and who is contained by it is let go at every target. The id of what was taken back: that
+/// of the newest renewal where there is one.
+pub async fn revert(store: &Store, id: &str, actor: &str, why: &str, now_us: i64) -> Result<String, DeskError> {
     let queue = Queue::new(store.clone());
     let mut tx = queue.begin().await?;
     // As it stands until this is done: an attempt may begin at any moment.
-    let (entry, state) = Queue::entry_in(&mut tx, id).await?.ok_or_else(|| no_action(id))?;
+    let (mut entry, mut state) = Queue::entry_in(&mut tx, id).await?.ok_or_else(|| no_action(id))?;
+    if state == State::Expired
+        && let Some(newer) = renewal(&mut tx, &entry).await?
+    {
+        (entry, state) = newer;
+    }
     let action = entry.action.clone();
+    let id = action.id.as_str();
     if !action.kind.contains() {
         let expected = "a message cannot be taken back; close its incident";
         return Err(DeskError::State { id: id.to_owned(), state: state.name(), expected });
@@ -63,5 +71,16 @@ pub async fn revert(store: &Store, id: &str, actor: &str, why: &str, now_us: i64
     let detail = json!({ "approved": false, "reason": scrub(why), "incident": action.incident_id });
     audit::pend(&mut tx, now_us, &Fact::new(What::Approval, actor, id, detail)).await?;
     Queue::commit(tx).await?;
-    Ok(())
+    Ok(action.id)
+}
+
+/// What an action was last prolonged by at its target, without a gap.
+async fn renewal(tx: &mut Tx, entry: &Entry) -> Result<Option<(Entry, State)>, StoreError> {
+    let sql = format!(
+        "SELECT {ENTRY}, state FROM outbox WHERE target = ? AND queue = ? AND op = 'apply' AND n > ? ORDER BY n"
+    );
+    let query = sqlx::query(&sql).bind(&entry.action.target).bind(&entry.action.queue).bind(entry.n);
+    let newer = query.fetch_all(&mut **tx).await?;
+    let newer = newer.iter().map(with_state).collect::<Result<Vec<_>, _>>()?;
+    Ok(newer.into_iter().take_while(|(entry, _)| entry.action.renews).last())
 }

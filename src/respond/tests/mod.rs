@@ -7,6 +7,7 @@
 mod clock_set_back;
 mod containment;
 mod messages;
+mod replanned;
 mod who_asks;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -165,7 +166,12 @@ impl Trial {
 
     /// The same after a restart, with these targets.
     pub async fn restarted(self, targets: Vec<Ready>) -> Trial {
-        let outbox = Trial::open(&self.folder, "", &self.clock, targets).await;
+        self.restarted_with("", targets).await
+    }
+
+    /// The same after a restart, with this configuration.
+    pub async fn restarted_with(self, config: &str, targets: Vec<Ready>) -> Trial {
+        let outbox = Trial::open(&self.folder, config, &self.clock, targets).await;
         Trial { outbox, ..self }
     }
 

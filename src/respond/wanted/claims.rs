@@ -15,6 +15,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::{Stand, Wanted};
+use crate::respond::action::Kind;
 use crate::respond::incident::{Change, Row, book};
 use crate::respond::message::severity_name;
 use crate::respond::plan;
@@ -27,6 +28,8 @@ struct Place {
     kind: String,
     entity_kind: String,
     entity_value: String,
+    /// In the place of a block that would hit others.
+    instead: bool,
 }
 
 /// The claims `b` on a row `w`, with their alerts and incidents.
@@ -43,38 +46,52 @@ pub(super) async fn claim(tx: &mut Tx, wanted: &Wanted) -> Result<(), StoreError
         return Ok(());
     }
     // What a person said of an incident holds for all its alerts.
-    let sql = "INSERT INTO wanted_by (kind, entity_kind, entity_value, alert_id, approve, narrower, let_go) \
-               SELECT ?1, ?2, ?3, ?4, ?5, ?6, CASE WHEN EXISTS (SELECT 1 FROM wanted_by AS b \
+    let sql = "INSERT INTO wanted_by (kind, entity_kind, entity_value, alert_id, approve, narrower, ttl_us, instead, let_go) \
+               SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?8, ?9, CASE WHEN EXISTS (SELECT 1 FROM wanted_by AS b \
                JOIN incident_alerts AS a ON a.alert_id = b.alert_id WHERE b.kind = ?1 AND b.entity_kind = ?2 \
                AND b.entity_value = ?3 AND b.let_go AND a.incident_id = ?7) THEN 1 ELSE 0 END WHERE 1 = 1 \
                ON CONFLICT (kind, entity_kind, entity_value, alert_id) \
-               DO UPDATE SET approve = excluded.approve, narrower = excluded.narrower";
+               DO UPDATE SET approve = excluded.approve, narrower = excluded.narrower, ttl_us = excluded.ttl_us, \
+               instead = CASE WHEN excluded.instead THEN wanted_by.instead ELSE 0 END";
     let query = sqlx::query(sql).bind(wanted.kind.name()).bind(&wanted.entity_kind).bind(&wanted.entity_value);
     let query = query.bind(&wanted.alert_id).bind(wanted.approve).bind(wanted.narrower.as_deref().unwrap_or_default());
-    let query = query.bind(&wanted.incident_id);
+    let query = query.bind(&wanted.incident_id).bind(wanted.ttl_us).bind(wanted.instead);
     query.execute(&mut **tx).await?;
-    settle_approval(tx, wanted.kind.name(), &wanted.entity_kind, &wanted.entity_value).await
+    settle_terms(tx, wanted.kind.name(), &wanted.entity_kind, &wanted.entity_value).await?;
+    if wanted.kind != Kind::Block {
+        return Ok(());
+    }
+    // What stands in its place lasts for as long.
+    let sql = "UPDATE wanted_by SET approve = ?, ttl_us = ? WHERE alert_id = ? AND instead";
+    let query = sqlx::query(sql).bind(wanted.approve).bind(wanted.ttl_us).bind(&wanted.alert_id);
+    if query.execute(&mut **tx).await?.rows_affected() > 0 {
+        for place in places(tx, &wanted.alert_id).await?.into_iter().filter(|place| place.instead) {
+            settle_terms(tx, &place.kind, &place.entity_kind, &place.entity_value).await?;
+        }
+    }
+    Ok(())
 }
 
-/// A person is asked where all open alerts that want it say so; one that gives way to something narrower has no say where another
-/// does not.
-async fn settle_approval(tx: &mut Tx, kind: &str, entity_kind: &str, entity_value: &str) -> Result<(), StoreError> {
+/// A person is asked where all open alerts that want it say so, and it lasts for as long at a time as any of them says; one that gives
+/// way to something narrower has no say where another does not.
+async fn settle_terms(tx: &mut Tx, kind: &str, entity_kind: &str, entity_value: &str) -> Result<(), StoreError> {
     let claims = format!(
-        "EXISTS (SELECT 1 FROM {CLAIMS} WHERE w.kind = wanted.kind AND w.entity_kind = wanted.entity_kind \
+        "FROM {CLAIMS} WHERE w.kind = wanted.kind AND w.entity_kind = wanted.entity_kind \
          AND w.entity_value = wanted.entity_value AND {ASKED} AND a.state <> 'closed' \
          AND (b.narrower = '' OR wanted.narrower <> '')"
     );
     let sql = format!(
-        "UPDATE wanted SET approve = CASE WHEN {claims} AND NOT b.approve) THEN 0 WHEN {claims}) THEN 1 ELSE approve END \
-         WHERE {IS_PLACE}"
+        "UPDATE wanted SET approve = CASE WHEN EXISTS (SELECT 1 {claims} AND NOT b.approve) THEN 0 \
+         WHEN EXISTS (SELECT 1 {claims}) THEN 1 ELSE approve END, \
+         ttl_us = coalesce((SELECT max(b.ttl_us) {claims}), ttl_us) WHERE {IS_PLACE}"
     );
     sqlx::query(&sql).bind(kind).bind(entity_kind).bind(entity_value).execute(&mut **tx).await?;
     Ok(())
 }
 
-/// What an alert was told to ask for: of these kinds for nobody else any more, and for nobody once it is closed. That is no longer
-/// renewed, unless another alert wants it.
-pub async fn told(tx: &mut Tx, alert: &Alert, named: &[Wanted]) -> Result<(), StoreError> {
+/// What an alert asks for now: nothing that the policy does not name any more (`asks` are the kinds that it does), of these kinds
+/// for nobody else, and for nobody once it is closed. What it asked for besides is no longer renewed, unless another alert wants it.
+pub async fn told(tx: &mut Tx, alert: &Alert, named: &[Wanted], asks: &[Kind]) -> Result<(), StoreError> {
     for place in places(tx, &alert.id).await? {
         let is_kind = |wanted: &&Wanted| wanted.kind.name() == place.kind;
         let is_it =
@@ -84,8 +101,10 @@ pub async fn told(tx: &mut Tx, alert: &Alert, named: &[Wanted]) -> Result<(), St
             it.entity_kind == "principal" || Scope::of_entity(&it.entity_kind, &it.entity_value).is_some()
         };
         let is_another = named.iter().filter(is_kind).any(is_somebody) && !named.iter().filter(is_kind).any(is_it);
-        if is_another || alert.state == State::Closed {
-            withdraw(tx, &place, &alert.id, is_another).await?;
+        let is_asked = |kind: &Kind| kind.name() == place.kind || (place.instead && *kind == Kind::Block);
+        let is_over = is_another || !asks.iter().any(is_asked);
+        if is_over || alert.state == State::Closed {
+            withdraw(tx, &place, &alert.id, is_over).await?;
         }
     }
     Ok(())
@@ -103,8 +122,8 @@ pub(super) async fn forget(tx: &mut Tx, wanted: &Wanted) -> Result<(), StoreErro
 pub(super) async fn let_go(tx: &mut Tx, kind: &str, entity_kind: &str, entity_value: &str) -> Result<(), StoreError> {
     // The alert that it names may be over, and its incident not.
     let sql = format!(
-        "INSERT INTO wanted_by (kind, entity_kind, entity_value, alert_id, approve, narrower, let_go) \
-         SELECT kind, entity_kind, entity_value, alert_id, approve, narrower, 1 FROM wanted WHERE {IS_PLACE} \
+        "INSERT INTO wanted_by (kind, entity_kind, entity_value, alert_id, approve, narrower, ttl_us, let_go) \
+         SELECT kind, entity_kind, entity_value, alert_id, approve, narrower, ttl_us, 1 FROM wanted WHERE {IS_PLACE} \
          ON CONFLICT DO NOTHING"
     );
     let query = sqlx::query(&sql).bind(kind).bind(entity_kind).bind(entity_value);
@@ -116,8 +135,8 @@ pub(super) async fn let_go(tx: &mut Tx, kind: &str, entity_kind: &str, entity_va
 
 /// Everything that an incident asked for is no longer kept up, or is undone, unless an alert of another one wants it.
 pub async fn stand_of_incident(tx: &mut Tx, incident_id: &str, stand: Stand) -> Result<(), StoreError> {
-    let sql = "SELECT kind, entity_kind, entity_value FROM wanted WHERE incident_id = ?1 AND state <> 'lift' \
-               UNION SELECT w.kind, w.entity_kind, w.entity_value FROM incident_alerts AS a \
+    let sql = "SELECT kind, entity_kind, entity_value, 0 FROM wanted WHERE incident_id = ?1 AND state <> 'lift' \
+               UNION SELECT w.kind, w.entity_kind, w.entity_value, 0 FROM incident_alerts AS a \
                JOIN wanted_by AS b ON b.alert_id = a.alert_id JOIN wanted AS w ON w.kind = b.kind \
                AND w.entity_kind = b.entity_kind AND w.entity_value = b.entity_value \
                WHERE a.incident_id = ?1 AND w.state <> 'lift'";
@@ -149,11 +168,12 @@ async fn is(tx: &mut Tx, wanted: &Wanted, what: &str) -> Result<bool, StoreError
     Ok(query.fetch_one(&mut **tx).await?)
 }
 
-/// The incidents that ask for it, at most so many.
+/// The incidents that ask for it, the worst first, at most so many.
 pub async fn incidents(tx: &mut Tx, wanted: &Wanted) -> Result<Vec<Row>, StoreError> {
     let sql = format!(
-        "SELECT DISTINCT i.incident_id FROM {CLAIMS} WHERE w.kind = ? AND w.entity_kind = ? AND w.entity_value = ? AND {ASKED} \
-         AND (w.state <> 'active' OR a.state <> 'closed') LIMIT 8"
+        "SELECT i.incident_id FROM {CLAIMS} WHERE w.kind = ? AND w.entity_kind = ? AND w.entity_value = ? AND {ASKED} \
+         AND (w.state <> 'active' OR a.state <> 'closed') GROUP BY i.incident_id, i.severity \
+         ORDER BY CASE i.severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 ELSE 2 END, i.incident_id LIMIT 8"
     );
     let query = sqlx::query_scalar(&sql).bind(wanted.kind.name()).bind(&wanted.entity_kind).bind(&wanted.entity_value);
     let mut rows = Vec::new();
@@ -173,15 +193,22 @@ pub(super) fn let_go_by(incident: &str) -> String {
     )
 }
 
+/// Whether an alert asks for what a row gives way to in the place of it. A condition about a row of `wanted`, as above.
+pub(super) fn is_met_otherwise(alert: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM wanted_by AS b WHERE b.alert_id = {alert} AND b.instead AND b.entity_value = wanted.narrower)"
+    )
+}
+
 /// All that an alert asks for.
 async fn places(tx: &mut Tx, alert_id: &str) -> Result<Vec<Place>, StoreError> {
-    let sql = "SELECT kind, entity_kind, entity_value FROM wanted_by WHERE alert_id = ?";
+    let sql = "SELECT kind, entity_kind, entity_value, instead FROM wanted_by WHERE alert_id = ?";
     let rows = sqlx::query(sql).bind(alert_id).fetch_all(&mut **tx).await?;
     rows.iter().map(place).collect()
 }
 
-/// The alert asks for it no longer. What a person said of it is remembered; and that its incident did, unless it is about others.
-async fn withdraw(tx: &mut Tx, place: &Place, alert_id: &str, is_another: bool) -> Result<(), StoreError> {
+/// The alert asks for it no longer. What a person said of it is remembered; and that its incident did, unless it asks for another thing.
+async fn withdraw(tx: &mut Tx, place: &Place, alert_id: &str, is_over: bool) -> Result<(), StoreError> {
     let sql = format!(
         "DELETE FROM wanted_by WHERE {IS_PLACE} AND alert_id = ? AND NOT let_go AND (? OR EXISTS \
          (SELECT 1 FROM wanted_by AS b JOIN incident_alerts AS a ON a.alert_id = b.alert_id WHERE b.kind = wanted_by.kind \
@@ -189,7 +216,7 @@ async fn withdraw(tx: &mut Tx, place: &Place, alert_id: &str, is_another: bool) 
          AND a.incident_id = (SELECT incident_id FROM incident_alerts WHERE alert_id = wanted_by.alert_id)))"
     );
     let query = sqlx::query(&sql).bind(&place.kind).bind(&place.entity_kind).bind(&place.entity_value);
-    query.bind(alert_id).bind(is_another).execute(&mut **tx).await?;
+    query.bind(alert_id).bind(is_over).execute(&mut **tx).await?;
     settle(tx, place, Stand::Ending).await
 }
 
@@ -205,7 +232,7 @@ async fn settle(tx: &mut Tx, place: &Place, stand: Stand) -> Result<(), StoreErr
     };
     // Mostly it is the one that is named.
     if first(tx, "a.state <> 'closed' AND b.alert_id = w.alert_id").await?.is_some() {
-        return settle_approval(tx, &place.kind, &place.entity_kind, &place.entity_value).await;
+        return settle_terms(tx, &place.kind, &place.entity_kind, &place.entity_value).await;
     }
     let mut next = first(tx, "a.state <> 'closed'").await?;
     let goes_on = next.is_some();
@@ -237,9 +264,14 @@ async fn settle(tx: &mut Tx, place: &Place, stand: Stand) -> Result<(), StoreErr
     let query = query.bind(next.try_get::<bool, _>(3)?).bind(next.try_get::<String, _>(4)?);
     let query = query.bind(&place.kind).bind(&place.entity_kind).bind(&place.entity_value);
     query.execute(&mut **tx).await?;
-    settle_approval(tx, &place.kind, &place.entity_kind, &place.entity_value).await
+    settle_terms(tx, &place.kind, &place.entity_kind, &place.entity_value).await
 }
 
 fn place(row: &SqliteRow) -> Result<Place, StoreError> {
-    Ok(Place { kind: row.try_get(0)?, entity_kind: row.try_get(1)?, entity_value: row.try_get(2)? })
+    Ok(Place {
+        kind: row.try_get(0)?,
+        entity_kind: row.try_get(1)?,
+        entity_value: row.try_get(2)?,
+        instead: row.try_get(3)?,
+    })
 }

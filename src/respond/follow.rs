@@ -1,0 +1,185 @@
+//! What follows from a change of an incident, made durable: messages, and who is wanted out.
+//!
+//! Promises: part of the caller's transaction. What an alert asked for and the policy of now does not is withdrawn. The number of
+//! waiting messages is bounded, but for pages.
+//! Never: sends anything; says who takes part in an incident (`incident/book.rs`).
+
+use schemas::incident::{Event, Status};
+
+use super::action::{Action, Kind, Op};
+use super::config::Telling;
+use super::guard::{Circumstances, Reason, Verdict};
+use super::incident::{Change, Row, book};
+use super::outbox::{HOUR_US, Outbox, TakenIn, changed, insert, micros, planned};
+use super::plan::{self, Around, NO_TARGET};
+use super::policy;
+use super::queue::{Queue, Tx};
+use super::wanted::{self, Stand};
+use crate::audit;
+use crate::store::StoreError;
+
+/// How far back offences count.
+const OFFENCES_US: i64 = 30 * 24 * HOUR_US;
+
+impl Outbox {
+    /// What follows from a change: messages, and who is wanted out.
+    pub(super) async fn follow(
+        &self,
+        tx: &mut Tx,
+        mut change: Change,
+        asked: &[Kind],
+        now_us: i64,
+        taken: &mut TakenIn,
+    ) -> Result<(), StoreError> {
+        let around = self.around(now_us);
+        let offences = self.offences(tx, &change, now_us).await?;
+        let case = plan::case(&change.row, offences, now_us);
+        let decision = policy::decide(&self.config.policy, &case, asked, self.config.guard.ttl);
+        let mut grown = false;
+        for kind in &decision.messages {
+            if !change.row.kinds.contains(kind) {
+                change.row.kinds.push(*kind);
+                grown = true;
+            }
+        }
+        // Somebody is to hear of it who has not yet.
+        if grown && change.event.is_none() && change.row.status != Status::Closed {
+            change.event = Some(Event::Updated);
+            change.row.revision += 1;
+        }
+        if grown {
+            book::write(tx, &change.row).await?;
+        }
+        self.send_messages(tx, &change, offences, now_us, taken).await?;
+        let all = plan::containment(&change, &decision, &around);
+        for wanted in &all {
+            if around.routes.iter().any(|route| route.kinds.contains(&wanted.kind)) {
+                if wanted::want(tx, wanted).await? {
+                    audit::pend(tx, now_us, &planned(wanted)).await?;
+                }
+            } else {
+                let dry_run = wanted.dry_run || around.dry_run;
+                let action = wanted::action(wanted, NO_TARGET, 0, Op::Apply, dry_run, now_us);
+                self.take_in(tx, action, taken).await?;
+            }
+        }
+        let Some(alert) = &change.alert else { return Ok(()) };
+        let asks = plan::asks(&decision, &around);
+        wanted::told(tx, alert, &all, &asks).await?;
+        if change.row.quiet_us.is_some_and(|since| now_us.saturating_sub(since) >= micros(self.config.incidents.quiet))
+        {
+            self.close(tx, change.row, now_us, taken).await?;
+        }
+        Ok(())
+    }
+
+    /// Closes an incident that has been quiet for long enough, or that a person has judged.
+    pub(super) async fn close(
+        &self,
+        tx: &mut Tx,
+        mut row: Row,
+        now_us: i64,
+        taken: &mut TakenIn,
+    ) -> Result<(), StoreError> {
+        if row.status == Status::Closed {
+            return Ok(());
+        }
+        (row.status, row.changed_us) = (Status::Closed, now_us);
+        row.revision += 1;
+        book::write(tx, &row).await?;
+        if !row.goes_on_though_judged() {
+            wanted::stand_of_incident(tx, &row.id, Stand::Ending).await?;
+        }
+        let change = Change { row, event: Some(Event::Closed), alert: None };
+        self.send_messages(tx, &change, 0, now_us, taken).await
+    }
+
+    async fn send_messages(
+        &self,
+        tx: &mut Tx,
+        change: &Change,
+        offences: u32,
+        now_us: i64,
+        taken: &mut TakenIn,
+    ) -> Result<(), StoreError> {
+        if let Some(event) = change.event {
+            audit::pend(tx, now_us, &changed(&change.row, event)).await?;
+        }
+        let told = match change.event {
+            Some(Event::Open) => self.config.tell.contains(&Telling::Open),
+            // What changed matters even where not each update of an alert is told.
+            Some(Event::Updated) => !self.config.tell.is_empty(),
+            Some(Event::Closed) => self.config.tell.contains(&Telling::Closed),
+            None => false,
+        };
+        if !told {
+            return Ok(());
+        }
+        let planned = |change: &Change| {
+            let case = plan::case(&change.row, offences, now_us);
+            plan::messages(change, &change.row.kinds, &case, &self.around(now_us))
+        };
+        let mut actions = planned(change);
+        if self.is_one_of_many(tx, change, &actions, now_us).await? {
+            actions = match self.digest(tx, change, actions, now_us, taken).await? {
+                Some(digest) => {
+                    audit::pend(tx, now_us, &changed(&digest.row, digest.event.unwrap_or(Event::Updated))).await?;
+                    planned(&digest)
+                }
+                None => Vec::new(),
+            };
+        }
+        for action in actions {
+            if change.event == Some(Event::Updated) {
+                taken.pending = taken.pending.saturating_sub(Queue::overtake(tx, &action, now_us).await?);
+            }
+            self.take_in(tx, action, taken).await?;
+        }
+        Ok(())
+    }
+
+    async fn offences(&self, tx: &mut Tx, change: &Change, now_us: i64) -> Result<u32, StoreError> {
+        let Some(alert) = &change.alert else { return Ok(0) };
+        let Some(entity) = plan::entity_for(alert, Kind::Block, self.config.guard.ipv6_prefix) else { return Ok(0) };
+        wanted::offences(tx, &entity, now_us.saturating_sub(OFFENCES_US)).await
+    }
+
+    fn around(&self, now_us: i64) -> Around<'_> {
+        Around {
+            routes: &self.routes,
+            dry_run: self.config.dry_run,
+            ipv6_prefix: self.config.guard.ipv6_prefix,
+            now_us,
+        }
+    }
+
+    /// Judges a message and makes it durable, unless it is known.
+    async fn take_in(&self, tx: &mut Tx, action: Action, taken: &mut TakenIn) -> Result<(), StoreError> {
+        if Queue::knows(tx, &action.id).await? {
+            return Ok(());
+        }
+        let verdict = if action.target == NO_TARGET {
+            Verdict::Suppress(Reason::NoTarget, format!("no target takes `{}`", action.kind.name()))
+        } else {
+            let live = self.changes.live();
+            let is_owed = self.is_owed(&mut **tx, &action).await?;
+            let around = Circumstances {
+                now_us: if is_owed { action.about_us } else { action.created_us },
+                severity: schemas::alert::Severity::Info,
+                offenders_last_hour: 0,
+                never: &live.never,
+            };
+            match self.guard.judge(&action, &around) {
+                // Pages are never refused for want of room.
+                Verdict::Send if action.urgency() > 1 && taken.pending >= u64::from(self.delivery.pending_max) => {
+                    Verdict::Suppress(Reason::QueueFull, format!("{} actions are waiting already", taken.pending))
+                }
+                verdict => verdict,
+            }
+        };
+        taken.pending += u64::from(verdict == Verdict::Send);
+        let steps = insert(tx, &action, verdict).await?;
+        taken.new.push((action, steps));
+        Ok(())
+    }
+}
