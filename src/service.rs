@@ -509,7 +509,8 @@ fn outbox(config: &Config, store: Store) -> anyhow::Result<Arc<Outbox>> {
     let seed = clock::now_us().unsigned_abs();
     let outbox = Outbox::new(store, config.respond.clone(), targets(config)?, &proxies(config), clock::system(), seed)?;
     let bystanders = LakeBystanders { uri: app::lake_uri(config), options: app::lake_options(config) };
-    Ok(Arc::new(outbox.named(&config.instance).aloud().asking(Arc::new(bystanders)).linking(watching::links(config)?)))
+    let outbox = outbox.named(&config.instance).aloud().expecting_detectors().asking(Arc::new(bystanders));
+    Ok(Arc::new(outbox.linking(watching::links(config)?)))
 }
 
 /// Those of all sources.

@@ -227,6 +227,7 @@ mod tests {
     fn a_state_store_that_will_never_take_it_stops_the_loop_before_it_commits() {
         let runtime = crate::app::runtime().expect("a runtime");
         let (_folder, store, mut teller) = started(runtime.handle());
+        runtime.block_on(teller.taken()).expect("what detectors ask for is taken in");
         runtime.block_on(store.close());
         teller.tell(&[alert(1)]).expect("it waits");
         let error = runtime.block_on(teller.taken()).expect_err("never taken");

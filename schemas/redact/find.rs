@@ -5,6 +5,7 @@
 //! Never: decodes (see `search.rs`), replaces, or keeps anything.
 
 use super::classes::Class;
+use super::values::is_plain;
 use super::{rules, spelled};
 
 /// A secret found: the bytes `start..end` are of `class`. `whole` asks for a plain replacement, without a mask, as for
@@ -122,12 +123,25 @@ fn data_source(bytes: &[u8], at: usize) -> Option<Finding> {
     // Numbers with fewer than three dots are a version.
     let dots = host[..length].iter().filter(|&&b| b == b'.').count();
     let is_host = is_host && (dots == 3 || !host[..length].iter().all(|b| b.is_ascii_digit() || *b == b'.'));
+    // `bob:Pa55word@db`: a host of one word proves less.
+    let is_word = is_host && !bytes[..start].ends_with(b"//") && is_passphrase(secret);
     let is_address = host.starts_with(b"[")
+        || is_word
         || (is_host && (host[..length].contains(&b'.') || matches!(host.get(length), Some(b'(' | b':' | b'/'))));
     let found = secret.len() >= 3 && !is_uri && is_address && !user.is_empty() && rules::has(rules::DSN);
     // A port or a version is no password: `example.com:8080@`.
     (found && !secret.iter().all(|&b| b.is_ascii_digit() || b == b'.'))
         .then(|| Finding::new(start, at, Class::USERINFO))
+}
+
+/// As people choose passwords, and nobody a tag or a version.
+fn is_passphrase(secret: &[u8]) -> bool {
+    let has = |test: fn(&u8) -> bool| secret.iter().any(test);
+    secret.len() >= 6
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_alphabetic)
+        && !secret.contains(&b'.')
+        && !is_plain(secret)
 }
 
 /// Schemes of URIs that hold an address and no password.
@@ -146,8 +160,14 @@ fn email(bytes: &[u8], at: usize) -> Option<Finding> {
     while end > at + 1 && matches!(bytes[end - 1], b'.' | b'-') {
         end -= 1;
     }
-    let host = &bytes[at + 1..end];
-    let dot = host.iter().rposition(|&b| b == b'.').unwrap_or(0);
+    let mut host = &bytes[at + 1..end];
+    let mut dot = host.iter().rposition(|&b| b == b'.').unwrap_or(0);
+    // `/users/bob@mail.example.com.json`
+    if let Some(inner) = host[..dot].iter().rposition(|&b| b == b'.').filter(|_| is_file(&host[dot + 1..]))
+        && is_top(&host[inner + 1..dot])
+    {
+        (end, host, dot) = (at + 1 + dot, &host[..dot], inner);
+    }
     let top = &host[dot..];
     let top = top.strip_prefix(b".").unwrap_or(top);
     if rules::has(rules::EMAIL) && start < at && is_own_host(host, top) && is_told(bytes, start) {
@@ -196,6 +216,16 @@ fn literal_end(bytes: &[u8], from: usize) -> Option<usize> {
     let skipped = bytes.len() - from - inner.len();
     let marks = inner[..length].iter().filter(|b| matches!(b, b'.' | b':')).count();
     (inner.get(length) == Some(&b']') && marks >= 2).then_some(from + skipped + length + 1)
+}
+
+/// A domain that ends in front of the type of a file: of a country, or one of the usual others.
+fn is_top(top: &[u8]) -> bool {
+    const TOPS: [&[u8]; 20] = [
+        b"com", b"org", b"net", b"edu", b"gov", b"mil", b"int", b"info", b"biz", b"name", b"pro", b"app", b"dev",
+        b"cloud", b"online", b"shop", b"xyz", b"email", b"mail", b"example",
+    ];
+    (top.len() == 2 && top.iter().all(u8::is_ascii_alphabetic) && !is_file(top) && !top.eq_ignore_ascii_case(b"en"))
+        || TOPS.iter().any(|t| top.eq_ignore_ascii_case(t))
 }
 
 /// What stands behind the last dot is the type of a file (`logo@2x.png`), no domain.

@@ -83,11 +83,15 @@ fn match_shape(text: &str, start: usize, after: usize, shape: &Shape) -> Option<
     let run = |allowed: fn(u8) -> bool| tail.iter().position(|&b| !allowed(b)).unwrap_or(tail.len());
     let (start, length) = match shape.tail {
         Tail::Dotted => {
-            let length = dotted_run(tail);
+            let mut length = dotted_run(tail);
             let dot = tail[..length].iter().position(|&b| b == b'.')?;
             // `eyJ` is `{"` in base64 and in no word; the others stand in `framework.js`, too.
             if shape.prefix != "eyJ" && !is_object(&text.as_bytes()[start..after + dot]) {
                 return None;
+            }
+            // What an SD-JWT discloses.
+            while tail.get(length) == Some(&b'~') {
+                length += 1 + dotted_run(&tail[length + 1..]);
             }
             (start, length)
         }

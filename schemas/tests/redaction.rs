@@ -41,6 +41,15 @@ const FIXTURES: &[(&str, &str)] = &[
     (r#"{"pin": 1234, "x": 1}"#, r#"{"pin": [REDACTED:password], "x": 1}"#),
     (r#"{"token":["fake",{"a":1}],"x":1}"#, r#"{"token":[REDACTED:token],"x":1}"#),
     (r#"{"password":"fa\"ke","x":1}"#, r#"{"password":"[REDACTED:password]","x":1}"#),
+    // By what stands around them.
+    ("/users/bob.smith@mail.example.com.json", "/users/b***@[REDACTED:email].json"),
+    ("u=alice@corp.de.pdf", "u=a***@[REDACTED:email].pdf"),
+    ("x +14155647451 12", "x +**-**51 12"),
+    ("AUTH PLAIN AGJvYgBmYWtlcGFzcw==", "AUTH PLAIN [REDACTED:basic]"),
+    ("AUTHENTICATE+PLAIN+AGJvYgBmYWtlcGFzcw==", "AUTHENTICATE+PLAIN+[REDACTED:basic]"),
+    ("bob:fakeA9x2Kq@db", "[REDACTED:userinfo]@db"),
+    ("/x/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.json", "/x/[REDACTED:vendor_key].json"),
+    ("eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.fake~WyJzYWx0IiwibmFtZSIsIkZha2UiXQ~ y", "[REDACTED:jwt] y"),
     // By shape.
     ("x eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.fake y", "x [REDACTED:jwt] y"),
     ("Bearer fake-token", "Bearer [REDACTED:bearer]"),

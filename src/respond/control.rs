@@ -197,7 +197,7 @@ impl Outbox {
     }
 
     /// Undoes what a rail or a person says no to.
-    async fn let_go(&self, pass: &mut Pass, rails: bool) -> Result<(), StoreError> {
+    pub(super) async fn let_go(&self, pass: &mut Pass, rails: bool) -> Result<(), StoreError> {
         let mut tx = self.queue.begin().await?;
         if rails {
             self.hold_against_rails(&mut tx, pass).await?;
@@ -261,6 +261,7 @@ impl Outbox {
         if wanted.stand == Stand::Lift && is_kept_otherwise(tx, wanted).await? {
             return Ok(());
         }
+        let is_dropped = wanted.stand == Stand::Ending && wanted::is_dropped(tx, wanted).await?;
         let (mut anything, mut held, mut part, mut waits_for_release) = (false, None, None, false);
         for lane in self.lanes.iter().filter(|lane| lane.common.kinds.contains(&wanted.kind)) {
             if wanted.stand == Stand::Lift {
@@ -269,6 +270,14 @@ impl Outbox {
             }
             if !incidents.is_empty() && !incidents.iter().any(|row| self.is_meant(lane, row, pass.now_us)) {
                 anything |= self.lift_judged(tx, lane, &queue, pass).await?;
+                continue;
+            }
+            if is_dropped {
+                let lasts = self.begin_no_more(tx, lane, &queue, pass).await?;
+                anything |= lasts;
+                if lasts {
+                    pass.in_force.insert(queue.clone());
+                }
                 continue;
             }
             if let Some(range) = self.within_range(tx, lane, wanted, pass).await? {

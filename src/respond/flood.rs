@@ -24,32 +24,35 @@ const WINDOW_US: i64 = 600_000_000;
 const FLOOD: &str = "flood";
 
 impl Outbox {
-    /// Whether these messages of a change give way to a digest.
+    /// Whether these messages of a change give way to a digest. `first_us`: when it happened, where they are the first word about it.
     pub(super) async fn is_one_of_many(
         &self,
         tx: &mut Tx,
         change: &Change,
         actions: &[Action],
+        first_us: Option<i64>,
         now_us: i64,
     ) -> Result<bool, StoreError> {
         let (row, limit) = (&change.row, self.config.incidents.digest_after as usize);
-        let is_old = now_us.saturating_sub(row.updated_us) > micros(self.config.guard.alert_age_max);
+        let is_old =
+            now_us.saturating_sub(first_us.unwrap_or(row.updated_us)) > micros(self.config.guard.alert_age_max);
         let goes_out = actions.iter().any(|action| action.target != NO_TARGET);
         if limit == 0 || row.severity == Severity::Critical || row.subject.kind == FLOOD || is_old || !goes_out {
             return Ok(false);
         }
-        if change.event != Some(Event::Open) {
-            let Some(digest) = digest_of(tx, &row.id).await? else { return Ok(false) };
-            // What a digest that is over has not said the incident says itself.
-            return Ok(is_open(&digest) || !adds_to(&digest, row));
+        let digest = if change.event == Some(Event::Open) { None } else { digest_of(tx, &row.id).await? };
+        if digest.is_some_and(|digest| is_open(&digest) || !adds_to(&digest, row)) {
+            return Ok(true);
         }
+        // What a digest that is over has not said the incident says itself, or another digest.
+        let Some(first_us) = first_us else { return Ok(false) };
         let mut opened = locked(&self.opened);
         let is_full = opened.len() >= limit;
-        let over = is_full && opened.front().is_some_and(|first| row.updated_us.saturating_sub(*first) < WINDOW_US);
+        let over = is_full && opened.front().is_some_and(|first| first_us.saturating_sub(*first) < WINDOW_US);
         if is_full {
             opened.pop_front();
         }
-        opened.push_back(row.updated_us);
+        opened.push_back(first_us);
         Ok(over)
     }
 
@@ -60,11 +63,12 @@ impl Outbox {
         tx: &mut Tx,
         change: &Change,
         actions: Vec<Action>,
+        is_first: bool,
         now_us: i64,
         taken: &mut TakenIn,
     ) -> Result<Option<Change>, StoreError> {
-        if change.event != Some(Event::Open) {
-            let digest = digest_of(tx, &change.row.id).await?;
+        let digest = if change.event == Some(Event::Open) { None } else { digest_of(tx, &change.row.id).await? };
+        if digest.as_ref().is_some_and(is_open) || !is_first {
             let grows = |digest: &Row| change.event == Some(Event::Updated) && adds_to(digest, &change.row);
             let Some(mut row) = digest.filter(grows) else { return Ok(None) };
             worsen(&mut row, &change.row, now_us);

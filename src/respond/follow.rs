@@ -1,7 +1,7 @@
 //! What follows from a change of an incident, made durable: messages, and who is wanted out.
 //!
-//! Promises: part of the caller's transaction. What an alert asked for and the policy of now does not is withdrawn. The number of
-//! waiting messages is bounded, but for pages.
+//! Promises: part of the caller's transaction. After a change of the policy what it does not ask for any more is withdrawn; what an
+//! incident becomes withdraws nothing. The number of waiting messages is bounded, but for pages.
 //! Never: sends anything; says who takes part in an incident (`incident/book.rs`).
 
 use schemas::incident::{Event, Status};
@@ -21,37 +21,67 @@ use crate::store::StoreError;
 /// How far back offences count.
 const OFFENCES_US: i64 = 30 * 24 * HOUR_US;
 
+/// Why it is decided.
+pub(super) struct Occasion<'a> {
+    /// What the detector asks for.
+    pub asked: &'a [Kind],
+    pub now_us: i64,
+    /// What led to it is no older than this.
+    pub news_us: i64,
+    /// What is not asked for any more is withdrawn.
+    pub withdraws: bool,
+}
+
+/// Which messages are due.
+struct Due<'a> {
+    kinds: &'a [Kind],
+    offences: u32,
+    /// Nobody has heard of the incident in these ways.
+    is_first: bool,
+    news_us: i64,
+    now_us: i64,
+}
+
 impl Outbox {
     /// What follows from a change: messages, and who is wanted out.
     pub(super) async fn follow(
         &self,
         tx: &mut Tx,
         mut change: Change,
-        asked: &[Kind],
-        now_us: i64,
+        occasion: &Occasion<'_>,
         taken: &mut TakenIn,
     ) -> Result<(), StoreError> {
-        let around = self.around(now_us);
+        let &Occasion { asked, now_us, news_us, withdraws } = occasion;
+        let around = self.around(now_us, news_us);
         let offences = self.offences(tx, &change, now_us).await?;
         let case = plan::case(&change.row, offences, now_us);
         let decision = policy::decide(&self.config.policy, &case, asked, self.config.guard.ttl);
-        let mut grown = false;
+        let mut grown: Vec<Kind> = Vec::new();
         for kind in &decision.messages {
             if !change.row.kinds.contains(kind) {
                 change.row.kinds.push(*kind);
-                grown = true;
+                grown.push(*kind);
+            } else if withdraws && self.is_new_to_all(tx, &change.row, *kind).await? {
+                grown.push(*kind);
             }
         }
-        // Somebody is to hear of it who has not yet.
-        if grown && change.event.is_none() && change.row.status != Status::Closed {
+        // Somebody is to hear of it who has not yet; the others have.
+        let is_first = !grown.is_empty() && change.event.is_none() && change.row.status != Status::Closed;
+        if is_first {
             change.event = Some(Event::Updated);
             change.row.revision += 1;
         }
-        if grown {
+        if !grown.is_empty() {
             book::write(tx, &change.row).await?;
         }
-        self.send_messages(tx, &change, offences, now_us, taken).await?;
+        let kinds = if is_first { grown } else { change.row.kinds.clone() };
+        let due = Due { kinds: &kinds, offences, is_first, news_us, now_us };
+        self.send_messages(tx, &change, &due, taken).await?;
         let all = plan::containment(&change, &decision, &around);
+        if let Some(alert) = &change.alert {
+            let asks = plan::asks(&decision, &around);
+            wanted::told(tx, alert, &all, Some(asks.as_slice()).filter(|_| withdraws)).await?;
+        }
         for wanted in &all {
             if around.routes.iter().any(|route| route.kinds.contains(&wanted.kind)) {
                 if wanted::want(tx, wanted).await? {
@@ -63,9 +93,6 @@ impl Outbox {
                 self.take_in(tx, action, taken).await?;
             }
         }
-        let Some(alert) = &change.alert else { return Ok(()) };
-        let asks = plan::asks(&decision, &around);
-        wanted::told(tx, alert, &all, &asks).await?;
         if change.row.quiet_us.is_some_and(|since| now_us.saturating_sub(since) >= micros(self.config.incidents.quiet))
         {
             self.close(tx, change.row, now_us, taken).await?;
@@ -90,18 +117,20 @@ impl Outbox {
         if !row.goes_on_though_judged() {
             wanted::stand_of_incident(tx, &row.id, Stand::Ending).await?;
         }
+        let kinds = row.kinds.clone();
         let change = Change { row, event: Some(Event::Closed), alert: None };
-        self.send_messages(tx, &change, 0, now_us, taken).await
+        let due = Due { kinds: &kinds, offences: 0, is_first: false, news_us: i64::MIN, now_us };
+        self.send_messages(tx, &change, &due, taken).await
     }
 
     async fn send_messages(
         &self,
         tx: &mut Tx,
         change: &Change,
-        offences: u32,
-        now_us: i64,
+        due: &Due<'_>,
         taken: &mut TakenIn,
     ) -> Result<(), StoreError> {
+        let now_us = due.now_us;
         if let Some(event) = change.event {
             audit::pend(tx, now_us, &changed(&change.row, event)).await?;
         }
@@ -115,16 +144,18 @@ impl Outbox {
         if !told {
             return Ok(());
         }
-        let planned = |change: &Change| {
-            let case = plan::case(&change.row, offences, now_us);
-            plan::messages(change, &change.row.kinds, &case, &self.around(now_us))
+        let planned = |change: &Change, kinds: &[Kind]| {
+            let case = plan::case(&change.row, due.offences, now_us);
+            plan::messages(change, kinds, &case, &self.around(now_us, due.news_us))
         };
-        let mut actions = planned(change);
-        if self.is_one_of_many(tx, change, &actions, now_us).await? {
-            actions = match self.digest(tx, change, actions, now_us, taken).await? {
+        let mut actions = planned(change, due.kinds);
+        let is_first = due.is_first || change.event == Some(Event::Open);
+        let of_us = change.row.updated_us.max(due.news_us);
+        if self.is_one_of_many(tx, change, &actions, is_first.then_some(of_us), now_us).await? {
+            actions = match self.digest(tx, change, actions, is_first, now_us, taken).await? {
                 Some(digest) => {
                     audit::pend(tx, now_us, &changed(&digest.row, digest.event.unwrap_or(Event::Updated))).await?;
-                    planned(&digest)
+                    planned(&digest, &digest.row.kinds)
                 }
                 None => Vec::new(),
             };
@@ -138,18 +169,29 @@ impl Outbox {
         Ok(())
     }
 
+    /// A target takes this kind, and none was to be told of the incident: when it was asked for there was none.
+    async fn is_new_to_all(&self, tx: &mut Tx, row: &Row, kind: Kind) -> Result<bool, StoreError> {
+        if !self.routes.iter().any(|route| route.kinds.contains(&kind)) {
+            return Ok(false);
+        }
+        let sql = "SELECT EXISTS (SELECT 1 FROM outbox WHERE queue = ? AND kind = ? AND target <> ?)";
+        let query = sqlx::query_scalar(sql).bind(format!("incident:{}", row.id)).bind(kind.name()).bind(NO_TARGET);
+        Ok(!query.fetch_one(&mut **tx).await?)
+    }
+
     async fn offences(&self, tx: &mut Tx, change: &Change, now_us: i64) -> Result<u32, StoreError> {
         let Some(alert) = &change.alert else { return Ok(0) };
         let Some(entity) = plan::entity_for(alert, Kind::Block, self.config.guard.ipv6_prefix) else { return Ok(0) };
         wanted::offences(tx, &entity, now_us.saturating_sub(OFFENCES_US)).await
     }
 
-    fn around(&self, now_us: i64) -> Around<'_> {
+    fn around(&self, now_us: i64, news_us: i64) -> Around<'_> {
         Around {
             routes: &self.routes,
             dry_run: self.config.dry_run,
             ipv6_prefix: self.config.guard.ipv6_prefix,
             now_us,
+            news_us,
         }
     }
 

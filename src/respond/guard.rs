@@ -210,7 +210,11 @@ impl Guard {
     fn is_recent(&self, action: &Action, now_us: i64) -> Result<(), (Reason, String)> {
         let max = self.config.alert_age_max;
         if !action.renews && now_us.saturating_sub(action.about_us) > micros(max) {
-            return Err((Reason::TooOld, format!("what led to it is more than {} h old", max.as_secs_f64() / 3600.0)));
+            let age = match max.as_secs() {
+                seconds if seconds > 0 && seconds % 3600 == 0 => format!("{} h", seconds / 3600),
+                _ => format!("{max:?}"),
+            };
+            return Err((Reason::TooOld, format!("what led to it is more than {age} old")));
         }
         Ok(())
     }

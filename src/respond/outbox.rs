@@ -6,7 +6,7 @@
 //! Never: reads a clock of its own; never loses or invents an action.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use super::actions::common::{Common, Ready};
 use super::backoff;
 use super::breaker::{Breaker, Position, STALE_US_MAX};
 use super::config::{ConfigError, DeliveryConfig, RespondConfig, Telling};
+use super::follow::Occasion;
 use super::guard::{Guard, Reason, Verdict};
 use super::halt::Changes;
 use super::incident::{Change, Row, book};
@@ -68,6 +69,8 @@ pub struct Outbox {
     /// Something is wanted that was not, or no longer.
     pub(super) wake: Notify,
     pub(super) routes: Vec<Common>,
+    /// What detectors ask for now is still to be said (`detectors_ask`): nothing is decided again before.
+    pub(super) detectors_to_come: AtomicBool,
     /// What decided when it was last looked whether that has changed.
     pub(super) decided_by: Mutex<String>,
     rules: book::Rules,
@@ -174,6 +177,7 @@ impl Outbox {
             opened: Mutex::default(),
             wake: Notify::new(),
             routes,
+            detectors_to_come: AtomicBool::new(false),
             decided_by: Mutex::default(),
             rules,
             rng: Mutex::new(ChaCha8Rng::seed_from_u64(seed)),
@@ -184,6 +188,11 @@ impl Outbox {
     /// Logs what becomes of each action, for people who look after the service.
     pub fn aloud(self) -> Outbox {
         Outbox { aloud: true, ..self }
+    }
+
+    /// What detectors ask for is told once they are known (`detectors_ask`).
+    pub fn expecting_detectors(self) -> Outbox {
+        Outbox { detectors_to_come: AtomicBool::new(true), ..self }
     }
 
     /// Looks who else is behind an address before it is blocked.
@@ -272,7 +281,8 @@ impl Outbox {
                         replan::owe_incident(&mut tx, &change.row.id).await?;
                     }
                     audit::pend(&mut tx, now_us, &told(&change)).await?;
-                    self.follow(&mut tx, *change, &asked, now_us, &mut taken).await?;
+                    let occasion = Occasion { asked: &asked, now_us, news_us: i64::MIN, withdraws: false };
+                    self.follow(&mut tx, *change, &occasion, &mut taken).await?;
                 }
             }
         }

@@ -43,6 +43,8 @@ pub struct Around<'a> {
     /// The prefix at which IPv6 clients are blocked.
     pub ipv6_prefix: u8,
     pub now_us: i64,
+    /// What led to it is no older than this, whenever it was last told: it goes on.
+    pub news_us: i64,
 }
 
 /// What conditions look at.
@@ -100,7 +102,7 @@ fn message_action(change: &Change, event: Event, kind: Kind, target: &str, dry_r
         body: body(change, event, kind.name()),
         dry_run: row.dry_run || dry_run,
         created_us: around.now_us,
-        about_us: row.updated_us,
+        about_us: row.updated_us.max(around.news_us),
         expires_us: None,
         renews: false,
     }
@@ -151,7 +153,7 @@ pub fn containment(change: &Change, decision: &Decision, around: &Around) -> Vec
         stand: Stand::Active,
         since_us: around.now_us,
         // Of this alert: that of the incident may be another attacker's of the same network.
-        attack_us: micros_of(&alert.updated).unwrap_or(change.row.updated_us),
+        attack_us: micros_of(&alert.updated).unwrap_or(change.row.updated_us).max(around.news_us),
         ttl_us: micros(decision.ttl),
         approve: decision.approve,
         held: None,
@@ -317,7 +319,7 @@ pub(crate) mod tests {
     }
 
     fn told(change: &Change, kinds: &[Kind], routes: &[Common], dry_run: bool) -> Vec<Action> {
-        let around = Around { routes, dry_run, ipv6_prefix: 64, now_us: 7 };
+        let around = Around { routes, dry_run, ipv6_prefix: 64, now_us: 7, news_us: i64::MIN };
         messages(change, kinds, &case(&change.row, 0, 7), &around)
     }
 
@@ -376,7 +378,7 @@ pub(crate) mod tests {
         let policy: Vec<policy::Entry> = serde_saphyr::from_str(policy).expect("a policy");
         let change = change(alert);
         let decision = policy::decide(&policy, &case(&change.row, 0, 7), &[], Duration::from_secs(60));
-        let around = Around { routes, dry_run: false, ipv6_prefix: 64, now_us: 7 };
+        let around = Around { routes, dry_run: false, ipv6_prefix: 64, now_us: 7, news_us: i64::MIN };
         let wanted = containment(&change, &decision, &around);
         wanted.into_iter().map(|w| (w.kind.name(), w.entity_kind, w.entity_value)).collect()
     }

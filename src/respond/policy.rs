@@ -72,14 +72,9 @@ pub struct Decision {
 /// Doubles with each offence before, for so many of them.
 const DOUBLINGS_MAX: u32 = 5;
 
-/// Which entry decides, if one does.
-pub fn entry(policy: &[Entry], case: &Case) -> Option<usize> {
-    policy.iter().position(|entry| entry.when.holds(case))
-}
-
 /// `asked`: what the detector asks for.
 pub fn decide(policy: &[Entry], case: &Case, asked: &[Kind], ttl: Duration) -> Decision {
-    let entry = entry(policy, case).map(|nth| &policy[nth]);
+    let entry = policy.iter().find(|entry| entry.when.holds(case));
     let kinds: Vec<Kind> = match entry {
         Some(entry) => entry.steps.iter().filter_map(|step| step.kind()).collect(),
         None => asked.to_vec(),

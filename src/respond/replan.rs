@@ -6,16 +6,17 @@
 //! Never: takes an alert in, or tells of an attack what is not known of it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 
 use schemas::Alert;
 use sqlx::Row as _;
 
 use super::action::{Kind, hex_id};
 use super::control::Pass;
+use super::follow::Occasion;
 use super::incident::{Change, Row, book};
-use super::outbox::{Outbox, locked};
+use super::outbox::{Outbox, locked, micros};
 use super::plan;
-use super::policy;
 use super::queue::{Queue, Tx};
 use crate::store::StoreError;
 
@@ -24,54 +25,57 @@ const AT_ONCE: u32 = 100;
 /// Transactions of one pass: what is in force has to be renewed in between.
 const IN_A_PASS: usize = 10;
 
-/// All open alerts of an incident are owed a look.
-pub(super) async fn owe_incident(tx: &mut Tx, incident_id: &str) -> Result<(), StoreError> {
-    let sql = "INSERT INTO to_plan (alert_id) SELECT alert_id FROM incident_alerts WHERE incident_id = ? \
-               AND state <> 'closed' ON CONFLICT DO NOTHING";
-    sqlx::query(sql).bind(incident_id).execute(&mut **tx).await?;
-    Ok(())
+/// Open alerts are owed a look. `which` is a condition about one of them.
+fn owe(which: &str) -> String {
+    format!(
+        "INSERT INTO to_plan (place, alert_id, withdraws) SELECT CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 ELSE 2 END, \
+         alert_id, ? FROM incident_alerts WHERE state <> 'closed' AND incident_id <> '' AND {which} \
+         ON CONFLICT (place, alert_id) DO UPDATE SET withdraws = CASE WHEN excluded.withdraws THEN 1 ELSE to_plan.withdraws END"
+    )
 }
 
-async fn owe_all(tx: &mut Tx) -> Result<u64, StoreError> {
-    let sql = "INSERT INTO to_plan (alert_id) SELECT alert_id FROM incident_alerts WHERE incident_id <> '' \
-               AND state <> 'closed' ON CONFLICT DO NOTHING";
-    Ok(sqlx::query(sql).execute(&mut **tx).await?.rows_affected())
+/// All open alerts of an incident are: it has become another one.
+pub(super) async fn owe_incident(tx: &mut Tx, incident_id: &str) -> Result<(), StoreError> {
+    sqlx::query(&owe("incident_id = ?")).bind(false).bind(incident_id).execute(&mut **tx).await?;
+    Ok(())
 }
 
 impl Outbox {
     /// What each detector asks for from now on, also for the alerts that it has open.
     pub async fn detectors_ask(&self, respond: &HashMap<String, Vec<String>>) -> Result<(), StoreError> {
-        let mut tx = self.queue.begin().await?;
         let sql = "SELECT alert_id, detector, asked FROM incident_alerts WHERE state <> 'closed'";
-        for row in sqlx::query(sql).fetch_all(&mut *tx).await? {
-            let (alert_id, detector, before): (String, String, Option<String>) =
-                (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-            // One that is gone has its alerts closed.
-            let Some(names) = respond.get(&detector) else { continue };
-            let kinds: Vec<Kind> = names.iter().filter_map(|name| Kind::parse(name)).collect();
+        let open: Vec<(String, String, Option<String>)> = sqlx::query_as(sql).fetch_all(self.store.pool()).await?;
+        // One that is gone has its alerts closed.
+        let now = |(alert_id, detector, before): (String, String, Option<String>)| {
+            let kinds: Vec<Kind> = respond.get(&detector)?.iter().filter_map(|name| Kind::parse(name)).collect();
             let now = book::json(&kinds);
-            if before.as_deref() == Some(now.as_str()) {
-                continue;
+            (before.as_ref() != Some(&now)).then_some((alert_id, now))
+        };
+        let changed: Vec<(String, String)> = open.into_iter().filter_map(now).collect();
+        let owe = owe("alert_id = ?");
+        for some in changed.chunks(AT_ONCE as usize) {
+            let mut tx = self.queue.begin().await?;
+            for (alert_id, asked) in some {
+                let sql = "UPDATE incident_alerts SET asked = ? WHERE alert_id = ?";
+                sqlx::query(sql).bind(asked).bind(alert_id).execute(&mut *tx).await?;
+                sqlx::query(&owe).bind(true).bind(alert_id).execute(&mut *tx).await?;
             }
-            let sql = "UPDATE incident_alerts SET asked = ? WHERE alert_id = ?";
-            sqlx::query(sql).bind(&now).bind(&alert_id).execute(&mut *tx).await?;
-            let sql = "INSERT INTO to_plan (alert_id) VALUES (?) ON CONFLICT DO NOTHING";
-            sqlx::query(sql).bind(&alert_id).execute(&mut *tx).await?;
+            Queue::commit(tx).await?;
         }
-        Queue::commit(tx).await?;
+        self.detectors_to_come.store(false, Ordering::Relaxed);
         self.wake.notify_one();
         Ok(())
     }
 
-    /// Whether another entry of the policy decides about an incident than before.
+    /// Whether other entries of the policy hold for an incident than before; of who comes back, too.
     pub(super) fn decides_otherwise(&self, before: &Row, row: &Row, now_us: i64) -> bool {
-        let entry = |row: &Row| policy::entry(&self.config.policy, &plan::case(row, 0, now_us));
-        entry(before) != entry(row)
+        let (before, now) = (plan::case(before, u32::MAX, now_us), plan::case(row, u32::MAX, now_us));
+        self.config.policy.iter().any(|entry| entry.when.holds(&before) != entry.when.holds(&now))
     }
 
     /// Whether something decides now that did not when it was last looked.
     pub(super) fn decides_otherwise_now(&self, now_us: i64) -> bool {
-        *locked(&self.decided_by) != self.deciding(now_us)
+        !self.detectors_to_come.load(Ordering::Relaxed) && *locked(&self.decided_by) != self.deciding(now_us)
     }
 
     /// What decides about alerts, apart from their detectors: a hash of it.
@@ -85,18 +89,29 @@ impl Outbox {
 
     /// Decides anew about the alerts to which that is owed.
     pub(super) async fn plan_anew(&self, pass: &mut Pass) -> Result<(), StoreError> {
+        if self.detectors_to_come.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         self.owe_where_it_changed(pass.now_us).await?;
         for _ in 0..IN_A_PASS {
-            let sql = "SELECT alert_id FROM to_plan ORDER BY alert_id LIMIT ?";
-            let owed: Vec<String> = sqlx::query_scalar(sql).bind(AT_ONCE).fetch_all(self.store.pool()).await?;
+            // A person does not wait for the end of a long list.
+            if self.changes.refresh((self.clock)()).await? {
+                pass.live = self.changes.live();
+                self.let_go(pass, true).await?;
+            }
+            let sql = "SELECT place, alert_id, withdraws FROM to_plan ORDER BY place, alert_id LIMIT ?";
+            let owed: Vec<(i64, String, bool)> = sqlx::query_as(sql).bind(AT_ONCE).fetch_all(self.store.pool()).await?;
             if owed.is_empty() {
                 return Ok(());
             }
+            pass.now_us = (self.clock)();
             let mut tx = self.queue.begin().await?;
             pass.taken.pending = Queue::pending(&mut tx).await?;
-            for alert_id in &owed {
-                self.plan_again(&mut tx, alert_id, pass).await?;
-                sqlx::query("DELETE FROM to_plan WHERE alert_id = ?").bind(alert_id).execute(&mut *tx).await?;
+            for (place, alert_id, withdraws) in &owed {
+                self.plan_again(&mut tx, alert_id, *withdraws, pass).await?;
+                // What was owed since then is looked at next.
+                let sql = "DELETE FROM to_plan WHERE place = ? AND alert_id = ? AND withdraws = ?";
+                sqlx::query(sql).bind(place).bind(alert_id).bind(withdraws).execute(&mut *tx).await?;
             }
             self.commit(tx, pass).await?;
         }
@@ -114,7 +129,7 @@ impl Outbox {
         let before: Option<String> =
             sqlx::query_scalar("SELECT policy FROM planned_by").fetch_optional(&mut *tx).await?;
         if before.as_deref() != Some(deciding.as_str()) {
-            let alerts = owe_all(&mut tx).await?;
+            let alerts = sqlx::query(&owe("1 = 1")).bind(true).execute(&mut *tx).await?.rows_affected();
             let sql = "INSERT INTO planned_by (one, policy) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET policy = excluded.policy";
             sqlx::query(sql).bind(&deciding).execute(&mut *tx).await?;
             if alerts > 0 && before.is_some() {
@@ -126,17 +141,35 @@ impl Outbox {
         Ok(())
     }
 
-    async fn plan_again(&self, tx: &mut Tx, alert_id: &str, pass: &mut Pass) -> Result<(), StoreError> {
-        let sql = "SELECT incident_id, asked, body FROM incident_alerts WHERE alert_id = ? AND state <> 'closed' \
-                   AND incident_id <> '' AND asked IS NOT NULL";
+    async fn plan_again(
+        &self,
+        tx: &mut Tx,
+        alert_id: &str,
+        withdraws: bool,
+        pass: &mut Pass,
+    ) -> Result<(), StoreError> {
+        let sql = "SELECT incident_id, asked, body, changed_us - updated_us FROM incident_alerts WHERE alert_id = ? \
+                   AND state <> 'closed' AND incident_id <> '' AND asked IS NOT NULL";
         let Some(found) = sqlx::query(sql).bind(alert_id).fetch_optional(&mut **tx).await? else { return Ok(()) };
         let (incident_id, asked, body): (String, String, Vec<u8>) =
             (found.try_get(0)?, found.try_get(1)?, found.try_get(2)?);
-        let wrong = |error: serde_json::Error| sqlx::Error::Decode(format!("incident_alerts: {error}").into());
-        let alert: Alert = serde_json::from_slice(&body).map_err(wrong)?;
-        let asked: Vec<Kind> = serde_json::from_str(&asked).map_err(wrong)?;
+        let read = || Ok::<_, serde_json::Error>((serde_json::from_slice(&body)?, serde_json::from_str(&asked)?));
+        let (alert, asked): (Alert, Vec<Kind>) = match read() {
+            Ok(read) => read,
+            // Of a newer version: it is decided when it is told.
+            Err(error) => {
+                tracing::warn!(alert = alert_id, %error, "it cannot be decided again what is done about an alert");
+                return Ok(());
+            }
+        };
         let Some(row) = book::row(tx, &incident_id).await? else { return Ok(()) };
+        // What was news when it was told, and goes on, is as new now.
+        let lag_us = found.try_get::<i64, _>(3)?.max(0);
+        let is_news = lag_us <= micros(self.config.guard.alert_age_max);
+        let now_us = pass.now_us;
+        let news_us = if is_news { now_us.saturating_sub(lag_us) } else { i64::MIN };
         let change = Change { row, event: None, alert: Some(alert) };
-        self.follow(tx, change, &asked, pass.now_us, &mut pass.taken).await
+        let occasion = Occasion { asked: &asked, now_us, news_us, withdraws };
+        self.follow(tx, change, &occasion, &mut pass.taken).await
     }
 }

@@ -207,11 +207,12 @@ const ALL: &str = "SELECT ?1 UNION SELECT incident_id FROM incident_keys WHERE k
 
 async fn wanted_by(tx: &mut Tx, incident_id: &str) -> Result<Vec<Wanted>, StoreError> {
     let sql = format!(
-        "SELECT kind, entity_kind, entity_value, state, since_us, held FROM wanted WHERE incident_id IN ({ALL}) UNION \
+        "SELECT kind, entity_kind, entity_value, state, since_us, held FROM (\
+         SELECT kind, entity_kind, entity_value, state, since_us, held FROM wanted WHERE incident_id IN ({ALL}) UNION \
                SELECT w.kind, w.entity_kind, w.entity_value, w.state, w.since_us, w.held FROM incident_alerts AS a \
                JOIN wanted_by AS b ON b.alert_id = a.alert_id JOIN wanted AS w ON w.kind = b.kind \
                AND w.entity_kind = b.entity_kind AND w.entity_value = b.entity_value WHERE a.incident_id IN ({ALL}) \
-         ORDER BY 5 DESC, 3 LIMIT ?2"
+         ) AS asked ORDER BY held IS NOT NULL, since_us DESC, entity_value LIMIT ?2"
     );
     let rows = sqlx::query(&sql).bind(incident_id).bind(LISTED_MAX).fetch_all(&mut **tx).await?;
     let read = |row: &SqliteRow| {

@@ -128,6 +128,26 @@ impl Outbox {
         Ok(())
     }
 
+    /// What the policy asks for no longer is not begun; whether what is in force, or prolongs it, is left to its end.
+    pub(super) async fn begin_no_more(
+        &self,
+        tx: &mut Tx,
+        lane: &Lane,
+        queue: &str,
+        pass: &mut Pass,
+    ) -> Result<bool, StoreError> {
+        let mut lasts = false;
+        for (entry, state) in Queue::unsent(tx, lane.name(), queue).await? {
+            if entry.action.renews {
+                lasts = true;
+            } else {
+                self.cancel(tx, lane, &entry, state, "the policy asks for it no longer", pass).await?;
+            }
+        }
+        let in_force = !Queue::in_force(tx, lane.name(), queue).await?.is_empty();
+        Ok(lasts || in_force || Queue::reverts_waiting(tx, lane.name(), queue).await?)
+    }
+
     /// Plans the undoing of an action, once at a time.
     pub(super) async fn undo(
         &self,

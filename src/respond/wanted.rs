@@ -18,7 +18,7 @@ use super::queue::Tx;
 use super::scope::Scope;
 use crate::store::StoreError;
 
-pub use claims::{incidents, is_let_go, stand_of_incident, told};
+pub use claims::{incidents, is_dropped, is_let_go, stand_of_incident, told};
 
 /// Whether something that is wanted is to be kept up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ const COLUMNS: &str = "kind, entity_kind, entity_value, incident_id, alert_id, d
 /// How often this entity was blocked since then, not counted what keeps it out now.
 pub async fn offences(tx: &mut Tx, entity: &Entity, since_us: i64) -> Result<u32, StoreError> {
     let sql = "SELECT count(*) FROM offences WHERE entity = ? AND since_us >= ? AND since_us < coalesce((SELECT since_us \
-               FROM wanted WHERE kind = ? AND entity_kind = ? AND entity_value = ? AND state = 'active'), ?)";
+               FROM wanted WHERE kind = ? AND entity_kind = ? AND entity_value = ? AND state <> 'lift'), ?)";
     let query = sqlx::query_scalar(sql).bind(queue_of(Kind::Block, &entity.kind, &entity.value)).bind(since_us);
     let query = query.bind(Kind::Block.name()).bind(&entity.kind).bind(&entity.value).bind(i64::MAX);
     let count: i64 = query.fetch_one(&mut **tx).await?;
@@ -118,7 +118,7 @@ pub async fn contained_since(tx: &mut Tx, since_us: i64) -> Result<Vec<Scope>, S
     Ok(entities.iter().filter_map(scope).collect())
 }
 
-/// Asks for it, or goes on asking. True when nobody asked before. A dry run takes nothing over from what is really wanted, nor from
+/// Asks for it, or goes on asking. True when nobody asked before; what lasts to its end goes on. A dry run takes nothing over from what is really wanted, nor from
 /// what a person let go; what gives way to something narrower takes nothing over from what another alert wants outright, and what is
 /// wanted because of two principals gives way to neither.
 pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
@@ -130,17 +130,17 @@ pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
          ON CONFLICT (kind, entity_kind, entity_value) DO UPDATE SET incident_id = excluded.incident_id, \
          alert_id = excluded.alert_id, detector = excluded.detector, \
          state = excluded.state, \
-         attack_us = CASE WHEN excluded.attack_us > wanted.attack_us THEN excluded.attack_us ELSE wanted.attack_us END, ttl_us = CASE wanted.state WHEN 'active' THEN wanted.ttl_us \
-         ELSE excluded.ttl_us END, since_us = CASE wanted.state WHEN 'active' THEN wanted.since_us ELSE excluded.since_us END, \
+         attack_us = CASE WHEN excluded.attack_us > wanted.attack_us THEN excluded.attack_us ELSE wanted.attack_us END, ttl_us = CASE wanted.state WHEN 'lift' THEN excluded.ttl_us \
+         ELSE wanted.ttl_us END, since_us = CASE wanted.state WHEN 'lift' THEN excluded.since_us ELSE wanted.since_us END, \
          approve = excluded.approve, body = excluded.body, dry_run = excluded.dry_run, severity = excluded.severity, \
-         ttl_max_us = CASE wanted.state WHEN 'active' THEN wanted.ttl_max_us ELSE {FOR_EVER} END, \
+         ttl_max_us = CASE wanted.state WHEN 'lift' THEN {FOR_EVER} ELSE wanted.ttl_max_us END, \
          narrower = CASE WHEN excluded.narrower = '' AND wanted.alert_id = excluded.alert_id AND {} THEN wanted.narrower \
          WHEN wanted.state = 'active' AND wanted.narrower <> '' AND wanted.narrower <> excluded.narrower THEN '' \
          ELSE excluded.narrower END \
          WHERE NOT (NOT wanted.dry_run AND excluded.dry_run) \
          AND NOT (excluded.narrower <> '' AND wanted.narrower = '' AND wanted.state = 'active' \
          AND wanted.alert_id <> excluded.alert_id) AND NOT {}",
-        claims::is_met_otherwise("excluded.alert_id"),
+        claims::names_narrower("excluded.alert_id"),
         claims::let_go_by("excluded.incident_id")
     );
     sqlx::query(&sql)

@@ -244,7 +244,6 @@ mod tests {
     async fn what_an_older_version_wants_is_asked_for_by_its_alerts() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("state.db");
-        let store = Store::open(&path).await.expect("opens");
         let incident = |id: &str, verdict: &str| {
             format!(
                 "INSERT INTO incidents (incident_id, revision, status, title, severity, score, score_us, subject_kind, subject_value, \
@@ -264,6 +263,7 @@ mod tests {
             )
         };
         let rows = [
+            format!("{}; PRAGMA user_version = 4;", MIGRATIONS[..4].join(";")),
             incident("in-1", "NULL"),
             incident("in-2", "'false'"),
             alert("al-1", "in-1", "open", "192.0.2.1"),
@@ -274,16 +274,21 @@ mod tests {
             wanted("client_ip", "192.0.2.2", "in-1", "al-4", "lift"),
             wanted("client_ip", "192.0.2.3", "in-2", "al-5", "lift"),
             wanted("range", "2001:db8::/48", "in-1", "al-1", "active"),
-            "DROP TABLE wanted_by; PRAGMA user_version = 4".to_owned(),
         ];
-        sqlx::raw_sql(&rows.concat()).execute(store.pool()).await.expect("as it was");
-        store.close().await;
-        let store = Store::open(&path).await.expect("opens again");
+        let older = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let older = connect(older, &path).await.expect("a file");
+        sqlx::raw_sql(&rows.concat()).execute(&older).await.expect("as it was");
+        older.close().await;
+        let store = Store::open(&path).await.expect("opens");
         let sql = "SELECT entity_value, alert_id, let_go FROM wanted_by ORDER BY 1, 2";
         let found: Vec<(String, String, bool)> = sqlx::query_as(sql).fetch_all(store.pool()).await.expect("rows");
         let found: Vec<_> = found.iter().map(|(entity, id, let_go)| (entity.as_str(), id.as_str(), *let_go)).collect();
         let first = [("192.0.2.1", "al-1", false), ("192.0.2.1", "al-2", false)];
         assert_eq!(found, [&first[..], &[("192.0.2.2", "al-4", true), ("192.0.2.3", "al-5", false)]].concat());
+        let sql = "SELECT count(*) FROM wanted_by AS b JOIN wanted AS w USING (kind, entity_kind, entity_value) \
+                   WHERE b.ttl_us = 1 AND NOT b.instead AND NOT b.dropped AND w.ttl_max_us > 1";
+        let alike: i64 = sqlx::query_scalar(sql).fetch_one(store.pool()).await.expect("a number");
+        assert_eq!(alike, 4, "each asks for as long as it did");
     }
 
     #[tokio::test]

@@ -34,12 +34,14 @@ pub(super) fn find(text: &str, findings: &mut Vec<Finding>) {
         if !begins {
             continue;
         }
-        let (end, digits) = number_end(bytes, at);
-        let is_number = match bytes[at] {
-            b'(' => digits == 10 && is_area_form(&bytes[at..end]),
-            _ => bytes.get(end).is_none_or(|b| !b.is_ascii_alphanumeric()) && calling_code(&bytes[at..end]).is_some(),
+        let (whole, digits) = number_end(bytes, at);
+        // Another number may stand behind it: `+14155552671 12`.
+        let piece = at + 1 + bytes[at + 1..].iter().take_while(|b| b.is_ascii_digit()).count();
+        let is_number = |end: &usize| match bytes[at] {
+            b'(' => digits == 10 && is_area_form(&bytes[at..*end]),
+            _ => bytes.get(*end).is_none_or(|b| !b.is_ascii_alphanumeric()) && calling_code(&bytes[at..*end]).is_some(),
         };
-        if is_number {
+        if let Some(end) = [whole, piece].into_iter().find(is_number) {
             findings.push(Finding { start: at, end, class: Class::PHONE, whole: false });
             from = end;
         }

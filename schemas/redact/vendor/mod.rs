@@ -261,7 +261,7 @@ fn key_of(bytes: &[u8], start: usize, shape: &Shape, run: &mut Run) -> Option<Fi
     }
     let end = run.end_from(bytes, after);
     let tail = &bytes[after..end.min(after + TAIL_LOOKED_AT)];
-    if is_asset(&bytes[after..end]) {
+    if !NO_ASSETS.contains(&shape.prefix) && is_asset(&bytes[after..end]) {
         return None;
     }
     let row = shape.rows.iter().find(|row| fits(bytes, (start, after), tail, row))?;
@@ -273,6 +273,9 @@ fn key_of(bytes: &[u8], start: usize, shape: &Shape, run: &mut Run) -> Option<Fi
     };
     Some(Finding { start, end, class: row.class, whole: false })
 }
+
+/// Prefixes that no build tool gives its files: `shpat_<hash>.json` is a key.
+static NO_ASSETS: [&str; 6] = ["shpat_", "shpca_", "shppa_", "shpss_", "sbp_", "dapi"];
 
 /// What build tools name the files of a page by: `app-<hash>.js`, `main-<hash>.chunk.css.map`.
 fn is_asset(tail: &[u8]) -> bool {

@@ -74,7 +74,7 @@ pub async fn revert(store: &Store, id: &str, actor: &str, why: &str, now_us: i64
     Ok(action.id)
 }
 
-/// What an action was last prolonged by at its target, without a gap.
+/// What stands in the place of an action at its target, or is about to: it was prolonged without a gap.
 async fn renewal(tx: &mut Tx, entry: &Entry) -> Result<Option<(Entry, State)>, StoreError> {
     let sql = format!(
         "SELECT {ENTRY}, state FROM outbox WHERE target = ? AND queue = ? AND op = 'apply' AND n > ? ORDER BY n"
@@ -82,5 +82,12 @@ async fn renewal(tx: &mut Tx, entry: &Entry) -> Result<Option<(Entry, State)>, S
     let query = sqlx::query(&sql).bind(&entry.action.target).bind(&entry.action.queue).bind(entry.n);
     let newer = query.fetch_all(&mut **tx).await?;
     let newer = newer.iter().map(with_state).collect::<Result<Vec<_>, _>>()?;
-    Ok(newer.into_iter().take_while(|(entry, _)| entry.action.renews).last())
+    let mut ends_us = entry.action.expires_us.unwrap_or(i64::MIN);
+    let follows = |(entry, _): &(Entry, State)| {
+        let follows = entry.action.renews || entry.action.created_us < ends_us;
+        ends_us = ends_us.max(entry.action.expires_us.unwrap_or(i64::MIN));
+        follows
+    };
+    let stands = |state: &State| [State::Delivered, State::Pending, State::Awaiting, State::Parked].contains(state);
+    Ok(newer.into_iter().take_while(follows).filter(|(_, state)| stands(state)).last())
 }

@@ -7,8 +7,9 @@ use schemas::Alert;
 use schemas::alert::{Entity, Severity, State as AlertState};
 use schemas::incident::{Event, Verdict};
 
-use super::{HOUR_US, MINUTE_US, Trial, alert, closing, ready};
+use super::{Fault, HOUR_US, MINUTE_US, Trial, alert, closing, ready};
 use crate::respond::action::Kind;
+use crate::respond::halt::{self, Halt};
 use crate::respond::incident::{desk, rfc3339};
 
 const BLOCKS: &[Kind] = &[Kind::Block];
@@ -144,6 +145,76 @@ async fn a_verdict_that_is_corrected_counts_at_once() {
 }
 
 #[tokio::test]
+async fn what_was_judged_wrongly_is_no_offence() {
+    let trial = told(BLOCK, BLOCKS).await;
+    let incident = desk::alert(trial.outbox.store(), "al-1").await.expect("read").expect("known").1;
+    for verdict in [Verdict::False, Verdict::True, Verdict::False, Verdict::True] {
+        let close = desk::Deed::Close(verdict, "looked into".to_owned());
+        desk::act(trial.outbox.store(), &incident, &close, "noor", trial.now()).await.expect("closed");
+        trial.settle().await;
+        trial.advance(MINUTE_US);
+    }
+    assert_eq!(lasts(&trial).await, Some(59));
+}
+
+/// Too much is blocked at three in the night: everything is halted, the policy mended, and let go on.
+#[tokio::test]
+async fn what_is_asked_for_no_longer_is_not_begun_when_a_halt_ends() {
+    for lift in [true, false] {
+        let trial = Trial::new(BLOCK, false, BLOCKS).await;
+        trial.tell(&alert("al-1", ATTACKER), &[]).await;
+        if lift {
+            trial.settle().await;
+        }
+        let halted = Halt { actor: "noor".to_owned(), reason: "a test".to_owned(), since_us: trial.now(), lift };
+        halt::pull(trial.outbox.store(), &halted).await.expect("pulled");
+        trial.settle().await;
+        let trial = changed(trial, NOTHING, BLOCKS).await;
+        halt::release(trial.outbox.store(), "noor", trial.now()).await.expect("released");
+        trial.advance(MINUTE_US);
+        trial.settle().await;
+        assert_eq!(trial.board.entities(), [""; 0], "{lift}");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_at_a_target_is_not_sent_when_the_policy_asks_for_it_no_longer() {
+    let trial = Trial::new(BLOCK, false, BLOCKS).await;
+    trial.board.fault(Fault::Busy);
+    trial.tell(&alert("al-1", ATTACKER), &[]).await;
+    trial.settle().await;
+    let trial = changed(trial, NOTHING, BLOCKS).await;
+    trial.advance(MINUTE_US);
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_target_that_comes_later_is_told_what_nobody_took() {
+    let paged = "policy: [{ do: [page] }]";
+    let trial = told(paged, BLOCKS).await;
+    let trial = changed(trial, paged, &[Kind::Block, Kind::Page]).await;
+    let trial = changed(trial, "policy: [{ do: [page] }], guard: { ttl: 2h }", &[Kind::Block, Kind::Page]).await;
+    assert_eq!(trial.board.told(), [(Kind::Page, Event::Updated)]);
+}
+
+#[tokio::test]
+async fn nothing_is_decided_before_it_is_known_what_detectors_ask_for_now() {
+    let trial = Trial::new(NOTHING, false, BLOCKS).await;
+    trial.tell(&alert("al-1", ATTACKER), &["block"]).await;
+    let Trial { outbox, board, clock, folder } = trial;
+    drop(outbox);
+    let outbox = Trial::open(&folder, "guard: { ttl: 1h }", &clock, vec![ready("board", &board, BLOCKS)]).await;
+    let outbox = std::sync::Arc::into_inner(outbox).expect("nobody else has it").expecting_detectors();
+    let trial = Trial { outbox: outbox.into(), board, clock, folder };
+    trial.settle().await;
+    let respond = HashMap::from([("auth-burst-ip".to_owned(), vec!["case".to_owned()])]);
+    trial.outbox.detectors_ask(&respond).await.expect("taken");
+    trial.settle().await;
+    assert_eq!((trial.board.entities(), trial.board.calls().len()), (vec![], 0));
+}
+
+#[tokio::test]
 async fn a_longer_time_to_live_counts_at_once_and_is_no_second_offence() {
     let policy = "policy: [{ when: { severity: critical }, do: [block], ttl: 2h }, { do: [block], ttl: 10m }]";
     let trial = told(policy, BLOCKS).await;
@@ -194,6 +265,149 @@ async fn what_is_asked_for_at_night_alone_begins_when_the_night_does() {
         trial.outbox.deliver_due().await;
         assert_eq!(trial.board.entities().len(), usize::from(kept_out), "{after} minutes later");
     }
+}
+
+/// A policy that is put right after a mistake is no new containment: nobody who is out waits for room, or for a person, or counts again.
+#[tokio::test]
+async fn what_is_asked_for_again_within_its_time_goes_on() {
+    for put_back in [
+        "guard: { ttl: 1h, blocks_per_hour: 0 }, policy: [{ do: [block] }]",
+        "guard: { ttl: 1h }, policy: [{ do: [block], approve: true }]",
+        "guard: { ttl: 1h }, policy: [{ when: { offences: 1 }, do: [page] }, { do: [block] }]",
+    ] {
+        let trial = changed(told(BLOCK, BLOCKS).await, NOTHING, BLOCKS).await;
+        trial.advance(2 * MINUTE_US);
+        let trial = changed(trial, put_back, BLOCKS).await;
+        for _ in 0..4 {
+            trial.advance(40 * MINUTE_US);
+            trial.settle().await;
+            assert_eq!(
+                (trial.board.entities(), lasts(&trial).await),
+                (vec![ATTACKER.to_owned()], Some(60)),
+                "{put_back}"
+            );
+        }
+    }
+}
+
+/// A score goes down by itself: whoever attacks some more lets himself in by nothing.
+#[tokio::test]
+async fn what_an_incident_becomes_withdraws_nothing() {
+    let policy = "guard: { ttl: 1h }, policy: [{ when: { score: 50 }, do: [block] }, { do: [] }]";
+    let trial = told(policy, BLOCKS).await;
+    assert_eq!(trial.board.entities(), [ATTACKER]);
+    trial.advance(12 * HOUR_US);
+    trial.settle().await;
+    let now = rfc3339(trial.now());
+    let low = Alert { severity: Severity::Low, updated: now, detector: "sweep".to_owned(), ..alert("al-2", ATTACKER) };
+    trial.tell(&low, &[]).await;
+    for _ in 0..4 {
+        trial.advance(40 * MINUTE_US);
+        trial.settle().await;
+        assert_eq!(trial.board.entities(), [ATTACKER]);
+    }
+}
+
+/// A steady attack is told ever more rarely.
+#[tokio::test]
+async fn what_goes_on_is_no_old_news_however_long_ago_it_was_told() {
+    let kinds: &[Kind] = &[Kind::Block, Kind::Page];
+    let trial = told("guard: { ttl: 1h }, policy: [{ do: [] }]", kinds).await;
+    trial.advance(50 * HOUR_US);
+    let both = "guard: { ttl: 1h }, policy: [{ do: [block, page] }]";
+    let trial = changed(trial, both, kinds).await;
+    let told = vec![(Kind::Page, Event::Updated)];
+    assert_eq!((trial.board.entities(), trial.board.told()), (vec![ATTACKER.to_owned()], told));
+    // What was old when it was read is.
+    let trial = Trial::new(NOTHING, false, kinds).await;
+    trial.advance(50 * HOUR_US);
+    trial.tell(&alert("al-1", ATTACKER), &[]).await;
+    let trial = changed(trial, both, kinds).await;
+    assert_eq!((trial.board.entities(), trial.board.told()), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn what_waits_for_a_person_is_cancelled_when_the_policy_asks_for_it_no_longer() {
+    let trial = told("guard: { ttl: 1h }, policy: [{ do: [block], approve: true }]", BLOCKS).await;
+    let trial = changed(trial, NOTHING, BLOCKS).await;
+    trial.advance(MINUTE_US);
+    trial.settle().await;
+    assert_eq!((trial.in_state("awaiting").await, trial.in_state("cancelled").await.len()), (vec![], 1));
+    assert_eq!(trial.board.entities(), [""; 0], "nor is it begun without asking");
+}
+
+#[tokio::test]
+async fn who_has_heard_of_it_is_not_told_again_because_others_are() {
+    let kinds: &[Kind] = &[Kind::Notify, Kind::Page];
+    let trial = told("policy: [{ do: [page] }]", kinds).await;
+    let trial = changed(trial, "policy: [{ do: [notify] }]", kinds).await;
+    let trial = changed(trial, "policy: [{ do: [notify, page] }]", kinds).await;
+    assert_eq!(trial.board.told(), [(Kind::Page, Event::Open), (Kind::Notify, Event::Updated)]);
+}
+
+#[tokio::test]
+async fn a_flood_that_is_to_be_told_now_is_told_as_one() {
+    let trial =
+        Trial::new("policy: [{ do: [] }], incidents: { quiet: 1h, digest_after: 3 }", false, &[Kind::Page]).await;
+    for n in 1..=9 {
+        trial.tell(&alert(&format!("al-{n}"), &format!("203.0.{n}.7")), &[]).await;
+    }
+    let trial =
+        changed(trial, "policy: [{ do: [page] }], incidents: { quiet: 1h, digest_after: 3 }", &[Kind::Page]).await;
+    assert_eq!(trial.board.told().len(), 4, "three, and the digest of the others");
+}
+
+#[tokio::test]
+async fn what_a_person_let_go_after_the_policy_did_stays_so() {
+    let trial =
+        Trial::new("guard: { ttl: 1h }, policy: [{ do: [block] }], incidents: { quiet: 5h }", false, BLOCKS).await;
+    let first = alert("al-1", ATTACKER);
+    trial.tell(&first, &[]).await;
+    trial.settle().await;
+    let incident = desk::alert(trial.outbox.store(), "al-1").await.expect("read").expect("known").1;
+    let close = desk::Deed::Close(Verdict::True, "an attack".to_owned());
+    desk::act(trial.outbox.store(), &incident, &close, "noor", trial.now()).await.expect("closed");
+    // In an incident of its own.
+    trial.tell(&Alert { detector: "sweep".to_owned(), ..alert("al-2", ATTACKER) }, &[]).await;
+    trial.settle().await;
+    let trial = changed(trial, NOTHING, BLOCKS).await;
+    let id = trial.in_state("delivered").await.pop().expect("one that holds");
+    desk::revert(trial.outbox.store(), &id, "noor", "a customer", trial.now()).await.expect("taken back");
+    trial.settle().await;
+    let trial = changed(trial, BLOCK, BLOCKS).await;
+    assert_eq!(trial.board.entities(), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_alert_that_cannot_be_read_holds_nothing_up() {
+    let trial = Trial::new(NOTHING, false, BLOCKS).await;
+    for n in 1..=250 {
+        trial.tell(&alert(&format!("al-{n:03}"), &format!("203.0.{n}.7")), &[]).await;
+    }
+    let sql = "UPDATE incident_alerts SET asked = '[\"a kind to come\"]' WHERE alert_id = 'al-001'";
+    sqlx::query(sql).execute(trial.outbox.store().pool()).await.expect("written by a newer version");
+    let trial = changed(trial, "guard: { ttl: 1h, blocks_per_hour: 1000 }, policy: [{ do: [block] }]", BLOCKS).await;
+    let sql = "SELECT count(*) FROM wanted WHERE state = 'active'";
+    let active: i64 = sqlx::query_scalar(sql).fetch_one(trial.outbox.store().pool()).await.expect("a number");
+    assert_eq!(active, 249, "all the others, in several transactions");
+}
+
+#[tokio::test]
+async fn the_terms_are_those_of_all_who_ask() {
+    let policy =
+        "policy: [{ when: { detectors: [sweep] }, do: [block], ttl: 2h, approve: true }, { do: [block], ttl: 10m }]";
+    let trial = Trial::new(&format!("{policy}, incidents: {{ quiet: 0s, join_within: 1s }}"), false, BLOCKS).await;
+    trial.tell(&alert("al-1", ATTACKER), &[]).await;
+    trial.settle().await;
+    let later = rfc3339(trial.now() + MINUTE_US);
+    let second = Alert { detector: "sweep".to_owned(), updated: later, ..alert("al-2", ATTACKER) };
+    trial.tell(&second, &[]).await;
+    trial.settle().await;
+    assert_eq!(lasts(&trial).await, Some(120), "as long as one of them says, and asked outright by the other");
+    trial.tell(&closing(&second), &[]).await;
+    trial.advance(115 * MINUTE_US);
+    trial.settle().await;
+    assert_eq!(lasts(&trial).await, Some(10));
 }
 
 #[tokio::test]

@@ -36,8 +36,9 @@ struct Place {
 const CLAIMS: &str = "wanted AS w JOIN wanted_by AS b ON b.kind = w.kind AND b.entity_kind = w.entity_kind \
                       AND b.entity_value = w.entity_value JOIN incident_alerts AS a ON a.alert_id = b.alert_id \
                       JOIN incidents AS i ON i.incident_id = a.incident_id";
-/// It was asked for, and neither a person nor a verdict says no to that.
-const ASKED: &str = "NOT b.let_go AND (i.verdict IS NULL OR i.verdict = 'true') AND (w.dry_run OR NOT i.dry_run)";
+/// It was asked for, and neither a person nor a verdict nor the policy says no to that.
+const ASKED: &str =
+    "NOT b.let_go AND NOT b.dropped AND (i.verdict IS NULL OR i.verdict = 'true') AND (w.dry_run OR NOT i.dry_run)";
 const IS_PLACE: &str = "kind = ? AND entity_kind = ? AND entity_value = ?";
 
 /// An alert asks for it.
@@ -52,7 +53,7 @@ pub(super) async fn claim(tx: &mut Tx, wanted: &Wanted) -> Result<(), StoreError
                AND b.entity_value = ?3 AND b.let_go AND a.incident_id = ?7) THEN 1 ELSE 0 END WHERE 1 = 1 \
                ON CONFLICT (kind, entity_kind, entity_value, alert_id) \
                DO UPDATE SET approve = excluded.approve, narrower = excluded.narrower, ttl_us = excluded.ttl_us, \
-               instead = CASE WHEN excluded.instead THEN wanted_by.instead ELSE 0 END";
+               instead = CASE WHEN excluded.instead THEN wanted_by.instead ELSE 0 END, dropped = 0";
     let query = sqlx::query(sql).bind(wanted.kind.name()).bind(&wanted.entity_kind).bind(&wanted.entity_value);
     let query = query.bind(&wanted.alert_id).bind(wanted.approve).bind(wanted.narrower.as_deref().unwrap_or_default());
     let query = query.bind(&wanted.incident_id).bind(wanted.ttl_us).bind(wanted.instead);
@@ -83,15 +84,15 @@ async fn settle_terms(tx: &mut Tx, kind: &str, entity_kind: &str, entity_value: 
     let sql = format!(
         "UPDATE wanted SET approve = CASE WHEN EXISTS (SELECT 1 {claims} AND NOT b.approve) THEN 0 \
          WHEN EXISTS (SELECT 1 {claims}) THEN 1 ELSE approve END, \
-         ttl_us = coalesce((SELECT max(b.ttl_us) {claims}), ttl_us) WHERE {IS_PLACE}"
+         ttl_us = coalesce((SELECT b.ttl_us {claims} ORDER BY b.ttl_us DESC LIMIT 1), ttl_us) WHERE {IS_PLACE}"
     );
     sqlx::query(&sql).bind(kind).bind(entity_kind).bind(entity_value).execute(&mut **tx).await?;
     Ok(())
 }
 
-/// What an alert asks for now: nothing that the policy does not name any more (`asks` are the kinds that it does), of these kinds
-/// for nobody else, and for nobody once it is closed. What it asked for besides is no longer renewed, unless another alert wants it.
-pub async fn told(tx: &mut Tx, alert: &Alert, named: &[Wanted], asks: &[Kind]) -> Result<(), StoreError> {
+/// What an alert asks for now: of these kinds for nobody else, and for nobody once it is closed; after a change of the policy or of its
+/// detector nothing but these kinds (`asks`). What it asked for besides is no longer renewed, unless another alert wants it.
+pub async fn told(tx: &mut Tx, alert: &Alert, named: &[Wanted], asks: Option<&[Kind]>) -> Result<(), StoreError> {
     for place in places(tx, &alert.id).await? {
         let is_kind = |wanted: &&Wanted| wanted.kind.name() == place.kind;
         let is_it =
@@ -102,9 +103,11 @@ pub async fn told(tx: &mut Tx, alert: &Alert, named: &[Wanted], asks: &[Kind]) -
         };
         let is_another = named.iter().filter(is_kind).any(is_somebody) && !named.iter().filter(is_kind).any(is_it);
         let is_asked = |kind: &Kind| kind.name() == place.kind || (place.instead && *kind == Kind::Block);
-        let is_over = is_another || !asks.iter().any(is_asked);
-        if is_over || alert.state == State::Closed {
-            withdraw(tx, &place, &alert.id, is_over).await?;
+        let is_dropped = asks.is_some_and(|asks| !asks.iter().any(is_asked));
+        if is_dropped {
+            drop_claim(tx, &place, &alert.id).await?;
+        } else if is_another || alert.state == State::Closed {
+            withdraw(tx, &place, &alert.id, is_another).await?;
         }
     }
     Ok(())
@@ -193,11 +196,18 @@ pub(super) fn let_go_by(incident: &str) -> String {
     )
 }
 
-/// Whether an alert asks for what a row gives way to in the place of it. A condition about a row of `wanted`, as above.
-pub(super) fn is_met_otherwise(alert: &str) -> String {
+/// Whether an alert asks for something narrower about the principal to whom a row gives way. A condition about a row of `wanted`, as
+/// above.
+pub(super) fn names_narrower(alert: &str) -> String {
     format!(
-        "EXISTS (SELECT 1 FROM wanted_by AS b WHERE b.alert_id = {alert} AND b.instead AND b.entity_value = wanted.narrower)"
+        "EXISTS (SELECT 1 FROM wanted_by AS b WHERE b.alert_id = {alert} AND b.kind <> wanted.kind AND NOT b.dropped \
+         AND b.entity_kind = 'principal' AND b.entity_value = wanted.narrower)"
     )
+}
+
+/// Whether it is not kept up because the policy, or a detector, does not ask for it any more.
+pub async fn is_dropped(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
+    Ok(is(tx, wanted, "b.dropped").await? && !is(tx, wanted, ASKED).await?)
 }
 
 /// All that an alert asks for.
@@ -207,8 +217,30 @@ async fn places(tx: &mut Tx, alert_id: &str) -> Result<Vec<Place>, StoreError> {
     rows.iter().map(place).collect()
 }
 
-/// The alert asks for it no longer. What a person said of it is remembered; and that its incident did, unless it asks for another thing.
-async fn withdraw(tx: &mut Tx, place: &Place, alert_id: &str, is_over: bool) -> Result<(), StoreError> {
+/// What was judged to be no attack is no offence.
+async fn forgive(tx: &mut Tx, place: &Place) -> Result<(), StoreError> {
+    let sql = format!("SELECT since_us FROM wanted WHERE {IS_PLACE} AND state <> 'lift'");
+    let query = sqlx::query_scalar(&sql).bind(&place.kind).bind(&place.entity_kind).bind(&place.entity_value);
+    let (Some(since_us), Some(kind)) = (query.fetch_optional(&mut **tx).await?, Kind::parse(&place.kind)) else {
+        return Ok(());
+    };
+    let since_us: i64 = since_us;
+    let sql = "DELETE FROM offences WHERE entity = ? AND since_us = ?";
+    let entity = super::queue_of(kind, &place.entity_kind, &place.entity_value);
+    sqlx::query(sql).bind(entity).bind(since_us).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// The policy, or its detector, does not ask for it any more.
+async fn drop_claim(tx: &mut Tx, place: &Place, alert_id: &str) -> Result<(), StoreError> {
+    let sql = format!("UPDATE wanted_by SET dropped = 1 WHERE {IS_PLACE} AND alert_id = ?");
+    let query = sqlx::query(&sql).bind(&place.kind).bind(&place.entity_kind).bind(&place.entity_value);
+    query.bind(alert_id).execute(&mut **tx).await?;
+    settle(tx, place, Stand::Ending).await
+}
+
+/// The alert asks for it no longer. What a person said of it is remembered; and that its incident did, unless it is about others.
+async fn withdraw(tx: &mut Tx, place: &Place, alert_id: &str, is_another: bool) -> Result<(), StoreError> {
     let sql = format!(
         "DELETE FROM wanted_by WHERE {IS_PLACE} AND alert_id = ? AND NOT let_go AND (? OR EXISTS \
          (SELECT 1 FROM wanted_by AS b JOIN incident_alerts AS a ON a.alert_id = b.alert_id WHERE b.kind = wanted_by.kind \
@@ -216,7 +248,7 @@ async fn withdraw(tx: &mut Tx, place: &Place, alert_id: &str, is_over: bool) -> 
          AND a.incident_id = (SELECT incident_id FROM incident_alerts WHERE alert_id = wanted_by.alert_id)))"
     );
     let query = sqlx::query(&sql).bind(&place.kind).bind(&place.entity_kind).bind(&place.entity_value);
-    query.bind(alert_id).bind(is_over).execute(&mut **tx).await?;
+    query.bind(alert_id).bind(is_another).execute(&mut **tx).await?;
     settle(tx, place, Stand::Ending).await
 }
 
@@ -239,6 +271,9 @@ async fn settle(tx: &mut Tx, place: &Place, stand: Stand) -> Result<(), StoreErr
     if !goes_on && stand == Stand::Lift {
         // What others found as well, and not long before, lasts to its end.
         next = first(tx, "w.state <> 'lift' AND a.updated_us + w.ttl_us > w.attack_us").await?;
+    }
+    if !goes_on && next.is_none() && stand == Stand::Lift {
+        forgive(tx, place).await?;
     }
     if !goes_on {
         let stand = if next.is_some() { Stand::Ending } else { stand };
