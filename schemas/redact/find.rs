@@ -139,8 +139,9 @@ fn is_passphrase(secret: &[u8]) -> bool {
     let has = |test: fn(&u8) -> bool| secret.iter().any(test);
     secret.len() >= 6
         && has(u8::is_ascii_digit)
-        && has(u8::is_ascii_alphabetic)
-        && !secret.contains(&b'.')
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_uppercase)
+        && !secret.iter().any(|b| matches!(b, b'.' | b':'))
         && !is_plain(secret)
 }
 
@@ -165,6 +166,10 @@ fn email(bytes: &[u8], at: usize) -> Option<Finding> {
     // `/users/bob@mail.example.com.json`
     if let Some(inner) = host[..dot].iter().rposition(|&b| b == b'.').filter(|_| is_file(&host[dot + 1..]))
         && is_top(&host[inner + 1..dot])
+        && host[..inner]
+            .rsplit(|&b| b == b'.')
+            .next()
+            .is_some_and(|label| label.first().is_some_and(u8::is_ascii_alphabetic))
     {
         (end, host, dot) = (at + 1 + dot, &host[..dot], inner);
     }
@@ -224,8 +229,13 @@ fn is_top(top: &[u8]) -> bool {
         b"com", b"org", b"net", b"edu", b"gov", b"mil", b"int", b"info", b"biz", b"name", b"pro", b"app", b"dev",
         b"cloud", b"online", b"shop", b"xyz", b"email", b"mail", b"example",
     ];
-    (top.len() == 2 && top.iter().all(u8::is_ascii_alphabetic) && !is_file(top) && !top.eq_ignore_ascii_case(b"en"))
+    (top.len() == 2 && top.iter().all(u8::is_ascii_alphabetic) && !is_file(top) && !is_suffix(top))
         || TOPS.iter().any(|t| top.eq_ignore_ascii_case(t))
+}
+
+/// Two letters that are a country's, and more often a language's or a kind of source.
+fn is_suffix(top: &[u8]) -> bool {
+    [b"en", b"es", b"ts", b"md", b"rs", b"py", b"sh", b"js"].iter().any(|t| top.eq_ignore_ascii_case(*t))
 }
 
 /// What stands behind the last dot is the type of a file (`logo@2x.png`), no domain.

@@ -42,7 +42,7 @@ pub(crate) static SCHEMES: &[Scheme] = &[
     scheme("kennwort", Class::PASSWORD, false), scheme("contraseña", Class::PASSWORD, false), scheme("contrasena", Class::PASSWORD, false), scheme("senha", Class::PASSWORD, false), scheme("mot de passe", Class::PASSWORD, false), scheme("wachtwoord", Class::PASSWORD, false), scheme("hasło", Class::PASSWORD, false), scheme("пароль", Class::PASSWORD, false),
     scheme("lösenord", Class::PASSWORD, false), scheme("şifre", Class::PASSWORD, false), scheme("パスワード", Class::PASSWORD, false), scheme("密码", Class::PASSWORD, false), scheme("密碼", Class::PASSWORD, false), scheme("비밀번호", Class::PASSWORD, false),
     // SMTP, IMAP.
-    scheme("auth plain", Class::BASIC, true), scheme("auth+plain", Class::BASIC, true), scheme("authenticate plain", Class::BASIC, true), scheme("authenticate+plain", Class::BASIC, true), scheme("auth login", Class::BASIC, true), scheme("auth+login", Class::BASIC, true), scheme("auth xoauth2", Class::BEARER, true), scheme("authenticate xoauth2", Class::BEARER, true),
+    scheme("auth plain", Class::BASIC, false), scheme("auth+plain", Class::BASIC, false), scheme("authenticate plain", Class::BASIC, false), scheme("authenticate+plain", Class::BASIC, false), scheme("auth login", Class::BASIC, false), scheme("auth+login", Class::BASIC, false), scheme("auth xoauth2", Class::BEARER, false), scheme("authenticate xoauth2", Class::BEARER, false),
     // A command of Windows, a name and a password.
     scheme("net user", Class::PASSWORD, false), scheme("net+user", Class::PASSWORD, false),
     // Words of SQL.

@@ -28,6 +28,7 @@ use super::outbox::{HOUR_US, Lane, Outbox, TakenIn, insert, micros};
 use super::plan;
 use super::preflight::{Grasp, LITTLE_TTL_US, Question, WAIT_US};
 use super::queue::{Entry, Queue, Tx};
+use super::replan::UNDECIDED;
 use super::scope::{RANGE, Scope};
 use super::undo::{POLICY_ASKS, had_its_time};
 use super::wanted::{self, Brief, Stand, Wanted};
@@ -114,6 +115,8 @@ impl Outbox {
                 Ok(()) => halt::LOOK_EVERY,
                 Err(error) => {
                     tracing::error!(%error, "what is wanted cannot be held against what is in force; it is tried again");
+                    // What people changed was read, and perhaps not heeded.
+                    rails = true;
                     STORE_PAUSE
                 }
             };
@@ -261,15 +264,16 @@ impl Outbox {
         if wanted.stand == Stand::Lift && is_kept_otherwise(tx, wanted).await? {
             return Ok(());
         }
-        let is_dropped = wanted.stand == Stand::Ending && wanted::is_dropped(tx, wanted).await?;
+        // The parts of a range stand for themselves.
+        let is_range = wanted.entity_kind == RANGE;
+        let is_dropped = wanted.stand == Stand::Ending && (is_range || wanted::is_dropped(tx, wanted).await?);
+        if is_dropped && is_kept_otherwise(tx, wanted).await? {
+            return wanted::finish(tx, wanted).await;
+        }
         let (mut anything, mut held, mut part, mut waits_for_release) = (false, None, None, false);
         for lane in self.lanes.iter().filter(|lane| lane.common.kinds.contains(&wanted.kind)) {
             if wanted.stand == Stand::Lift {
                 anything |= self.lift(tx, lane, &queue, "nobody wants it any more", pass).await?;
-                continue;
-            }
-            if !incidents.is_empty() && !incidents.iter().any(|row| self.is_meant(lane, row, pass.now_us)) {
-                anything |= self.lift_judged(tx, lane, &queue, pass).await?;
                 continue;
             }
             if is_dropped {
@@ -278,6 +282,10 @@ impl Outbox {
                 if lasts {
                     pass.in_force.insert(queue.clone());
                 }
+                continue;
+            }
+            if !incidents.is_empty() && !incidents.iter().any(|row| self.is_meant(lane, row, pass.now_us)) {
+                anything |= self.lift_judged(tx, lane, &queue, pass).await?;
                 continue;
             }
             if let Some(range) = self.within_range(tx, lane, wanted, pass).await? {
@@ -335,7 +343,7 @@ impl Outbox {
                 let action = wanted::action(wanted, lane.name(), nth, Op::Apply, dry_run, pass.now_us);
                 let action = Action { renews: need.renews, expires_us: Some(expires_us), ..action };
                 let why = self.apply(tx, wanted, action, pass).await?;
-                anything |= why.as_deref().is_none_or(|why| why == LOOKING);
+                anything |= why.as_deref().is_none_or(|why| why == LOOKING || why == UNDECIDED);
                 waits_for_release |= pass.live.halt.is_some();
                 held = held.or(why);
             }
@@ -427,6 +435,9 @@ impl Outbox {
     ) -> Result<Option<String>, StoreError> {
         if let Some(halt) = &pass.live.halt {
             return Ok(Some(format!("halted by {}: {}", halt.actor, halt.reason)));
+        }
+        if !action.renews && self.is_undecided(tx, pass.now_us).await? {
+            return Ok(Some(UNDECIDED.to_owned()));
         }
         action.id = self.own_id(&action.id);
         let range = Scope::of(&action).filter(|_| action.entity_kind == RANGE);

@@ -1,7 +1,7 @@
 //! What is due in the outbox: the waiting actions of one target, and which of them may be attempted now.
 //!
 //! Promises: of each queue only the first that waits; of those that are due the most urgent first, then who waits longest. What keeps up
-//! a containment goes before new ones.
+//! a containment, and what undoes one, goes before new ones.
 //! The cost of a look does not grow with what waits behind the first ones, as long as some of these are due.
 //! Never: changes a state but for an update that a newer one of the same alert says again.
 
@@ -33,15 +33,19 @@ impl Queue {
     /// The actions that may be attempted now, in the order in which they should be.
     pub(super) async fn due(&self, target: &str, moment: &Moment, limit: usize) -> Result<Vec<Entry>, StoreError> {
         // By index and without sorting, urgency by urgency: with a flood of one the others are found at once.
-        let sql = format!(
-            "SELECT {ENTRY} FROM outbox AS o INDEXED BY outbox_due WHERE target = ?1 AND state = 'pending' AND urgency = ?2 \
-             AND next_attempt_us BETWEEN ?3 AND ?4 AND (renews OR NOT ?8) AND NOT (?5 AND op = 'apply' AND coalesce(expires_us, ?7) > ?7) AND NOT EXISTS \
-             (SELECT 1 FROM outbox AS p INDEXED BY outbox_queue WHERE p.target = o.target AND p.queue = o.queue \
-              AND p.state = 'pending' AND p.n < o.n) ORDER BY next_attempt_us, n LIMIT ?6"
-        );
+        let due = |index: &str, which: &str| {
+            format!(
+                "SELECT {ENTRY} FROM outbox AS o INDEXED BY {index} WHERE target = ?1 AND state = 'pending' AND urgency = ?2 AND {which} \
+                 AND next_attempt_us BETWEEN ?3 AND ?4 AND NOT (?5 AND op = 'apply' AND coalesce(expires_us, ?7) > ?7) AND NOT EXISTS \
+                 (SELECT 1 FROM outbox AS p INDEXED BY outbox_queue WHERE p.target = o.target AND p.queue = o.queue \
+                  AND p.state = 'pending' AND p.n < o.n) ORDER BY next_attempt_us, n LIMIT ?6"
+            )
+        };
+        let first = "urgency = 0 AND (renews OR op = 'revert')";
+        let (first, others) = (due("outbox_first", first), due("outbox_due", &format!("NOT ({first})")));
         let furthest_us = moment.furthest_us();
         let mut found: Vec<Entry> = Vec::new();
-        for (urgency, renews) in [(0, true)].into_iter().chain(URGENCIES.map(|urgency| (urgency, false))) {
+        for (urgency, sql) in [(0, &first)].into_iter().chain(URGENCIES.map(|urgency| (urgency, &others))) {
             let spans = [(i64::MIN, moment.now_us), (furthest_us.saturating_add(1), i64::MAX)];
             for (from_us, until_us) in spans {
                 let left = i64::try_from(limit.saturating_sub(found.len())).unwrap_or(i64::MAX);
@@ -49,13 +53,10 @@ impl Queue {
                     return Ok(found);
                 }
                 let halted = moment.halted && urgency == 0;
-                let query = sqlx::query(&sql).bind(target).bind(urgency).bind(from_us).bind(until_us);
-                let query = query.bind(halted).bind(left).bind(moment.now_us).bind(renews);
-                for row in &query.fetch_all(self.store.pool()).await? {
-                    let entry = entry(row)?;
-                    if !found.iter().any(|known| known.n == entry.n) {
-                        found.push(entry);
-                    }
+                let query = sqlx::query(sql).bind(target).bind(urgency).bind(from_us).bind(until_us);
+                let rows = query.bind(halted).bind(left).bind(moment.now_us).fetch_all(self.store.pool()).await?;
+                for row in &rows {
+                    found.push(entry(row)?);
                 }
             }
         }

@@ -133,8 +133,11 @@ fn worsen(digest: &mut Row, one: &Row, now_us: i64) {
 /// The digest with one more incident, and whether that is worth a word.
 fn joined(known: Option<Row>, one: &Row, now_us: i64) -> (Row, Option<Event>) {
     let (is_new, is_worse) = (known.is_none(), known.as_ref().is_some_and(|known| adds_to(known, one)));
+    let revision = one.revision.to_string();
+    // One incident may begin several: when it opens, and when it is told to others.
+    let of = if one.revision == 0 { vec![FLOOD, &one.id] } else { vec![FLOOD, &one.id, &revision] };
     let mut row = known.unwrap_or_else(|| Row {
-        id: format!("in-{}", hex_id(&[FLOOD, &one.id])),
+        id: format!("in-{}", hex_id(&of)),
         revision: 0,
         status: Status::Open,
         subject: Entity { kind: FLOOD.to_owned(), value: String::new() },

@@ -100,6 +100,21 @@ impl Outbox {
         Ok(())
     }
 
+    /// What an alert that is over asked for, and the policy does not, is withdrawn.
+    pub(super) async fn withdraw(
+        &self,
+        tx: &mut Tx,
+        change: &Change,
+        occasion: &Occasion<'_>,
+    ) -> Result<(), StoreError> {
+        let &Occasion { asked, now_us, news_us, withdraws } = occasion;
+        let Some(alert) = change.alert.as_ref().filter(|_| withdraws) else { return Ok(()) };
+        let offences = self.offences(tx, change, now_us).await?;
+        let case = plan::case(&change.row, offences, now_us);
+        let decision = policy::decide(&self.config.policy, &case, asked, self.config.guard.ttl);
+        wanted::told(tx, alert, &[], Some(&plan::asks(&decision, &self.around(now_us, news_us)))).await
+    }
+
     /// Closes an incident that has been quiet for long enough, or that a person has judged.
     pub(super) async fn close(
         &self,

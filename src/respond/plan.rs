@@ -162,6 +162,7 @@ pub fn containment(change: &Change, decision: &Decision, around: &Around) -> Vec
         severity: change.row.severity,
         narrower,
         instead: false,
+        by_name: decision.contain.contains(&kind),
     };
     wanted.into_iter().map(make).collect()
 }

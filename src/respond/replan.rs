@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 
 use schemas::Alert;
+use schemas::alert::State;
 use sqlx::Row as _;
 
 use super::action::{Kind, hex_id};
@@ -17,6 +18,7 @@ use super::follow::Occasion;
 use super::incident::{Change, Row, book};
 use super::outbox::{Outbox, locked, micros};
 use super::plan;
+use super::policy::Entry;
 use super::queue::{Queue, Tx};
 use crate::store::StoreError;
 
@@ -25,22 +27,35 @@ const AT_ONCE: u32 = 100;
 /// Transactions of one pass: what is in force has to be renewed in between.
 const IN_A_PASS: usize = 10;
 
-/// Open alerts are owed a look. `which` is a condition about one of them.
+/// Alerts are owed a look. `which` is a condition about one of them.
 fn owe(which: &str) -> String {
     format!(
         "INSERT INTO to_plan (place, alert_id, withdraws) SELECT CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 ELSE 2 END, \
-         alert_id, ? FROM incident_alerts WHERE state <> 'closed' AND incident_id <> '' AND {which} \
+         alert_id, ? FROM incident_alerts WHERE incident_id <> '' AND {which} \
          ON CONFLICT (place, alert_id) DO UPDATE SET withdraws = CASE WHEN excluded.withdraws THEN 1 ELSE to_plan.withdraws END"
     )
 }
 
 /// All open alerts of an incident are: it has become another one.
 pub(super) async fn owe_incident(tx: &mut Tx, incident_id: &str) -> Result<(), StoreError> {
-    sqlx::query(&owe("incident_id = ?")).bind(false).bind(incident_id).execute(&mut **tx).await?;
+    sqlx::query(&owe("state <> 'closed' AND incident_id = ?")).bind(false).bind(incident_id).execute(&mut **tx).await?;
     Ok(())
 }
 
+/// Why nobody is contained at a start with another policy.
+pub(super) const UNDECIDED: &str = "the policy has changed, and it is decided again once the detectors are read";
+
 impl Outbox {
+    /// Whether it is still to be decided what a changed policy asks for.
+    pub(super) async fn is_undecided(&self, tx: &mut Tx, now_us: i64) -> Result<bool, StoreError> {
+        if !self.detectors_to_come.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let before: Option<String> =
+            sqlx::query_scalar("SELECT policy FROM planned_by").fetch_optional(&mut **tx).await?;
+        Ok(before.is_some_and(|before| before != self.deciding(now_us)))
+    }
+
     /// What each detector asks for from now on, also for the alerts that it has open.
     pub async fn detectors_ask(&self, respond: &HashMap<String, Vec<String>>) -> Result<(), StoreError> {
         let sql = "SELECT alert_id, detector, asked FROM incident_alerts WHERE state <> 'closed'";
@@ -78,13 +93,18 @@ impl Outbox {
         !self.detectors_to_come.load(Ordering::Relaxed) && *locked(&self.decided_by) != self.deciding(now_us)
     }
 
-    /// What decides about alerts, apart from their detectors: a hash of it.
+    /// What decides about alerts, apart from their detectors: a hash of the policy, which of its hours hold, and a hash of the rest.
     fn deciding(&self, now_us: i64) -> String {
         let (policy, guard) = (&self.config.policy, &self.config.guard);
         let kinds: BTreeSet<Kind> = self.routes.iter().flat_map(|route| route.kinds.iter().copied()).collect();
-        let hours: Vec<Option<bool>> =
-            policy.iter().map(|entry| entry.when.hours.as_ref().map(|hours| hours.hold(now_us))).collect();
-        hex_id(&[&format!("{policy:?} {:?} {} {kinds:?} {hours:?}", guard.ttl, guard.ipv6_prefix)])
+        let hold = |entry: &Entry| match &entry.when.hours {
+            Some(hours) if hours.hold(now_us) => '1',
+            Some(_) => '0',
+            None => '-',
+        };
+        let hours: String = policy.iter().map(hold).collect();
+        let rest = hex_id(&[&format!("{:?} {} {kinds:?}", guard.ttl, guard.ipv6_prefix)]);
+        format!("{} {hours} {rest}", hex_id(&[&format!("{policy:?}")]))
     }
 
     /// Decides anew about the alerts to which that is owed.
@@ -129,7 +149,12 @@ impl Outbox {
         let before: Option<String> =
             sqlx::query_scalar("SELECT policy FROM planned_by").fetch_optional(&mut *tx).await?;
         if before.as_deref() != Some(deciding.as_str()) {
-            let alerts = sqlx::query(&owe("1 = 1")).bind(true).execute(&mut *tx).await?.rows_affected();
+            // Of another ttl or target, and by an older version, nothing is withdrawn.
+            let asks = |deciding: &str| deciding.rsplit_once(' ').map(|(asks, _)| asks.to_owned());
+            let withdraws = before.as_deref().is_some_and(|before| asks(before) != asks(&deciding));
+            // What alerts that are over asked for may still be begun.
+            let which = "(state <> 'closed' OR EXISTS (SELECT 1 FROM wanted_by AS b WHERE b.alert_id = incident_alerts.alert_id))";
+            let alerts = sqlx::query(&owe(which)).bind(withdraws).execute(&mut *tx).await?.rows_affected();
             let sql = "INSERT INTO planned_by (one, policy) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET policy = excluded.policy";
             sqlx::query(sql).bind(&deciding).execute(&mut *tx).await?;
             if alerts > 0 && before.is_some() {
@@ -149,7 +174,7 @@ impl Outbox {
         pass: &mut Pass,
     ) -> Result<(), StoreError> {
         let sql = "SELECT incident_id, asked, body, changed_us - updated_us FROM incident_alerts WHERE alert_id = ? \
-                   AND state <> 'closed' AND incident_id <> '' AND asked IS NOT NULL";
+                   AND incident_id <> '' AND asked IS NOT NULL";
         let Some(found) = sqlx::query(sql).bind(alert_id).fetch_optional(&mut **tx).await? else { return Ok(()) };
         let (incident_id, asked, body): (String, String, Vec<u8>) =
             (found.try_get(0)?, found.try_get(1)?, found.try_get(2)?);
@@ -168,8 +193,12 @@ impl Outbox {
         let is_news = lag_us <= micros(self.config.guard.alert_age_max);
         let now_us = pass.now_us;
         let news_us = if is_news { now_us.saturating_sub(lag_us) } else { i64::MIN };
+        let is_over = alert.state == State::Closed;
         let change = Change { row, event: None, alert: Some(alert) };
         let occasion = Occasion { asked: &asked, now_us, news_us, withdraws };
+        if is_over {
+            return self.withdraw(tx, &change, &occasion).await;
+        }
         self.follow(tx, change, &occasion, &mut pass.taken).await
     }
 }

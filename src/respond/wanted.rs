@@ -65,6 +65,8 @@ pub struct Wanted {
     pub narrower: Option<String>,
     /// It is wanted in the place of a block that would hit others, not because the policy names it.
     pub instead: bool,
+    /// The policy or the detector names this kind; else it is one of several ways.
+    pub by_name: bool,
 }
 
 impl Wanted {
@@ -140,7 +142,7 @@ pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
          WHERE NOT (NOT wanted.dry_run AND excluded.dry_run) \
          AND NOT (excluded.narrower <> '' AND wanted.narrower = '' AND wanted.state = 'active' \
          AND wanted.alert_id <> excluded.alert_id) AND NOT {}",
-        claims::names_narrower("excluded.alert_id"),
+        claims::names_narrower("excluded.alert_id", wanted.by_name),
         claims::let_go_by("excluded.incident_id")
     );
     sqlx::query(&sql)
@@ -359,6 +361,7 @@ fn read(row: &SqliteRow) -> Result<Wanted, StoreError> {
         severity: severity_of(&severity).ok_or_else(|| wrong("severity", &severity))?,
         narrower: Some(row.try_get("narrower")?).filter(|principal: &String| !principal.is_empty()),
         instead: false,
+        by_name: true,
     })
 }
 

@@ -177,6 +177,43 @@ async fn what_is_asked_for_no_longer_is_not_begun_when_a_halt_ends() {
     }
 }
 
+/// What alerts asked for that are over by then.
+#[tokio::test]
+async fn what_was_asked_for_by_what_is_over_is_not_begun_either() {
+    let trial = Trial::new(BLOCK, false, BLOCKS).await;
+    let open = alert("al-1", ATTACKER);
+    let halted = Halt { actor: "noor".to_owned(), reason: "a test".to_owned(), since_us: trial.now(), lift: false };
+    halt::pull(trial.outbox.store(), &halted).await.expect("pulled");
+    trial.settle().await;
+    trial.tell(&open, &[]).await;
+    trial.settle().await;
+    trial.tell(&closing(&open), &[]).await;
+    trial.settle().await;
+    let trial = changed(trial, NOTHING, BLOCKS).await;
+    halt::release(trial.outbox.store(), "noor", trial.now()).await.expect("released");
+    trial.advance(MINUTE_US);
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [""; 0]);
+}
+
+/// At a start with another policy, before the detectors are read.
+#[tokio::test]
+async fn nobody_is_contained_before_it_is_decided_again() {
+    let trial = Trial::new(BLOCK, false, BLOCKS).await;
+    trial.settle().await;
+    trial.tell(&alert("al-1", ATTACKER), &[]).await;
+    let Trial { outbox, board, clock, folder } = trial;
+    drop(outbox);
+    let outbox = Trial::open(&folder, NOTHING, &clock, vec![ready("board", &board, BLOCKS)]).await;
+    let outbox = std::sync::Arc::into_inner(outbox).expect("nobody else has it").expecting_detectors();
+    let trial = Trial { outbox: outbox.into(), board, clock, folder };
+    trial.settle().await;
+    assert_eq!(trial.board.calls().len(), 0);
+    trial.outbox.detectors_ask(&HashMap::new()).await.expect("taken");
+    trial.settle().await;
+    assert_eq!((trial.board.entities(), trial.board.calls().len()), (vec![], 0));
+}
+
 #[tokio::test]
 async fn what_waits_at_a_target_is_not_sent_when_the_policy_asks_for_it_no_longer() {
     let trial = Trial::new(BLOCK, false, BLOCKS).await;
@@ -449,6 +486,8 @@ async fn another_way_of_keeping_somebody_out_takes_the_place_of_the_former() {
     assert_eq!(trial.board.entities(), [ATTACKER]);
     let trial = changed(trial, "guard: { ttl: 1h }, policy: [{ do: [contain] }]", kinds).await;
     assert_eq!(trial.board.entities(), ["tok_1"], "the block gives way again");
+    let trial = changed(trial, "guard: { ttl: 1h }, policy: [{ do: [block, revoke] }]", kinds).await;
+    assert_eq!(trial.board.entities(), [ATTACKER, "tok_1"], "what is asked for by its name gives way to nothing");
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ pub(super) async fn claim(tx: &mut Tx, wanted: &Wanted) -> Result<(), StoreError
                AND b.entity_value = ?3 AND b.let_go AND a.incident_id = ?7) THEN 1 ELSE 0 END WHERE 1 = 1 \
                ON CONFLICT (kind, entity_kind, entity_value, alert_id) \
                DO UPDATE SET approve = excluded.approve, narrower = excluded.narrower, ttl_us = excluded.ttl_us, \
-               instead = CASE WHEN excluded.instead THEN wanted_by.instead ELSE 0 END, dropped = 0";
+               instead = CASE WHEN excluded.instead AND (wanted_by.instead OR wanted_by.dropped) THEN 1 ELSE 0 END, dropped = 0";
     let query = sqlx::query(sql).bind(wanted.kind.name()).bind(&wanted.entity_kind).bind(&wanted.entity_value);
     let query = query.bind(&wanted.alert_id).bind(wanted.approve).bind(wanted.narrower.as_deref().unwrap_or_default());
     let query = query.bind(&wanted.incident_id).bind(wanted.ttl_us).bind(wanted.instead);
@@ -196,11 +196,12 @@ pub(super) fn let_go_by(incident: &str) -> String {
     )
 }
 
-/// Whether an alert asks for something narrower about the principal to whom a row gives way. A condition about a row of `wanted`, as
-/// above.
-pub(super) fn names_narrower(alert: &str) -> String {
+/// Whether an alert asks for something narrower about the principal to whom a row gives way; where it asks for the row by its name, in
+/// the place of that. A condition about a row of `wanted`, as above.
+pub(super) fn names_narrower(alert: &str, by_name: bool) -> String {
+    let which = if by_name { "b.instead" } else { "b.kind <> wanted.kind" };
     format!(
-        "EXISTS (SELECT 1 FROM wanted_by AS b WHERE b.alert_id = {alert} AND b.kind <> wanted.kind AND NOT b.dropped \
+        "EXISTS (SELECT 1 FROM wanted_by AS b WHERE b.alert_id = {alert} AND {which} AND NOT b.dropped \
          AND b.entity_kind = 'principal' AND b.entity_value = wanted.narrower)"
     )
 }
@@ -217,9 +218,13 @@ async fn places(tx: &mut Tx, alert_id: &str) -> Result<Vec<Place>, StoreError> {
     rows.iter().map(place).collect()
 }
 
-/// What was judged to be no attack is no offence.
+/// What was judged to be no attack, by all who asked for it, is no offence.
 async fn forgive(tx: &mut Tx, place: &Place) -> Result<(), StoreError> {
-    let sql = format!("SELECT since_us FROM wanted WHERE {IS_PLACE} AND state <> 'lift'");
+    let sql = format!(
+        "SELECT since_us FROM wanted WHERE {IS_PLACE} AND state <> 'lift' AND NOT EXISTS (SELECT 1 FROM {CLAIMS} \
+         WHERE w.kind = wanted.kind AND w.entity_kind = wanted.entity_kind AND w.entity_value = wanted.entity_value \
+         AND (i.verdict IS NULL OR i.verdict = 'true'))"
+    );
     let query = sqlx::query_scalar(&sql).bind(&place.kind).bind(&place.entity_kind).bind(&place.entity_value);
     let (Some(since_us), Some(kind)) = (query.fetch_optional(&mut **tx).await?, Kind::parse(&place.kind)) else {
         return Ok(());
@@ -245,7 +250,7 @@ async fn withdraw(tx: &mut Tx, place: &Place, alert_id: &str, is_another: bool) 
         "DELETE FROM wanted_by WHERE {IS_PLACE} AND alert_id = ? AND NOT let_go AND (? OR EXISTS \
          (SELECT 1 FROM wanted_by AS b JOIN incident_alerts AS a ON a.alert_id = b.alert_id WHERE b.kind = wanted_by.kind \
          AND b.entity_kind = wanted_by.entity_kind AND b.entity_value = wanted_by.entity_value AND b.alert_id <> wanted_by.alert_id \
-         AND a.incident_id = (SELECT incident_id FROM incident_alerts WHERE alert_id = wanted_by.alert_id)))"
+         AND NOT b.dropped AND a.incident_id = (SELECT incident_id FROM incident_alerts WHERE alert_id = wanted_by.alert_id)))"
     );
     let query = sqlx::query(&sql).bind(&place.kind).bind(&place.entity_kind).bind(&place.entity_value);
     query.bind(alert_id).bind(is_another).execute(&mut **tx).await?;

@@ -1,7 +1,10 @@
 -- What is done about an alert can be decided again while it is open: what its detector asks for is kept with it.
 ALTER TABLE incident_alerts ADD COLUMN asked TEXT;  -- kinds of action, as a JSON list; NULL: told by an older version
 
--- Open alerts about which it is to be decided again.
+-- What is due before new containments: what keeps one up, and undoings.
+CREATE INDEX outbox_first ON outbox (target, next_attempt_us, n) WHERE state = 'pending' AND urgency = 0 AND (renews OR op = 'revert');
+
+-- Alerts about which it is to be decided again.
 CREATE TABLE to_plan (
     place     INTEGER NOT NULL,               -- the worst first
     alert_id  TEXT    NOT NULL,
