@@ -26,7 +26,7 @@ pub(super) struct Occasion<'a> {
     /// What the detector asks for.
     pub asked: &'a [Kind],
     pub now_us: i64,
-    /// What led to it is no older than this.
+    /// What led to it is no older than this: it is decided again about an attack that goes on.
     pub news_us: i64,
     /// What is not asked for any more is withdrawn.
     pub withdraws: bool,
@@ -61,7 +61,8 @@ impl Outbox {
             if !change.row.kinds.contains(kind) {
                 change.row.kinds.push(*kind);
                 grown.push(*kind);
-            } else if withdraws && self.is_new_to_all(tx, &change.row, *kind).await? {
+            } else if news_us > i64::MIN && self.is_new_to_all(tx, &change.row, *kind).await? {
+                // It is decided again, perhaps because there is a target now.
                 grown.push(*kind);
             }
         }
