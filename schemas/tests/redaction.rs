@@ -47,6 +47,7 @@ const FIXTURES: &[(&str, &str)] = &[
     ("x +14155647451 12", "x +**-**51 12"),
     ("AUTH PLAIN AGJvYgBmYWtlcGFzcw==", "AUTH PLAIN [REDACTED:basic]"),
     ("AUTHENTICATE+PLAIN+AGJvYgBmYWtlcGFzcw==", "AUTHENTICATE+PLAIN+[REDACTED:basic]"),
+    ("auth login password fakeA9x2Kq", "auth login password [REDACTED:password]"),
     ("bob:fakeA9x2Kq@db", "[REDACTED:userinfo]@db"),
     ("/x/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.json", "/x/[REDACTED:vendor_key].json"),
     ("eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.fake~WyJzYWx0IiwibmFtZSIsIkZha2UiXQ~ y", "[REDACTED:jwt] y"),
@@ -114,6 +115,17 @@ const HARMLESS: &[&str] = &[
     "<script>alert(1)</script>",
     "1' or '1'='1",
     "Grüße aus Köln",
+    "image repo:tag1234@registry",
+    "name:v2beta1@host",
+    "deploy:abc1234@prod",
+    "2026-09-21T14:00:00Z@web1",
+    "/i18n/messages@2x.de.json",
+    "/npm/lodash@4.es.js",
+    "/img/logo@2x.min.png",
+    "auth plain text",
+    "auth login failed",
+    "250-AUTH PLAIN LOGIN",
+    "+14 15 minutes",
 ];
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! Promises: after a change of the policy (at a start, after a reload, when an hour begins that it names), of what detectors ask for,
 //! of what an incident is, and after a verdict, all open alerts that it is about are looked at, a bounded number in a pass of the
-//! control loop, each in one transaction with what follows from it. Those that are left after a crash are looked at then.
+//! control loop, each in one transaction with what follows from it; after a change of the policy those that are over as well, whose
+//! wishes may still be begun. Those that are left after a crash are looked at then.
 //! Never: takes an alert in, or tells of an attack what is not known of it.
 
 use std::collections::{BTreeSet, HashMap};

@@ -128,7 +128,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// What the policy asks for no longer is not begun; whether what is in force, or prolongs it, is left to its end.
+    /// What nobody asks for any more is not begun; whether what is in force, or prolongs it, is left to its end.
     pub(super) async fn begin_no_more(
         &self,
         tx: &mut Tx,
@@ -141,7 +141,7 @@ impl Outbox {
             if entry.action.renews {
                 lasts = true;
             } else {
-                self.cancel(tx, lane, &entry, state, "the policy asks for it no longer", pass).await?;
+                self.cancel(tx, lane, &entry, state, "nobody wants it any more", pass).await?;
             }
         }
         let in_force = !Queue::in_force(tx, lane.name(), queue).await?.is_empty();

@@ -120,8 +120,8 @@ pub async fn contained_since(tx: &mut Tx, since_us: i64) -> Result<Vec<Scope>, S
     Ok(entities.iter().filter_map(scope).collect())
 }
 
-/// Asks for it, or goes on asking. True when nobody asked before; what lasts to its end goes on. A dry run takes nothing over from what is really wanted, nor from
-/// what a person let go; what gives way to something narrower takes nothing over from what another alert wants outright, and what is
+/// Asks for it, or goes on asking. True when nobody asked before; what lasts to its end goes on. A dry run takes nothing over from what
+/// is really wanted, nor from what a person let go; what gives way to something narrower takes nothing over from what another alert wants outright, and what is
 /// wanted because of two principals gives way to neither.
 pub async fn want(tx: &mut Tx, wanted: &Wanted) -> Result<bool, StoreError> {
     let sql = "SELECT state FROM wanted WHERE kind = ? AND entity_kind = ? AND entity_value = ?";
