@@ -13,11 +13,13 @@
 //! ```
 //! In `vary`, `{n}` is the number of the repetition from 0; `{n%7}` and `{n/10}` its remainder and quotient. Expected
 //! alerts are all of their states, in order; states that no expectation names are not compared, but `open` always is.
+//! Of an event with a `path` and no `endpoint`, endpoint and object are derived as of a record.
 //!
 //! Promises: a case passes only if every cut of its events into batches, with a snapshot and restore at the cuts, gives
 //! the same alerts, byte for byte.
 //! Never: reads a file.
 
+mod derived;
 mod run;
 
 use schemas::alert::State;
@@ -75,7 +77,8 @@ pub fn parse_case(yaml: &str, file: &str) -> Result<Case, RuleError> {
     events.sort_by_key(|(time, _)| *time);
     let expect = expectations(&mut fields, start, file)?;
     fields.done(&["about", "start", "defaults", "events", "expect"])?;
-    let events = events.into_iter().map(|(_, row)| row).collect();
+    let mut events: Vec<Row> = events.into_iter().map(|(_, row)| row).collect();
+    derived::fill(&mut events);
     Ok(Case { file: file.to_owned(), about, events, expect })
 }
 

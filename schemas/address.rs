@@ -60,7 +60,7 @@ impl Trusted {
     }
 
     /// Whether there is any proxy to believe.
-    fn any(&self) -> bool {
+    pub(crate) fn any(&self) -> bool {
         self.hops > 0 || self.socket || !self.networks.is_empty()
     }
 }

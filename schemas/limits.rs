@@ -94,7 +94,7 @@ pub const DRIFT_KEYS_MAX: usize = 256;
 pub const DRIFT_KEY_BYTES_MAX: usize = 128;
 /// Paths one mapping may read.
 pub const MAPPING_PATHS_MAX: usize = 512;
-/// A text line is fitted to forms up to here; of a longer one the rest is left out, as of a line that was cut.
+/// A text line is fitted to forms up to here; of a longer one the middle is left out.
 pub const LINE_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a line that a container runtime split and that is put together; of a longer one the parts are not read.
 pub const SPLIT_BYTES_MAX: usize = 256 << 10;

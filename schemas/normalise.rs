@@ -127,7 +127,7 @@ impl Normaliser {
         let mut waiting = Waiting::new(&mut self.rows, &self.keys, lane, raw);
         for (record, entry) in raw.entries.iter().enumerate() {
             let bytes = &raw.arena[entry.start..entry.end];
-            let text = match text_of(entry, bytes, &arena) {
+            let text = match text_of(bytes, &arena) {
                 Ok(text) => text,
                 Err(fault) => {
                     waiting.push(record, None, Err((fault, bytes)));
@@ -143,6 +143,17 @@ impl Normaliser {
             reader.blanks = Some(Ends::blanks(bytes)).filter(|_| !self.config.several_writers);
             let samples = Watch::samples(entry.offset);
             let mut first = None;
+            if is_cut(entry, bytes) {
+                // As far as it goes, if that says anything.
+                let mut read = Vec::new();
+                reader.read_cut(text, entry.observed_us, &mut fields, &mut |outcome| read.push(outcome));
+                read.retain(|outcome| outcome.as_ref().is_ok_and(|(request, _)| request.tells() && request.has_time()));
+                if read.is_empty() {
+                    read.push(Err((oversized(), bytes)));
+                }
+                read.into_iter().for_each(|outcome| waiting.push(record, Some(text), outcome));
+                continue;
+            }
             reader.read(text, entry.observed_us, &mut fields, &mut |outcome| {
                 if samples && first.is_none() {
                     first = read_from(&outcome);
@@ -309,13 +320,19 @@ fn read_from<'b>(outcome: &Outcome<'b>) -> Option<&'b str> {
     std::str::from_utf8(bytes).ok()
 }
 
-/// The text of a record; bytes that are not UTF-8 are U+FFFD.
-fn text_of<'b>(entry: &Entry, bytes: &'b [u8], arena: &'b Bump) -> Result<&'b str, Fault> {
-    if entry.length > bytes.len() as u64 || bytes.len() > RECORD_BYTES_MAX {
-        let detail =
-            format!("a record has at most {RECORD_BYTES_MAX} bytes or what the source allows, whichever is less");
-        return Err(Fault::new(Code::Oversized, detail));
-    }
+/// Is it longer than is read?
+fn is_cut(entry: &Entry, bytes: &[u8]) -> bool {
+    entry.length > bytes.len() as u64 || bytes.len() > RECORD_BYTES_MAX
+}
+
+fn oversized() -> Fault {
+    let detail = format!("a record has at most {RECORD_BYTES_MAX} bytes or what the source allows, whichever is less");
+    Fault::new(Code::Oversized, detail)
+}
+
+/// The text of a record, of one that is too long its beginning; bytes that are not UTF-8 are U+FFFD.
+fn text_of<'b>(bytes: &'b [u8], arena: &'b Bump) -> Result<&'b str, Fault> {
+    let bytes = &bytes[..bytes.len().min(RECORD_BYTES_MAX)];
     // NULs stand where a log was cut while its writer went on behind.
     let around = |c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\0');
     let text = match simdutf8::basic::from_utf8(bytes) {

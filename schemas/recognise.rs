@@ -4,7 +4,10 @@
 //! with its reason, for people and for one-off runs; a service names its kinds.
 //! Never: keeps anything of what it reads.
 
+use std::cmp::Reverse;
+
 use arrow::array::{Array, AsArray};
+use regex::bytes::Regex;
 
 use crate::limits::RECOGNISED_RECORDS;
 use crate::normalise::Normaliser;
@@ -36,10 +39,13 @@ pub fn recognise(raw: &RawBatch) -> Vec<Recognised> {
     for entry in raw.entries.iter().take(RECOGNISED_RECORDS) {
         sample.push(entry.offset, entry.observed_us, &raw.arena[entry.start..entry.end]);
     }
-    let kinds = KINDS.iter().enumerate().filter_map(|(order, kind)| Some((order, read(kind.name, &sample)?)));
-    let mut found: Vec<(usize, Recognised)> = kinds.filter(|(_, recognised)| recognised.score > 0).collect();
-    // Of equals the one that is first in the table: the more usual one.
-    found.sort_by_key(|(order, recognised)| (std::cmp::Reverse(recognised.score), *order));
+    let kinds = KINDS.iter().enumerate().filter_map(|(order, kind)| {
+        let signed = kind.sign().is_some_and(|sign| has_sign(&sign, &sample));
+        Some(((!signed, order), read(kind.name, &sample)?))
+    });
+    let mut found: Vec<((bool, usize), Recognised)> = kinds.filter(|(_, recognised)| recognised.score > 0).collect();
+    // Of equals the one of which records have the sign, then the one that is first in the table: the more usual one.
+    found.sort_by_key(|(rank, recognised)| (Reverse(recognised.score), *rank));
     found.into_iter().map(|(_, recognised)| recognised).collect()
 }
 
@@ -59,6 +65,12 @@ fn read(kind: &'static str, sample: &RawBatch) -> Option<Recognised> {
         false => gained.saturating_sub(2 * damaged + normalised.rejects.len()),
     };
     Some(Recognised { kind, events: events.num_rows(), records: sample.len(), columns, score })
+}
+
+/// Do most of the records have the sign of a kind?
+fn has_sign(sign: &Regex, sample: &RawBatch) -> bool {
+    let records = sample.entries.iter().map(|entry| &sample.arena[entry.start..entry.end]);
+    records.filter(|record| sign.is_match(record.trim_ascii_end())).count() * 2 > sample.len()
 }
 
 /// Do most of the records have names for their values?
@@ -87,6 +99,9 @@ mod tests {
             &["2026-11-27T10:00:00Z stdout F x", &format!("2026-11-27T10:00:00Z stdout F {combined}")],
             Some("combined"),
         );
+        let traefik = format!("{combined} 12 \"shop@docker\" \"http://192.0.2.80:80\" 3ms");
+        check(&[&traefik, &traefik, combined], Some("traefik"));
+        check(&[combined, combined, &traefik], Some("combined"));
         let kong = r#"{"started_at":1790000000000,"client_ip":"203.0.113.7","request":{"method":"GET","uri":"/","headers":{}},"response":{"status":200,"size":5},"latencies":{"request":3}}"#;
         check(&[kong], Some("kong"));
         let nginx = r#"{"msec":1790000000.1,"remote_addr":"203.0.113.7","request_method":"GET","request_uri":"/","status":200,"body_bytes_sent":5,"http_user_agent":"curl/8"}"#;

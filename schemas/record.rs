@@ -77,8 +77,8 @@ impl RawBatch {
         self.push_cut(offset, observed_us, bytes, bytes.len() as u64);
     }
 
-    /// Appends a record of `length` bytes of which only the first ones were kept, because it is over the limit. It
-    /// becomes a reject with the code `oversized`.
+    /// Appends a record of `length` bytes of which only the first ones were kept, because it is over the limit. What
+    /// these say is read; where that is nothing, it becomes a reject with the code `oversized`.
     pub fn push_cut(&mut self, offset: i64, observed_us: i64, bytes: &[u8], length: u64) {
         let start = self.arena.len();
         self.arena.extend_from_slice(bytes);

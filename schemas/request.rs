@@ -62,6 +62,8 @@ pub(crate) struct Request<'a> {
     pub(crate) request_bytes: Option<i64>,
     pub(crate) response_bytes: Option<i64>,
     pub(crate) peer: Option<&'a str>,
+    /// `peer` is the nearest hop of the forwarding list, or the list; the peer only where there was no list.
+    pub(crate) peer_is_nearest: bool,
     pub(crate) forwarded: Option<&'a str>,
     /// One address that a proxy vouches for: `X-Real-IP`.
     pub(crate) real_ip: Option<&'a str>,

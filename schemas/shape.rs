@@ -339,7 +339,8 @@ impl Client {
         for Draft { request, row, found, damaged, .. } in drafts {
             row.as_org = request.as_org.map(|t| short(scrubbed(t, scrubber, &mut self.buffer, found, arena)));
             row.country = request.country.and_then(|c| country(c, arena));
-            let client = address::client(request.peer, request.forwarded, request.real_ip, &self.trusted);
+            let (peer, list) = ends_of(request, &self.trusted, arena);
+            let client = address::client(peer, list, request.real_ip, &self.trusted);
             if let Some((ip, source)) = client {
                 address::write(ip, &mut self.buffer);
                 // Of a proxy whose list is not known the client is not known.
@@ -353,6 +354,18 @@ impl Client {
                 damaged.add(Parser::CLIENT_IP);
             }
         }
+    }
+}
+
+/// The peer, and the forwarding list. Where the nearest hop stands in the peer's place and a list was sent, or proxies stand before
+/// the gateway, there is no peer, and that hop is the last of the list.
+fn ends_of<'d>(request: &Request<'d>, trusted: &Trusted, arena: &'d Bump) -> (Option<&'d str>, Option<&'d str>) {
+    let (peer, list) = (request.peer, request.forwarded);
+    let Some(nearest) = peer.filter(|_| request.peer_is_nearest) else { return (peer, list) };
+    match list.filter(|list| *list != nearest) {
+        Some(list) => (None, Some(arena.alloc_str(&format!("{list}, {nearest}")))),
+        None if trusted.any() || nearest.contains(',') => (None, Some(nearest)),
+        None => (peer, None),
     }
 }
 

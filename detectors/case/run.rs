@@ -33,7 +33,7 @@ pub fn run_case(rule: &Rule, case: &Case) -> Result<(), Mismatch> {
     let rule = &Arc::new(rule.clone());
     let mismatch = |message: String| Mismatch { file: case.file.clone(), message };
     let whole = alerts_of(rule, &case.events, &[]).map_err(mismatch)?;
-    compare(&case.expect, &whole).map_err(mismatch)?;
+    compare(&case.expect, &whole).map_err(|message| mismatch(format!("{message}; {}", matched(rule, &case.events))))?;
     let count = case.events.len();
     for step in [1, 7, count.div_ceil(CUTS_MAX)] {
         let mut cuts: Vec<usize> = (1..count).filter(|at| at % step == 0).collect();
@@ -49,6 +49,17 @@ pub fn run_case(rule: &Rule, case: &Case) -> Result<(), Mismatch> {
         }
     }
     Ok(())
+}
+
+/// How many of the events are the detector's business at all.
+fn matched(rule: &Arc<Rule>, events: &[Row]) -> String {
+    let count = || {
+        let engine = Engine::new(vec![rule.clone()], EngineLimits::default()).ok()?;
+        let rows: Vec<Row> = events.iter().enumerate().map(|(at, row)| numbered(row, at)).collect();
+        let matched = engine.matched(&batch(&rows).ok()?).ok()?;
+        Some(matched.iter().filter(|ids| !ids.is_empty()).count())
+    };
+    count().map_or_else(String::new, |n| format!("`where` matches {n} of {} events", events.len()))
 }
 
 /// The row at which the first alert opened, or the middle.

@@ -19,7 +19,7 @@ mod wrapper;
 pub(crate) use around::Around;
 pub(crate) use mended::mended;
 pub(crate) use parts::{End, Parts, Split};
-pub(crate) use wrapper::{Inner, lines, unwrap};
+pub(crate) use wrapper::{Inner, broken_batch, lines, unwrap};
 
 use crate::time::{self, Zone};
 

@@ -87,6 +87,21 @@ pub(crate) fn unwrap(text: &str) -> Vec<Inner<'_>> {
     inside.map(|inside| told(&keys, inside)).into_iter().collect()
 }
 
+/// The array of an object that is no JSON, under a key of batches, and whether nothing stands before it that a client might have
+/// written.
+#[cold]
+pub(crate) fn broken_batch(text: &str) -> Option<(&str, bool)> {
+    let end = text.trim_end().strip_suffix('}')?.rfind(']')? + 1;
+    let array = |name: &&str| {
+        let key = format!("\"{name}\"");
+        let at = text.find(&key)?;
+        let value = text[at + key.len()..end].trim_start().strip_prefix(':')?.trim_start();
+        let is_first = text[..at].chars().all(|c| c == '{' || c.is_whitespace());
+        value.starts_with('[').then_some((value, is_first))
+    };
+    BATCHES.iter().find_map(array)
+}
+
 /// A line with what the envelope tells of its end.
 fn told<'a>(keys: &BTreeMap<String, &'a RawValue>, inside: Inner<'a>) -> Inner<'a> {
     let whole = |name: &str| serde_json::from_str::<Text<'a>>(keys.get(name)?.get()).ok();

@@ -49,11 +49,29 @@ pub(crate) fn addresses(text: &str, findings: &mut Vec<Finding>) {
         let url = start.and_then(|start| userinfo(bytes, start, at));
         if let Some(finding) = url.or_else(|| data_source(bytes, at)).or_else(|| email(bytes, at)) {
             findings.push(finding);
+            findings.extend(password_of(bytes, &finding));
         }
     }
     if rules::has(rules::SPELLED) {
         spelled::addresses(bytes, findings);
     }
+}
+
+/// What stands behind an e-mail address in a list of accounts: `ann@mail.example:Pa55word`, with `;` or `|` as well.
+fn password_of(bytes: &[u8], address: &Finding) -> Option<Finding> {
+    let rest = bytes.get(address.end..)?.strip_prefix(b":").or_else(|| bytes[address.end..].strip_prefix(b"|"));
+    let rest = rest.or_else(|| bytes[address.end..].strip_prefix(b";")).filter(|_| address.class == Class::EMAIL)?;
+    let stop =
+        |b: &u8| b.is_ascii_whitespace() || matches!(b, b',' | b';' | b'|' | b'&' | b'"' | b'\'' | b'<' | b'>' | b'\\');
+    let length = rest.iter().position(stop).unwrap_or(rest.len());
+    let secret = rest[..length].split(|b| *b == b'/').next().unwrap_or_default();
+    let has = |test: fn(&u8) -> bool| secret.iter().any(test);
+    // Behind a host there may be a port, or the owner of a repository: `git@host.example:team2/repo.git`.
+    let is_path = secret.len() < length && bytes[address.start..].starts_with(b"git@");
+    let is_secret =
+        secret.len() >= 6 && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic) && !has(|b| *b == b'=');
+    let start = address.end + 1;
+    (is_secret && !is_path && !is_plain(secret)).then(|| Finding::new(start, start + secret.len(), Class::PASSWORD))
 }
 
 /// `user:password` between `//` and the `@` at `at`. A password may hold a `/`: then what stands before it is no port.

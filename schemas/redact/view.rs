@@ -28,7 +28,7 @@ impl View {
     /// Undoes one layer of `text`, whose bytes came from `map` (from themselves, if there is none). False when there was nothing.
     pub(crate) fn undo(&mut self, text: &str, map: Option<&[u32]>) -> bool {
         let bytes = text.as_bytes();
-        self.read(bytes, map, |b| matches!(b, b'%' | b'\\' | b'&' | 0), |at| unit(&bytes[at..]))
+        self.read(bytes, map, |b| matches!(b, b'%' | b'\\' | b'&' | 0 | 0xef), |at| unit(&bytes[at..]))
     }
 
     /// Undoes quoted-printable, where it is plain that it is that: of the whole text, when a line of it ends softly, else in
@@ -137,6 +137,8 @@ fn unit(bytes: &[u8]) -> Option<(usize, Unit)> {
         b'\\' => backslash(bytes),
         b'&' => entity(bytes),
         0 if rules::has(rules::NUL) => Some((1, Unit::Nothing)),
+        // Half of a sign that separates, as the no-break space.
+        0xef if bytes.starts_with("\u{fffd}\0".as_bytes()) && rules::has(rules::NUL) => Some((4, Unit::Byte(b' '))),
         _ => None,
     }
 }

@@ -8,9 +8,10 @@ mod settle;
 
 pub(super) use settle::Doubt;
 
-use super::mapping::{Holds, Input, Nothing, Unit};
+use super::mapping::{Holds, Input, Nothing};
 use super::plan::{Plan, Read};
 use super::slots::{SLOT_NONE, Scalar, Slots};
+use super::unit::Unit;
 use bumpalo::Bump;
 
 use crate::grpc;
@@ -50,6 +51,7 @@ impl Plan {
             request_bytes: get.count(Input::RequestBytes),
             response_bytes: get.count(Input::ResponseBytes),
             peer: get.text(Input::ClientIp),
+            peer_is_nearest: get.is_nearest(),
             forwarded: get.text(Input::ForwardedFor).map(|list| list.trim_end_matches([',', ' '])),
             real_ip: get.text(Input::RealIp),
             user_agent: get.text(Input::UserAgent),
@@ -155,6 +157,14 @@ impl<'r, 'b> Get<'r, 'b> {
             return self.spoil(input, Code::WrongType, wanted(input));
         }
         if read.required { self.missing(input) } else { None }
+    }
+
+    /// Whether the client's address is the nearest hop of the forwarding list, where there is one.
+    fn is_nearest(&self) -> bool {
+        let Some(read) = &self.plan.reads[Input::ClientIp as usize] else { return false };
+        let mut sources = read.slots.iter();
+        let first = sources.find(|source| matches!(said(read, self.slots.get(source.slot), self.slots), Ok(Some(_))));
+        first.is_some_and(|source| source.nearest)
     }
 
     /// Where the first value of a column cannot be read: what `read` makes of the first one that can.

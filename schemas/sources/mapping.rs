@@ -20,11 +20,13 @@
 
 use std::collections::BTreeMap;
 
+use regex::bytes::Regex;
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
 use super::plan::Plan;
 use super::text::{Form, Forms};
+use super::unit::{Unit, check_units};
 use crate::limits::{LINE_FORMS_MAX, MAPPING_PATHS_MAX};
 use crate::redact::names_secret;
 
@@ -37,6 +39,8 @@ pub struct Mapping {
     pub(super) logfmt: bool,
     /// What has no method, target, path, route and status is no request.
     pub(super) http_only: bool,
+    /// What hardly any other kind of log has in its records.
+    pub(super) sign: Option<Regex>,
     pub(super) headers: Vec<Vec<String>>,
     pub(super) known: Vec<Vec<String>>,
     pub(super) columns: BTreeMap<Input, Column>,
@@ -74,6 +78,8 @@ pub(super) struct Column {
     pub(super) unproven: bool,
     /// The paths are names of one thing, of which a record has one.
     pub(super) alike: bool,
+    /// Paths under which the gateway logs the nearest hop of the forwarding list, and its peer only where there is none.
+    pub(super) nearest: Vec<Vec<String>>,
 }
 
 /// A value that means "none".
@@ -103,26 +109,6 @@ pub(super) enum Separator {
     #[default]
     Blank,
     Tab,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
-    Rfc3339,
-    Clf,
-    /// Date and time without a zone.
-    Datetime,
-    /// RFC 3339, or an epoch whose unit its size tells.
-    Auto,
-    EpochS,
-    EpochMs,
-    EpochUs,
-    EpochNs,
-    S,
-    Ms,
-    Us,
-    Ns,
-    /// A number with its unit behind it: `0.012s`, `12ms`.
-    Text,
 }
 
 /// What a column holds, and therefore which units fit.
@@ -229,6 +215,8 @@ struct File {
     #[serde(default)]
     http_only: bool,
     #[serde(default)]
+    sign: Option<Spanned<String>>,
+    #[serde(default)]
     headers: Vec<Spanned<String>>,
     columns: Columns,
     #[serde(default)]
@@ -279,6 +267,8 @@ struct Spec {
     proven: bool,
     #[serde(default)]
     alike: bool,
+    #[serde(default)]
+    nearest: Option<OneOrMore<String>>,
 }
 
 fn yes() -> bool {
@@ -354,8 +344,13 @@ impl Mapping {
         if known.len() + columns.values().map(|c| c.paths.len()).sum::<usize>() > MAPPING_PATHS_MAX {
             return Err(error(None, format!("expected at most {MAPPING_PATHS_MAX} paths")));
         }
+        let sign = parsed.sign.map(|sign| {
+            let message = |why| format!("sign: expected a regular expression: {why}");
+            Regex::new(&sign.value).map_err(|why| error(Some(sign.referenced), message(why)))
+        });
+        let sign = sign.transpose()?;
         let (w3c, logfmt, http_only) = (parsed.w3c, parsed.logfmt, parsed.http_only);
-        Ok(Mapping { gateway, lines, w3c, logfmt, http_only, headers, known, columns })
+        Ok(Mapping { gateway, lines, w3c, logfmt, http_only, sign, headers, known, columns })
     }
 
     pub(super) fn plan(&self) -> Plan {
@@ -469,6 +464,10 @@ impl Column {
         if spec.alike && !input.is_settled() {
             return Err(format!("{name}: alike is for clients, lists, statuses and times"));
         }
+        let nearest = spec.nearest.map(OneOrMore::into_vec).unwrap_or_default();
+        if !nearest.iter().all(|path| input == Input::ClientIp && from.contains(path)) {
+            return Err(format!("{name}: nearest is for client_ip, expected paths that stand in its from"));
+        }
         let given = spec.given.map(OneOrMore::into_vec).unwrap_or_default();
         if !given.is_empty() && given.len() != paths.len() {
             return Err(format!("{name}: given: expected one path for each of from, '' where none must be there"));
@@ -493,46 +492,7 @@ impl Column {
             dash: spec.dash,
             unproven: !spec.proven,
             alike: spec.alike,
-        })
-    }
-}
-
-/// Checks that every unit exists (`None` is one that does not) and fits the column.
-fn check_units(input: Input, units: &[Option<Unit>]) -> Result<(), &'static str> {
-    use Unit::{Auto, Clf, Datetime, EpochMs, EpochNs, EpochS, EpochUs, Ms, Ns, Rfc3339, S, Text, Us};
-    let is_time = |unit: &Option<Unit>| {
-        matches!(unit, Some(Rfc3339 | Clf | Datetime | Auto | EpochS | EpochMs | EpochUs | EpochNs))
-    };
-    let is_duration = |unit: &Option<Unit>| matches!(unit, Some(S | Ms | Us | Ns | Text));
-    match input.holds() {
-        Holds::Time if units.is_empty() || !units.iter().all(is_time) => {
-            Err("expected unit: rfc3339, clf, datetime, auto, epoch_s, epoch_ms, epoch_us or epoch_ns")
-        }
-        Holds::Duration if units.is_empty() || !units.iter().all(is_duration) => {
-            Err("expected unit: s, ms, us, ns, or text for a number with its unit behind it")
-        }
-        Holds::Text | Holds::Secret | Holds::Count if !units.is_empty() => Err("this column has no unit"),
-        _ => Ok(()),
-    }
-}
-
-impl Unit {
-    fn parse(text: &str) -> Option<Unit> {
-        Some(match text {
-            "rfc3339" => Unit::Rfc3339,
-            "clf" => Unit::Clf,
-            "datetime" => Unit::Datetime,
-            "auto" => Unit::Auto,
-            "epoch_s" => Unit::EpochS,
-            "epoch_ms" => Unit::EpochMs,
-            "epoch_us" => Unit::EpochUs,
-            "epoch_ns" => Unit::EpochNs,
-            "s" => Unit::S,
-            "ms" => Unit::Ms,
-            "us" => Unit::Us,
-            "ns" => Unit::Ns,
-            "text" => Unit::Text,
-            _ => return None,
+            nearest: nearest.iter().filter_map(|path| split(path)).collect(),
         })
     }
 }
@@ -570,6 +530,10 @@ mod tests {
         refused("gateway: g\ncolumns:\n  status: { from: s }\n", 1, "expected time or start_time");
         refused("gateway: g\ncolumns:\n  time: { from: ts, unit: epoch_s }\nextra: 1\n", 4, "extra");
         refused("columns:\n  time: { from: ts, unit: epoch_s }\n", 1, "gateway");
+        let nearest =
+            "gateway: g\ncolumns:\n  time: { from: ts, unit: epoch_s }\n  client_ip: { from: a, nearest: b }\n";
+        refused(nearest, 4, "paths that stand in its from");
+        refused("gateway: g\nsign: '('\ncolumns:\n  time: { from: ts, unit: epoch_s }\n", 2, "regular expression");
         refused("gateway: [\n", 1, "");
         let secret = "gateway: g\ncolumns:\n  time: { from: ts, unit: epoch_s }\n  request_id: { from: headers.Authorization }\n";
         refused(secret, 4, "names a secret");

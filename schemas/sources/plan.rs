@@ -5,9 +5,10 @@
 //! Never: guesses a unit.
 
 use super::json::Words;
-use super::mapping::{Column, Decode, ELEMENT, Holds, Input, Mapping, Nothing, Unit};
+use super::mapping::{Column, Decode, ELEMENT, Holds, Input, Mapping, Nothing};
 use super::slots::{SLOT_NONE, Scalar, Slots};
 use super::text::Role;
+use super::unit::Unit;
 use crate::request::Request;
 
 const HEADS: usize = 32;
@@ -111,6 +112,8 @@ pub(super) struct Source {
     pub(super) unit: Option<Unit>,
     /// Counts only when there is a value here, too.
     pub(super) given: u16,
+    /// What stands here is the nearest hop of the forwarding list.
+    pub(super) nearest: bool,
 }
 
 /// A mapping, ready to run.
@@ -176,6 +179,7 @@ impl Plan {
             slot,
             unit: column.units.get(i).copied(),
             given: given.get(i).copied().unwrap_or(SLOT_NONE),
+            nearest: column.nearest.contains(&column.paths[i]),
         };
         Read {
             slots: slots.into_iter().enumerate().map(source).collect(),

@@ -13,7 +13,7 @@ use bumpalo::Bump;
 pub(crate) use bare::Bare;
 
 use super::columns::Doubt;
-use super::json::{self, Forgiven, Walk};
+use super::json::{self, Elements, Forgiven, Walk};
 use super::mapping::Input;
 use super::slots::Slots;
 use super::text::{Ends, Front, Reading, Scratch};
@@ -105,6 +105,22 @@ impl<'b> Reader<'b> {
         }
     }
 
+    /// A record of which only the beginning is there, in one line.
+    pub(crate) fn read_cut(
+        &mut self,
+        text: &'b str,
+        observed_us: i64,
+        fields: &mut Option<Fields>,
+        sink: &mut Sink<'_, 'b>,
+    ) {
+        (self.observed_us, self.record) = (observed_us, text);
+        if memchr::memchr2(b'\r', b'\n', text.as_bytes()).is_none() {
+            let piece =
+                Piece { text, time_us: None, is_part: true, is_doubtful: false, depth: 0, is_behind_prefix: false };
+            self.read_line(piece, fields, sink);
+        }
+    }
+
     fn read_line(&mut self, whole: Piece<'b>, fields: &mut Option<Fields>, sink: &mut Sink<'_, 'b>) {
         let text = whole.text;
         let Stripped { line, time_us, split } = envelope::strip(text, self.observed_us, self.parser.zone);
@@ -163,13 +179,13 @@ impl<'b> Reader<'b> {
     /// An array of records, or one record.
     fn read_piece(&mut self, piece: Piece<'b>, fields: Option<&Fields>, sink: &mut Sink<'_, 'b>) {
         match json::elements(piece.text) {
-            Some(elements) if elements.is_empty() || elements.len() > RECORD_EVENTS_MAX => {
+            Some(Elements { texts, .. }) if texts.is_empty() || texts.len() > RECORD_EVENTS_MAX => {
                 let detail = format!("expected an array of 1 to {RECORD_EVENTS_MAX} requests");
                 sink(Err((Fault::new(Code::NotAnObject, detail), piece.text.as_bytes())));
             }
-            Some(elements) => {
-                for text in elements {
-                    self.read_one(Piece { text, ..piece }, fields, sink);
+            Some(Elements { texts, sure }) => {
+                for (n, text) in texts.into_iter().enumerate() {
+                    self.read_one(Piece { text, is_doubtful: piece.is_doubtful || n >= sure, ..piece }, fields, sink);
                 }
             }
             None => self.read_one(piece, fields, sink),
@@ -232,6 +248,9 @@ impl<'b> Reader<'b> {
         }
         if reading.status_unproven {
             request.damaged.add(Input::Status as u8);
+        }
+        if reading.shortened {
+            request.damaged.add(Damaged::RECORD);
         }
         if reading.cut || piece.is_part {
             request.damaged.add(Damaged::RECORD);
@@ -402,7 +421,7 @@ impl<'b> Reader<'b> {
             let mut front = self.front;
             let blanks = self.blanks.filter(|_| std::ptr::eq(text, self.record));
             let cut = (piece.is_part, blanks);
-            let reading = parser.forms.fill(text, cut, &mut front, &mut self.scratch, &mut self.slots);
+            let reading = parser.forms.fill(text, self.arena, cut, &mut front, &mut self.scratch, &mut self.slots);
             if !piece.is_doubtful {
                 self.front = front;
             }

@@ -103,7 +103,7 @@ impl Fields {
                 time_unproven: true,
                 status_unproven: true,
                 list_unproven: true,
-                cut: false,
+                ..Reading::default()
             }),
             Ordering::Less => self
                 .cut(line, slots, plan, filled)
@@ -135,6 +135,7 @@ impl Fields {
             status_unproven: behind(&[Input::Status]) && plan.has_value(Input::Status, filled),
             list_unproven: behind(&[Input::ForwardedFor, Input::RealIp]),
             cut: true,
+            shortened: false,
         })
     }
 }

@@ -49,6 +49,7 @@ fn config(kind: &str, case: &Value) -> SourceConfig {
     }
     let proxies = case["trusted_proxies"].as_array().into_iter().flatten();
     config.trusted_proxies = proxies.map(|p| p.as_str().expect("a network is a text").to_string()).collect();
+    config.trusted_hops = case["trusted_hops"].as_u64().unwrap_or(0) as usize;
     config.client_ip_header = case["client_ip_header"] == true;
     config.time_zone = case["time_zone"].as_str().map(str::to_string);
     config.log_format = case["log_format"].as_str().map(str::to_string);

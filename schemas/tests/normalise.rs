@@ -1,6 +1,7 @@
 //! What `Normaliser` promises beside the content of columns: every record accounted for, rejects sealed, the same events
 //! however records are cut into batches, drift reported, mistakes in the configuration named.
 
+use arrow::array::AsArray;
 use schemas::{
     Code, Drift, DriftKind, Keys, Lane, Mapping, Normaliser, RawBatch, SourceConfig, event_json, limits, unseal,
 };
@@ -62,10 +63,10 @@ fn bad_records_are_sealed_rejects_and_the_good_ones_around_them_are_kept() {
 }
 
 #[test]
-fn records_over_the_limit_are_rejects_with_their_full_length() {
+fn records_over_the_limit_are_read_as_far_as_they_go_or_rejects_with_their_full_length() {
     let mut raw = RawBatch::new();
-    raw.push_cut(0, NOW, record(0).as_bytes(), 5_000_000);
-    let long = format!("{}{}", record(1), " ".repeat(limits::RECORD_BYTES_MAX));
+    raw.push_cut(0, NOW, &record(0).as_bytes()[..10], 5_000_000);
+    let long = format!("{{\"x\":\"{}\"}}", "x".repeat(limits::RECORD_BYTES_MAX));
     raw.push(1, NOW, long.as_bytes());
     raw.push(2, NOW, record(2).as_bytes());
     let normalised = normaliser("kong").normalise(&lane(), &raw);
@@ -74,6 +75,17 @@ fn records_over_the_limit_are_rejects_with_their_full_length() {
         [(Code::Oversized, 5_000_000), (Code::Oversized, long.len() as u64),]
     );
     assert_eq!((normalised.events.num_rows(), raw.next_offset()), (1, Some(3)));
+    let mut raw = RawBatch::new();
+    let head = record(0);
+    let head = head.strip_suffix('}').expect("an object");
+    raw.push_cut(0, NOW, format!("{head},\"more\":\"xxx").as_bytes(), 5_000_000);
+    raw.push(1, NOW, format!("{head},\"more\":\"{}\"}}", "x".repeat(limits::RECORD_BYTES_MAX)).as_bytes());
+    let normalised = normaliser("kong").normalise(&lane(), &raw);
+    assert!(normalised.rejects.is_empty(), "{:?}", normalised.rejects);
+    let damaged = |row| normalised.events.column_by_name("damaged").expect("a column").as_list::<i32>().value(row);
+    for row in 0..2 {
+        assert_eq!(damaged(row).as_string::<i32>().iter().flatten().collect::<Vec<_>>(), ["record"]);
+    }
 }
 
 #[test]

@@ -7,6 +7,12 @@ use schemas::{redact::CLASSES, scrub};
 /// Texts and what becomes of them. Every class of the table is there.
 const FIXTURES: &[(&str, &str)] = &[
     // By the name of the key.
+    ("ann@mail.example:Fake-Pa55word", "a***@[REDACTED:email]:[REDACTED:password]"),
+    (
+        "x=ann@mail.example|fake4word,bob@mail.example;fake5word",
+        "x=a***@[REDACTED:email]|[REDACTED:password],b***@[REDACTED:email];[REDACTED:password]",
+    ),
+    ("/x/SK0123456789abcdef0123456789abcdef.json", "/x/[REDACTED:vendor_key].json"),
     ("a=1&password=fake&b=2", "a=1&password=[REDACTED:password]&b=2"),
     ("PASSWD=fake", "PASSWD=[REDACTED:password]"),
     ("user%5Bpassword%5D=fake&x=1", "user%5Bpassword%5D=[REDACTED:password]&x=1"),
@@ -116,6 +122,7 @@ const HARMLESS: &[&str] = &[
     "1' or '1'='1",
     "Grüße aus Köln",
     "image repo:tag1234@registry",
+    "/static/key-0123456789abcdef.js",
     "name:v2beta1@host",
     "deploy:abc1234@prod",
     "2026-09-21T14:00:00Z@web1",

@@ -367,7 +367,7 @@ fn judge_rejects(board: &Board, source: &Source, counts: &Counts) {
             Code::TimeOutOfRange => {
                 "is the clock of the gateway right, and the zone (time_zone)? ahead_max says how far ahead a time may be".to_owned()
             }
-            Code::Oversized => "records longer than the limit are not read: are they of one line each?".to_owned(),
+            Code::Oversized => "of records longer than the limit only the beginning is read: are they of one line each?".to_owned(),
             _ => format!(
                 "is kind: {kind} right? `gatewatch explain --source {kind} FILE` shows each record, `gatewatch rejects` those \
                  that were kept"

@@ -195,7 +195,7 @@ impl Outbox {
         Ok(!query.fetch_one(&mut **tx).await?)
     }
 
-    async fn offences(&self, tx: &mut Tx, change: &Change, now_us: i64) -> Result<u32, StoreError> {
+    pub(super) async fn offences(&self, tx: &mut Tx, change: &Change, now_us: i64) -> Result<u32, StoreError> {
         let Some(alert) = &change.alert else { return Ok(0) };
         let Some(entity) = plan::entity_for(alert, Kind::Block, self.config.guard.ipv6_prefix) else { return Ok(0) };
         wanted::offences(tx, &entity, now_us.saturating_sub(OFFENCES_US)).await

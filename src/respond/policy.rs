@@ -91,6 +91,23 @@ pub fn decide(policy: &[Entry], case: &Case, asked: &[Kind], ttl: Duration) -> D
     }
 }
 
+/// The hours of the entries that have any, and whether they hold: `1`, `0`, and `-` for an entry without.
+pub(super) fn hours(policy: &[Entry], now_us: i64) -> String {
+    let hold = |entry: &Entry| match &entry.when.hours {
+        Some(hours) if hours.hold(now_us) => '1',
+        Some(_) => '0',
+        None => '-',
+    };
+    policy.iter().map(hold).collect()
+}
+
+/// Whether another entry decided while these hours held.
+pub(super) fn hours_decide(policy: &[Entry], case: &Case, before: &str) -> bool {
+    let now = policy.iter().position(|entry| entry.when.holds(case));
+    let mut then = policy.iter().zip(before.chars());
+    now != then.position(|(entry, held)| entry.when.holds_where(case, held != '0'))
+}
+
 pub(super) fn check(policy: &[Entry]) -> Result<(), ConfigError> {
     for (n, entry) in policy.iter().enumerate() {
         let at = format!("policy[{n}]");
@@ -143,6 +160,25 @@ mod tests {
         assert!(medium.messages.is_empty() && medium.contain.is_empty() && !medium.narrowest);
         let low = decide(&policy, &case(Severity::Low, 0), &asked, HOUR);
         assert_eq!((low.messages, low.contain), (vec![Kind::Notify], vec![Kind::Block]));
+    }
+
+    #[test]
+    fn hours_decide_where_another_entry_holds_because_of_them() {
+        let policy = policy(
+            "- { when: { severity: critical, hours: 'mon-sun 12:00-13:00' }, do: [page] }\n- { when: { severity: high }, do: [block] }\n",
+        );
+        let (noon, night) = (12 * 3_600_000_000, 0);
+        assert_eq!((hours(&policy, noon), hours(&policy, night)), ("1-".to_owned(), "0-".to_owned()));
+        for (severity, now_us, before, decide) in [
+            (Severity::Critical, noon, "0-", true),
+            (Severity::Critical, night, "1-", true),
+            (Severity::Critical, noon, "1-", false),
+            (Severity::High, noon, "0-", false),
+            (Severity::Low, noon, "0-", false),
+        ] {
+            let case = Case { now_us, ..case(severity, 0) };
+            assert_eq!(hours_decide(&policy, &case, before), decide, "{severity:?} {before}");
+        }
     }
 
     #[test]

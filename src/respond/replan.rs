@@ -19,7 +19,7 @@ use super::follow::Occasion;
 use super::incident::{Change, Row, book};
 use super::outbox::{Outbox, locked, micros};
 use super::plan;
-use super::policy::Entry;
+use super::policy;
 use super::queue::{Queue, Tx};
 use crate::store::StoreError;
 
@@ -27,19 +27,34 @@ use crate::store::StoreError;
 const AT_ONCE: u32 = 100;
 /// Transactions of one pass: what is in force has to be renewed in between.
 const IN_A_PASS: usize = 10;
+/// And how long it may take.
+const PASS_US: i64 = 300_000;
+
+/// An alert about which it is to be decided again.
+struct Owed {
+    place: i64,
+    alert_id: String,
+    /// What is not asked for any more is withdrawn.
+    withdraws: bool,
+    /// The hours of the policy that held before, where nothing but these has changed: what they do not decide is not withdrawn.
+    hours: Option<String>,
+}
 
 /// Alerts are owed a look. `which` is a condition about one of them.
 fn owe(which: &str) -> String {
     format!(
-        "INSERT INTO to_plan (place, alert_id, withdraws) SELECT CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 ELSE 2 END, \
-         alert_id, ? FROM incident_alerts WHERE incident_id <> '' AND {which} \
-         ON CONFLICT (place, alert_id) DO UPDATE SET withdraws = CASE WHEN excluded.withdraws THEN 1 ELSE to_plan.withdraws END"
+        "INSERT INTO to_plan (place, alert_id, withdraws, hours) \
+         SELECT CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 ELSE 2 END, alert_id, ?, ? \
+         FROM incident_alerts WHERE incident_id <> '' AND {which} ON CONFLICT (place, alert_id) DO UPDATE SET \
+         hours = CASE WHEN excluded.withdraws AND excluded.hours IS NULL THEN NULL WHEN to_plan.withdraws THEN to_plan.hours \
+         ELSE excluded.hours END, withdraws = CASE WHEN excluded.withdraws THEN 1 ELSE to_plan.withdraws END"
     )
 }
 
 /// All open alerts of an incident are: it has become another one.
 pub(super) async fn owe_incident(tx: &mut Tx, incident_id: &str) -> Result<(), StoreError> {
-    sqlx::query(&owe("state <> 'closed' AND incident_id = ?")).bind(false).bind(incident_id).execute(&mut **tx).await?;
+    let query = owe("state <> 'closed' AND incident_id = ?");
+    sqlx::query(&query).bind(false).bind(None::<String>).bind(incident_id).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -74,7 +89,7 @@ impl Outbox {
             for (alert_id, asked) in some {
                 let sql = "UPDATE incident_alerts SET asked = ? WHERE alert_id = ?";
                 sqlx::query(sql).bind(asked).bind(alert_id).execute(&mut *tx).await?;
-                sqlx::query(&owe).bind(true).bind(alert_id).execute(&mut *tx).await?;
+                sqlx::query(&owe).bind(true).bind(None::<String>).bind(alert_id).execute(&mut *tx).await?;
             }
             Queue::commit(tx).await?;
         }
@@ -98,12 +113,7 @@ impl Outbox {
     fn deciding(&self, now_us: i64) -> String {
         let (policy, guard) = (&self.config.policy, &self.config.guard);
         let kinds: BTreeSet<Kind> = self.routes.iter().flat_map(|route| route.kinds.iter().copied()).collect();
-        let hold = |entry: &Entry| match &entry.when.hours {
-            Some(hours) if hours.hold(now_us) => '1',
-            Some(_) => '0',
-            None => '-',
-        };
-        let hours: String = policy.iter().map(hold).collect();
+        let hours = policy::hours(policy, now_us);
         let rest = hex_id(&[&format!("{:?} {} {kinds:?}", guard.ttl, guard.ipv6_prefix)]);
         format!("{} {hours} {rest}", hex_id(&[&format!("{policy:?}")]))
     }
@@ -114,25 +124,34 @@ impl Outbox {
             return Ok(());
         }
         self.owe_where_it_changed(pass.now_us).await?;
+        let until_us = (self.clock)().saturating_add(PASS_US);
         for _ in 0..IN_A_PASS {
+            if (self.clock)() > until_us {
+                break;
+            }
             // A person does not wait for the end of a long list.
             if self.changes.refresh((self.clock)()).await? {
                 pass.live = self.changes.live();
                 self.let_go(pass, true).await?;
             }
-            let sql = "SELECT place, alert_id, withdraws FROM to_plan ORDER BY place, alert_id LIMIT ?";
-            let owed: Vec<(i64, String, bool)> = sqlx::query_as(sql).bind(AT_ONCE).fetch_all(self.store.pool()).await?;
+            let sql = "SELECT place, alert_id, withdraws, hours FROM to_plan ORDER BY place, alert_id LIMIT ?";
+            let owed: Vec<(i64, String, bool, Option<String>)> =
+                sqlx::query_as(sql).bind(AT_ONCE).fetch_all(self.store.pool()).await?;
+            let owed =
+                owed.into_iter().map(|(place, alert_id, withdraws, hours)| Owed { place, alert_id, withdraws, hours });
+            let owed: Vec<Owed> = owed.collect();
             if owed.is_empty() {
                 return Ok(());
             }
             pass.now_us = (self.clock)();
             let mut tx = self.queue.begin().await?;
             pass.taken.pending = Queue::pending(&mut tx).await?;
-            for (place, alert_id, withdraws) in &owed {
-                self.plan_again(&mut tx, alert_id, *withdraws, pass).await?;
+            for owed in &owed {
+                self.plan_again(&mut tx, owed, pass).await?;
                 // What was owed since then is looked at next.
-                let sql = "DELETE FROM to_plan WHERE place = ? AND alert_id = ? AND withdraws = ?";
-                sqlx::query(sql).bind(place).bind(alert_id).bind(withdraws).execute(&mut *tx).await?;
+                let sql = "DELETE FROM to_plan WHERE place = ? AND alert_id = ? AND withdraws = ? AND hours IS ?";
+                let query = sqlx::query(sql).bind(owed.place).bind(&owed.alert_id).bind(owed.withdraws);
+                query.bind(&owed.hours).execute(&mut *tx).await?;
             }
             self.commit(tx, pass).await?;
         }
@@ -151,11 +170,13 @@ impl Outbox {
             sqlx::query_scalar("SELECT policy FROM planned_by").fetch_optional(&mut *tx).await?;
         if before.as_deref() != Some(deciding.as_str()) {
             // Of another ttl or target, and by an older version, nothing is withdrawn.
-            let asks = |deciding: &str| deciding.rsplit_once(' ').map(|(asks, _)| asks.to_owned());
-            let withdraws = before.as_deref().is_some_and(|before| asks(before) != asks(&deciding));
+            let part = |deciding: &str, n| deciding.split(' ').nth(n).map(str::to_owned);
+            let is_other = |n| before.as_deref().is_some_and(|before| part(before, n) != part(&deciding, n));
+            let withdraws = is_other(0) || is_other(1);
+            let hours = before.as_deref().and_then(|before| part(before, 1)).filter(|_| !is_other(0) && withdraws);
             // What alerts that are over asked for may still be begun.
             let which = "(state <> 'closed' OR EXISTS (SELECT 1 FROM wanted_by AS b WHERE b.alert_id = incident_alerts.alert_id))";
-            let alerts = sqlx::query(&owe(which)).bind(withdraws).execute(&mut *tx).await?.rows_affected();
+            let alerts = sqlx::query(&owe(which)).bind(withdraws).bind(&hours).execute(&mut *tx).await?.rows_affected();
             let sql = "INSERT INTO planned_by (one, policy) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET policy = excluded.policy";
             sqlx::query(sql).bind(&deciding).execute(&mut *tx).await?;
             if alerts > 0 && before.is_some() {
@@ -167,13 +188,8 @@ impl Outbox {
         Ok(())
     }
 
-    async fn plan_again(
-        &self,
-        tx: &mut Tx,
-        alert_id: &str,
-        withdraws: bool,
-        pass: &mut Pass,
-    ) -> Result<(), StoreError> {
+    async fn plan_again(&self, tx: &mut Tx, owed: &Owed, pass: &mut Pass) -> Result<(), StoreError> {
+        let alert_id = &owed.alert_id;
         let sql = "SELECT incident_id, asked, body, changed_us - updated_us FROM incident_alerts WHERE alert_id = ? \
                    AND incident_id <> '' AND asked IS NOT NULL";
         let Some(found) = sqlx::query(sql).bind(alert_id).fetch_optional(&mut **tx).await? else { return Ok(()) };
@@ -196,6 +212,14 @@ impl Outbox {
         let news_us = if is_news { now_us.saturating_sub(lag_us) } else { i64::MIN };
         let is_over = alert.state == State::Closed;
         let change = Change { row, event: None, alert: Some(alert) };
+        let withdraws = owed.withdraws
+            && match &owed.hours {
+                None => true,
+                Some(before) => {
+                    let offences = self.offences(tx, &change, now_us).await?;
+                    policy::hours_decide(&self.config.policy, &plan::case(&change.row, offences, now_us), before)
+                }
+            };
         let occasion = Occasion { asked: &asked, now_us, news_us, withdraws };
         if is_over {
             return self.withdraw(tx, &change, &occasion).await;

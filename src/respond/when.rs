@@ -132,6 +132,11 @@ impl When {
     }
 
     pub fn holds(&self, case: &Case) -> bool {
+        self.holds_where(case, self.hours.as_ref().is_none_or(|hours| hours.hold(case.now_us)))
+    }
+
+    /// Whether it holds if its hours do, or do not.
+    pub fn holds_where(&self, case: &Case, in_hours: bool) -> bool {
         self.severity.is_none_or(|least| case.severity >= least)
             && self.score.is_none_or(|least| case.score >= least)
             && self.offences.is_none_or(|least| case.offences >= least)
@@ -139,7 +144,7 @@ impl When {
             && any(&self.tenants, case.tenants.iter().map(String::as_str))
             && any(&self.owasp, case.owasp.iter().map(String::as_str))
             && any(&self.entities, case.entities.iter().map(|entity| entity.kind.as_str()))
-            && self.hours.as_ref().is_none_or(|hours| hours.hold(case.now_us))
+            && in_hours
     }
 
     pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {

@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_narrower.sql"),
     include_str!("migrations/0005_claims.sql"),
     include_str!("migrations/0006_replan.sql"),
+    include_str!("migrations/0007_hours.sql"),
 ];
 
 /// How long a write waits for another process before it gives up.

@@ -275,7 +275,7 @@ fn key_of(bytes: &[u8], start: usize, shape: &Shape, run: &mut Run) -> Option<Fi
 }
 
 /// Prefixes that no build tool gives its files: `shpat_<hash>.json` is a key.
-static NO_ASSETS: [&str; 6] = ["shpat_", "shpca_", "shppa_", "shpss_", "sbp_", "dapi"];
+static NO_ASSETS: [&str; 8] = ["shpat_", "shpca_", "shppa_", "shpss_", "sbp_", "dapi", "key-", "SK"];
 
 /// What build tools name the files of a page by: `app-<hash>.js`, `main-<hash>.chunk.css.map`.
 fn is_asset(tail: &[u8]) -> bool {

@@ -35,31 +35,74 @@ pub(super) fn objects(text: &str) -> Vec<&str> {
     if scan.end().is_ok() && objects.len() > 1 { objects } else { Vec::new() }
 }
 
-/// The elements of a text that is an array of objects or texts; `None` when it is something else.
-pub(super) fn elements(text: &str) -> Option<Vec<&str>> {
+/// The elements of an array, and how many of them come before the first that is not as it should be: who wrote into that one may have
+/// written what follows.
+pub(super) struct Elements<'b> {
+    pub(super) texts: Vec<&'b str>,
+    pub(super) sure: usize,
+}
+
+/// The elements of a text that is an array of objects or texts; `None` when it is something else. One that is no JSON costs
+/// itself, where the array ends as one and others of it are sound.
+pub(super) fn elements(text: &str) -> Option<Elements<'_>> {
     if !text.starts_with('[') {
         return None;
     }
     let mut scan = Scan::lenient(text);
     scan.step();
-    let mut elements = Vec::new();
+    let (mut texts, mut sure) = (Vec::new(), None);
     loop {
-        match scan.peek() {
-            b'{' | b'"' => {}
-            b']' if elements.is_empty() => break,
-            _ => return None,
-        }
+        let next = scan.peek();
         let start = scan.place();
-        scan.skip(0).ok()?;
-        elements.push(&text[start..scan.place().min(text.len())]);
+        match next {
+            b']' if texts.is_empty() => break,
+            b'{' | b'"' if scan.skip(0).is_ok() && matches!(scan.peek(), b',' | b']' | 0) => {
+                texts.push(&text[start..scan.place().min(text.len())]);
+            }
+            _ if texts.is_empty() && next != b'{' || !text.ends_with(']') => return None,
+            _ => {
+                sure.get_or_insert(texts.len());
+                let end = start + length_of_bad(&text[start..]);
+                texts.push(text[start..end].trim());
+                scan.go(end);
+            }
+        }
+        if texts.len() > RECORD_EVENTS_MAX {
+            break;
+        }
         match scan.peek() {
             b',' => scan.step(),
             b']' => break,
             // The array was cut.
-            0 => return Some(elements),
+            0 => return Some(Elements { sure: sure.unwrap_or(texts.len()), texts }),
             _ => return None,
         }
     }
-    scan.step();
-    scan.end().ok().map(|()| elements)
+    if texts.len() <= RECORD_EVENTS_MAX {
+        scan.step();
+        scan.end().ok()?;
+    }
+    let sure = sure.unwrap_or(texts.len());
+    let is_all_bad = sure == 0 && texts.iter().all(|text| Scan::lenient(text).skip(0).is_err());
+    (texts.is_empty() || !is_all_bad).then_some(Elements { texts, sure })
+}
+
+/// Where an element of an array ends that is no JSON: at the comma or the bracket behind it as far as its quotes are right, else
+/// before the next object.
+#[cold]
+fn length_of_bad(text: &str) -> usize {
+    let (mut depth, mut in_text, mut is_escaped) = (0_usize, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'{' | b'[' => depth += 1,
+            b',' | b']' if depth == 0 => return at,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    text.find("},{").map_or(text.len() - 1, |at| at + 1)
 }

@@ -10,6 +10,7 @@ use crate::envelope::{self, Around, End, Inner, Split, Stripped};
 use crate::limits::{ENVELOPES_MAX, RECORD_EVENTS_MAX};
 use crate::reject::Code;
 use crate::request::Fault;
+use crate::sources::json::{self, Elements};
 use crate::sources::w3c::Fields;
 
 impl<'b> Reader<'b> {
@@ -23,6 +24,9 @@ impl<'b> Reader<'b> {
             {
                 piece = mended;
                 inside = envelope::unwrap(piece.text);
+            }
+            if inside.is_empty() && self.read_broken(piece, fields, sink) {
+                return true;
             }
         } else if piece.depth == 0 {
             let lines = envelope::strip_tool(piece.text);
@@ -43,6 +47,24 @@ impl<'b> Reader<'b> {
             inside.into_iter().for_each(|inner| reader.read_inner(inner, piece, fields, sink));
         });
         found
+    }
+
+    /// The elements of a batch of which one is no JSON, each by itself.
+    #[cold]
+    fn read_broken(&mut self, piece: Piece<'b>, fields: Option<&Fields>, sink: &mut Sink<'_, 'b>) -> bool {
+        let Some((array, is_first)) = envelope::broken_batch(piece.text) else { return false };
+        let Some(Elements { texts, sure }) = json::elements(array).filter(|found| !found.texts.is_empty()) else {
+            return false;
+        };
+        if texts.len() > RECORD_EVENTS_MAX {
+            return false;
+        }
+        for (n, text) in texts.into_iter().enumerate() {
+            let is_doubtful = piece.is_doubtful || !is_first || n >= sure;
+            let inner = Inner { text: Cow::Borrowed(text), time_us: None, split: None };
+            self.read_inner(inner, Piece { is_doubtful, ..piece }, fields, sink);
+        }
+        true
     }
 
     /// An object or a text that is no JSON, put right. What is missing at its end might have said that the line is a client's.

@@ -9,6 +9,7 @@ mod class;
 mod fit;
 mod form;
 mod front;
+mod long;
 pub(super) mod nginx;
 #[cfg(test)]
 mod spoofing;
@@ -16,6 +17,8 @@ mod spoofing;
 pub use class::LINE_CLASSES;
 pub(crate) use form::{Ends, Form};
 pub(crate) use front::Front;
+
+use bumpalo::Bump;
 
 use super::mapping::Input;
 use super::plan::Plan;
@@ -99,6 +102,8 @@ pub(super) struct Reading {
     pub(super) list_unproven: bool,
     /// The line ends early.
     pub(super) cut: bool,
+    /// Its middle was left out.
+    pub(super) shortened: bool,
 }
 
 /// Buffers of a reader.
@@ -177,31 +182,29 @@ impl Forms {
     }
 
     /// Fills the slots from `line`, of a lane before whose clients stands what `front` says; `is_part` says that its end is
-    /// missing, `blanks` at which ends there were any, if that is known.
+    /// missing, `blanks` at which ends there were any, if that is known. What is made anew is put into `arena`.
     pub(super) fn fill<'b>(
         &self,
         line: &'b str,
+        arena: &'b Bump,
         (is_part, blanks): (bool, Option<Ends>),
         front: &mut Front,
         scratch: &mut Scratch,
         slots: &mut Slots<'b>,
     ) -> Result<Reading, Fault> {
         slots.clear();
-        let whole = &line[..crate::redact::floor(line, LINE_BYTES_MAX)];
-        let (bound, mut reading) = self.read(whole, blanks, *front, scratch).ok_or_else(|| self.unknown(whole))?;
-        for (binding, span) in bound.fields.iter().zip(&scratch.spans) {
-            if binding.slot == SLOT_NONE {
-                continue;
+        if line.len() > LINE_BYTES_MAX && !is_part {
+            let (short, told) = long::shortened(line, arena);
+            if let Some((bound, mut reading)) = self.read(short, blanks, *front, scratch).filter(|(_, read)| !read.cut)
+            {
+                bound.put(short, scratch, slots);
+                bound.doubt_cut(&scratch.spans, told, &mut reading);
+                return Ok(Reading { shortened: true, ..reading });
             }
-            let mut text = &whole[span.start as usize..span.end as usize];
-            // For a query that is not there nginx writes a dash.
-            if binding.in_parts && !text.contains('?') {
-                text = text.strip_suffix('-').unwrap_or(text);
-            }
-            let has_escapes = binding.quoted && memchr::memchr(b'\\', text.as_bytes()).is_some();
-            let value = if has_escapes { slots.copy(|out| unescape(text, out)) } else { Scalar::Text(text) };
-            slots.put(binding.slot, value);
         }
+        let whole = long::beginning(line);
+        let (bound, mut reading) = self.read(whole, blanks, *front, scratch).ok_or_else(|| self.unknown(whole))?;
+        bound.put(whole, scratch, slots);
         reading.cut |= is_part || whole.len() < line.len();
         if reading.cut {
             bound.doubt_cut(&scratch.spans, whole.len(), &mut reading);
@@ -347,6 +350,23 @@ impl Forms {
 }
 
 impl Bound {
+    /// Puts its fields into their slots.
+    fn put<'b>(&self, line: &'b str, scratch: &Scratch, slots: &mut Slots<'b>) {
+        for (binding, span) in self.fields.iter().zip(&scratch.spans) {
+            if binding.slot == SLOT_NONE {
+                continue;
+            }
+            let mut text = &line[span.start as usize..span.end as usize];
+            // For a query that is not there nginx writes a dash.
+            if binding.in_parts && !text.contains('?') {
+                text = text.strip_suffix('-').unwrap_or(text);
+            }
+            let has_escapes = binding.quoted && memchr::memchr(b'\\', text.as_bytes()).is_some();
+            let value = if has_escapes { slots.copy(|out| unescape(text, out)) } else { Scalar::Text(text) };
+            slots.put(binding.slot, value);
+        }
+    }
+
     fn clean(&self) -> Reading {
         Reading { unproven: self.form.unproven, ..Reading::default() }
     }

@@ -330,18 +330,21 @@ async fn what_is_asked_for_again_within_its_time_goes_on() {
 /// A score goes down by itself: whoever attacks some more lets himself in by nothing.
 #[tokio::test]
 async fn what_an_incident_becomes_withdraws_nothing() {
-    let policy = "guard: { ttl: 1h }, policy: [{ when: { score: 50 }, do: [block] }, { do: [] }]";
-    let trial = told(policy, BLOCKS).await;
-    assert_eq!(trial.board.entities(), [ATTACKER]);
-    trial.advance(12 * HOUR_US);
-    trial.settle().await;
-    let now = rfc3339(trial.now());
-    let low = Alert { severity: Severity::Low, updated: now, detector: "sweep".to_owned(), ..alert("al-2", ATTACKER) };
-    trial.tell(&low, &[]).await;
-    for _ in 0..4 {
-        trial.advance(40 * MINUTE_US);
-        trial.settle().await;
+    // An hour that begins for others changes nothing about that.
+    for other in ["", "{ when: { detectors: [other], hours: 'mon-sun 23:00-23:30' }, do: [page] }, "] {
+        let policy =
+            format!("guard: {{ ttl: 1h }}, policy: [{other}{{ when: {{ score: 50 }}, do: [block] }}, {{ do: [] }}]");
+        let trial = told(&policy, BLOCKS).await;
         assert_eq!(trial.board.entities(), [ATTACKER]);
+        trial.advance(12 * HOUR_US);
+        trial.settle().await;
+        let (updated, detector) = (rfc3339(trial.now()), "sweep".to_owned());
+        trial.tell(&Alert { severity: Severity::Low, updated, detector, ..alert("al-2", ATTACKER) }, &[]).await;
+        for _ in 0..4 {
+            trial.advance(40 * MINUTE_US);
+            trial.settle().await;
+            assert_eq!(trial.board.entities(), [ATTACKER]);
+        }
     }
 }
 
