@@ -12,6 +12,7 @@ pub mod engine;
 mod kit;
 mod method;
 pub mod rule;
+pub mod sigma;
 pub mod testkit;
 mod where_sql;
 

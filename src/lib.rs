@@ -24,6 +24,7 @@ pub mod rejects;
 pub mod respond;
 pub mod rules;
 pub mod service;
+pub mod sigma;
 pub mod store;
 pub mod survey;
 pub mod telemetry;

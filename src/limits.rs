@@ -57,6 +57,12 @@ pub const GEO_BYTES_MAX: u64 = 1 << 30;
 pub const GEO_ASKED_EVERY_US: i64 = 5_000_000;
 /// Detector files loaded from folders; more: refused.
 pub const DETECTOR_FILES_MAX: usize = 10_000;
+/// Files of Sigma rules loaded from a folder; more: refused. The public collection has 4,000.
+pub const SIGMA_FILES_MAX: usize = 50_000;
+/// Bytes of one event that `sigma test` reads; larger: refused.
+pub const SIGMA_EVENT_BYTES_MAX: u64 = 4 << 20;
+/// Events that `sigma test` holds to put them in order of time for correlations; more: refused.
+pub const SIGMA_EVENTS_MAX: usize = 1_000_000;
 
 /// Whether there may be so many threads.
 pub fn check_threads(threads: usize) -> Result<usize, String> {

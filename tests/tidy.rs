@@ -151,6 +151,7 @@ fn documents_name_files_that_exist() {
         "docs/install.md",
         "docs/observing.md",
         "docs/responding.md",
+        "docs/sigma.md",
         "schemas/sources/README.md",
         "detectors/catalogue/README.md",
     ] {

@@ -23,6 +23,7 @@ mod replay;
 mod run;
 mod shared;
 mod shell;
+mod sigma;
 mod status;
 mod suppressions;
 mod token;
@@ -97,6 +98,8 @@ enum Verb {
     Token(token::Args),
     #[command(subcommand)]
     Detectors(detectors::Verb),
+    #[command(subcommand)]
+    Sigma(sigma::Verb),
     Baseline(baseline::Args),
     Check(check::Args),
     /// Print shell completions.
@@ -176,6 +179,7 @@ fn dispatch(verb: Verb) -> Result<(), Failure> {
         Verb::Audit(verb) => audit::run(&verb),
         Verb::Token(args) => token::run(&args),
         Verb::Detectors(verb) => detectors::run(&verb),
+        Verb::Sigma(verb) => sigma::run(&verb),
         Verb::Baseline(args) => baseline::command(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Completions { shell } => {
