@@ -115,7 +115,7 @@ impl Rules {
         let filters = rules.filters(&placed);
         let numbers = rules.compile(&placed, &filters);
         rules.correlate(&placed, numbers);
-        let clauses: Vec<_> = rules.rules.iter().map(|ready| needs::clause(&ready.expr)).collect();
+        let clauses: Vec<_> = rules.rules.iter().map(|ready| needs::clauses(&ready.expr)).collect();
         rules.prefilter = Prefilter::new(&clauses);
         rules.problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         rules

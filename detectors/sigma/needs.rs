@@ -1,12 +1,12 @@
-//! What an event must hold for a rule to match at all: a clause of literals, one of which has to be there.
+//! What an event must hold for a rule to match at all: clauses of literals, of each of which one has to be there.
 //!
-//! Promises: wherever the rule matches, at least one literal of its clause is in a value of the clause's field. A rule of which
-//! that cannot be said has no clause.
+//! Promises: wherever the rule matches, at least one literal of each of its clauses is in a value of the literal's field. A rule of
+//! which that cannot be said has no clause.
 //! Never: judges an event; `prefilter` does.
 
 use super::limits::CLAUSE_MAX;
 use super::rule::Expr;
-use super::test::Item;
+use super::test::{Item, Test};
 
 /// A folded text, in the values of a field; without a field in any value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,8 +15,30 @@ pub struct Literal {
     pub text: String,
 }
 
-/// The clause of an expression.
-pub fn clause(expr: &Expr) -> Option<Vec<Literal>> {
+/// Clauses of one rule: as many as a byte has bits.
+pub const CLAUSES_MAX: usize = 8;
+
+/// The clauses of an expression, the most telling ones: every part of what has to hold together gives its own.
+pub fn clauses(expr: &Expr) -> Vec<Vec<Literal>> {
+    let mut all = Vec::new();
+    collect(expr, &mut all);
+    all.sort_by_key(|clause| std::cmp::Reverse(worth(clause)));
+    all.truncate(CLAUSES_MAX);
+    all
+}
+
+fn collect(expr: &Expr, all: &mut Vec<Vec<Literal>>) {
+    match expr {
+        Expr::All(parts) => parts.iter().for_each(|part| collect(part, all)),
+        Expr::Item(item) if item.all && !item.negated => {
+            all.extend(item.values.iter().filter_map(|it| of_value(item, it)))
+        }
+        other => all.extend(clause(other)),
+    }
+}
+
+/// The most telling clause of an expression.
+fn clause(expr: &Expr) -> Option<Vec<Literal>> {
     match expr {
         // Every part has to hold, so the most telling one will do.
         Expr::All(parts) => parts.iter().filter_map(clause).max_by_key(|clause| worth(clause)),
@@ -47,28 +69,30 @@ fn union(parts: &[Expr]) -> Option<Vec<Literal>> {
     (!all.is_empty()).then_some(all)
 }
 
+/// One of the literals of the tests of a value, of which one has to hold.
+fn of_value(item: &Item, tests: &[Test]) -> Option<Vec<Literal>> {
+    let mut all = Vec::new();
+    for test in tests {
+        for text in test.literals()? {
+            if text.is_empty() {
+                return None;
+            }
+            all.push(Literal { field: item.field, text });
+        }
+    }
+    (!all.is_empty()).then_some(all)
+}
+
 fn of_item(item: &Item) -> Option<Vec<Literal>> {
     if item.negated {
         return None;
     }
-    let of_value = |tests: &Vec<super::test::Test>| -> Option<Vec<Literal>> {
-        let mut all = Vec::new();
-        for test in tests {
-            for text in test.literals()? {
-                if text.is_empty() {
-                    return None;
-                }
-                all.push(Literal { field: item.field, text });
-            }
-        }
-        (!all.is_empty()).then_some(all)
-    };
     if item.all {
-        return item.values.iter().filter_map(of_value).max_by_key(|clause| worth(clause));
+        return item.values.iter().filter_map(|tests| of_value(item, tests)).max_by_key(|clause| worth(clause));
     }
     let mut all = Vec::new();
     for tests in &item.values {
-        all.extend(of_value(tests)?);
+        all.extend(of_value(item, tests)?);
         if all.len() > CLAUSE_MAX {
             return None;
         }

@@ -16,34 +16,42 @@ use super::needs::Literal;
 pub struct Prefilter {
     /// None where no rule has a clause.
     automaton: Option<AhoCorasick>,
-    /// For each pattern of the automaton the rules that it makes candidates, by the field in which it has to stand.
-    postings: Vec<Vec<(Option<usize>, u32)>>,
+    /// For each pattern of the automaton the clauses that it fulfils, each with the field in which it has to stand.
+    postings: Vec<Vec<Posting>>,
+    /// For each rule a bit for each of its clauses: all of them have to be fulfilled.
+    wanted: Vec<u8>,
     /// Rules without a clause: candidates of every event.
     always: Vec<u32>,
     /// The fields whose values are looked through, and whether all values are.
     fields: Vec<usize>,
     everything: bool,
-    rules: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Posting {
+    field: Option<usize>,
+    rule: u32,
+    clause: u8,
 }
 
 impl Prefilter {
-    pub fn new(clauses: &[Option<Vec<Literal>>]) -> Prefilter {
-        let mut filter = Prefilter { rules: clauses.len(), ..Prefilter::default() };
+    pub fn new(rules: &[Vec<Vec<Literal>>]) -> Prefilter {
+        let mut filter = Prefilter { wanted: vec![0; rules.len()], ..Prefilter::default() };
         let mut numbers: HashMap<&str, usize> = HashMap::new();
         let mut texts: Vec<&str> = Vec::new();
-        for (rule, clause) in clauses.iter().enumerate() {
-            let rule = rule as u32;
-            let Some(clause) = clause else {
-                filter.always.push(rule);
-                continue;
-            };
-            for literal in clause {
+        for (rule, clauses) in rules.iter().enumerate() {
+            if clauses.is_empty() {
+                filter.always.push(rule as u32);
+            }
+            for (bit, literal) in (0..).zip(clauses).flat_map(|(bit, clause)| clause.iter().map(move |it| (bit, it))) {
                 let number = *numbers.entry(&literal.text).or_insert_with(|| {
                     texts.push(&literal.text);
                     filter.postings.push(Vec::new());
                     texts.len() - 1
                 });
-                filter.postings[number].push((literal.field, rule));
+                let clause = 1_u8 << bit;
+                filter.wanted[rule] |= clause;
+                filter.postings[number].push(Posting { field: literal.field, rule: rule as u32, clause });
                 match literal.field {
                     Some(field) if !filter.fields.contains(&field) => filter.fields.push(field),
                     Some(_) => {}
@@ -55,7 +63,7 @@ impl Prefilter {
             match AhoCorasick::builder().match_kind(MatchKind::Standard).build(&texts) {
                 Ok(automaton) => filter.automaton = Some(automaton),
                 // More literals than the automaton can number: then every rule is judged, which is slow and right.
-                Err(_) => filter.always = (0..clauses.len() as u32).collect(),
+                Err(_) => filter.always = (0..rules.len() as u32).collect(),
             }
         }
         filter
@@ -64,7 +72,11 @@ impl Prefilter {
     /// The rules that this event can match, in their order.
     pub fn candidates(&self, view: &View) -> Vec<u32> {
         let Some(automaton) = &self.automaton else { return self.always.clone() };
-        let mut scan = Scan { found: Bits::new(self.rules), seen: Bits::new(self.postings.len()) };
+        let mut scan = Scan {
+            fulfilled: vec![0; self.wanted.len()],
+            found: Bits::new(self.wanted.len()),
+            seen: Bits::new(self.postings.len()),
+        };
         self.always.iter().for_each(|rule| scan.found.set(*rule as usize));
         for field in &self.fields {
             self.scan(automaton, view.field(*field), Some(*field), &mut scan);
@@ -92,9 +104,11 @@ impl Prefilter {
                     continue;
                 }
                 scan.seen.set(pattern);
-                for (wanted, rule) in &self.postings[pattern] {
-                    if *wanted == field {
-                        scan.found.set(*rule as usize);
+                for posting in self.postings[pattern].iter().filter(|posting| posting.field == field) {
+                    let rule = posting.rule as usize;
+                    scan.fulfilled[rule] |= posting.clause;
+                    if scan.fulfilled[rule] == self.wanted[rule] {
+                        scan.found.set(rule);
                     }
                 }
             }
@@ -103,6 +117,8 @@ impl Prefilter {
 }
 
 struct Scan {
+    /// For each rule the clauses that are fulfilled so far.
+    fulfilled: Vec<u8>,
     found: Bits,
     /// Patterns seen in the field at hand: a text that repeats one a thousand times costs no thousand walks.
     seen: Bits,
