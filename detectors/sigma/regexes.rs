@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     fn matches(perl: &str, text: &str) -> bool {
-        build(&translate(perl), Flags::default()).unwrap().is_match(text)
+        build(&translate(perl), Flags::default()).expect("it can be had").is_match(text)
     }
 
     #[test]

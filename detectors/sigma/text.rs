@@ -192,7 +192,7 @@ mod tests {
                 _ => {}
             }
         }
-        Pattern::new(&pieces, cased).unwrap()
+        Pattern::new(&pieces, cased).expect("a small pattern")
     }
 
     #[test]

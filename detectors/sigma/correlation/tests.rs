@@ -24,7 +24,7 @@ fn run(rules: &Rules, id: &str, events: &[(i64, Json)]) -> Vec<u64> {
     let mut state = rules.correlator();
     let mut fired = Vec::new();
     for (second, event) in events {
-        let event = JsonEvent(event.as_object().unwrap());
+        let event = JsonEvent(event.as_object().expect("an object"));
         let view = rules.view(&event);
         let matched = rules.matches(&view);
         fired.extend(rules.hold(&mut state, second * 1_000_000, &matched, &view, *second as u64));

@@ -9,7 +9,7 @@ const FILTER: &str = "title: The office\nlogsource:\n  category: webserver\nfilt
     192.0.2.0/24\n  condition: not selection\n";
 
 fn matched(rules: &Rules, event: serde_json::Value) -> Vec<String> {
-    let event = JsonEvent(event.as_object().unwrap());
+    let event = JsonEvent(event.as_object().expect("an object"));
     let view = rules.view(&event);
     rules.matches(&view).into_iter().map(|rule| rules.rules()[rule as usize].about.id.clone()).collect()
 }

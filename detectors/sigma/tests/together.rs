@@ -100,7 +100,7 @@ proptest! {
         let rules = load(&text);
         prop_assert!(rules.rules().len() + rules.problems.len() > 0);
         for event in &events {
-            agree(&rules, event.as_object().unwrap())?;
+            agree(&rules, event.as_object().expect("an object"))?;
         }
     }
 }
