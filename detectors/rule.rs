@@ -205,7 +205,7 @@ pub fn parse_rule(yaml: &str, file: &str) -> Result<Rule, RuleError> {
     let method = method::read(&mut fields, &entity, file)?;
     let first_seen_within_us = fields.optional_duration("first_seen_within", "1s", "30d")?;
     if first_seen_within_us.is_some() && (entity.0.is_empty() || !method.decides_on_rows()) {
-        let message = "expected only with an entity other than whole and a threshold, distinct or sum method";
+        let message = "expected only with an entity other than whole and a threshold, distinct, sum or sequence method";
         return Err(fields.error("first_seen_within", message));
     }
     let quiet_us = quiet(&mut fields, &*method)?;

@@ -23,6 +23,7 @@ use schemas::event::EARLIER_TOKENS;
 use siphasher::sip128::SipHasher13;
 
 use super::EngineError;
+use super::location::{self, Location};
 use super::network::{CLIENT_BITS, JOINED_BITS, ipv6, network};
 use crate::rule::{EntityColumn, EntityKind};
 use crate::where_sql::Predicate;
@@ -40,6 +41,8 @@ pub(crate) struct Plan {
     kinds: Vec<EntityKind>,
     values: Vec<Vec<&'static str>>,
     amounts: Vec<&'static str>,
+    /// Whether somebody asks where clients are.
+    locations: bool,
 }
 
 fn position_of<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
@@ -51,7 +54,8 @@ fn position_of<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
 
 impl Plan {
     pub fn new(hash_key: (u64, u64)) -> Plan {
-        Plan { hash_key, predicates: Vec::new(), kinds: Vec::new(), values: Vec::new(), amounts: Vec::new() }
+        let (predicates, kinds, values, amounts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Plan { hash_key, predicates, kinds, values, amounts, locations: false }
     }
 
     /// Whether something depends on a row's being late, which is not known before it has its place.
@@ -76,6 +80,10 @@ impl Plan {
 
     pub fn amount(&mut self, column: &'static str) -> usize {
         position_of(&mut self.amounts, column)
+    }
+
+    pub fn locations(&mut self) {
+        self.locations = true;
     }
 
     /// Computes everything for a batch of the event schema. Also says how many conditions could not be evaluated.
@@ -121,6 +129,7 @@ impl Plan {
         }
         let amounts: Result<Vec<Vec<i64>>, EngineError> =
             self.amounts.iter().map(|column| amounts(column_of(events, column)?, column)).collect();
+        let locations = if self.locations { location::of(events)? } else { Vec::new() };
         let (times, offsets) = (time_column(events, "time")?, offset_column(events)?);
         let places = times.to_vec();
         Ok((
@@ -135,6 +144,7 @@ impl Plan {
                 values,
                 earlier_values,
                 amounts: amounts?,
+                locations,
             },
             failed,
         ))
@@ -159,6 +169,8 @@ pub(crate) struct Columns {
     pub earlier_values: Vec<Option<Arc<Vec<EntityKey>>>>,
     /// -1 stands for NULL.
     pub amounts: Vec<Vec<i64>>,
+    /// Where each client is; empty where nobody asks.
+    pub locations: Vec<Location>,
 }
 
 impl Columns {
@@ -195,6 +207,10 @@ impl Columns {
                 .collect(),
             values: (0..first.values.len()).map(|i| pick(sources, order, |c| &c.values[i])).collect(),
             amounts: (0..first.amounts.len()).map(|i| pick(sources, order, |c| &c.amounts[i])).collect(),
+            locations: match sources.iter().all(|source| source.locations.is_empty()) {
+                true => Vec::new(),
+                false => pick(sources, order, |c| &c.locations),
+            },
         }
     }
 
@@ -203,8 +219,20 @@ impl Columns {
         let (times, places, offsets) = (none(), Vec::new(), none());
         let (earlier_keys, earlier_values) = (vec![], vec![]);
         let (filters, keys, values, amounts) = (vec![], vec![], vec![], vec![]);
-        let wider = None;
-        Columns { times, places, offsets, filters, keys, wider, earlier_keys, values, earlier_values, amounts }
+        let (wider, locations) = (None, vec![]);
+        Columns {
+            times,
+            places,
+            offsets,
+            filters,
+            keys,
+            wider,
+            earlier_keys,
+            values,
+            earlier_values,
+            amounts,
+            locations,
+        }
     }
 
     /// The value of a row in 32 bits, and what it was under the token key before, while the two overlap; else 0.

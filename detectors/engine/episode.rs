@@ -67,7 +67,7 @@ pub(crate) struct Finding {
     pub end: i64,
     /// By what share `observed` is off at one sigma, where it is an estimate.
     pub error: Option<f64>,
-    /// JSON of the history behind a baseline's finding.
+    /// JSON of what else was found: of a baseline the history behind it (`Settings::found_name`).
     pub baseline: Option<String>,
 }
 

@@ -267,7 +267,7 @@ impl Evidence {
         let last = self.telling.iter().filter(|t| !self.first.contains(t));
         shown.insert("samples".into(), self.first.iter().chain(last).map(Sample::show).collect());
         let baseline = found.baseline.and_then(|json| serde_json::from_str::<Value>(json).ok());
-        shown.extend(baseline.map(|baseline| ("baseline".into(), baseline)));
+        shown.extend(baseline.map(|baseline| (rule.method.found_name().into(), baseline)));
         shown.extend(found.error.map(|error| ("observed_error".into(), in_thousandths(error).into())));
         shown.insert("sql".into(), sql(rule, name, from, to).into());
         Value::Object(shown)

@@ -185,11 +185,13 @@ impl<S: State> Keyed<S> {
     /// Whether room has to be made before this row's entity can enter.
     #[inline]
     pub fn is_full_for(&self, spot: Spot, hit: &Hit) -> bool {
-        self.spots.len() >= self.bound && !self.is_at(spot, hit.key) && !self.holds(hit)
+        self.spots.len() >= self.bound && !self.knows(spot, hit)
     }
 
-    fn holds(&self, hit: &Hit) -> bool {
-        self.has(hit.key) || hit.earlier != 0 && self.has(hit.earlier)
+    /// Whether there is a slot of this row's entity.
+    #[inline]
+    pub fn knows(&self, spot: Spot, hit: &Hit) -> bool {
+        self.is_at(spot, hit.key) || self.has(hit.key) || hit.earlier != 0 && self.has(hit.earlier)
     }
 
     pub fn has(&self, key: EntityKey) -> bool {

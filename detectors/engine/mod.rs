@@ -15,6 +15,7 @@ mod crew;
 pub(crate) mod episode;
 pub(crate) mod evidence;
 pub(crate) mod keyed;
+pub(crate) mod location;
 pub(crate) mod neighbours;
 pub(crate) mod network;
 mod order;

@@ -52,6 +52,11 @@ pub(crate) trait Method: Send + 'static {
     fn accepts(&self, _time: i64, _place: i64) -> bool {
         true
     }
+    /// Whether a row with this contribution can be the first of an entity: of others nothing is kept for it.
+    #[inline]
+    fn begins(&self, _item: Self::Item) -> bool {
+        true
+    }
     /// What is kept of an entity before its first row is counted.
     fn begin(&self, row: &Row<'_, '_>) -> Self::State;
     fn on_row(&mut self, item: Self::Item, slot: &mut Slot<Self::State>, row: &mut Row<'_, '_>) -> Counted;
@@ -243,6 +248,9 @@ impl<M: Method> Driver<M> {
             return;
         }
         let hit = self.neighbours.as_mut().map_or(hit, |neighbours| neighbours.join(run, hit));
+        if !self.method.begins(item) && !self.entities.knows(spot, &hit) {
+            return;
+        }
         if self.entities.is_full_for(spot, &hit) {
             self.make_room(hit.place, out);
         }

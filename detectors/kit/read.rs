@@ -21,15 +21,20 @@ pub(crate) fn within(fields: &mut Fields<'_>) -> Result<i64, RuleError> {
 
 /// `of`, one to four columns whose values together are one.
 pub(crate) fn values(fields: &mut Fields<'_>) -> Result<Vec<&'static str>, RuleError> {
+    values_of(fields, "of")
+}
+
+/// The same under another key.
+pub(crate) fn values_of(fields: &mut Fields<'_>, key: &str) -> Result<Vec<&'static str>, RuleError> {
     let expected = "a column or a list of at most four columns of text, whole numbers or true/false";
-    fields.required("of", expected)?;
-    let names = fields.texts("of")?;
+    fields.required(key, expected)?;
+    let names = fields.texts(key)?;
     if names.is_empty() || names.len() > 4 {
-        return Err(fields.error("of", format!("expected {expected}")));
+        return Err(fields.error(key, format!("expected {expected}")));
     }
     let columns: Result<Vec<&'static str>, String> =
         names.iter().map(|(name, _)| event_column(name, VALUE_KINDS, expected)).collect();
-    columns.map_err(|message| fields.error("of", message))
+    columns.map_err(|message| fields.error(key, message))
 }
 
 /// Of columns whose values together are one, what must hold something: of several one is enough.
@@ -54,4 +59,15 @@ pub(crate) fn number_or(
     default: f64,
 ) -> Result<f64, RuleError> {
     if fields.optional(name).is_none() { Ok(default) } else { fields.number(name, low, high) }
+}
+
+/// A whole number, or what counts where none is written.
+pub(crate) fn whole_number_or(
+    fields: &mut Fields<'_>,
+    name: &str,
+    low: i64,
+    high: i64,
+    default: i64,
+) -> Result<i64, RuleError> {
+    if fields.optional(name).is_none() { Ok(default) } else { fields.whole_number(name, low, high) }
 }

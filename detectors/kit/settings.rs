@@ -31,6 +31,10 @@ pub(crate) trait Settings: Debug + Send + Sync {
     fn decides_on_rows(&self) -> bool {
         false
     }
+    /// What the evidence calls what was found beside the figures (`Finding::baseline`).
+    fn found_name(&self) -> &'static str {
+        "baseline"
+    }
     /// Columns of which each must hold something for it to decide anything.
     fn needs(&self) -> Vec<&str> {
         Vec::new()

@@ -7,8 +7,10 @@ mod counting;
 mod distinct;
 mod new_value;
 mod ratio;
+mod sequence;
 mod sum;
 pub(crate) mod threshold;
+mod travel;
 
 use std::sync::Arc;
 
@@ -27,4 +29,6 @@ pub(crate) const METHODS: &[(&str, &[&str], Read)] = &[
     ("ratio", ratio::KEYS, ratio::read),
     ("baseline", baseline::KEYS, baseline::read),
     ("new_value", new_value::KEYS, new_value::read),
+    ("sequence", sequence::KEYS, sequence::read),
+    ("travel", travel::KEYS, travel::read),
 ];

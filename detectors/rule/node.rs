@@ -165,6 +165,11 @@ impl<'a> Fields<'a> {
         RuleError::new(self.file, place, &self.path_of(name), message.into())
     }
 
+    /// An error about the mapping as a whole.
+    pub fn error_of_all(&self, message: impl Into<String>) -> RuleError {
+        RuleError::new(self.file, self.place, &self.path, message.into())
+    }
+
     pub fn optional(&mut self, name: &str) -> Option<&'a Node> {
         let entry = self.entries.iter_mut().find(|(k, ..)| k.text == name)?;
         entry.2 = true;
@@ -237,6 +242,17 @@ impl<'a> Fields<'a> {
             Value::List(items) => items.iter().map(|item| self.list_item(name, item)).collect(),
             _ => Err(self.error(name, format!("expected a list of texts, found {}", node.describe()))),
         }
+    }
+
+    /// A list of mappings, each to be read in its turn; the first is called `name.1`.
+    pub fn mappings(&mut self, name: &str, expected: &str) -> Result<Vec<Fields<'a>>, RuleError> {
+        let node = self.required(name, expected)?;
+        let Value::List(items) = &node.value else {
+            return Err(self.error(name, format!("expected {expected}, found {}", node.describe())));
+        };
+        let path = self.path_of(name);
+        let numbered = items.iter().zip(1..);
+        numbered.map(|(item, number): (_, usize)| Fields::of(item, &format!("{path}.{number}"), self.file)).collect()
     }
 
     fn list_item(&self, name: &str, item: &'a Node) -> Result<(&'a str, Place), RuleError> {

@@ -199,7 +199,7 @@ fn each_mistake_names_its_place_and_what_was_expected() {
         ),
         (
             with("entity: client_ip+endpoint", "entity: whole"),
-            "x.yaml:9:20: first_seen_within: expected only with an entity other than whole and a threshold, distinct or sum method",
+            "x.yaml:9:20: first_seen_within: expected only with an entity other than whole and a threshold, distinct, sum or sequence method",
         ),
         (with("quiet: 10m", "quiet: 1m"), "x.yaml:10:8: quiet: expected at least 5m"),
         (

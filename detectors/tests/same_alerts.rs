@@ -15,6 +15,15 @@ use serde_json::{Value, json};
 const LATENESS_US: i64 = 5_000_000;
 const LANES: usize = 3;
 
+/// Where people are, by turns: country, location, network. Two are in one network, and one is where nobody knows.
+const PLACES: [(&str, f64, f64, i64); 5] = [
+    ("DE", 52.52, 13.405, 64500),
+    ("US", 40.7128, -74.006, 64510),
+    ("DE", 48.137, 11.575, 64500),
+    ("AU", -33.8688, 151.2093, 64520),
+    ("ZZ", 0.0, 0.0, 64530),
+];
+
 /// One detector of each kind, with bounds small enough to be met.
 fn rules() -> Vec<Arc<Rule>> {
     let texts = [
@@ -88,6 +97,24 @@ fn rules() -> Vec<Arc<Rule>> {
             "",
         ),
         (
+            "steps",
+            "principal",
+            "",
+            "{ sequence: { steps: [{ where: status >= 400, times: 3, different: endpoint }, { where: status = 200 }],\
+               within: 1m, without: status = 503 } }",
+            "part_of: [threshold]",
+        ),
+        (
+            "same",
+            "client_ip",
+            "",
+            "{ sequence: { steps: [{ where: status = 401 }, { where: status = 200, times: 2 }],\
+               within: 30s, by: [principal, tenant] } }",
+            "",
+        ),
+        ("places", "principal", "", "{ travel: { learn: 30s, settle: 1h, shared_by: 4 } }", "quiet: 30s"),
+        ("token", "credential", "", "{ travel: { learn: 0s, settle: 1h, sightings: 1, network: as_org } }", ""),
+        (
             "variety",
             "whole",
             "",
@@ -159,6 +186,9 @@ fn lanes(seed: u64, events: usize) -> Vec<Vec<Value>> {
             row["principal"] = format!("user-{}", chance.below(5)).into();
             row["tenant"] = format!("tenant-{}", chance.below(2)).into();
             row["credential"] = format!("k1:{}", chance.below(5)).into();
+            let (country, lat, lon, asn) = PLACES[number / 7 % PLACES.len()];
+            (row["country"], row["lat"], row["lon"]) = (country.into(), lat.into(), lon.into());
+            (row["asn"], row["as_org"]) = (asn.into(), format!("Network {asn}").into());
             row["auth_result"] = if status == 401 { "invalid" } else { "ok" }.into();
         }
         rows.push(row);
