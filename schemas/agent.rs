@@ -1,6 +1,6 @@
 //! The class of a client by its user agent: scanner, monitor, bot, library or browser.
 //!
-//! Two kinds of signs: names of tools (a table), and habits that no browser has: a way to reach the operator (an address
+//! Two kinds of signs: names of tools (a table, and for scanners `scanners.txt`), and habits that no browser has: a way to reach the operator (an address
 //! of a page or a mailbox), `(compatible; Name`, `Mozilla/5.0` without a platform. General words (`feed`, `client`)
 //! count only where nothing claims to be a browser, for apps with a browser inside have such words in their names.
 //!
@@ -23,20 +23,8 @@ struct Words {
 /// In order of precedence.
 #[rustfmt::skip]
 static WORDS: &[Words] = &[
-    Words {
-        class: "scanner",
-        anywhere: &["sqlmap", "nikto", "nuclei", "nmap", "masscan", "zgrab", "gobuster", "dirbuster", "ffuf", "wpscan",
-            "acunetix", "nessus", "openvas", "qualys", "burp", "hydra", "w3af", "arachni/", "wfuzz", "feroxbuster",
-            "dirb/", "havij", "zmeu", "morfeus", "jorgee", "whatweb", "netsparker", "invicti", "appscan", "webinspect",
-            "zaproxy", "owasp", "metasploit", "commix", "xsstrike", "dalfox", "jaeles", "joomscan", "skipfish", "vega/",
-            "fimap", "detectify", "tenable", "rapid7", "censys", "shodan", "expanse", "leakix", "internet-measurement",
-            "l9explore", "l9tcpid", "fuzz faster", "dirsearch", "httpx - ", "katana/", "subfinder", "grabber",
-            "paros/", "kiterunner", "whatwaf", "wafw00f", "cmsmap", "droopescan", "nosqlmap", "tplmap", "ssrfmap",
-            "sitelock", "sucuri", "probely", "intruder.io", "pentest", "virus scan", "security scan", "security-scan",
-            "netcraft", "ssl labs", "ssllabs", "testssl", "sslyze", "binaryedge", "zoomeye", "onyphe", "criminalip",
-            "netsystemsresearch", "palo alto", "project-resonance", "netlab360"],
-        alone: &["vulnerab", "xray/", "scanner", "exploit"],
-    },
+    // Its names are data: `scanners.txt`.
+    Words { class: "scanner", anywhere: &[], alone: &["vulnerab", "xray/", "scanner", "exploit"] },
     Words {
         class: "monitor",
         anywhere: &["pingdom", "uptimerobot", "kube-probe", "elb-healthchecker", "googlehc", "google-cloud-scheduler",
@@ -125,6 +113,14 @@ static WORDS: &[Words] = &[
     },
 ];
 
+static SCANNERS: &str = include_str!("scanners.txt");
+
+/// The names of scanners, a line each; behind two blanks stands what it is.
+fn scanners() -> impl Iterator<Item = &'static str> {
+    let lines = SCANNERS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once("  ").map(|(name, _)| name))
+}
+
 /// How to reach whoever runs it: no browser says so, a robot should. Weaker than the name of a tool.
 static CONTACTS: &[&str] = &["http://", "https://", "www.", "@", " dot com", "(+", "+(", "; +", " at gmail"];
 
@@ -160,7 +156,9 @@ static MATCHER: LazyLock<Matcher> = LazyLock::new(|| {
     });
     let contacts = CONTACTS.iter().map(|word| (*word, bot, Weight::Contact));
     let platforms = PLATFORMS.iter().map(|word| (*word, bot, Weight::Platform));
-    let all: Vec<_> = named.chain(contacts).chain(platforms).collect();
+    let scanner = WORDS.iter().position(|list| list.class == "scanner").expect("scanner is in the table");
+    let scanners = scanners().map(|name| (name, scanner, Weight::Anywhere));
+    let all: Vec<_> = named.chain(scanners).chain(contacts).chain(platforms).collect();
     let words = all.iter().map(|(_, class, weight)| (*class, *weight)).collect();
     let texts = all.iter().map(|(word, ..)| *word);
     let automaton = AhoCorasick::builder().ascii_case_insensitive(true).match_kind(MatchKind::Standard).build(texts);
@@ -265,6 +263,12 @@ mod tests {
             ("MyShop/12 CFNetwork/1410.0.3 Darwin/22.6.0", "library"),
             ("Mozilla/5.0 (compatible; Nuclei - Open-source project)", "scanner"),
             ("Mozilla/5.0 (compatible; NetcraftSurveyAgent/1.0; +info@netcraft.example)", "scanner"),
+            ("Mozilla/5.0 zgrab/0.x", "scanner"),
+            ("Mozilla/5.0 (compatible; CensysInspect/1.1; +https://about.censys.io/)", "scanner"),
+            ("Wget/1.21 httpx - Open-source project (github.com/projectdiscovery/httpx)", "scanner"),
+            ("python-httpx/0.27.0", "library"),
+            ("WPScan v3.8.25 (https://wpscan.com/wordpress-security-scanner)", "scanner"),
+            ("gobuster/3.6", "scanner"),
         ] {
             assert_eq!(class(user_agent), Some(expected), "{user_agent}");
         }
@@ -348,10 +352,13 @@ mod tests {
     #[test]
     fn words_are_lower_case_and_of_one_class() {
         let mut seen = std::collections::HashSet::new();
-        for (list, alone) in WORDS.iter().flat_map(|list| [(list.anywhere, false), (list.alone, true)]) {
+        let names: Vec<&str> = scanners().collect();
+        assert!(names.len() >= 120 && names.iter().all(|name| name.len() > 3), "{}", names.len());
+        let lists = WORDS.iter().flat_map(|list| [(list.anywhere, false), (list.alone, true)]);
+        for (list, alone) in lists.chain([(&names[..], false)]) {
             for word in list {
                 assert!(word.len() > 1 && word.to_lowercase() == **word, "{word}");
-                assert!(seen.insert((word, alone)), "{word} is there twice");
+                assert!(seen.insert((*word, alone)), "{word} is there twice");
             }
         }
     }
