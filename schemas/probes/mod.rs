@@ -381,6 +381,10 @@ fn base64_parts(text: &str, place: Place) -> impl Iterator<Item = &str> {
 /// Does base64 decode to text here? Of what is no text the first letters tell it.
 fn begins_printable(part: &[u8]) -> bool {
     let Some(begin) = part.get(..12) else { return false };
+    // The first letter of each four holds the upper bits of a byte: those of ASCII signs, or of a line break.
+    if ![begin[0], begin[4], begin[8]].iter().all(|b| matches!(b, b'C' | b'D' | b'I'..=b'Z' | b'a'..=b'f')) {
+        return false;
+    }
     let mut bytes = [0u8; 9];
     let decoded = BASE64_NOPAD.decode_mut(begin, &mut bytes).or_else(|_| BASE64URL_NOPAD.decode_mut(begin, &mut bytes));
     decoded.is_ok() && bytes.iter().all(|b| matches!(b, b' '..=b'~' | b'\n' | b'\r' | b'\t'))
@@ -428,7 +432,10 @@ fn is_told(bytes: &[u8], flags: u8, place: Place) -> bool {
 /// May the value of this parameter be base64 of a text?
 fn is_encoded(parameter: &[u8]) -> bool {
     let from = memchr::memchr(b'=', parameter).map_or(0, |at| at + 1);
-    begins_printable(&parameter[from..])
+    let value = &parameter[from..];
+    // What is no text when it is decoded: serialised objects of Java and .NET.
+    let is_object = [&b"rO0AB"[..], b"AAEAAAD", b"aced0005"].iter().any(|begin| value.starts_with(begin));
+    is_object || begins_printable(value)
 }
 
 /// Files that only an attack asks for; they need no special character.
