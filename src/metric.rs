@@ -65,7 +65,7 @@ metrics! {
     ALERTS = Counter "gatewatch_alerts_total" ["detector", "state"] "Alert updates told: opened, updated, closed.";
     ALERTS_OPEN = Gauge "gatewatch_alerts_open" ["detector"] "Alerts open now.";
     ALERT_DELAY = Histogram "gatewatch_alert_delay_seconds" [] "From the arrival of the record to the alert that it opened.";
-    DETECTOR_BLIND = Gauge "gatewatch_detector_blind" ["detector", "source"] "1 while a column the detector needs is never filled by the source.";
+    DETECTOR_BLIND = Gauge "gatewatch_detector_blind" ["detector", "source"] "1 while `client_ip`, `principal`, `endpoint`, `path`, `status` or `response_bytes`, needed by the detector, is never filled by the source.";
     // Response.
     ACTION_STEPS = Counter "gatewatch_action_steps_total" ["target", "kind", "step"] "Steps of actions: planned, sent, suppressed and so on.";
     OUTBOX_PENDING = Gauge "gatewatch_outbox_pending" ["target"] "Actions waiting for their target.";

@@ -4,7 +4,7 @@
 //! the log when it opens and when it closes, and at most once a minute in between.
 //! Never: changes what the loop does; reads more of an event than its times, flags and which columns hold something.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -35,6 +35,9 @@ const ASTRAY_ONE_IN: u64 = 1_000;
 const ASTRAY_MIN: u64 = 2;
 /// Events of a source before it is said that it never fills a column.
 const BLIND_AFTER_EVENTS: u64 = 1_000;
+/// Without these hardly any detector sees anything. What else a source has nothing for concerns some detectors: said once, and no
+/// warning.
+const CORE: [&str; 6] = ["client_ip", "principal", "endpoint", "path", "status", "response_bytes"];
 /// Between two lines about updates of one alert.
 const UPDATE_EVERY_US: i64 = 60_000_000;
 /// Open alerts whose updates are logged; those of more are not.
@@ -67,6 +70,8 @@ struct Source {
     newest_us: i64,
     /// Columns that detectors need and that were empty so far.
     unfilled: Vec<String>,
+    /// It was said which these are beside `CORE`.
+    told_extra: bool,
 }
 
 /// The updates of an alert that is open.
@@ -87,6 +92,7 @@ impl Tally {
                 events: 0,
                 newest_us: i64::MIN,
                 unfilled: unfilled.clone(),
+                told_extra: false,
             };
             (facts.name.clone(), source)
         };
@@ -215,7 +221,7 @@ impl Watcher for Tally {
         }
         // What a source fills is seen anew.
         for source in self.sources.values_mut() {
-            (source.unfilled, source.events) = (needed(&now), 0);
+            (source.unfilled, source.events, source.told_extra) = (needed(&now), 0, false);
         }
         let (ids, sources): (Vec<&str>, Vec<&str>) =
             (now.ids.iter().map(String::as_str).collect(), self.sources.keys().map(String::as_str).collect());
@@ -475,7 +481,7 @@ fn judge_damaged(board: &Board, source: &Source, counts: &Counts) {
     }
 }
 
-fn judge_blind(board: &Board, source: &Source) {
+fn judge_blind(board: &Board, source: &mut Source) {
     let name = &source.facts.name;
     let held = board.warnings.in_force().into_iter().filter(|held| held.warning == Kind::Blind);
     let about_of = |column: &str| format!("{name}: {column}");
@@ -492,8 +498,14 @@ fn judge_blind(board: &Board, source: &Source) {
     }
     let mut blind: BTreeMap<&str, bool> = BTreeMap::new();
     let facts = board.detectors();
+    let (mut extra, mut without) = (Vec::new(), BTreeSet::new());
     for (column, detectors) in &facts.needs {
         let is_unfilled = source.unfilled.contains(column);
+        if is_unfilled && !CORE.contains(&column.as_str()) {
+            extra.push(column.as_str());
+            without.extend(detectors.iter().map(String::as_str));
+            continue;
+        }
         detectors.iter().for_each(|detector| *blind.entry(detector).or_default() |= is_unfilled);
         if !is_unfilled {
             continue;
@@ -514,6 +526,10 @@ fn judge_blind(board: &Board, source: &Source) {
     for (detector, is_blind) in blind {
         gauge!(metric::DETECTOR_BLIND, "detector" => detector.to_owned(), "source" => name.clone())
             .set(f64::from(u8::from(is_blind)));
+    }
+    if !extra.is_empty() && !std::mem::replace(&mut source.told_extra, true) {
+        let (columns, detectors) = (extra.join(", "), without.into_iter().collect::<Vec<_>>().join(", "));
+        tracing::info!(source = %name, columns, detectors, "these columns are never filled here, so these detectors see nothing of it");
     }
 }
 
