@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use detectors::catalogue::{ENTRIES, Entry};
 use detectors::{Case, Rule, run_case};
+use rayon::prelude::*;
 
 fn rule(entry: &Entry) -> Rule {
     entry.rule().unwrap_or_else(|error| panic!("{error}"))
@@ -126,14 +127,12 @@ fn cases_are_what_their_names_say() {
 
 #[test]
 fn every_case_holds() {
-    let mut complaints = Vec::new();
-    for entry in ENTRIES {
-        let rule = Arc::new(rule(entry));
-        for case in cases(entry) {
-            if let Err(mismatch) = run_case(&rule, &case) {
-                complaints.push(mismatch.to_string());
-            }
-        }
-    }
+    let complaints: Vec<String> = ENTRIES
+        .par_iter()
+        .flat_map_iter(|entry| {
+            let rule = Arc::new(rule(entry));
+            cases(entry).into_iter().filter_map(move |case| run_case(&rule, &case).err()).map(|wrong| wrong.to_string())
+        })
+        .collect();
     assert!(complaints.is_empty(), "{} cases do not hold:\n{}", complaints.len(), complaints.join("\n"));
 }

@@ -422,9 +422,7 @@ fn is_told(bytes: &[u8], flags: u8, place: Place) -> bool {
         Place::Path => {
             known::may_begin(bytes) || is_told_file(bytes) || bytes.split(|&b| b == b'/').any(begins_printable)
         }
-        Place::Query => {
-            flags & WORD != 0 && WORDS.is_match(bytes) || bytes.split(|&b| b == b'&').any(|part| is_encoded(part))
-        }
+        Place::Query => flags & WORD != 0 && WORDS.is_match(bytes) || bytes.split(|&b| b == b'&').any(is_encoded),
         Place::Header => flags & FILE != 0 && WORDS.is_match(bytes),
     }
 }

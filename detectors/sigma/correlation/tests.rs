@@ -202,7 +202,7 @@ fn what_makes_no_sense_is_refused() {
         ("10s", "0s", 24, "more than nothing"),
         ("event_count", "event_sum", 22, "Unknown correlation type"),
         ("event_count", "value_count", 25, "value_count without a field"),
-        ("gte: 3", "many: 3", 25, "many"),
+        ("gte: 3", "many: 3", 25, "must have an operator"),
         ("gte: 3", "gte: lots", 25, "gte"),
         ("{gte: 3}", "a", 25, "expected a bound"),
         ("  rules", "  rule: x\n  rules", 23, "correlation: `rule` is not known; expected one of: type, rules"),
