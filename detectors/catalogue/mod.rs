@@ -41,11 +41,6 @@ pub static ENTRIES: &[Entry] = &[
         "look-alike-hourly-synchronisation.yaml",
         "look-alike-office-on-monday.yaml",
         "near-miss-five-hundred-and-ninety.yaml"),
-    entry!("api1-object-authorization/object-walk-day":
-        "fires-on-one-a-minute.yaml",
-        "look-alike-nightly-synchronisation.yaml",
-        "look-alike-the-same-again.yaml",
-        "near-miss-seven-hundred.yaml"),
     entry!("api1-object-authorization/objects-refused":
         "fires-on-a-new-account.yaml",
         "fires-on-guessing-beside-work.yaml",
@@ -299,11 +294,6 @@ pub static ENTRIES: &[Entry] = &[
         "fires-on-a-stolen-key.yaml",
         "look-alike-known-account.yaml",
         "look-alike-morning.yaml",
-        "near-miss-four-hundred-and-ninety.yaml"),
-    entry!("api4-resource-consumption/traffic-spike-principal":
-        "fires-over-thirty-proxies.yaml",
-        "look-alike-guessed-password.yaml",
-        "look-alike-hourly-batch.yaml",
         "near-miss-four-hundred-and-ninety.yaml"),
     entry!("api5-function-authorization/admin-new-country":
         "fires-on-an-administrator-from-elsewhere.yaml",
@@ -576,12 +566,6 @@ pub static ENTRIES: &[Entry] = &[
         "look-alike-end-of-a-batch.yaml",
         "look-alike-evening.yaml",
         "near-miss-a-tenth.yaml"),
-    entry!("api10-unsafe-consumption/upstream-trouble":
-        "fires-on-one-dead-instance.yaml",
-        "look-alike-deployment.yaml",
-        "look-alike-flaky-partner.yaml",
-        "look-alike-own-failures.yaml",
-        "near-miss-four-percent.yaml"),
     entry!("api10-unsafe-consumption/webhook-forged":
         "fires-on-forged-payments.yaml",
         "look-alike-changed-secret.yaml",
