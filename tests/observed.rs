@@ -133,7 +133,8 @@ fn shares_that_are_unusual_are_told_with_count_and_cure() {
             "about=\"late: principal\"",
             "principal was never filled in 1505 events of this source: account-many-addresses, ",
             " brute-force-principal, brute-force-principal-day, ",
-            " password-spraying, password-spraying-day, password-spraying-whole cannot see there",
+            " password-spraying, password-spraying-day, password-spraying-whole, ",
+            " cannot see there",
             "let the gateway log what principal is made of",
         ],
     ] {
