@@ -232,11 +232,6 @@ pub static ENTRIES: &[Entry] = &[
         "look-alike-server-for-people.yaml",
         "near-miss-a-key-and-a-service.yaml",
         "near-miss-once.yaml"),
-    entry!("api3-property-authorization/answers-larger-endpoint":
-        "fires-on-a-release-that-gives-everything.yaml",
-        "look-alike-connector-at-night.yaml",
-        "look-alike-exports-at-month-end.yaml",
-        "near-miss-one-in-twelve.yaml"),
     entry!("api3-property-authorization/rows-ceiling":
         "fires-on-pages-of-everything.yaml",
         "look-alike-connector.yaml",

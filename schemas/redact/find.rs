@@ -63,6 +63,8 @@ fn password_of(bytes: &[u8], address: &Finding) -> Option<Finding> {
     let rest = rest.or_else(|| bytes[address.end..].strip_prefix(b";")).filter(|_| address.class == Class::EMAIL)?;
     let stop =
         |b: &u8| b.is_ascii_whitespace() || matches!(b, b',' | b';' | b'|' | b'&' | b'"' | b'\'' | b'<' | b'>' | b'\\');
+    // No further than that, however many addresses stand in one run.
+    let rest = &rest[..rest.len().min(WIDTH)];
     let length = rest.iter().position(stop).unwrap_or(rest.len());
     let secret = rest[..length].split(|b| *b == b'/').next().unwrap_or_default();
     let has = |test: fn(&u8) -> bool| secret.iter().any(test);

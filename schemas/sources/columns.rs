@@ -162,6 +162,9 @@ impl<'r, 'b> Get<'r, 'b> {
     /// Whether the client's address is the nearest hop of the forwarding list, where there is one.
     fn is_nearest(&self) -> bool {
         let Some(read) = &self.plan.reads[Input::ClientIp as usize] else { return false };
+        if !read.slots.iter().any(|source| source.nearest) {
+            return false;
+        }
         let mut sources = read.slots.iter();
         let first = sources.find(|source| matches!(said(read, self.slots.get(source.slot), self.slots), Ok(Some(_))));
         first.is_some_and(|source| source.nearest)

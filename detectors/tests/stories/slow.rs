@@ -81,8 +81,7 @@ pub const STORIES: &[Story] = &[
     },
     Story {
         name: "just under: 9.5 MB in 10 minutes",
-        // That the endpoint's answers are larger than usual is told of the endpoint, most of whose callers have nothing to do with it.
-        want: Want::Found { by: &[("bulk-export-bytes", "person-7")], within_s: 3_600, alerts: 2 },
+        want: Want::Found { by: &[("bulk-export-bytes", "person-7")], within_s: 3_600, alerts: 1 },
         tell: |seed| {
             eight_hours(seed, 2 * MINUTE, |_| Client::person(7).request("GET /v1/collection-3", 200, 1_900_000))
         },

@@ -50,7 +50,7 @@ pub(super) fn elements(text: &str) -> Option<Elements<'_>> {
     }
     let mut scan = Scan::lenient(text);
     scan.step();
-    let (mut texts, mut sure) = (Vec::new(), None);
+    let (mut texts, mut sure, mut is_lost) = (Vec::new(), None, false);
     loop {
         let next = scan.peek();
         let start = scan.place();
@@ -62,7 +62,7 @@ pub(super) fn elements(text: &str) -> Option<Elements<'_>> {
             _ if texts.is_empty() && next != b'{' || !text.ends_with(']') => return None,
             _ => {
                 sure.get_or_insert(texts.len());
-                let end = start + length_of_bad(&text[start..]);
+                let end = start + length_of_bad(&text[start..], &mut is_lost);
                 texts.push(text[start..end].trim());
                 scan.go(end);
             }
@@ -88,11 +88,12 @@ pub(super) fn elements(text: &str) -> Option<Elements<'_>> {
 }
 
 /// Where an element of an array ends that is no JSON: at the comma or the bracket behind it as far as its quotes are right, else
-/// before the next object.
+/// before the next object. Once that was not found up to the end it is looked for no more: the work stays in proportion to the text.
 #[cold]
-fn length_of_bad(text: &str) -> usize {
+fn length_of_bad(text: &str, is_lost: &mut bool) -> usize {
+    let bytes = if *is_lost { "" } else { text };
     let (mut depth, mut in_text, mut is_escaped) = (0_usize, false, false);
-    for (at, byte) in text.bytes().enumerate() {
+    for (at, byte) in bytes.bytes().enumerate() {
         match byte {
             _ if is_escaped => is_escaped = false,
             b'\\' if in_text => is_escaped = true,
@@ -104,5 +105,24 @@ fn length_of_bad(text: &str) -> usize {
             _ => {}
         }
     }
+    *is_lost = true;
     text.find("},{").map_or(text.len() - 1, |at| at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each of these looks as if it went on to the end of the text.
+    #[test]
+    fn where_no_element_ends_each_is_looked_for_once() {
+        let text = format!("[{}{{}}]", "{[},".repeat(5_000));
+        let found = elements(&text).expect("an array");
+        assert_eq!((found.texts.last(), found.sure), (Some(&"{}"), 0), "{}", found.texts.len());
+        let mut is_lost = false;
+        assert_eq!((length_of_bad("{[},{},{}]", &mut is_lost), is_lost), (3, true));
+        // What would have ended at the comma ends before the next object from now on.
+        assert_eq!(length_of_bad("7,{},{}]", &mut is_lost), 4);
+        assert_eq!(length_of_bad("7,{},{}]", &mut false), 1);
+    }
 }
