@@ -115,7 +115,7 @@ pub static FIELDS: &[Field] = &[
     field("auth_result", Dict, true, Technical, "ok, missing, invalid, expired, forbidden or limited", "status_detail", "event.outcome"),
     field("denied_by_us", Bool, true, Technical, "True where our own block was in force and the request was denied; else null. Detectors count no such request", "", ""),
     field("tls_version", Dict, true, Technical, "TLS version, for example TLSv1.3", "tls.version", "tls.version"),
-    field("probes", TextList, true, Technical, "Classes of attack payload seen in the request", "", ""),
+    field("probes", TextList, true, Technical, "Classes of attack seen in the request: payloads (sqli, nosqli, ldapi, cmdi, xss, traversal, ssrf, template, jndi, deserialisation, pollution, crlf, graphql, xxe), exploit (a known weak spot), sensitive (a file nobody should ask for)", "", ""),
     field("records", Int64, true, Technical, "Rows returned, where the gateway or a header says", "", ""),
     field("redactions", TextList, true, Technical, "Classes of secrets and personal data removed from this record", "", ""),
     field("damaged", TextList, true, Technical, "Columns that are null or doubtful because the record held something there that cannot be", "", ""),

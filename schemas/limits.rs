@@ -21,6 +21,10 @@ pub const INFLATED_BYTES_MAX: usize = 32 << 10;
 pub const PROBE_BYTES_MAX: usize = 8 << 10;
 /// Layers of escapes undone in that search.
 pub const PROBE_LAYERS_MAX: usize = 3;
+/// Aliases or operations of one query of GraphQL from which on it is a flood of them; a page of an application has a few.
+pub const PROBE_ALIASES_MAX: usize = 20;
+/// Fields nested in each other from which on a query of GraphQL is made to be costly; introspection itself has thirteen.
+pub const PROBE_NESTED_MAX: usize = 16;
 /// Bytes of the pattern of a class of the configuration.
 pub const PATTERN_BYTES_MAX: usize = 1 << 10;
 /// Findings kept per text before the whole text is replaced.

@@ -448,6 +448,17 @@ pub static ENTRIES: &[Entry] = &[
         "look-alike-health-and-metrics.yaml",
         "look-alike-refused.yaml",
         "near-miss-head.yaml"),
+    entry!("api8-misconfiguration/exploit-attempt":
+        "fires-on-a-payload.yaml",
+        "fires-on-one-that-sends.yaml",
+        "look-alike-a-look.yaml",
+        "look-alike-own-paths.yaml",
+        "near-miss-answered-empty.yaml"),
+    entry!("api8-misconfiguration/exploit-paths":
+        "fires-on-three-products.yaml",
+        "look-alike-one-product.yaml",
+        "look-alike-research.yaml",
+        "near-miss-two.yaml"),
     entry!("api8-misconfiguration/injection-answered":
         "fires-on-rows-taken-out.yaml",
         "look-alike-page-for-everything.yaml",
@@ -479,6 +490,11 @@ pub static ENTRIES: &[Entry] = &[
         "look-alike-monitor.yaml",
         "look-alike-research.yaml",
         "near-miss-one.yaml"),
+    entry!("api8-misconfiguration/sensitive-files":
+        "fires-on-three-files.yaml",
+        "look-alike-logged-in.yaml",
+        "look-alike-one-console.yaml",
+        "near-miss-two.yaml"),
     entry!("api8-misconfiguration/trace-answered":
         "fires-on-an-open-proxy.yaml",
         "fires-on-trace.yaml",

