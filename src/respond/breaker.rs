@@ -1,6 +1,7 @@
 //! The circuit breaker of one target: after enough failures in a row nothing is sent for a while, then one delivery tries.
 //!
-//! A target that names a time (Retry-After) is left alone until then, by all actions, from its first such answer.
+//! A target that names a time (Retry-After) is left alone until then, by all actions, from its first such answer. What lets somebody go
+//! waits a minute of it at most: whoever is blocked is not to pay for it.
 //!
 //! Promises: pure state, driven by the caller's clock. While open nothing passes; while half-open one delivery passes and
 //! its result decides. A delivery that was given up in between frees its place.
@@ -29,6 +30,9 @@ impl Position {
 /// clock was set.
 pub const STALE_US_MAX: i64 = 60_000_000;
 
+/// An undoing waits so long after a target asked to be left alone, and no longer.
+pub const LETS_GO_AFTER_US: i64 = 60_000_000;
+
 #[derive(Debug)]
 enum State {
     Closed { failures: u32 },
@@ -41,8 +45,9 @@ pub struct Breaker {
     state: State,
     failures_max: u32,
     open_us: i64,
-    /// The target asked to be left alone until then.
+    /// The target asked to be left alone until then, and when it said so last.
     not_before_us: i64,
+    asked_us: i64,
     /// For no longer than this, whatever it asks.
     asked_us_max: i64,
 }
@@ -59,12 +64,23 @@ pub enum Pass {
 
 impl Breaker {
     pub fn new(failures_max: u32, open_us: i64, asked_us_max: i64) -> Breaker {
-        Breaker { state: State::Closed { failures: 0 }, failures_max, open_us, not_before_us: i64::MIN, asked_us_max }
+        Breaker {
+            state: State::Closed { failures: 0 },
+            failures_max,
+            open_us,
+            not_before_us: i64::MIN,
+            asked_us: i64::MIN,
+            asked_us_max,
+        }
     }
 
-    /// Ask to start a delivery. After `Yes`, exactly one of `succeeded`, `failed` and `abandoned` must follow.
-    pub fn pass(&mut self, now_us: i64) -> Pass {
-        if let Some(until_us) = self.asked_until(now_us) {
+    /// Ask to start a delivery, one that lets somebody go or another. After `Yes`, exactly one of `succeeded`, `failed` and
+    /// `abandoned` must follow.
+    pub fn pass(&mut self, now_us: i64, lets_go: bool) -> Pass {
+        let most_us = if lets_go { self.asked_us.saturating_add(LETS_GO_AFTER_US) } else { i64::MAX };
+        if let Some(until_us) =
+            self.asked_until(now_us).map(|until_us| until_us.min(most_us)).filter(|until_us| now_us < *until_us)
+        {
             return Pass::NotBefore(until_us);
         }
         if let State::Open { until_us } = self.state {
@@ -91,6 +107,7 @@ impl Breaker {
     /// The target asks to be left alone for so long.
     pub fn asked(&mut self, now_us: i64, after_us: i64) {
         self.not_before_us = self.not_before_us.max(now_us.saturating_add(after_us.min(self.asked_us_max)));
+        self.asked_us = now_us;
     }
 
     /// The target answered, whatever it said about this one action.
@@ -145,7 +162,7 @@ mod tests {
     fn opened() -> Breaker {
         let mut breaker = Breaker::new(3, 100, 1_000);
         for now in [0, 1, 2] {
-            assert_eq!(breaker.pass(now), Pass::Yes);
+            assert_eq!(breaker.pass(now, false), Pass::Yes);
             breaker.failed(now, None);
         }
         assert_eq!(breaker.position(), Position::Open);
@@ -162,18 +179,18 @@ mod tests {
         }
         assert_eq!(breaker.position(), Position::Closed);
         let mut breaker = opened();
-        assert_eq!(breaker.pass(101), Pass::NotBefore(102));
+        assert_eq!(breaker.pass(101, false), Pass::NotBefore(102));
     }
 
     #[test]
     fn one_delivery_tries_and_decides() {
         let mut breaker = opened();
-        assert_eq!(breaker.pass(102), Pass::Yes);
+        assert_eq!(breaker.pass(102, false), Pass::Yes);
         assert_eq!(breaker.position(), Position::HalfOpen);
-        assert_eq!(breaker.pass(103), Pass::Wait);
+        assert_eq!(breaker.pass(103, false), Pass::Wait);
         breaker.failed(110, None);
-        assert_eq!(breaker.pass(209), Pass::NotBefore(210));
-        assert_eq!(breaker.pass(210), Pass::Yes);
+        assert_eq!(breaker.pass(209, false), Pass::NotBefore(210));
+        assert_eq!(breaker.pass(210, false), Pass::Yes);
         breaker.succeeded();
         assert_eq!(breaker.position(), Position::Closed);
     }
@@ -181,48 +198,63 @@ mod tests {
     #[test]
     fn an_abandoned_try_frees_its_place() {
         let mut breaker = opened();
-        assert_eq!(breaker.pass(102), Pass::Yes);
+        assert_eq!(breaker.pass(102, false), Pass::Yes);
         breaker.abandoned();
-        assert_eq!(breaker.pass(103), Pass::Yes);
+        assert_eq!(breaker.pass(103, false), Pass::Yes);
     }
 
     #[test]
     fn late_failures_do_not_prolong_the_opening() {
         let mut breaker = opened();
         breaker.failed(90, None);
-        assert_eq!(breaker.pass(102), Pass::Yes);
+        assert_eq!(breaker.pass(102, false), Pass::Yes);
     }
 
     #[test]
     fn a_target_that_names_a_time_is_left_alone_until_then() {
         let mut breaker = Breaker::new(3, 100, 1_000);
         breaker.failed(0, Some(600));
-        assert_eq!(breaker.pass(599), Pass::NotBefore(600));
+        assert_eq!(breaker.pass(599, false), Pass::NotBefore(600));
         breaker.failed(10, Some(100));
-        assert_eq!(breaker.pass(599), Pass::NotBefore(600), "a shorter one does not shorten it");
-        assert_eq!(breaker.pass(600), Pass::Yes);
+        assert_eq!(breaker.pass(599, false), Pass::NotBefore(600), "a shorter one does not shorten it");
+        assert_eq!(breaker.pass(600, false), Pass::Yes);
         breaker.succeeded();
         breaker.failed(600, Some(9_999));
-        assert_eq!(breaker.pass(1_599), Pass::NotBefore(1_600), "within the configured bound");
-        assert_eq!(breaker.pass(1_600), Pass::Yes);
+        assert_eq!(breaker.pass(1_599, false), Pass::NotBefore(1_600), "within the configured bound");
+        assert_eq!(breaker.pass(1_600, false), Pass::Yes);
         assert_eq!(breaker.position(), Position::Closed, "it answered; nothing broke");
+    }
+
+    #[test]
+    fn what_lets_somebody_go_waits_a_minute_of_it() {
+        let mut breaker = Breaker::new(3, 100, 3_600_000_000);
+        breaker.failed(1_000_000, Some(3_600_000_000));
+        assert_eq!(breaker.pass(2_000_000, false), Pass::NotBefore(3_601_000_000));
+        assert_eq!(breaker.pass(2_000_000, true), Pass::NotBefore(61_000_000));
+        assert_eq!(breaker.pass(61_000_000, true), Pass::Yes);
+        // It says so again: another minute.
+        breaker.failed(61_000_000, Some(3_600_000_000));
+        assert_eq!(breaker.pass(62_000_000, true), Pass::NotBefore(121_000_000));
+        let mut breaker = Breaker::new(3, 100, 3_600_000_000);
+        breaker.failed(1_000_000, Some(5_000_000));
+        assert_eq!(breaker.pass(2_000_000, true), Pass::NotBefore(6_000_000), "a shorter one is kept");
     }
 
     #[test]
     fn a_clock_that_is_set_back_does_not_hold_it_open() {
         let mut breaker = Breaker::new(1, 100, 1_000);
         breaker.failed(2 * STALE_US_MAX, None);
-        assert_eq!(breaker.pass(5), Pass::Yes);
+        assert_eq!(breaker.pass(5, false), Pass::Yes);
     }
 
     #[test]
     fn a_now_from_before_the_failure_does_not_half_open_it() {
         let mut breaker = Breaker::new(1, 30_000_000, 60_000_000);
         breaker.failed(1_000_000, None);
-        assert_eq!(breaker.pass(999_000), Pass::NotBefore(31_000_000));
+        assert_eq!(breaker.pass(999_000, false), Pass::NotBefore(31_000_000));
         assert_eq!(breaker.position(), Position::Open);
         let mut asked = Breaker::new(5, 30_000_000, 60_000_000);
         asked.failed(1_000_000, Some(90_000_000));
-        assert_eq!(asked.pass(999_000), Pass::NotBefore(61_000_000), "its longest wait is kept, too");
+        assert_eq!(asked.pass(999_000, false), Pass::NotBefore(61_000_000), "its longest wait is kept, too");
     }
 }

@@ -315,11 +315,7 @@ impl Outbox {
                 Some((entry, State::Reverted)) if wanted.stand != Stand::Active => {
                     had_its_time(tx, &entry.action).await?
                 }
-                // It has become worse, so that the policy asks nobody any more.
-                Some((entry, State::Awaiting)) if wanted.stand == Stand::Active && !wanted.approve => {
-                    self.ask_no_more(tx, lane, entry, pass).await?;
-                    false
-                }
+                Some((entry, State::Awaiting)) => self.ask_no_more(tx, lane, entry, wanted, pass).await?,
                 _ => false,
             };
             let need = match is_over {

@@ -165,6 +165,21 @@ impl Outbox {
             plan::messages(change, kinds, &case, &self.around(now_us, due.news_us))
         };
         let mut actions = planned(change, due.kinds);
+        if change.event == Some(Event::Closed) {
+            // Who was told that it began is told that it is over, whatever its conditions say by now.
+            for (kind, target) in Outbox::told_of(tx, &change.row.id).await? {
+                let is_planned = actions.iter().any(|action| action.kind == kind && action.target == target);
+                if let Some(route) = self.routes.iter().find(|route| route.name == target).filter(|_| !is_planned) {
+                    actions.push(plan::message_to(
+                        route,
+                        change,
+                        Event::Closed,
+                        kind,
+                        &self.around(now_us, due.news_us),
+                    ));
+                }
+            }
+        }
         let is_first = due.is_first || change.event == Some(Event::Open);
         let of_us = change.row.updated_us.max(due.news_us);
         if self.is_one_of_many(tx, change, &actions, is_first.then_some(of_us), now_us).await? {

@@ -70,12 +70,15 @@ pub fn messages(change: &Change, kinds: &[Kind], case: &Case, around: &Around) -
         if !takers {
             actions.push(message_action(change, event, *kind, NO_TARGET, around.dry_run, around));
         }
-        for route in told {
-            let dry_run = route.dry_run.unwrap_or(around.dry_run);
-            actions.push(message_action(change, event, *kind, &route.name, dry_run, around));
-        }
+        actions.extend(told.into_iter().map(|route| message_to(route, change, event, *kind, around)));
     }
     actions
+}
+
+/// The message of a change to one target.
+pub fn message_to(route: &Common, change: &Change, event: Event, kind: Kind, around: &Around) -> Action {
+    let dry_run = route.dry_run.unwrap_or(around.dry_run);
+    message_action(change, event, kind, &route.name, dry_run, around)
 }
 
 /// Whether any target takes this kind, and those whose `when` holds.

@@ -75,14 +75,16 @@ impl Queue {
     }
 }
 
-/// Whether the target was told the end of what this message is about, after it.
+/// Whether the target was told the end of what this message is about, after it, or may have been: an attempt is counted before it
+/// is made.
 async fn end_was_told(tx: &mut Tx, message: &Entry) -> Result<bool, StoreError> {
     let action = &message.action;
     if action.kind.contains() {
         return Ok(false);
     }
     let sql = format!(
-        "SELECT {ENTRY} FROM outbox WHERE target = ? AND queue = ? AND n > ? AND kind = ? AND state = 'delivered' ORDER BY n"
+        "SELECT {ENTRY} FROM outbox WHERE target = ? AND queue = ? AND n > ? AND kind = ? \
+         AND (state = 'delivered' OR attempts > 0 AND state IN ('pending', 'parked')) ORDER BY n"
     );
     let query = sqlx::query(&sql).bind(&action.target).bind(&action.queue).bind(message.n).bind(action.kind.name());
     for row in &query.fetch_all(&mut **tx).await? {

@@ -12,6 +12,7 @@ use super::incident::book;
 use super::outbox::{Lane, Outbox, count_step};
 use super::queue::{Entry, NewStep, Queue, Tx};
 use super::standing::why;
+use super::wanted::{Stand, Wanted};
 use crate::store::StoreError;
 
 /// Why an action waits that the policy lets nobody but a person send.
@@ -113,19 +114,27 @@ impl Outbox {
         Ok(!entries.is_empty() || Queue::reverts_waiting(tx, lane.name(), queue).await?)
     }
 
-    /// What waits for a person because the policy said so is asked for anew.
+    /// What waits for a person and needs none any more: the policy asks nobody, so it is asked for anew; or the attack is over, and who
+    /// has the address by now may be somebody else. True where it is over.
     pub(super) async fn ask_no_more(
         &self,
         tx: &mut Tx,
         lane: &Lane,
         entry: &Entry,
+        wanted: &Wanted,
         pass: &mut Pass,
-    ) -> Result<(), StoreError> {
-        if why(tx, &entry.action.id, StepKind::Awaiting).await?.as_deref() == Some(POLICY_ASKS) {
+    ) -> Result<bool, StoreError> {
+        if wanted.stand == Stand::Ending {
+            self.cancel(tx, lane, entry, State::Awaiting, "the attack is over", pass).await?;
+            return Ok(true);
+        }
+        // It has become worse.
+        let asks_nobody = wanted.stand == Stand::Active && !wanted.approve;
+        if asks_nobody && why(tx, &entry.action.id, StepKind::Awaiting).await?.as_deref() == Some(POLICY_ASKS) {
             self.cancel(tx, lane, entry, State::Awaiting, "the policy asks nobody any more", pass).await?;
             self.wake.notify_one();
         }
-        Ok(())
+        Ok(false)
     }
 
     /// What nobody asks for any more is not begun; whether what is in force, or prolongs it, is left to its end.

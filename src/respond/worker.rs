@@ -14,8 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use super::action::{Op, State, StepKind, scrub};
-use super::breaker::{Pass, Position};
+use super::action::{Action, Op, State, StepKind, scrub};
+use super::breaker::{LETS_GO_AFTER_US, Pass, Position};
 use super::due::Moment;
 use super::outbox::{Lane, Outbox, count_step, count_suppressed, locked, micros};
 use super::queue::{Change, Entry, NewStep};
@@ -223,6 +223,7 @@ impl Outbox {
         claim.report(passing.or(said).or(outcomes.first()).expect("as many outcomes as orders"), done_us);
         for ((entry, _), outcome) in ready.iter().zip(outcomes) {
             self.tell_what_came_of_it(&entry.action, &outcome, done_us);
+            let outcome = sooner_where_it_lets_go(&entry.action, outcome);
             let (change, steps) = self.conclude(entry.attempts, outcome, done_us);
             let renewed = entry.action.kind.contains()
                 && entry.action.op == Op::Apply
@@ -376,6 +377,17 @@ enum Taken {
     NotBefore(i64),
 }
 
+/// Whom it lets go does not wait as long as a target may ask.
+fn sooner_where_it_lets_go(action: &Action, outcome: Delivery) -> Delivery {
+    match outcome {
+        Delivery::Retry { after: Some(after), reason, answer } if action.op == Op::Revert => {
+            let most = Duration::from_micros(LETS_GO_AFTER_US.unsigned_abs());
+            Delivery::Retry { after: Some(after.min(most)), reason, answer }
+        }
+        outcome => outcome,
+    }
+}
+
 impl Claim {
     fn take(lane: &Arc<Lane>, entry: Entry, now_us: i64) -> Taken {
         let mut in_flight = locked(&lane.in_flight);
@@ -385,7 +397,7 @@ impl Claim {
         let Ok(permit) = Arc::clone(&lane.permits).try_acquire_owned() else {
             return Taken::Full;
         };
-        match locked(&lane.breaker).pass(now_us) {
+        match locked(&lane.breaker).pass(now_us, entry.action.op == Op::Revert) {
             Pass::Yes => {}
             Pass::Wait => return Taken::Full,
             Pass::NotBefore(us) => return Taken::NotBefore(us),

@@ -221,7 +221,8 @@ pub async fn contained(store: &Store, now_us: i64) -> Result<Vec<Contained>, Sto
             forces.push(force);
         }
     }
-    let mut waiting: BTreeMap<String, (Contained, String)> = BTreeMap::new();
+    // With it whether it says that somebody may be kept out all the same.
+    let mut waiting: BTreeMap<String, (Contained, String, bool)> = BTreeMap::new();
     let sql = "SELECT queue, action_id, target, state, kind, entity_kind, entity_value, created_us, op, attempts FROM outbox \
                WHERE urgency = 0 AND (state IN ('pending', 'awaiting', 'parked') OR (state = 'dry_run' AND expires_us > ?)) \
                ORDER BY n";
@@ -240,7 +241,8 @@ pub async fn contained(store: &Store, now_us: i64) -> Result<Vec<Contained>, Sto
             _ => format!("dry run at {target}"),
         };
         let stand = if is_undoing { Stand::Lift.name() } else { ADOPTED };
-        waiting.insert(row.try_get(0)?, (unwanted(&row, 4, stand)?, words));
+        let may_be_out = is_undoing || words.starts_with(PERHAPS);
+        waiting.insert(row.try_get(0)?, (unwanted(&row, 4, stand)?, words, may_be_out));
     }
     tx.commit().await?;
     let halted = halt(store, now_us).await?.map(|it| format!("halted by {}: {}", it.actor, it.reason));
@@ -250,10 +252,8 @@ pub async fn contained(store: &Store, now_us: i64) -> Result<Vec<Contained>, Sto
         let why_not = match in_force.is_empty() {
             true => {
                 // Halted, nothing else matters but what may be in force all the same.
-                let waits = waiting
-                    .remove(&queue)
-                    .map(|(_, why)| why)
-                    .filter(|why| halted.is_none() || why.starts_with(PERHAPS));
+                let waits = waiting.remove(&queue);
+                let waits = waits.filter(|(.., may_be_out)| halted.is_none() || *may_be_out).map(|(_, why, _)| why);
                 let whys: Vec<String> = halted.iter().cloned().chain(waits).collect();
                 Some(whys.join("; ")).filter(|why| !why.is_empty()).or_else(|| wanted.held.clone())
             }
@@ -276,11 +276,11 @@ pub async fn contained(store: &Store, now_us: i64) -> Result<Vec<Contained>, Sto
     let mut contained: Vec<Contained> = all.into_iter().map(&mut show).collect();
     // Whom nobody wants out any more, and who is, or may be.
     for (queue, (adopted, in_force)) in in_force {
-        let why_not = waiting.remove(&queue).map(|(_, words)| words).filter(|_| in_force.is_empty());
+        let why_not = waiting.remove(&queue).map(|(_, words, _)| words).filter(|_| in_force.is_empty());
         contained.push(Contained { in_force, why_not, ..adopted });
     }
-    let undone = waiting.into_values().filter(|(it, _)| it.wanted == Stand::Lift.name());
-    contained.extend(undone.map(|(it, words)| Contained { why_not: Some(words), ..it }));
+    let undone = waiting.into_values().filter(|(it, ..)| it.wanted == Stand::Lift.name());
+    contained.extend(undone.map(|(it, words, _)| Contained { why_not: Some(words), ..it }));
     Ok(contained)
 }
 

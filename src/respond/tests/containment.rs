@@ -150,6 +150,44 @@ async fn what_was_taken_up_is_let_go_at_every_target() {
 }
 
 #[tokio::test]
+async fn who_could_not_be_let_go_is_shown_while_everything_is_halted() {
+    let trial = Trial::new("guard: { ttl: 1h }", false, BLOCKS).await;
+    trial.tell(&alert("al-1", ATTACKER), &["block"]).await;
+    trial.settle().await;
+    trial.board.fault(Fault::Refused);
+    let halted = Halt { actor: "noor".to_owned(), reason: "a test".to_owned(), since_us: trial.now(), lift: true };
+    halt::pull(trial.outbox.store(), &halted).await.expect("pulled");
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [ATTACKER], "the target refused to let him go");
+    let id = trial.in_state("parked").await.remove(0);
+    let why = format!("halted by noor: a test; could not be undone at board, is tried again: action {id}");
+    let contained = look::contained(trial.outbox.store(), trial.now()).await.expect("read");
+    let shown: Vec<_> = contained.iter().map(|one| (one.entity_value.as_str(), one.why_not.as_deref())).collect();
+    assert_eq!(shown, [(ATTACKER, Some(why.as_str()))]);
+}
+
+/// Who has the address by then may be somebody else.
+#[tokio::test]
+async fn nobody_is_asked_any_more_about_an_attack_that_is_over() {
+    let trial = Trial::new("guard: { ttl: 1h }, policy: [{ do: [block], approve: true }]", false, BLOCKS).await;
+    let open = alert("al-1", ATTACKER);
+    trial.tell(&open, &[]).await;
+    trial.settle().await;
+    let asked = trial.in_state("awaiting").await;
+    assert_eq!(asked.len(), 1);
+    trial.tell(&closing(&open), &[]).await;
+    trial.settle().await;
+    assert_eq!((trial.in_state("awaiting").await, trial.in_state("cancelled").await), (vec![], asked.clone()));
+    assert!(!desk::approve(trial.outbox.store(), &asked[0], "noor", trial.now()).await.expect("asked"));
+    trial.settle().await;
+    assert_eq!(trial.board.entities(), [""; 0]);
+    // The attack is back: so is the question.
+    trial.tell(&alert("al-2", ATTACKER), &[]).await;
+    trial.settle().await;
+    assert_eq!(trial.in_state("awaiting").await.len(), 1);
+}
+
+#[tokio::test]
 async fn what_an_attempt_may_have_left_ends_in_time_while_everything_is_halted() {
     let trial = Trial::new(HOURLY, false, BLOCKS).await;
     let open = alert("al-1", ATTACKER);

@@ -1,12 +1,15 @@
 //! Who was told that something began is told how it ends, and a flood hides nothing that is worse than it.
 
+use std::sync::Arc;
+
 use schemas::Alert;
 use schemas::alert::{Entity, Severity, State};
 use schemas::incident::Event::{Closed, Open, Updated};
 use schemas::incident::Verdict;
 
-use super::{Fault, HOUR_US, Trial, alert, closing};
+use super::{Board, Fault, HOUR_US, Trial, alert, closing, ready};
 use crate::respond::action::Kind::{self, Block, Case, Notify, Page};
+use crate::respond::actions::common::{Common, Ready};
 use crate::respond::incident::desk::{self, Suppression};
 use crate::respond::release::Released;
 
@@ -74,6 +77,49 @@ async fn what_is_not_over_is_released() {
     assert_eq!(trial.outbox.release(&parked, "noor").await.expect("asked"), Released::Queued);
     trial.settle().await;
     assert_eq!(trial.board.told(), [(Page, Open)]);
+}
+
+/// Whoever was paged by night is told the end by day, though by day others are paged.
+#[tokio::test]
+async fn who_was_told_at_his_hours_is_told_the_end_outside_them() {
+    let trial = Trial::new("", true, PEOPLE).await;
+    let target = |hours: &str| {
+        let mut target = ready("board", &trial.board, PEOPLE);
+        target.common.when = serde_saphyr::from_str(&format!("{{ hours: 'mon-sun {hours}' }}")).expect("a condition");
+        target
+    };
+    // It is ten o'clock; the other pager is not asked before twelve.
+    let (night, day) = (target("09:00-11:00"), target("12:00-13:00"));
+    let other = Arc::new(Board::default());
+    let day = Ready { common: Common { name: "day".to_owned(), ..day.common }, target: other.clone() };
+    let trial = trial.restarted(vec![night, day]).await;
+    let open = alert("al-1", "203.0.113.7");
+    trial.tell(&open, &["page"]).await;
+    trial.settle().await;
+    assert_eq!((trial.board.told(), other.told()), (vec![(Page, Open)], vec![]));
+    trial.advance(2 * HOUR_US);
+    trial.tell(&closing(&open), &["page"]).await;
+    trial.settle().await;
+    assert_eq!(trial.board.told(), [(Page, Open), (Page, Closed)]);
+}
+
+#[tokio::test]
+async fn what_is_being_ended_is_not_opened_again_by_a_release() {
+    let trial = Trial::new("", true, PEOPLE).await;
+    let open = alert("al-1", "203.0.113.7");
+    trial.board.fault(Fault::Refused);
+    trial.tell(&open, &["page"]).await;
+    trial.settle().await;
+    let parked = trial.outbox.parked(None, 10).await.expect("parked").remove(0);
+    // The end was sent, and its answer got lost.
+    trial.board.fault(Fault::Lost);
+    trial.tell(&closing(&open), &["page"]).await;
+    trial.settle().await;
+    assert_eq!((trial.board.told(), trial.in_state("pending").await.len()), (vec![(Page, Closed)], 1));
+    assert_eq!(trial.outbox.release(&parked, "noor").await.expect("asked"), Released::Over);
+    trial.advance(HOUR_US);
+    trial.settle().await;
+    assert_eq!(trial.board.told(), [(Page, Closed), (Page, Closed)], "at least once, and nothing opens");
 }
 
 const FLOODED: &str = "incidents: { quiet: 5m, digest_after: 1 }";
