@@ -50,6 +50,6 @@ pub use redact::seal::{SealError, seal_id, unseal};
 pub use redact::token::{Domain, KeyPin, Keys};
 pub use redact::{Policy, scrub};
 pub use reject::{Code, Reject};
-pub use route::{TemplateError, Templates};
+pub use route::{Operation, TemplateError, Templates};
 pub use sources::{Mapping, MappingError, SourceConfig, SourceError};
 pub use state::StateError;

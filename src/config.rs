@@ -9,6 +9,7 @@
 
 #![allow(clippy::disallowed_methods)] // the one module that may read the environment
 
+mod files;
 mod named;
 mod observe;
 mod push;
@@ -17,10 +18,8 @@ mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use schemas::Templates;
 use serde::Deserialize;
 
 use crate::audit;
@@ -30,6 +29,7 @@ use crate::ingest::kafka::{KafkaConfig, OnGap, Sasl, Start, Tls};
 use crate::limits;
 use crate::respond::{RespondConfig, SecretRef};
 
+pub use files::{read_document, read_text, templates};
 pub use observe::{Listen, ObserveSection, OtlpSection};
 pub use push::{HttpSection, Size, SyslogSection};
 pub use span::Span;
@@ -445,32 +445,6 @@ fn default_ahead() -> Span {
 
 fn default_silent() -> Span {
     Span::seconds(600)
-}
-
-/// Reads a text file that a person wrote, within the size limit.
-pub fn read_text(path: &Path) -> anyhow::Result<String> {
-    read_text_up_to(path, limits::CONFIG_BYTES_MAX)
-}
-
-/// The endpoints that OpenAPI documents and a list name; `place` is what errors call the list.
-pub fn templates(documents: &[PathBuf], list: &[String], place: &str) -> anyhow::Result<Option<Arc<Templates>>> {
-    let mut all = Templates::list(list, place)?;
-    for path in documents {
-        let text = read_text_up_to(path, limits::OPENAPI_BYTES_MAX)?;
-        all.merge(Templates::openapi(&text, &path.display().to_string())?);
-    }
-    Ok((!all.is_empty()).then(|| Arc::new(all)))
-}
-
-fn read_text_up_to(path: &Path, bytes_max: u64) -> anyhow::Result<String> {
-    let meta = std::fs::metadata(path).with_context(|| format!("{}", path.display()))?;
-    if meta.is_dir() {
-        bail!("{}: is a directory; expected a file", path.display());
-    }
-    if meta.len() > bytes_max {
-        bail!("{}: {} bytes; expected at most {bytes_max}", path.display(), meta.len());
-    }
-    std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))
 }
 
 impl Config {

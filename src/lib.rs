@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod audit;
+pub mod backtest;
 pub mod blocked;
 pub mod bystanders;
 pub mod cli;
@@ -11,6 +12,7 @@ pub mod config;
 pub mod demo;
 pub mod geo;
 pub mod ingest;
+pub mod inventory;
 pub mod keys;
 pub mod lake;
 pub mod limits;

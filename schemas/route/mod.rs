@@ -32,7 +32,7 @@ use segment::{Segment, classify, is_rpc, key_of};
 
 pub(crate) use learned::Saved;
 pub(crate) use segment::names_object;
-pub use templates::{TemplateError, Templates};
+pub use templates::{Operation, TemplateError, Templates};
 
 /// Whether a text may be a template of paths: nothing in it names one thing.
 pub(crate) fn may_be_template(path: &str) -> bool {

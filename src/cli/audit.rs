@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use serde_json::{Value, json};
 
 use super::output::{self, counted};
-use super::{Failure, rejects, usage};
+use super::{Failure, shared, usage};
 use crate::audit::verify::{Closing, Counted, Report, Verifier};
 use crate::audit::{self, Chained, Fact, What};
 use crate::config::{Config, Span};
@@ -219,7 +219,7 @@ fn in_time(report: &Report, within: Option<Span>) -> anyhow::Result<()> {
 }
 
 fn export(args: &ExportArgs) -> Result<(), Failure> {
-    let since_us = args.since.as_deref().map(rejects::since).transpose().map_err(usage)?;
+    let since_us = args.since.as_deref().map(|text| shared::moment("--since", text)).transpose().map_err(usage)?;
     let place = args.place.place()?;
     let key = SigningKey::read(&place.keys).map_err(usage)?;
     let missing =

@@ -7,6 +7,7 @@
 mod actions;
 mod alerts;
 mod audit;
+mod backtest;
 mod baseline;
 mod check;
 mod demo;
@@ -14,6 +15,7 @@ mod desk;
 mod detectors;
 mod explain;
 mod incidents;
+mod inventory;
 mod never_block;
 mod output;
 mod query;
@@ -95,11 +97,13 @@ enum Verb {
     Rejects(rejects::Verb),
     #[command(subcommand)]
     Audit(audit::Verb),
+    Inventory(inventory::Args),
     Token(token::Args),
     #[command(subcommand)]
     Detectors(detectors::Verb),
     #[command(subcommand)]
     Sigma(sigma::Verb),
+    Backtest(backtest::Args),
     Baseline(baseline::Args),
     Check(check::Args),
     /// Print shell completions.
@@ -168,6 +172,7 @@ fn dispatch(verb: Verb) -> Result<(), Failure> {
         Verb::Replay(args) => replay::run(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::Inventory(args) => inventory::run(&args),
         Verb::Incidents(verb) => incidents::run(&verb),
         Verb::Alerts(verb) => alerts::run(&verb),
         Verb::Actions(verb) => actions::run(&verb),
@@ -180,6 +185,7 @@ fn dispatch(verb: Verb) -> Result<(), Failure> {
         Verb::Token(args) => token::run(&args),
         Verb::Detectors(verb) => detectors::run(&verb),
         Verb::Sigma(verb) => sigma::run(&verb),
+        Verb::Backtest(args) => backtest::run(&args),
         Verb::Baseline(args) => baseline::command(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Completions { shell } => {

@@ -137,6 +137,12 @@ impl Progress {
         self.bar.set_message(format!("{} events, {} alerts", grouped(totals.events), totals.alerts_opened));
     }
 
+    /// The same with words of one's own.
+    pub fn at(&self, done: u64, message: String) {
+        self.bar.set_position(done);
+        self.bar.set_message(message);
+    }
+
     pub fn done(&self) {
         self.bar.finish_and_clear();
     }

@@ -9,13 +9,13 @@ use schemas::{Keys, Lane, SourceConfig};
 use serde_json::json;
 
 use super::output::{self, counted};
-use super::{Failure, shell, usage};
+use super::{Failure, shared, shell, usage};
 use crate::audit::{Fact, What};
-use crate::config::{self, Config, KeysSection, Span};
+use crate::config::{self, Config, KeysSection};
 use crate::lake::LakeConfig;
 use crate::query::{self, Format, QueryError, QueryLimits};
 use crate::rejects::{self, Counts, Filter, Replay, Report};
-use crate::{app, clock, keys, private, service, trail};
+use crate::{app, keys, private, service, trail};
 
 /// Positions named per line.
 const NEWEST: usize = 3;
@@ -177,7 +177,7 @@ pub fn run(verb: &Verb) -> Result<(), Failure> {
 }
 
 fn list(args: &ListArgs) -> Result<(), Failure> {
-    let since_us = args.since.as_deref().map(since).transpose().map_err(usage)?;
+    let since_us = args.since.as_deref().map(|text| shared::moment("--since", text)).transpose().map_err(usage)?;
     let filter = Filter { since_us, ..args.which.filter() };
     let place = args.place.place()?;
     let limits = QueryLimits { rows_max: args.limit.max(1), ..QueryLimits::default() };
@@ -207,20 +207,6 @@ fn list_sql(filter: &Filter) -> String {
          FROM waiting w FULL OUTER JOIN done d ON w.source = d.source AND w.code = d.code \
          ORDER BY open DESC, source, code"
     )
-}
-
-/// A time, a day, or a length of time before now.
-pub fn since(text: &str) -> anyhow::Result<i64> {
-    if let Ok(span) = text.parse::<Span>() {
-        return Ok(clock::now_us() - span.us);
-    }
-    if let Ok(time) = chrono::DateTime::parse_from_rfc3339(text) {
-        return Ok(time.timestamp_micros());
-    }
-    let day = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|day| day.and_hms_opt(0, 0, 0));
-    day.map(|day| day.and_utc().timestamp_micros()).ok_or_else(|| {
-        anyhow!("--since {text:?}: expected a time such as 2026-06-01T00:00:00Z, a day, or a span such as 24h")
-    })
 }
 
 fn open(args: &OpenArgs) -> Result<(), Failure> {
@@ -395,12 +381,5 @@ mod tests {
         for text in ["edge", "edge/4711", "edge/x/1", "edge/0/", ""] {
             assert_eq!(read(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn since_is_a_time_a_day_or_a_span() {
-        assert_eq!(since("2026-01-01T00:00:00Z").ok(), since("2026-01-01").ok());
-        assert!(since("24h").is_ok_and(|us| us < clock::now_us()));
-        assert!(since("yesterday").is_err());
     }
 }

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use schemas::SourceConfig;
 use schemas::sources::KINDS;
 
 use super::recognise::{self, AUTO};
 use crate::clock;
-use crate::config::{self, DetectorsSection};
+use crate::config::{self, DetectorsSection, Span};
 use crate::geo::GeoFiles;
 
 /// How the records of a one-off run are read.
@@ -100,6 +100,20 @@ impl SourceArgs {
     }
 }
 
+/// A time, a day, or a length of time before now, in microseconds since 1970.
+pub fn moment(option: &str, text: &str) -> anyhow::Result<i64> {
+    if let Ok(span) = text.parse::<Span>() {
+        return Ok(clock::now_us() - span.us);
+    }
+    if let Ok(time) = chrono::DateTime::parse_from_rfc3339(text) {
+        return Ok(time.timestamp_micros());
+    }
+    let day = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|day| day.and_hms_opt(0, 0, 0));
+    day.map(|day| day.and_utc().timestamp_micros()).ok_or_else(|| {
+        anyhow!("{option} {text:?}: expected a time such as 2026-06-01T00:00:00Z, a day, or a span such as 24h")
+    })
+}
+
 /// Which detectors a one-off run has.
 #[derive(clap::Args)]
 pub struct DetectorArgs {
@@ -128,4 +142,16 @@ fn kinds() -> PossibleValuesParser {
     let auto = PossibleValue::new(AUTO).help("what the first records look like; needs a file");
     let kinds = KINDS.iter().map(|kind| PossibleValue::new(kind.name).help(kind.reads));
     PossibleValuesParser::new(std::iter::once(auto).chain(kinds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_a_day_or_a_span() {
+        assert_eq!(moment("--since", "2026-01-01T00:00:00Z").ok(), moment("--since", "2026-01-01").ok());
+        assert!(moment("--since", "24h").is_ok_and(|us| us < clock::now_us()));
+        assert!(moment("--since", "yesterday").is_err());
+    }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
+use arrow::error::ArrowError;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, SecondsFormat};
@@ -240,13 +241,16 @@ fn scalar(bound: Bound, kind: &DataType) -> Option<Value> {
 
 /// The columns of a table from a batch that may have been written before some of them existed.
 pub(crate) fn align(table: Table, batch: &RecordBatch) -> Result<RecordBatch, LakeError> {
-    let schema = table.schema();
+    fit(&table.schema(), batch).map_err(|e| LakeError::rows(table.name(), e))
+}
+
+/// The columns of a schema, each as its type; null where the batch has none.
+pub(crate) fn fit(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let column = |field: &Arc<arrow::datatypes::Field>| match batch.column_by_name(field.name()) {
         Some(column) if column.data_type() == field.data_type() => Ok(column.clone()),
         Some(column) => arrow::compute::cast(column, field.data_type()),
         None => Ok(arrow::array::new_null_array(field.data_type(), batch.num_rows())),
     };
     let columns: Result<Vec<_>, _> = schema.fields().iter().map(column).collect();
-    let columns = columns.map_err(|e| LakeError::rows(table.name(), e))?;
-    RecordBatch::try_new(schema, columns).map_err(|e| LakeError::rows(table.name(), e))
+    RecordBatch::try_new(schema.clone(), columns?)
 }

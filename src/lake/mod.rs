@@ -44,6 +44,7 @@ use url::Url;
 pub use action_row::ActionRow;
 pub use append::{ActionLog, AuditLog};
 pub use audit_row::AuditRow;
+pub(crate) use encode::fit;
 pub use error::LakeError;
 pub use lanes::stored_lane_states;
 pub use layout::{DAY, Table};

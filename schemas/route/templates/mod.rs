@@ -8,11 +8,13 @@ mod list;
 mod openapi;
 #[cfg(test)]
 mod openapi_tests;
+mod operations;
 mod trie;
 
 use crate::hash::FastMap;
 use crate::limits::TEMPLATES_MAX;
 use crate::route::pattern::Pattern;
+pub use operations::Operation;
 pub(super) use trie::Endpoint;
 use trie::Trie;
 

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 
 use super::{TemplateError, Templates};
 use crate::limits::SERVER_URLS_MAX;
@@ -32,7 +33,7 @@ struct Document {
 }
 
 #[derive(Deserialize)]
-struct Server {
+pub(super) struct Server {
     url: String,
     #[serde(default)]
     variables: BTreeMap<String, Variable>,
@@ -50,11 +51,15 @@ struct Variable {
 struct Paths(Vec<(String, Item)>);
 
 #[derive(Default, Deserialize)]
-struct Item {
+pub(super) struct Item {
     #[serde(default, rename = "$ref")]
     reference: Option<IgnoredAny>,
     #[serde(default)]
-    servers: Option<Vec<Server>>,
+    pub(super) servers: Option<Vec<Server>>,
+    #[serde(default, rename = "x-owner")]
+    pub(super) owner: Option<Value>,
+    #[serde(default, rename = "x-risk-class")]
+    pub(super) risk: Option<Value>,
     get: Option<Operation>,
     put: Option<Operation>,
     post: Option<Operation>,
@@ -67,9 +72,15 @@ struct Item {
 }
 
 #[derive(Deserialize)]
-struct Operation {
+pub(super) struct Operation {
     #[serde(default)]
-    servers: Option<Vec<Server>>,
+    pub(super) servers: Option<Vec<Server>>,
+    #[serde(default)]
+    pub(super) deprecated: Option<Value>,
+    #[serde(default, rename = "x-owner")]
+    pub(super) owner: Option<Value>,
+    #[serde(default, rename = "x-risk-class")]
+    pub(super) risk: Option<Value>,
 }
 
 impl<'de> Deserialize<'de> for Paths {
@@ -99,7 +110,7 @@ impl<'de> Deserialize<'de> for Paths {
 }
 
 impl Item {
-    fn operations(&self) -> impl Iterator<Item = (&'static str, &Operation)> {
+    pub(super) fn operations(&self) -> impl Iterator<Item = (&'static str, &Operation)> {
         let list = [
             ("GET", &self.get),
             ("PUT", &self.put),
@@ -117,32 +128,20 @@ impl Item {
 
 /// Where a server is: its host (none for every one) and base path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Base {
-    host: Option<String>,
-    path: String,
+pub(super) struct Base {
+    pub(super) host: Option<String>,
+    pub(super) path: String,
 }
 
 impl Templates {
     /// Reads the text of an OpenAPI 3.x document; `file` is its name in errors.
     pub fn openapi(text: &str, file: &str) -> Result<Templates, TemplateError> {
-        let error = |line, column, message| TemplateError { file: file.to_string(), line, column, message };
-        let document = read(text).map_err(|(line, column, message)| error(line, column, message))?;
-        let at = |key: &str| line_of(text, key);
-        match document.openapi.as_deref() {
-            Some(version) if version.starts_with("3.") => {}
-            Some(_) => return Err(error(at("openapi"), 1, "openapi: expected a version 3.x".to_string())),
-            None => return Err(error(1, 1, "expected an OpenAPI document, with openapi: 3.x".to_string())),
-        }
-        let Some(Paths(paths)) = document.paths else {
-            return Err(error(1, 1, "expected paths, the endpoints of the document".to_string()));
-        };
-        let url = |message| error(at("servers"), 1, message);
-        let bases = bases(document.servers.as_deref()).map_err(url)?;
+        let error =
+            |key: &str, message| TemplateError { file: file.to_string(), line: line_of(text, key), column: 1, message };
+        let (paths, bases) = document(text, file)?;
         let mut templates = Templates::default();
         for (path, item) in &paths {
-            templates
-                .add_item(path, item, &bases)
-                .map_err(|message| error(at(path), 1, format!("{path:?}: {message}")))?;
+            templates.add_item(path, item, &bases).map_err(|message| error(path, format!("{path:?}: {message}")))?;
         }
         Ok(templates)
     }
@@ -171,6 +170,22 @@ impl Templates {
         }
         Ok(())
     }
+}
+
+/// The paths of a document, and where its servers are.
+pub(super) fn document(text: &str, file: &str) -> Result<(Vec<(String, Item)>, Vec<Base>), TemplateError> {
+    let error = |line, column, message| TemplateError { file: file.to_string(), line, column, message };
+    let document = read(text).map_err(|(line, column, message)| error(line, column, message))?;
+    match document.openapi.as_deref() {
+        Some(version) if version.starts_with("3.") => {}
+        Some(_) => return Err(error(line_of(text, "openapi"), 1, "openapi: expected a version 3.x".to_string())),
+        None => return Err(error(1, 1, "expected an OpenAPI document, with openapi: 3.x".to_string())),
+    }
+    let Some(Paths(paths)) = document.paths else {
+        return Err(error(1, 1, "expected paths, the endpoints of the document".to_string()));
+    };
+    let bases = bases(document.servers.as_deref()).map_err(|message| error(line_of(text, "servers"), 1, message))?;
+    Ok((paths, bases))
 }
 
 type Fault = (u64, u64, String);
@@ -206,7 +221,7 @@ fn line_of(text: &str, key: &str) -> u64 {
 }
 
 /// The places of these servers; without any, every host.
-fn bases(servers: Option<&[Server]>) -> Result<Vec<Base>, String> {
+pub(super) fn bases(servers: Option<&[Server]>) -> Result<Vec<Base>, String> {
     let mut bases: Vec<Base> = Vec::new();
     for server in servers.unwrap_or_default() {
         for url in expand(server)? {
