@@ -78,6 +78,12 @@ pub static ENTRIES: &[Entry] = &[
         "look-alike-revoked-key.yaml",
         "look-alike-support-meets-what-is-gone.yaml",
         "near-miss-four-tenants.yaml"),
+    entry!("api1-object-authorization/objects-in-order":
+        "fires-on-one-a-minute-refused.yaml",
+        "fires-on-slow-counting-up.yaml",
+        "look-alike-lists-that-load-each-row.yaml",
+        "look-alike-the-same-every-morning.yaml",
+        "near-miss-eighty.yaml"),
     entry!("api2-authentication/auth-burst-new-ip":
         "fires-on-stolen-tokens.yaml",
         "fires-without-credentials.yaml",
@@ -290,6 +296,11 @@ pub static ENTRIES: &[Entry] = &[
         "look-alike-known-account.yaml",
         "look-alike-morning.yaml",
         "near-miss-four-hundred-and-ninety.yaml"),
+    entry!("api4-resource-consumption/latency-tail":
+        "fires-on-a-search-ten-times-as-slow.yaml",
+        "look-alike-a-few-heavy-lists.yaml",
+        "look-alike-slow-by-nature.yaml",
+        "near-miss-three-and-a-half-times.yaml"),
     entry!("api5-function-authorization/admin-new-country":
         "fires-on-an-administrator-from-elsewhere.yaml",
         "look-alike-country-that-comes-each-month.yaml",

@@ -2,13 +2,15 @@
 //!
 //! For: the settings of the method, as a detector's file has them, and what a finding says. `windows.rs` does the work.
 
+#[cfg(test)]
+mod parent_tests;
 mod windows;
 
 use std::sync::Arc;
 
 use serde_json::json;
 
-use self::windows::Windows;
+use self::windows::{Lenders, Windows};
 use super::distinct::Seen;
 use super::ratio::Share;
 use super::sum::Total;
@@ -46,10 +48,22 @@ struct Baseline {
     /// Windows with fewer events are never a breach.
     min_events: u64,
     /// Whose history an entity with little of its own borrows from.
-    parent: Option<EntityKind>,
+    parent: Option<Lender>,
     /// It is about all requests together, so that there being none is about it.
     is_whole: bool,
 }
+
+/// Who lends to an entity with little history of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Lender {
+    /// Those of the same value in a column that entities can be made of; or all.
+    Entity(EntityKind),
+    /// Those who are of the same kind: people, consumers or services.
+    PrincipalKind,
+}
+
+/// The column by whose values people and machines are told apart.
+const PRINCIPAL_KIND: &str = "principal_kind";
 
 /// What is measured in a window.
 #[derive(Clone, Debug)]
@@ -123,14 +137,21 @@ fn windows_of(
     }
 }
 
-fn parent(fields: &mut Fields<'_>, entity: &EntityKind) -> Result<Option<EntityKind>, RuleError> {
-    let Some(text) = fields.optional_text("parent", "what to borrow history from")? else { return Ok(None) };
-    let parent = EntityKind::parse(text).map_err(|message| fields.error("parent", message))?;
-    if parent == *entity || parent.columns().len() > 1 {
-        let message = format!("expected a single column other than the entity, or whole; found `{text}`");
-        return Err(fields.error("parent", message));
+fn parent(fields: &mut Fields<'_>, entity: &EntityKind) -> Result<Option<Lender>, RuleError> {
+    let expected = "principal_kind, a single column other than the entity, or whole";
+    let Some(text) = fields.optional_text("parent", expected)? else { return Ok(None) };
+    if text == PRINCIPAL_KIND {
+        return match entity.columns().is_empty() {
+            true => Err(fields.error("parent", "expected none: what is all of everybody has nobody around it")),
+            false => Ok(Some(Lender::PrincipalKind)),
+        };
     }
-    Ok(Some(parent))
+    let wrong = |found: &str| format!("expected {expected}; found `{found}`");
+    let parent = EntityKind::parse(text).map_err(|_| fields.error("parent", wrong(text)))?;
+    if parent == *entity || parent.columns().len() > 1 {
+        return Err(fields.error("parent", wrong(text)));
+    }
+    Ok(Some(Lender::Entity(parent)))
 }
 
 const MEASURES: &str = "count, sum(column), ratio(\"condition\") or distinct(column, ...)";
@@ -163,9 +184,15 @@ impl Settings for Baseline {
             other => format!("{other:?}"),
         };
         let Baseline { window_us, params, min_value, min_events, parent, .. } = self;
+        // As it was written before there were kinds: what was learned by an older version goes on.
+        let parent = match parent {
+            Some(Lender::PrincipalKind) => PRINCIPAL_KIND.to_owned(),
+            Some(Lender::Entity(kind)) => format!("{:?}", Some(kind)),
+            None => "None".to_owned(),
+        };
         // What was learned before counts had hours of the week, or shares a running sum, is of another form.
         let form = if matches!(self.of, Measure::Ratio(_)) { "summed" } else { "hours" };
-        format!("baseline {of} {window_us} {params:?} {min_value} {min_events} {parent:?} {form}")
+        format!("baseline {of} {window_us} {params:?} {min_value} {min_events} {parent} {form}")
     }
     fn window_us(&self) -> i64 {
         self.window_us
@@ -183,7 +210,11 @@ impl Settings for Baseline {
         }
     }
     fn start(&self, start: Start<'_>) -> Box<dyn Detector> {
-        let parent = self.parent.as_ref().map(|kind| start.plan.kind(kind));
+        let parent = match &self.parent {
+            None => Lenders::All,
+            Some(Lender::Entity(kind)) => Lenders::Keys(start.plan.kind(kind)),
+            Some(Lender::PrincipalKind) => Lenders::Values(start.plan.values(&[PRINCIPAL_KIND])),
+        };
         let (settings, bound) = (self.clone(), start.limits.entities_per_detector);
         match &self.of {
             Measure::Count => start.drive(Windows::<Count, Counts>::new(settings, 0, parent, bound)),
@@ -262,6 +293,6 @@ impl Baseline {
 }
 
 /// Six significant digits: what a person can use, and the same text after a restore.
-fn rounded(number: f64) -> f64 {
+pub(super) fn rounded(number: f64) -> f64 {
     if !number.is_finite() { number } else { format!("{number:.5e}").parse().unwrap_or(number) }
 }

@@ -5,7 +5,9 @@
 mod baseline;
 mod counting;
 mod distinct;
+mod enumeration;
 mod new_value;
+mod percentile;
 mod ratio;
 mod sequence;
 mod sum;
@@ -31,4 +33,6 @@ pub(crate) const METHODS: &[(&str, &[&str], Read)] = &[
     ("new_value", new_value::KEYS, new_value::read),
     ("sequence", sequence::KEYS, sequence::read),
     ("travel", travel::KEYS, travel::read),
+    ("enumeration", enumeration::KEYS, enumeration::read),
+    ("percentile", percentile::KEYS, percentile::read),
 ];

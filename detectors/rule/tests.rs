@@ -176,7 +176,7 @@ fn each_mistake_names_its_place_and_what_was_expected() {
         ),
         (
             with(method, "{ baseline: { of: count, window: 5m, parent: client_ip+endpoint } }"),
-            "x.yaml:8:54: method.baseline.parent: expected a single column other than the entity, or whole; found `client_ip+endpoint`",
+            "x.yaml:8:54: method.baseline.parent: expected principal_kind, a single column other than the entity, or whole; found `client_ip+endpoint`",
         ),
         (
             with("severity: high", "severity: severe"),

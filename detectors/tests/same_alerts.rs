@@ -115,6 +115,41 @@ fn rules() -> Vec<Arc<Rule>> {
         ("places", "principal", "", "{ travel: { learn: 30s, settle: 1h, shared_by: 4 } }", "quiet: 30s"),
         ("token", "credential", "", "{ travel: { learn: 0s, settle: 1h, sightings: 1, network: as_org } }", ""),
         (
+            "kind",
+            "client_ip",
+            "",
+            "{ baseline: { of: count, window: 10s, warmup: 1, history: 20, sigmas: 1, parent: principal_kind } }",
+            "quiet: 20s",
+        ),
+        (
+            "large",
+            "endpoint",
+            "",
+            "{ percentile: { of: response_bytes, p: 75, window: 20s, times: 2, min_events: 10, warmup: 20s, history: 1h } }",
+            "",
+        ),
+        (
+            "above",
+            "tenant",
+            "",
+            "{ percentile: { of: response_bytes, p: 90, window: 10s, at_least: 2900, min_events: 12 } }",
+            "",
+        ),
+        (
+            "guesses",
+            "client_ip",
+            "",
+            "{ enumeration: { within: 20s, refused: 4, answered: 5, times: 1.2, forget: 1m } }",
+            "",
+        ),
+        (
+            "walks",
+            "principal",
+            "",
+            "{ enumeration: { within: 30s, refused: 3, answered: 4, times: 1, order: 0.9 } }",
+            "",
+        ),
+        (
             "variety",
             "whole",
             "",
@@ -179,11 +214,14 @@ fn lanes(seed: u64, events: usize) -> Vec<Vec<Value>> {
             "status": status,
             "client_ip": client_ip(attacker, &mut chance),
             "endpoint": endpoint,
+            "path": format!("/orders/{}", if attacker { number / 2 } else { number % 40 * 7 }),
+            "object_id": format!("k1:{}", if attacker { number / 2 } else { number % 40 * 7 }),
             "response_bytes": if outage { 50_000_000 } else { chance.below(3000) },
             "request_id": format!("r{}", chance.below(1_000_000)),
         });
         if chance.below(4) > 0 {
             row["principal"] = format!("user-{}", chance.below(5)).into();
+            row["principal_kind"] = ["user", "service"][number % 2].into();
             row["tenant"] = format!("tenant-{}", chance.below(2)).into();
             row["credential"] = format!("k1:{}", chance.below(5)).into();
             let (country, lat, lon, asn) = PLACES[number / 7 % PLACES.len()];

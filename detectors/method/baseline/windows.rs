@@ -6,7 +6,8 @@
 //! which anybody is first heard is neither judged nor taught, it is only partly seen. Windows without events of an entity
 //! count as zeros where the statistics say so; silence, a window without any row of any source, counts as nothing: it teaches
 //! nobody, and where less than usual is watched for it is the news of the whole alone. An entity with little past
-//! leans on what the entities around it are like, of the parent where there is one, else of all.
+//! leans on what the entities around it are like, of the parent where there is one, else of all. Its parent is what the first
+//! event of the window says that says it; where none does, what the last one said.
 //! A late event counts while its own window runs; what is taught is not untaught.
 
 use serde::{Deserialize, Serialize};
@@ -71,11 +72,34 @@ struct Parent<P: Past> {
 /// The parent of all.
 const EVERYBODY: EntityKey = 0;
 
+/// Where the plan put what says who lends to an entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lenders {
+    All,
+    /// Those of one key.
+    Keys(usize),
+    /// Those of one value.
+    Values(usize),
+}
+
+impl Lenders {
+    /// Who lends to the entity of a row; everybody where the row does not say it.
+    #[inline]
+    fn of(self, row: &Row<'_, '_>) -> EntityKey {
+        let (columns, at) = (row.run.columns, row.hit.row);
+        match self {
+            Lenders::All => EVERYBODY,
+            Lenders::Keys(kind) => columns.keys[kind][at],
+            Lenders::Values(argument) => EntityKey::from(columns.values[argument][at]),
+        }
+    }
+}
+
 pub(super) struct Windows<S, P: Past> {
     settings: Baseline,
-    /// Where the plan put what is measured, and the parent's keys.
+    /// Where the plan put what is measured.
     of: usize,
-    parent_kind: Option<usize>,
+    lenders: Lenders,
     parent_params: Params,
     parents: Keyed<Parent<P>>,
     everybody: Parent<P>,
@@ -85,12 +109,12 @@ pub(super) struct Windows<S, P: Past> {
 }
 
 impl<S: Summary + 'static, P: Past + 'static> Windows<S, P> {
-    pub(super) fn new(settings: Baseline, of: usize, parent_kind: Option<usize>, bound: usize) -> Windows<S, P> {
+    pub(super) fn new(settings: Baseline, of: usize, lenders: Lenders, bound: usize) -> Windows<S, P> {
         let params = settings.params.clone();
         let history_windows = params.history_windows.saturating_mul(TAUGHT_PER_WINDOW);
         Windows {
             of,
-            parent_kind,
+            lenders,
             parent_params: Params { history_windows, ..params },
             parents: Keyed::new(bound),
             everybody: Parent::default(),
@@ -117,6 +141,21 @@ impl<S: Summary + 'static, P: Past + 'static> Windows<S, P> {
     fn pool(&self, parent: EntityKey) -> &P::Pool {
         let own = self.parents.peek(parent).map(|slot| &slot.state).filter(|_| parent != EVERYBODY);
         &own.filter(|own| own.taught >= TAUGHT_LEAST).unwrap_or(&self.everybody).pool
+    }
+
+    /// An entity of which nobody had said who is around it is compared with those as soon as an event says it.
+    fn belong(&self, state: &mut Tracked<S, P>, row: &Row<'_, '_>) {
+        let said = self.lenders.of(row);
+        let kept = &mut *state.past;
+        if said == EVERYBODY || kept.parent != EVERYBODY {
+            return;
+        }
+        kept.parent = said;
+        if kept.looks == 0 {
+            let empty = Window { events: 1.0, when: self.when(kept.active), ..Window::default() };
+            let usual = kept.past.judge(&self.settings.params, self.pool(said), empty, Look::Whole);
+            state.alarm = self.settings.alarm(usual.as_ref());
+        }
     }
 
     /// Teaches what nothing happened in since the last window that was judged: up to, and without, the one whose number is `heard`.
@@ -272,7 +311,7 @@ impl<S: Summary + 'static, P: Past + 'static> Method for Windows<S, P> {
 
     fn begin(&self, row: &Row<'_, '_>) -> Tracked<S, P> {
         let window = index_of(row.hit.time, self.settings.window_us);
-        let parent = self.parent_kind.map_or(EVERYBODY, |kind| row.run.columns.keys[kind][row.hit.row]);
+        let parent = self.lenders.of(row);
         let past = P::default();
         let first = Window { value: 0.0, events: 1.0, when: self.when(window) };
         let usual = past.judge(&self.settings.params, self.pool(parent), first, Look::Whole);
@@ -301,7 +340,7 @@ impl<S: Summary + 'static, P: Past + 'static> Method for Windows<S, P> {
             let kept = &mut *state.past;
             kept.active = window;
             kept.visits = kept.visits.saturating_add(1);
-            kept.parent = self.parent_kind.map_or(EVERYBODY, |kind| row.run.columns.keys[kind][row.hit.row]);
+            kept.parent = Some(self.lenders.of(row)).filter(|said| *said != EVERYBODY).unwrap_or(kept.parent);
             if kept.past.knows_hours() {
                 // The alarm was set by what was usual in the last window in which it was active.
                 if slot.suspect.as_ref().is_none_or(|suspect| suspect.episode.is_none()) {
@@ -311,6 +350,8 @@ impl<S: Summary + 'static, P: Past + 'static> Method for Windows<S, P> {
                 let usual = kept.past.judge(&self.settings.params, self.pool(kept.parent), empty, Look::Whole);
                 state.alarm = self.settings.alarm(usual.as_ref());
             }
+        } else if self.lenders != Lenders::All {
+            self.belong(&mut slot.state, row);
         }
         let state = &mut slot.state;
         state.now.add(item);
