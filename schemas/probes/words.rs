@@ -17,10 +17,10 @@ const TELLING: usize = 4;
 
 type Words = Vec<Vec<u8>>;
 
-/// The words, one of which is in every text that `pattern` matches; none, if it may match without any.
-pub(super) fn required(pattern: &str) -> Result<Words, regex_syntax::Error> {
-    let hir = ParserBuilder::new().unicode(false).utf8(false).build().parse(pattern)?;
-    Ok(of(&hir).needed().unwrap_or_default())
+/// The words, one of which is in every text that `pattern` matches; empty, if it may match without any. Nothing for what is no pattern.
+pub(super) fn required(pattern: &str) -> Option<Words> {
+    let hir = ParserBuilder::new().unicode(false).utf8(false).build().parse(pattern).ok()?;
+    Some(of(&hir).needed().unwrap_or_default())
 }
 
 /// What is known of a part of a pattern.

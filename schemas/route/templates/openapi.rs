@@ -173,7 +173,9 @@ impl Templates {
 }
 
 /// The paths of a document, and where its servers are.
-pub(super) fn document(text: &str, file: &str) -> Result<(Vec<(String, Item)>, Vec<Base>), TemplateError> {
+type Described = (Vec<(String, Item)>, Vec<Base>);
+
+pub(super) fn document(text: &str, file: &str) -> Result<Described, TemplateError> {
     let error = |line, column, message| TemplateError { file: file.to_string(), line, column, message };
     let document = read(text).map_err(|(line, column, message)| error(line, column, message))?;
     match document.openapi.as_deref() {
