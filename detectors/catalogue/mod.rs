@@ -112,11 +112,13 @@ pub static ENTRIES: &[Entry] = &[
         "look-alike-expired-sessions.yaml",
         "look-alike-family.yaml",
         "look-alike-office.yaml",
+        "look-alike-tokens-of-an-office.yaml",
         "near-miss-seven.yaml"),
     entry!("api2-authentication/password-spraying-day":
         "fires-on-seven-an-hour.yaml",
         "look-alike-office.yaml",
         "look-alike-small-office.yaml",
+        "look-alike-tokens-of-an-office.yaml",
         "near-miss-twenty-nine.yaml"),
     entry!("api2-authentication/password-spraying-whole":
         "fires-on-twenty-by-twenty.yaml",
@@ -132,6 +134,7 @@ pub static ENTRIES: &[Entry] = &[
         "fires-on-nine-in-two-minutes.yaml",
         "look-alike-revoked-key.yaml",
         "look-alike-tokens-of-an-hour.yaml",
+        "look-alike-tokens-of-an-office.yaml",
         "near-miss-ninety-nine.yaml"),
     entry!("api2-authentication/account-many-credentials":
         "fires-on-token-after-token.yaml",
@@ -228,6 +231,7 @@ pub static ENTRIES: &[Entry] = &[
         "look-alike-new-office.yaml",
         "look-alike-passwords-ran-out.yaml",
         "look-alike-shop.yaml",
+        "look-alike-tokens-of-an-office.yaml",
         "near-miss-none-fits.yaml",
         "near-miss-seven.yaml"),
     entry!("api2-authentication/token-two-places":
@@ -244,10 +248,13 @@ pub static ENTRIES: &[Entry] = &[
         "look-alike-total-of-a-list.yaml",
         "near-miss-two.yaml"),
     entry!("api4-resource-consumption/traffic-spike-ip":
+        "fires-on-the-same-page-again.yaml",
         "fires-on-twentyfold.yaml",
+        "look-alike-at-its-limit.yaml",
         "look-alike-hourly-batch.yaml",
         "look-alike-morning.yaml",
         "look-alike-new-client.yaml",
+        "look-alike-nightly-pages.yaml",
         "near-miss-too-few.yaml",
         "near-miss-twice-as-much.yaml"),
     entry!("api4-resource-consumption/agent-rotation":
@@ -343,9 +350,11 @@ pub static ENTRIES: &[Entry] = &[
         "near-miss-three.yaml"),
     entry!("api6-business-flows/bulk-export-bytes":
         "fires-on-sixtyfold.yaml",
+        "look-alike-documents-between-lists.yaml",
         "look-alike-few-large-documents.yaml",
         "look-alike-month-end.yaml",
         "look-alike-nightly-job.yaml",
+        "near-miss-ninety-kilobytes.yaml",
         "near-miss-threefold.yaml",
         "near-miss-too-little.yaml"),
     entry!("api6-business-flows/bulk-export-calls":
@@ -363,6 +372,7 @@ pub static ENTRIES: &[Entry] = &[
     entry!("api6-business-flows/bulk-export-rows":
         "fires-on-a-customer-list.yaml",
         "look-alike-month-end.yaml",
+        "look-alike-nightly-job.yaml",
         "look-alike-totals.yaml",
         "near-miss-ninety-nine-thousand.yaml"),
     entry!("api6-business-flows/card-testing":
@@ -423,18 +433,24 @@ pub static ENTRIES: &[Entry] = &[
     entry!("api8-misconfiguration/error-spike-4xx-client":
         "fires-on-a-taken-over-integration.yaml",
         "look-alike-expired-key.yaml",
+        "look-alike-line-that-breaks.yaml",
+        "look-alike-night-with-stale-objects.yaml",
         "look-alike-poller.yaml",
+        "look-alike-suspended-customer.yaml",
         "look-alike-wall-display.yaml",
         "near-miss-one-in-seven.yaml"),
     entry!("api8-misconfiguration/error-spike-4xx-whole":
         "fires-on-a-broken-release.yaml",
         "look-alike-one-endpoint.yaml",
+        "look-alike-partner-at-its-limit.yaml",
         "look-alike-quiet-night.yaml",
         "near-miss-eleven-percent.yaml"),
     entry!("api8-misconfiguration/error-spike-4xx":
         "fires-on-refused-imports.yaml",
         "look-alike-missing-file.yaml",
+        "look-alike-partner-at-its-limit.yaml",
         "look-alike-poller.yaml",
+        "look-alike-stale-objects-of-one-caller.yaml",
         "near-miss-few-requests.yaml",
         "near-miss-one-in-seven.yaml"),
     entry!("api8-misconfiguration/error-spike-5xx-whole":
@@ -534,6 +550,7 @@ pub static ENTRIES: &[Entry] = &[
         "look-alike-poller.yaml",
         "look-alike-search-robot.yaml",
         "look-alike-session-ran-out.yaml",
+        "look-alike-tests-of-every-build.yaml",
         "near-miss-nine-paths.yaml",
         "near-miss-slow.yaml"),
     entry!("api9-inventory/path-probing-day":
@@ -541,11 +558,13 @@ pub static ENTRIES: &[Entry] = &[
         "fires-on-words-with-an-identifier.yaml",
         "look-alike-deleted-objects.yaml",
         "look-alike-office-after-a-move.yaml",
+        "look-alike-tests-of-every-build.yaml",
         "near-miss-ninety-nine.yaml"),
     entry!("api9-inventory/path-probing-whole":
         "fires-on-twenty-addresses.yaml",
         "look-alike-broken-release.yaml",
         "look-alike-office.yaml",
+        "look-alike-tests-of-every-build.yaml",
         "near-miss-seventy.yaml"),
     entry!("api9-inventory/options-sweep":
         "fires-on-a-map.yaml",
