@@ -6,17 +6,21 @@
 use super::chance::Chance;
 
 /// The secret a caller sends.
+#[derive(Clone)]
 pub(super) enum Credential {
     None,
     /// The value after `Bearer `.
     Bearer(String),
     /// The value of `x-api-key`.
     ApiKey(String),
+    /// The value after `Basic `.
+    Basic(String),
 }
 
 /// How long a token is good for.
 pub(super) const TOKEN_MS: i64 = 3_600_000;
 
+#[derive(Clone)]
 pub(super) struct Client {
     pub(super) address: String,
     pub(super) user_agent: &'static str,
@@ -78,7 +82,7 @@ fn fake_jwt(subject: &str, tenant: &str, expires: i64, bits: u64) -> String {
 }
 
 /// Appends base64url without padding.
-fn base64url(bytes: &[u8], out: &mut String) {
+pub(super) fn base64url(bytes: &[u8], out: &mut String) {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     for chunk in bytes.chunks(3) {
         let group = chunk.iter().enumerate().fold(0u32, |sum, (i, &byte)| sum | u32::from(byte) << (16 - 8 * i));

@@ -15,6 +15,10 @@ pub enum Format {
     Envoy,
 }
 
+impl Format {
+    pub const ALL: [Format; 4] = [Format::Kong, Format::NginxCombined, Format::NginxJson, Format::Envoy];
+}
+
 /// One request and its response, as the gateway saw it.
 pub(super) struct Exchange<'a> {
     pub(super) completed_ms: i64,
@@ -31,6 +35,14 @@ pub(super) struct Exchange<'a> {
     /// Sent without a credential.
     pub(super) open: bool,
     pub(super) client: &'a Client,
+    /// What only the long demo writes: its gateways log a little more.
+    pub(super) detail: Option<Detail>,
+}
+
+pub(super) struct Detail {
+    pub(super) tls: &'static str,
+    /// Rows of the answer, where the service says.
+    pub(super) records: Option<u64>,
 }
 
 const HOST: &str = "api.example.com";
@@ -73,10 +85,20 @@ fn kong(x: &Exchange<'_>, out: &mut Vec<u8>) {
     put(out, x.client.user_agent);
     put(out, "\"");
     kong_headers(out, x);
-    put(out, "}},\"response\":{\"status\":");
+    put(out, "}");
+    if let Some(detail) = &x.detail {
+        quoted(out, ",\"tls\":{\"version\":\"", detail.tls);
+        put(out, "}");
+    }
+    put(out, "},\"response\":{\"status\":");
     number(out, x.status.into());
     put(out, ",\"size\":");
     number(out, x.response_bytes + 260);
+    if let Some(records) = x.detail.as_ref().and_then(|detail| detail.records) {
+        put(out, ",\"headers\":{\"x-total-count\":");
+        number(out, records);
+        put(out, "}");
+    }
     put(out, "},\"latencies\":{\"request\":");
     number(out, x.latency_ms.into());
     put(out, ",\"kong\":1,\"proxy\":");
@@ -95,7 +117,7 @@ fn kong(x: &Exchange<'_>, out: &mut Vec<u8>) {
 }
 
 fn kong_headers(out: &mut Vec<u8>, x: &Exchange<'_>) {
-    credential(out, x, [",\"authorization\":\"Bearer ", ",\"x-api-key\":\""]);
+    credential(out, x, [",\"authorization\":\"", ",\"x-api-key\":\""]);
     if let Some(tenant) = &x.client.tenant {
         quoted(out, ",\"x-tenant-id\":\"", tenant);
     }
@@ -111,10 +133,15 @@ fn kong_consumer(out: &mut Vec<u8>, client: &Client) {
     }
 }
 
-/// The credential behind the opening for a bearer token or for an API key, when one was sent.
-fn credential(out: &mut Vec<u8>, x: &Exchange<'_>, [bearer, api_key]: [&str; 2]) {
+/// The credential behind the opening for an authorization or for an API key, when one was sent.
+fn credential(out: &mut Vec<u8>, x: &Exchange<'_>, [authorization, api_key]: [&str; 2]) {
+    let mut with_scheme = |scheme, secret: &str| {
+        put(out, authorization);
+        quoted(out, scheme, secret);
+    };
     match &x.client.credential {
-        Credential::Bearer(token) if !x.open => quoted(out, bearer, token),
+        Credential::Bearer(token) if !x.open => with_scheme("Bearer ", token),
+        Credential::Basic(pair) if !x.open => with_scheme("Basic ", pair),
         Credential::ApiKey(key) if !x.open => quoted(out, api_key, key),
         _ => {}
     }
@@ -179,7 +206,24 @@ fn nginx_json(x: &Exchange<'_>, out: &mut Vec<u8>) {
     put(out, ",\"http_referer\":\"\",\"request_id\":\"");
     hex(out, x.request_id);
     put(out, "\"");
-    credential(out, x, [",\"http_authorization\":\"Bearer ", ",\"http_x_api_key\":\""]);
+    credential(out, x, [",\"http_authorization\":\"", ",\"http_x_api_key\":\""]);
+    if let Some(detail) = &x.detail {
+        put(out, ",\"msec\":");
+        number(out, (x.completed_ms / 1000) as u64);
+        out.push(b'.');
+        padded(out, x.completed_ms.rem_euclid(1000) as u32, 3);
+        quoted(out, ",\"ssl_protocol\":\"", detail.tls);
+        if let Some(tenant) = &x.client.tenant {
+            quoted(out, ",\"http_x_tenant_id\":\"", tenant);
+        }
+        if let Some(cookie) = x.client.cookie.as_ref().filter(|_| !x.open) {
+            quoted(out, ",\"http_cookie\":\"", cookie);
+        }
+        if let Some(records) = detail.records {
+            put(out, ",\"sent_http_x_total_count\":");
+            number(out, records);
+        }
+    }
     put(out, "}");
 }
 
@@ -215,7 +259,13 @@ fn envoy(x: &Exchange<'_>, out: &mut Vec<u8>) {
     if let Some(principal) = &x.client.principal {
         quoted(out, ",\"jwt_sub\":\"", principal);
     }
-    credential(out, x, [",\"authorization\":\"Bearer ", ",\"x-api-key\":\""]);
+    credential(out, x, [",\"authorization\":\"", ",\"x-api-key\":\""]);
+    if let Some(detail) = &x.detail {
+        quoted(out, ",\"downstream_tls_version\":\"", detail.tls);
+        if let Some(cookie) = x.client.cookie.as_ref().filter(|_| !x.open) {
+            quoted(out, ",\"cookie\":\"", cookie);
+        }
+    }
     put(out, "}");
 }
 

@@ -4,12 +4,13 @@
 //!
 //! Promises: the same configuration gives the same bytes on every machine; every person, company and secret is
 //! invented, every address comes from a range that is reserved for documentation or benchmarks; what `Plan` claims is
-//! in the lines. Event time starts at a fixed date.
+//! in the lines. Event time starts at a fixed date. The short demo is here, the long one in `days`.
 //! Never: reads a clock, touches a file or the network, knows a detector other than by its id.
 
 mod attacks;
 mod chance;
 mod client;
+pub mod days;
 mod endpoints;
 mod formats;
 mod load;
@@ -30,5 +31,5 @@ pub use formats::Format;
 pub use plan::{LookAlike, Plan, Planted};
 pub use report::{Run, Tables, render};
 pub use score::{Alerted, Found, Other, Quiet, Score, score};
-pub use source::DemoSource;
+pub use source::{DemoSource, Lines};
 pub use traffic::{EVENTS_MIN, MAX_DISORDER_MS, START_MS, Traffic, TrafficConfig, TrafficError};

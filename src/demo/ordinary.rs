@@ -240,6 +240,7 @@ impl Ordinary {
                 Caller::Open(at) => &self.open[at].0,
                 Caller::Integration(at) => &self.integrations[at].client,
             },
+            detail: None,
         }
     }
 

@@ -10,6 +10,24 @@ use crate::ingest::{IngestError, Signal, Source};
 /// Lines of one batch.
 const BATCH_LINES: usize = 8192;
 
+/// Made-up lines in the order of their completion.
+pub trait Lines: Send {
+    /// Appends one line with its newline; false when there is none left.
+    fn next_line(&mut self, out: &mut Vec<u8>) -> bool;
+    /// When the last line written was complete, microseconds: what a clock beside the gateway would show.
+    fn completed_us(&self) -> i64;
+}
+
+impl Lines for Traffic {
+    fn next_line(&mut self, out: &mut Vec<u8>) -> bool {
+        Traffic::next_line(self, out)
+    }
+
+    fn completed_us(&self) -> i64 {
+        Traffic::completed_us(self)
+    }
+}
+
 enum Stage {
     NotOpened,
     Reading,
@@ -18,14 +36,15 @@ enum Stage {
 
 pub struct DemoSource {
     lane: Lane,
-    traffic: Traffic,
+    traffic: Box<dyn Lines>,
     next_offset: i64,
     line: Vec<u8>,
     stage: Stage,
 }
 
 impl DemoSource {
-    pub fn new(name: &str, traffic: Traffic) -> DemoSource {
+    pub fn new(name: &str, traffic: impl Lines + 'static) -> DemoSource {
+        let traffic = Box::new(traffic);
         DemoSource { lane: Lane::new(name, 0), traffic, next_offset: 0, line: Vec::new(), stage: Stage::NotOpened }
     }
 

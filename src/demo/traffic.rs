@@ -195,5 +195,6 @@ fn scripted_exchange(script: &mut Script, index: usize) -> Exchange<'_> {
         request_id,
         open: line.open,
         client: &script.clients[line.client],
+        detail: None,
     }
 }
