@@ -96,12 +96,13 @@ impl Touched {
     /// Notes that an object was touched in a pane. `earlier` is what it was under the token key before, or 0; the window begins with the
     /// pane `since`.
     pub fn touch(&mut self, (hash, earlier): (u32, u32), (pane, since): (u32, u32), outcome: Outcome) -> Touch {
-        if earlier != 0 && self.find(hash).is_err() {
-            if let Ok(at) = self.find(earlier) {
-                let object = self.objects.remove(at);
-                let at = self.find(hash).unwrap_or_else(|at| at);
-                self.objects.insert(at, Object { hash, ..object });
-            }
+        if earlier != 0
+            && self.find(hash).is_err()
+            && let Ok(at) = self.find(earlier)
+        {
+            let object = self.objects.remove(at);
+            let at = self.find(hash).unwrap_or_else(|at| at);
+            self.objects.insert(at, Object { hash, ..object });
         }
         match self.find(hash) {
             Ok(at) => {
