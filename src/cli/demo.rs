@@ -49,7 +49,7 @@ pub struct Args {
     /// Requests to make, planted ones included.
     #[arg(long, default_value_t = 200_000, conflicts_with = "days")]
     events: u64,
-    /// Weeks instead of a day, with every attack at three strengths and a harmless twin of each: 12 to 60 days.
+    /// Weeks instead of a day, with every attack at three strengths and a harmless twin of each: 14 to 60 days.
     #[arg(long)]
     days: Option<u32>,
     /// What the gateway of the long demo writes.

@@ -41,7 +41,7 @@ const fn row(
     play: fn(&mut Story<'_>),
     tells: &'static [&'static str],
 ) -> Kind {
-    Kind { id, owasp, needs, tells, after_days: 7, at_work: false, play }
+    Kind { id, owasp, needs, tells, after_days: 8, at_work: false, play }
 }
 
 /// For what people have to meet.

@@ -27,6 +27,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+use crate::demo::chance::Chance;
 use crate::demo::formats::Format;
 use crate::demo::source::Lines;
 
@@ -41,8 +42,8 @@ pub use score::{DaysScore, judge};
 pub use story::{Act, Incident};
 pub use world::START_MS;
 
-/// A week to learn, and some days for what is planted.
-pub const DAYS_MIN: u32 = 12;
+/// A week to learn, and days enough for one act of a kind each.
+pub const DAYS_MIN: u32 = 14;
 pub const DAYS_MAX: u32 = 60;
 
 /// A stretch of days that cannot be made.
@@ -164,16 +165,27 @@ impl Lines for Days {
 /// When the stories of a kind begin, one of each act: on different days after its detectors have learned, at any hour.
 fn starts(seed: u64, index: u32, kind: &Kind, days: u32) -> [i64; 4] {
     let mut chance = world::chance(seed, Stream::Calendar(index));
-    let free = |day: &u32| !kind.at_work || !world::is_free(*day);
     // Not on the last day: a story may last into the next.
-    let mut possible: Vec<u32> = (kind.after_days..days - 1).filter(free).collect();
-    Act::ALL.map(|_| {
-        let at = chance.below(possible.len() as u32) as usize;
-        let day = if possible.len() > 1 { possible.swap_remove(at) } else { possible[0] };
+    let mut possible: Vec<u32> = (kind.after_days..days - 1).collect();
+    let mut day_of = |act: Act, chance: &mut Chance| {
+        // Twins are people at work, most of them.
+        let at_work = kind.at_work || act == Act::Twin;
+        let suits: Vec<usize> = (0..possible.len()).filter(|at| !at_work || !world::is_free(possible[*at])).collect();
+        match suits.as_slice() {
+            // Few days for the kinds that need most: a day has room for two.
+            [] => kind.after_days,
+            suits => possible.swap_remove(*chance.pick(suits)),
+        }
+    };
+    // The twin first, which has fewer days to choose from.
+    let twin = day_of(Act::Twin, &mut chance);
+    Act::ALL.map(|act| {
+        let day = if act == Act::Twin { twin } else { day_of(act, &mut chance) };
+        let hours = if act == Act::Twin { 8..17 } else { 5..20 };
         // After ten there is an hour in which all lines may be lost, see `troubles::lost`: nothing else begins then.
-        let hour = match chance.between(5, 20) {
-            9 => 4,
-            10 => 20,
+        let hour = match chance.between(hours.start, hours.end) {
+            9 => 8,
+            10 => 11,
             hour => hour,
         };
         world::midnight(day) + hour * HOUR_MS + chance.between(0, 60) * MINUTE_MS

@@ -19,6 +19,8 @@ use crate::demo::plan::same_entity;
 
 /// An alert may come so long after the last line: when the window closes.
 const GRACE_US: i64 = 20 * 60 * 1_000_000;
+/// And so long where it is about one who acted: windows of a day count what was done in it.
+const GRACE_OF_ACTORS_US: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// An attack that was told.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -126,7 +128,9 @@ fn is_own(telling: &Telling<'_>, leads: &HashMap<&str, Option<&str>>) -> bool {
 
 fn opened_within(telling: &Telling<'_>, incident: &Incident) -> bool {
     let start = if incident.act == Act::Twin { incident.habit_us } else { incident.start_us };
-    (start..=incident.end_us + GRACE_US).contains(&telling.opened_us)
+    let acted = incident.actors.iter().any(|actor| same_entity(&telling.alert.entity, actor));
+    let grace = if acted { GRACE_OF_ACTORS_US } else { GRACE_US };
+    (start..=incident.end_us + grace).contains(&telling.opened_us)
 }
 
 /// Whether most of what the evidence counts, of those it names, is of these actors.

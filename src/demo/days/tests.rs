@@ -57,7 +57,7 @@ fn addresses(incident: &Incident) -> HashSet<&str> {
 #[test]
 fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
     let first = |seed| {
-        let mut traffic = Days::new(seed, 12, Format::Envoy).unwrap();
+        let mut traffic = Days::new(seed, 14, Format::Envoy).unwrap();
         let mut out = Vec::new();
         for _ in 0..20_000 {
             assert!(traffic.next_line(&mut out));
@@ -97,14 +97,14 @@ fn people_work_by_day_and_on_working_days() {
         let from = world::midnight(day) + hour * HOUR_MS;
         kong().1.iter().filter(|line| (from..from + HOUR_MS).contains(&line.at_ms)).count()
     };
-    assert!(in_hour(2, 10) > 5 * in_hour(2, 23), "{} and {}", in_hour(2, 10), in_hour(2, 23));
-    assert!(in_hour(2, 10) > 3 * in_hour(5, 10), "{} and {}", in_hour(2, 10), in_hour(5, 10));
+    assert!(in_hour(1, 10) > 5 * in_hour(1, 23), "{} and {}", in_hour(1, 10), in_hour(1, 23));
+    assert!(in_hour(1, 10) > 3 * in_hour(5, 10), "{} and {}", in_hour(1, 10), in_hour(5, 10));
 }
 
 #[test]
 fn every_format_is_read_as_json_and_holds_what_it_says() {
     for format in [Format::Kong, Format::NginxJson, Format::Envoy] {
-        let mut traffic = Days::new(3, 12, format).unwrap();
+        let mut traffic = Days::new(3, 14, format).unwrap();
         let mut line = Vec::new();
         for _ in 0..5_000 {
             line.clear();
@@ -114,7 +114,7 @@ fn every_format_is_read_as_json_and_holds_what_it_says() {
             assert!(tls.iter().any(|tls| tls.as_str() == Some("TLSv1.3")), "{value}");
         }
     }
-    let blind = |format| Days::new(1, 12, format).unwrap().plan().blind.clone();
+    let blind = |format| Days::new(1, 14, format).unwrap().plan().blind.clone();
     assert_eq!(blind(Format::Kong), Vec::<&str>::new());
     assert_eq!(blind(Format::Envoy), ["tenants-read", "tenants-tried", "rows-at-once", "rows-taken-out"]);
 }
@@ -127,7 +127,7 @@ fn each_kind_is_told_at_three_strengths_and_has_a_twin_after_a_week_of_quiet() {
     assert_eq!(plan.incidents.len(), KINDS.len() * 4);
     for incident in &plan.incidents {
         let day = (incident.start_us / 1000 - START_MS) / DAY_MS;
-        assert!((7..21).contains(&day), "{incident:?}");
+        assert!((8..21).contains(&day), "{incident:?}");
         assert!(incident.start_us <= incident.enough_us && incident.enough_us <= incident.end_us, "{incident:?}");
         assert!(!incident.actors.is_empty() || !incident.shared.is_empty(), "{incident:?}");
     }
@@ -136,16 +136,12 @@ fn each_kind_is_told_at_three_strengths_and_has_a_twin_after_a_week_of_quiet() {
 #[test]
 fn what_the_plan_claims_is_in_the_lines() {
     let (plan, lines) = kong();
-    let lost = |line: &i64| {
-        plan.incidents.iter().any(|i| i.kind == "traffic-lost" && (i.start_us..=i.end_us).contains(&(line * 1000)))
-    };
+    let losses: Vec<&Incident> = plan.incidents.iter().filter(|i| i.kind == "traffic-lost").collect();
+    let is_hit = |i: &Incident| losses.iter().any(|loss| i.start_us <= loss.end_us && i.end_us >= loss.start_us);
     for incident in plan.incidents.iter().filter(|incident| incident.lines > 0) {
         let (from, to) = (incident.start_us / 1000, incident.end_us / 1000);
-        if lost(&from) || lost(&to) || incident.kind.ends_with("-slow") {
-            continue;
-        }
         let actors = addresses(incident);
-        if actors.is_empty() {
+        if is_hit(incident) || actors.is_empty() {
             continue;
         }
         let mine =
@@ -184,7 +180,7 @@ fn path(text: &str) -> String {
 
 #[test]
 fn too_few_days_are_refused_and_some_kinds_need_more() {
-    assert_eq!(Days::new(1, 11, Format::Kong).err(), Some(DaysError(11)));
+    assert_eq!(Days::new(1, 13, Format::Kong).err(), Some(DaysError(13)));
     let plan = Days::new(1, 14, Format::Kong).unwrap().plan().clone();
     assert!(plan.too_early.contains(&"zombie-endpoint") && !plan.too_early.contains(&"brute-force"));
     assert!(Days::new(1, 21, Format::Kong).unwrap().plan().too_early.is_empty());
@@ -273,7 +269,7 @@ fn an_alert_belongs_to_the_attack_of_its_actor_and_time() {
         beside,
         part,
         alert("e", tells, ("client_ip", "198.19.0.3"), start + 2 * HOUR_US),
-        alert("f", tells, ("client_ip", "198.19.0.1"), start + 9 * HOUR_US),
+        alert("f", tells, ("client_ip", "198.19.0.1"), start + 30 * HOUR_US),
     ];
     let score = judge(&plan(), &alerts);
     // The weak one: somebody spoke about its address, but did not say what it is.

@@ -18,7 +18,14 @@ fn moved(client: &Client, address: &str) -> Arc<Client> {
 
 /// One account at home and, soon after, on another continent. Twin: the same after a day's journey.
 pub(super) fn travel(story: &mut Story<'_>) {
-    let home = story.insider();
+    let home = match story.is_twin() {
+        // Who goes on a journey does not work at home meanwhile: an account of its own.
+        true => {
+            let (name, home) = (story.name(), story.addresses(1).remove(0));
+            story.token(&name, &home, BROWSER)
+        }
+        false => story.insider(),
+    };
     for day in -5..0 {
         for at in story.moments(6, hours(2)) {
             story.used_to(hours(24 * day) + at, &home, Call::get("/v1/orders", 200));

@@ -17,8 +17,8 @@ pub(super) const DAY_MS: i64 = 24 * HOUR_MS;
 pub const START_MS: i64 = 1_768_176_000_000;
 /// Days from which the month's closing is worked on, and its last.
 const MONTH_END: std::ops::RangeInclusive<u32> = 16..=19;
-/// A holiday, on a Wednesday.
-const HOLIDAY: u32 = 9;
+/// A holiday, on the first Wednesday.
+const HOLIDAY: u32 = 2;
 const TENANTS: usize = 40;
 
 /// Chance by purpose, so that what one draws does not shift what another gets.
