@@ -170,8 +170,8 @@ mod tests {
         }
     }
 
-    fn all(alerts: &[Told]) -> All {
-        alerts.iter().map(|one| (one.id.clone(), one.clone())).collect()
+    fn all(alerts: &[&Told]) -> All {
+        alerts.iter().map(|one| (one.id.clone(), (*one).clone())).collect()
     }
 
     #[test]
@@ -180,8 +180,7 @@ mod tests {
         let (lost, added) =
             (alert("b", "2026-01-01T00:00:03Z", "low", 4), alert("c", "2026-01-01T00:00:02Z", "high", 1));
         let (was, is) = (alert("d", "2026-01-01T00:00:01Z", "low", 4), alert("d", "2026-01-01T00:00:01Z", "high", 5));
-        let differences =
-            compare(&all(&[same.clone(), lost.clone(), was]), &all(&[same.clone(), added.clone(), is.clone()]), None);
+        let differences = compare(&all(&[&same, &lost, &was]), &all(&[&same, &added, &is]), None);
         let changes = vec!["severity: was low, is high".to_owned(), "events: was 4, is 5".to_owned()];
         let expected = [
             Difference::Changed { alert: is, changes },
@@ -190,8 +189,8 @@ mod tests {
         ];
         assert_eq!(differences, expected);
         let longer = Told { events: 9, ..same.clone() };
-        assert_eq!(compare(&all(&[longer.clone()]), &all(&[same.clone()]), Some("2026-01-01T00:30:00Z")), []);
-        assert_eq!(compare(&all(&[longer]), &all(&[same.clone()]), Some("2026-01-01T02:00:00Z")).len(), 1);
-        assert_eq!(compare(&all(&[same.clone()]), &all(&[same]), None), []);
+        assert_eq!(compare(&all(&[&longer]), &all(&[&same]), Some("2026-01-01T00:30:00Z")), []);
+        assert_eq!(compare(&all(&[&longer]), &all(&[&same]), Some("2026-01-01T02:00:00Z")).len(), 1);
+        assert_eq!(compare(&all(&[&same]), &all(&[&same]), None), []);
     }
 }
