@@ -96,9 +96,6 @@ impl Settings for Enumeration {
     fn window_us(&self) -> i64 {
         self.within_us
     }
-    fn decides_on_rows(&self) -> bool {
-        true
-    }
     fn found_name(&self) -> &'static str {
         "objects"
     }

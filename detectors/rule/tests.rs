@@ -87,6 +87,9 @@ fn every_method_is_read() {
         ),
         ("{ baseline: { of: ratio(status >= 500), window: 5m } }", "baseline"),
         ("{ baseline: { of: \"distinct(endpoint, method)\", window: 1h, direction: both } }", "baseline"),
+        ("{ baseline: { of: count, window: 5m, parent: principal_kind } }", "baseline"),
+        ("{ percentile: { of: latency_us, p: 99.9, window: 10m, times: 4, at_least: 2000000 } }", "percentile"),
+        ("{ enumeration: { of: [endpoint, object_id], within: 1h, refused: 20 } }", "enumeration"),
     ];
     for (method, name) in cases {
         let yaml = with("{ threshold: { at_least: 20, within: 5m } }", method)

@@ -139,7 +139,7 @@ fn rules() -> Vec<Arc<Rule>> {
             "guesses",
             "client_ip",
             "",
-            "{ enumeration: { within: 20s, refused: 4, answered: 5, times: 1.2, forget: 1m } }",
+            "{ enumeration: { within: 20s, refused: 4, answered: 5, times: 1.2, forget: 1h } }",
             "",
         ),
         (
