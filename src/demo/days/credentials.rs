@@ -1,6 +1,7 @@
 //! API2: passwords and tokens that are guessed.
 //!
 //! Promises: each function tells one kind at three strengths and its twin.
+//! Never: a password or token that any system would accept.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! API3 and API6: data taken out, at once, in many files, page by page, or shared among accounts.
 //!
 //! Promises: each function tells one kind at three strengths and its twin.
+//! Never: scales with the ordinary traffic; a story is whole at any size.
 
 use crate::demo::client::Client;
 

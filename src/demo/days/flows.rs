@@ -1,6 +1,7 @@
 //! API6: the business's own flows, used by programs: cards, coupons, codes by message, accounts.
 //!
 //! Promises: each function tells one kind at three strengths and its twin.
+//! Never: a real card, code or number.
 
 use std::sync::Arc;
 

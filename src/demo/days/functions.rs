@@ -1,6 +1,7 @@
 //! API5 and API8: functions that are not for the caller, methods that should be off, new administrators.
 //!
 //! Promises: each function tells one kind at three strengths and its twin.
+//! Never: what an account of the world does on an ordinary day.
 
 use std::sync::Arc;
 

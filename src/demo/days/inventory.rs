@@ -1,6 +1,7 @@
 //! API9 and API10: what is there, what should no longer be, and who sends webhooks.
 //!
 //! Promises: each function tells one kind at three strengths and its twin.
+//! Never: names a weak spot that is not public; what is guessed stands in every list.
 
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 //! harmless twin. A new kind is a row here and a function in the file of its OWASP item.
 //!
 //! Promises: names are different; every kind has a twin.
+//! Never: says when a kind is told; `mod.rs` has the calendar.
 
 use super::story::Story;
 use super::{credentials, exports, flows, functions, inventory, objects, probes, tokens, troubles};

@@ -1,6 +1,7 @@
 //! One exchange of the long demo, with what goes into a log line, and how calls are written down with few words.
 //!
 //! Promises: sizes and times are set for the status, and a call that says nothing else is an ordinary small one.
+//! Never: a credential that any system would accept.
 
 use std::sync::Arc;
 

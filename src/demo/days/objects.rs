@@ -1,6 +1,7 @@
 //! API1: objects of others, guessed, counted through, or read in the name of other tenants.
 //!
 //! Promises: each function tells one kind at three strengths and its twin.
+//! Never: scales with the ordinary traffic; a story is whole at any size.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! API7 and API8: payloads in what is asked for, scanners, and pages that should not answer.
 //!
 //! Promises: each function tells one kind at three strengths and its twin. Payloads are well known ones, percent-encoded.
+//! Never: a payload that is new: each stands in every textbook.
 
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 //!
 //! Promises: a story depends on the seed, its kind and its act alone, so that it can be told twice; its people and
 //! addresses are its own, but for accounts of the world that it takes over.
+//! Never: asks what other stories do.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! API2 and API8: tokens and sessions that are stolen, shared, forged or badly made, and secrets that travel in the open.
 //!
 //! Promises: each function tells one kind at three strengths and its twin.
+//! Never: a token that any system would accept.
 
 use std::sync::Arc;
 

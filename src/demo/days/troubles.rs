@@ -1,6 +1,7 @@
 //! API4, API8 and API10: load, refusals, slowness and failure, of one client or of the whole.
 //!
 //! Promises: each function tells one kind at three strengths and its twin.
+//! Never: changes a line of another story, but for `lost`, which takes them all.
 
 use crate::demo::client::Client;
 
@@ -206,7 +207,7 @@ pub(super) fn lost(story: &mut Story<'_>) {
     let (parts, long) = if story.is_twin() {
         (5_000, minutes(10))
     } else {
-        story.of((9_700, minutes(15)), (9_900, minutes(30)), (9_990, minutes(60)))
+        story.of((9_700, minutes(15)), (9_900, minutes(30)), (9_990, minutes(35)))
     };
     fault(story, long, "", parts, Effect::Lost);
     story.enough(300);
