@@ -102,7 +102,7 @@ impl Identity {
         let well = matches!(row.status, Some(200..=299)) && row.method != Some("OPTIONS");
         let named = vouched && row.status != Some(401);
         let verified = self.verifies_credentials && row.auth_result == Some("ok") && well;
-        if named || verified { GATEWAY } else { UNPROVEN }
+        if (named || verified) && !request.who_unproven { GATEWAY } else { UNPROVEN }
     }
 }
 

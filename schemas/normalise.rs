@@ -19,7 +19,7 @@ use crate::redact::token::Keys;
 use crate::reject::{Code, LaneName, Reject};
 use crate::request::Fault;
 use crate::rotation::Rows;
-use crate::sources::{Bare, Ends, Front, Outcome, Parser, Reader, SourceConfig, SourceError, W3cFields};
+use crate::sources::{Bare, Ends, Front, Outcome, Parser, Reader, SourceConfig, SourceError, Usual, W3cFields};
 use crate::state::{LaneState, StateError};
 
 use arrow::array::RecordBatch;
@@ -53,7 +53,7 @@ pub struct Normaliser {
     /// By partition, the lines that have begun and have no end yet.
     parts: FastMap<i32, Parts>,
     /// By partition, what stands before the clients.
-    fronts: FastMap<i32, (Front, Bare)>,
+    fronts: FastMap<i32, (Front, Bare, Usual)>,
     /// Lines of a lane of which no `#Fields` line is known are not read.
     told_fields: bool,
 }
@@ -122,7 +122,7 @@ impl Normaliser {
         reader.parts = self.parts.remove(&lane.partition).unwrap_or_else(begins);
         let were_open = (reader.parts.streams(), reader.parts.patience());
         let fronts = self.fronts.get(&lane.partition).copied().unwrap_or_default();
-        (reader.front, reader.bare) = fronts;
+        (reader.front, reader.bare, reader.usual) = fronts;
         self.rows.begin(lane);
         let mut waiting = Waiting::new(&mut self.rows, &self.keys, lane, raw);
         for (record, entry) in raw.entries.iter().enumerate() {
@@ -137,7 +137,7 @@ impl Normaliser {
             if self.told_fields {
                 // What came before a reject was another record; a part of a line is none by itself now either.
                 reader.parts = Parts::after(true);
-                (reader.front, reader.bare) = Default::default();
+                (reader.front, reader.bare, reader.usual) = Default::default();
             }
             // Whoever hands on what others wrote may have taken them off.
             reader.blanks = Some(Ends::blanks(bytes)).filter(|_| !self.config.several_writers);
@@ -169,17 +169,18 @@ impl Normaliser {
         let named = fields.as_ref().and_then(W3cFields::list).map(str::to_string);
         let open = (reader.parts.streams(), reader.parts.patience());
         self.parts.insert(lane.partition, std::mem::take(&mut reader.parts));
-        let (front, bare) = (reader.front, reader.bare);
-        self.fronts.insert(lane.partition, (front, bare));
+        let (front, bare, usual) = (reader.front, reader.bare, reader.usual);
+        self.fronts.insert(lane.partition, (front, bare, usual));
         let has_changed =
-            named != self.named.get(&lane.partition).cloned() || open != were_open || (front, bare) != fronts;
+            named != self.named.get(&lane.partition).cloned() || open != were_open || (front, bare, usual) != fronts;
         if let Some(fields) = fields {
             self.fields.insert(lane.partition, fields);
         }
         let learned = self.rows.end(lane, raw.next_offset().unwrap_or(i64::MIN), has_changed);
         let state = (learned.is_some() || has_changed).then(|| {
             let (open, patience) = open;
-            LaneState { fields: named.clone(), open, patience, front, bare, learned, ..LaneState::default() }.encode()
+            LaneState { fields: named.clone(), open, patience, front, bare, usual, learned, ..LaneState::default() }
+                .encode()
         });
         if let Some(named) = named {
             self.named.insert(lane.partition, named);
@@ -192,7 +193,7 @@ impl Normaliser {
     pub fn restore(&mut self, lane: &Lane, state: &[u8]) -> Result<(), StateError> {
         let state = LaneState::decode(state)?;
         self.parts.insert(lane.partition, Parts::restored(&state.open, &state.patience));
-        self.fronts.insert(lane.partition, (state.front, state.bare));
+        self.fronts.insert(lane.partition, (state.front, state.bare, state.usual));
         if let (Some(list), Some(fields)) = (&state.fields, self.parser.fields()) {
             self.fields.insert(lane.partition, fields.renamed(list, self.parser.plan()));
             self.named.insert(lane.partition, list.clone());

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use arrow::array::{Array, AsArray};
 use regex::bytes::Regex;
 
+use crate::envelope;
 use crate::limits::RECOGNISED_RECORDS;
 use crate::normalise::Normaliser;
 use crate::record::{Lane, RawBatch};
@@ -73,9 +74,13 @@ fn has_sign(sign: &Regex, sample: &RawBatch) -> bool {
     records.filter(|record| sign.is_match(record.trim_ascii_end())).count() * 2 > sample.len()
 }
 
-/// Do most of the records have names for their values?
+/// Do most of the records have names for their values? A shipper's names are not those of the values of a line in it.
 fn is_json(sample: &RawBatch) -> bool {
-    let has_keys = |record: &&[u8]| memchr::memmem::find(record, b"{\"").is_some();
+    let is_line = |record: &[u8]| {
+        let text = std::str::from_utf8(record).unwrap_or_default().trim();
+        text.starts_with('{') && envelope::unwrap(text).first().is_some_and(|inner| !inner.text.contains("{\""))
+    };
+    let has_keys = |record: &&[u8]| memchr::memmem::find(record, b"{\"").is_some() && !is_line(record);
     let records = sample.entries.iter().map(|entry| &sample.arena[entry.start..entry.end]);
     records.filter(has_keys).count() * 2 > sample.len()
 }
@@ -114,6 +119,10 @@ mod tests {
         let chosen = "#Fields: date time c-ip cs-method cs-uri-stem sc-status time-taken";
         check(&[chosen, "2026-11-27\t10:00:00\t203.0.113.7\tGET\t/\t200\t0.003"], Some("cloudfront"));
         check(&[chosen, "2026-11-27 10:00:00 203.0.113.7 GET / 200 3"], Some("iis"));
+        let elb = r#"2026-11-27T10:00:00.945958Z my-lb 203.0.113.7:2817 192.0.2.1:80 0.000073 0.001048 0.000057 200 200 0 29 \"GET https://api.shop.example:443/v1/orders HTTP/1.1\" \"curl/8.5.0\" - -"#;
+        let shipped = format!(r#"{{"@timestamp":"2026-11-27T10:00:01Z","log":{{"offset":0}},"message":"{elb}"}}"#);
+        check(&[shipped.as_str(); 3], Some("elb"));
+        check(&[&elb.replace('\\', "")], Some("elb"));
         check(&["hello", "{}", "[]"], None);
         // Columns without their names, but none of them can be what stands there.
         let mail = "Nov 27 10:00:00 mx postfix/smtpd[811]: warning: unknown[203.0.113.7]: SASL LOGIN failed";

@@ -65,12 +65,16 @@ pub(crate) struct Request<'a> {
     /// `peer` is the nearest hop of the forwarding list, or the list; the peer only where there was no list.
     pub(crate) peer_is_nearest: bool,
     pub(crate) forwarded: Option<&'a str>,
+    /// The forwarding list as RFC 7239 has it: the header `Forwarded`.
+    pub(crate) elements: Option<&'a str>,
     /// One address that a proxy vouches for: `X-Real-IP`.
     pub(crate) real_ip: Option<&'a str>,
     /// The line can be read in more than one way, and they differ in who sent the request or when.
     pub(crate) unproven: bool,
     /// The forwarding list can.
     pub(crate) list_unproven: bool,
+    /// The account and the credential may be what a client wrote into another value.
+    pub(crate) who_unproven: bool,
     pub(crate) user_agent: Option<&'a str>,
     pub(crate) referrer: Option<&'a str>,
     pub(crate) principal: Option<&'a str>,
@@ -101,8 +105,8 @@ impl Request<'_> {
     }
 
     pub(crate) fn tells_who(&self) -> bool {
-        let who = [self.peer, self.forwarded, self.real_ip, self.principal, self.authorization, self.api_key];
-        who.iter().any(Option::is_some)
+        let who = [self.principal, self.authorization, self.api_key];
+        self.tells_address() || who.iter().any(Option::is_some)
     }
 
     pub(crate) fn tells_what(&self) -> bool {
@@ -112,7 +116,7 @@ impl Request<'_> {
 
     /// Names an address that may be the client's.
     pub(crate) fn tells_address(&self) -> bool {
-        [self.peer, self.forwarded, self.real_ip].iter().any(Option::is_some)
+        [self.peer, self.forwarded, self.elements, self.real_ip].iter().any(Option::is_some)
     }
 
     /// Tells so much that it is a gateway's own record: how a request was answered, or who sent one with which method. A

@@ -4,6 +4,7 @@
 //! address that parsed, or a token. This is the place to look when asking what may be in a column.
 //! Never: knows a gateway's format.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -339,9 +340,7 @@ impl Client {
         for Draft { request, row, found, damaged, .. } in drafts {
             row.as_org = request.as_org.map(|t| short(scrubbed(t, scrubber, &mut self.buffer, found, arena)));
             row.country = request.country.and_then(|c| country(c, arena));
-            let (peer, list) = ends_of(request, &self.trusted, arena);
-            let client = address::client(peer, list, request.real_ip, &self.trusted);
-            if let Some((ip, source)) = client {
+            if let Some((ip, source)) = self.of(request, arena) {
                 address::write(ip, &mut self.buffer);
                 // Of a proxy whose list is not known the client is not known.
                 let by_list = source != address::PEER || self.trusted.contains(ip);
@@ -353,6 +352,22 @@ impl Client {
             } else if request.peer.is_some_and(|peer| !address::is_socket(peer)) {
                 damaged.add(Parser::CLIENT_IP);
             }
+        }
+    }
+}
+
+impl Client {
+    /// Who the client is, by the lists that there are: of two each alone has to find the same one.
+    fn of<'d>(&self, request: &Request<'d>, arena: &'d Bump) -> Option<(IpAddr, &'static str)> {
+        let by = |request: &Request<'d>| {
+            let (peer, list) = ends_of(request, &self.trusted, arena);
+            address::client(peer, list, request.real_ip, &self.trusted)
+        };
+        let Some(elements) = request.elements else { return by(request) };
+        let other = by(&Request { forwarded: Some(elements), ..*request });
+        match request.forwarded.and_then(|_| by(request)) {
+            None => other,
+            Some((ip, source)) => Some((ip, if other == Some((ip, source)) { source } else { UNPROVEN })),
         }
     }
 }

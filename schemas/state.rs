@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::LANE_STATE_BYTES_MAX;
 use crate::route::Saved;
-use crate::sources::{Bare, Front};
+use crate::sources::{Bare, Front, Usual};
 
 const VERSION: u32 = 1;
 
@@ -31,6 +31,9 @@ pub(crate) struct LaneState {
     /// Whether there are lines without a prefix.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) bare: Bare,
+    /// What JSON made of strings told of its template.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) usual: Usual,
     /// What was learned of the paths.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) learned: Option<Saved>,

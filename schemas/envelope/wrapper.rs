@@ -7,7 +7,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::parts::{self, Split};
@@ -59,14 +60,18 @@ pub(crate) fn unwrap(text: &str) -> Vec<Inner<'_>> {
     if text.starts_with('"') {
         return quoted(text).into_iter().collect();
     }
-    // Of a key that is there twice the last value counts, as in records.
-    let Ok(keys) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) else { return Vec::new() };
+    let Ok(Pairs(pairs)) = serde_json::from_str::<Pairs<'_>>(text) else { return Vec::new() };
+    // Of a batch that is there twice each counts: what one holds must not be lost.
+    let named = |name: &'static str| pairs.iter().filter(move |(key, _)| *key == name).map(|(_, value)| *value);
+    let lists: Vec<&RawValue> = BATCHES.iter().flat_map(|name| named(name)).collect();
+    // Of any other key that is there twice the last value counts, as in records.
+    let keys: BTreeMap<String, &RawValue> = pairs.iter().map(|(key, value)| (key.to_string(), *value)).collect();
     let values = |names: &'static [&str]| names.iter().filter_map(|name| keys.get(*name).copied());
     let time_us = values(&TIMES).find_map(time_of);
     // Graylog names the streams that a message is in.
     let is_batch =
         |list: &Vec<&RawValue>| !keys.contains_key("streams") || list.iter().any(|one| one.get().starts_with('{'));
-    let batches: Vec<&RawValue> = values(&BATCHES).filter_map(elements).filter(is_batch).flatten().collect();
+    let batches: Vec<&RawValue> = lists.into_iter().filter_map(elements).filter(is_batch).flatten().collect();
     if !batches.is_empty() {
         return batches
             .into_iter()
@@ -85,6 +90,31 @@ pub(crate) fn unwrap(text: &str) -> Vec<Inner<'_>> {
     let inside = texts_first(&keys, &LINES).find_map(|line| inner(line, time_us));
     let inside = inside.map(|inside| if keys.contains_key("data") { unpacked(inside) } else { inside });
     inside.map(|inside| told(&keys, inside)).into_iter().collect()
+}
+
+/// The keys of an object with their values, in its order.
+struct Pairs<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Pairs<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Pairs<'de>;
+
+            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Pairs<'de>, M::Error> {
+                let mut pairs = Vec::new();
+                while let Some((Text(key), value)) = map.next_entry()? {
+                    pairs.push((key, value));
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Each)
+    }
 }
 
 /// The array of an object that is no JSON, under a key of batches, and whether nothing stands before it that a client might have
@@ -256,6 +286,7 @@ mod tests {
             r#"{"messageType":"DATA_MESSAGE","logEvents":[{"id":"1","message":"a"},{"id":"2","message":"b"}]}"#,
             &[r#"{"id":"1","message":"a"}"#, r#"{"id":"2","message":"b"}"#],
         );
+        check(r#"{"records":[{"a":1}],"x":1,"records":[{"b":2}]}"#, &[r#"{"a":1}"#, r#"{"b":2}"#]);
         check(r#"{"records":[{"time":"x"},{}]}"#, &[r#"{"time":"x"}"#, "{}"]);
         let otlp =
             r#"{"resourceLogs":[{"resource":{},"scopeLogs":[{"logRecords":[{"a":1},{"b":2}]}]},{"scopeLogs":[]}]}"#;

@@ -149,9 +149,20 @@ fn data_source(bytes: &[u8], at: usize) -> Option<Finding> {
         || is_word
         || (is_host && (host[..length].contains(&b'.') || matches!(host.get(length), Some(b'(' | b':' | b'/'))));
     let found = secret.len() >= 3 && !is_uri && is_address && !user.is_empty() && rules::has(rules::DSN);
-    // A port or a version is no password: `example.com:8080@`.
-    (found && !secret.iter().all(|&b| b.is_ascii_digit() || b == b'.'))
+    // A port or a version is no password: `example.com:8080@`, nor is the tag of an image: `repo:tag1234@registry/path`.
+    let is_tag = !host[..length].contains(&b'.') && host.get(length) == Some(&b'/') && is_tag(secret);
+    (found && !is_tag && !secret.iter().all(|&b| b.is_ascii_digit() || b == b'.'))
         .then(|| Finding::new(start, at, Class::USERINFO))
+}
+
+/// As tags are named, and hardly a password: `tag1234`, `v2beta1`, `rc3`, `latest`.
+fn is_tag(text: &[u8]) -> bool {
+    let is_plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_');
+    let numbered = [b"tag".as_slice(), b"v", b"rc"].into_iter().filter_map(|name| text.strip_prefix(name));
+    let is_numbered = numbered
+        .map(|rest| rest.strip_prefix(b"-").unwrap_or(rest))
+        .any(|rest| rest.first().is_some_and(u8::is_ascii_digit));
+    text.len() <= 24 && text.iter().all(is_plain) && (is_numbered || matches!(text, b"latest" | b"stable" | b"nightly"))
 }
 
 /// As people choose passwords, and nobody a tag or a version.

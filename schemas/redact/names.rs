@@ -180,8 +180,21 @@ pub(crate) fn says(name: &[u8]) -> Says {
     let last = name.iter().rposition(|&b| b == b'.' || b == b'[').map(|i| &name[i + 1..]);
     match (said, last) {
         (Says::Hardly(class) | Says::Drawn(class), Some(last)) if class != Class::PHONE => says_whole(last),
+        // `filter[api_key]` asks for what has that key; `page[token]` and `sort[token]` are a page and an order.
+        (Says::Nothing, Some(last)) if last.ends_with(b"]") && !orders(name) => match says_whole(last) {
+            secret @ Says::Secret(_) => secret,
+            _ => said,
+        },
         _ => said,
     }
+}
+
+/// Is it about which rows come, in which order?
+fn orders(name: &[u8]) -> bool {
+    let outer = name.split(|&b| b == b'[').next().unwrap_or_default();
+    [b"page".as_slice(), b"paging", b"pagination", b"cursor", b"sort", b"sorting", b"order", b"group", b"next", b"prev"]
+        .iter()
+        .any(|word| outer.eq_ignore_ascii_case(word))
 }
 
 fn says_whole(name: &[u8]) -> Says {

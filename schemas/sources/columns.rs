@@ -53,6 +53,7 @@ impl Plan {
             peer: get.text(Input::ClientIp),
             peer_is_nearest: get.is_nearest(),
             forwarded: get.text(Input::ForwardedFor).map(|list| list.trim_end_matches([',', ' '])),
+            elements: get.text(Input::Forwarded).map(|list| list.trim_end_matches([',', ' '])),
             real_ip: get.text(Input::RealIp),
             user_agent: get.text(Input::UserAgent),
             referrer: get.text(Input::Referrer),

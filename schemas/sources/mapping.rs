@@ -39,10 +39,14 @@ pub struct Mapping {
     pub(super) logfmt: bool,
     /// What has no method, target, path, route and status is no request.
     pub(super) http_only: bool,
+    /// JSON is made of strings, which nobody escapes.
+    pub(super) strings: bool,
     /// What hardly any other kind of log has in its records.
     pub(super) sign: Option<Regex>,
     pub(super) headers: Vec<Vec<String>>,
     pub(super) known: Vec<Vec<String>>,
+    /// Objects that some write as JSON in a text.
+    pub(super) packed: Vec<Vec<String>>,
     pub(super) columns: BTreeMap<Input, Column>,
 }
 
@@ -177,6 +181,7 @@ inputs! {
     response_bytes ResponseBytes Count response_bytes "bytes sent to the client";
     client_ip ClientIp Text client_ip "address of the peer, with or without port";
     forwarded_for ForwardedFor Text client_ip "X-Forwarded-For";
+    forwarded Forwarded Text client_ip "Forwarded (RFC 7239)";
     real_ip RealIp Text client_ip "one address that a proxy vouches for: X-Real-IP";
     user_agent UserAgent Text user_agent "user agent";
     referrer Referrer Text referrer "referring page";
@@ -215,12 +220,16 @@ struct File {
     #[serde(default)]
     http_only: bool,
     #[serde(default)]
+    strings: bool,
+    #[serde(default)]
     sign: Option<Spanned<String>>,
     #[serde(default)]
     headers: Vec<Spanned<String>>,
     columns: Columns,
     #[serde(default)]
     known: Vec<Spanned<String>>,
+    #[serde(default)]
+    packed: Vec<Spanned<String>>,
 }
 
 /// Forms as a list, or every head with every tail.
@@ -341,6 +350,7 @@ impl Mapping {
         };
         let headers = parsed.headers.iter().map(path).collect::<Result<_, _>>()?;
         let known = parsed.known.iter().map(path).collect::<Result<Vec<_>, _>>()?;
+        let packed = parsed.packed.iter().map(path).collect::<Result<_, _>>()?;
         if known.len() + columns.values().map(|c| c.paths.len()).sum::<usize>() > MAPPING_PATHS_MAX {
             return Err(error(None, format!("expected at most {MAPPING_PATHS_MAX} paths")));
         }
@@ -349,8 +359,8 @@ impl Mapping {
             Regex::new(&sign.value).map_err(|why| error(Some(sign.referenced), message(why)))
         });
         let sign = sign.transpose()?;
-        let (w3c, logfmt, http_only) = (parsed.w3c, parsed.logfmt, parsed.http_only);
-        Ok(Mapping { gateway, lines, w3c, logfmt, http_only, sign, headers, known, columns })
+        let (w3c, logfmt, http_only, strings) = (parsed.w3c, parsed.logfmt, parsed.http_only, parsed.strings);
+        Ok(Mapping { gateway, lines, w3c, logfmt, http_only, strings, sign, headers, known, packed, columns })
     }
 
     pub(super) fn plan(&self) -> Plan {

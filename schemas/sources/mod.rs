@@ -7,6 +7,7 @@
 mod columns;
 pub(crate) mod json;
 mod logfmt;
+mod made;
 mod mapping;
 mod plan;
 mod reader;
@@ -15,6 +16,7 @@ mod text;
 mod unit;
 mod w3c;
 
+pub(crate) use made::Usual;
 pub use mapping::{MAPPING_COLUMNS, Mapping, MappingError};
 pub(crate) use plan::Plan;
 pub(crate) use reader::{Bare, Outcome, Reader};

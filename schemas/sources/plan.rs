@@ -5,6 +5,7 @@
 //! Never: guesses a unit.
 
 use super::json::Words;
+use super::made::Made;
 use super::mapping::{Column, Decode, ELEMENT, Holds, Input, Mapping, Nothing};
 use super::slots::{SLOT_NONE, Scalar, Slots};
 use super::text::Role;
@@ -22,6 +23,8 @@ pub(crate) struct Node {
     /// Numbers are wanted as text.
     pub(super) is_text: bool,
     ignore_case: bool,
+    /// What is to be below may be written as JSON in a text.
+    pub(super) is_packed: bool,
     /// An array of objects with a name and a value each; the names are the children.
     pub(super) is_list: bool,
     /// Listed under `known` or `headers`: what is below may be anything.
@@ -69,6 +72,7 @@ impl Node {
             slot: SLOT_NONE,
             is_text: false,
             ignore_case: false,
+            is_packed: false,
             is_list: false,
             is_open: false,
             heads: [0; HEADS],
@@ -130,6 +134,8 @@ pub(crate) struct Plan {
     date_time: Option<[u16; 3]>,
     /// What has no method, target, path, route and status is no request.
     http_only: bool,
+    /// Where JSON is made of strings.
+    pub(super) made: Option<Made>,
     /// Any of `reads` is alike.
     pub(super) has_alike: bool,
     /// Nobody vouches for the addresses of this source.
@@ -147,12 +153,17 @@ impl Plan {
             decode: Vec::new(),
             date_time: None,
             http_only: mapping.http_only,
+            made: None,
             has_alike: mapping.columns.values().any(|column| column.alike),
             unproven: mapping.columns.get(&Input::ClientIp).is_some_and(|column| column.unproven),
         };
         for path in &mapping.headers {
             let node = plan.node(path);
             (plan.nodes[node].ignore_case, plan.nodes[node].is_open) = (true, true);
+        }
+        for path in &mapping.packed {
+            let node = plan.node(path);
+            plan.nodes[node].is_packed = true;
         }
         for path in &mapping.known {
             let node = plan.node(path);
@@ -166,6 +177,7 @@ impl Plan {
             let part = |plan: &mut Plan, name: &str| plan.slot(&[name.to_string()], true);
             plan.date_time = Some([part(&mut plan, "date"), part(&mut plan, "time"), both]);
         }
+        plan.made = mapping.strings.then(|| Made::of(&plan));
         plan
     }
 
@@ -265,7 +277,7 @@ impl Plan {
             () if self.feeds(name, &[Input::ClientIp]) => Role::Client,
             () if self.feeds(name, &[when]) => Role::Time,
             () if self.feeds(name, &[Input::Status]) => Role::Status,
-            () if self.feeds(name, &[Input::ForwardedFor, Input::RealIp]) => Role::Forwarded,
+            () if self.feeds(name, &[Input::ForwardedFor, Input::Forwarded, Input::RealIp]) => Role::Forwarded,
             () => Role::Other,
         }
     }
@@ -291,9 +303,21 @@ impl Plan {
         sources.any(|source| !matches!(slots.get(source.slot), Scalar::Absent))
     }
 
+    /// Has a column whose names mean one thing, and which is read from this slot too, any value?
+    pub(super) fn has_value_beside(&self, slot: u16, slots: &Slots<'_>) -> bool {
+        let is_there = |source: &Source| !matches!(slots.get(source.slot), Scalar::Absent);
+        let of_slot = |read: &&Read| read.slots.iter().any(|source| source.slot == slot);
+        self.reads.iter().flatten().filter(of_slot).any(|read| read.alike && read.slots.iter().any(is_there))
+    }
+
+    /// May there be one as RFC 7239 has it?
+    pub(super) fn reads_elements(&self) -> bool {
+        self.reads[Input::Forwarded as usize].is_some()
+    }
+
     /// May there be a forwarding list?
     pub(super) fn reads_list(&self) -> bool {
-        self.reads[Input::ForwardedFor as usize].is_some()
+        [Input::ForwardedFor, Input::Forwarded].iter().any(|input| self.reads[*input as usize].is_some())
     }
 
     /// Is there a time, in one value or in two that are not joined yet?

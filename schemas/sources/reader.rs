@@ -14,6 +14,7 @@ pub(crate) use bare::Bare;
 
 use super::columns::Doubt;
 use super::json::{self, Elements, Forgiven, Walk};
+use super::made::Usual;
 use super::mapping::Input;
 use super::slots::Slots;
 use super::text::{Ends, Front, Reading, Scratch};
@@ -47,6 +48,8 @@ pub(crate) struct Reader<'b> {
     pub(crate) front: Front,
     /// Whether lines of the lane came without a prefix; so too.
     pub(crate) bare: Bare,
+    /// What the records of the lane told of its template; so too.
+    pub(crate) usual: Usual,
 }
 
 /// A text to read, and what is known of it from outside.
@@ -77,6 +80,7 @@ impl<'b> Reader<'b> {
             parts: Parts::default(),
             front: Front::default(),
             bare: Bare::default(),
+            usual: Usual::default(),
         }
     }
 
@@ -233,6 +237,9 @@ impl<'b> Reader<'b> {
         let parser = self.parser;
         let reading = self.fill(piece, fields)?;
         parser.plan.decode(&mut self.slots);
+        if self.slots.has_hidden() {
+            self.slots.uncover(|slots, slot| parser.plan.has_value_beside(slot, slots));
+        }
         let doubt = match self.slots.has_doubled() || parser.plan.has_rivals(&self.slots) {
             true => parser.plan.settle(&mut self.slots, parser.zone, self.observed_us),
             false => Doubt::default(),
@@ -243,6 +250,21 @@ impl<'b> Reader<'b> {
         request.unproven |= doubt.client;
         request.list_unproven = reading.list_unproven | doubt.list;
         request.damaged.join(doubt.damaged);
+        if request.elements.is_some() || (request.forwarded.is_some() && parser.plan.reads_elements()) {
+            let learns = !(request.unproven || request.list_unproven || reading.cut || piece.is_part);
+            self.usual.choose(&mut request, learns);
+        }
+        if let Some(made) = parser.plan.made.as_ref().filter(|_| reading.is_json) {
+            let is_sure = !(request.unproven || request.list_unproven || reading.cut || piece.is_part);
+            let learns = is_sure && request.is_whole();
+            let unproven = made.judge(&parser.plan, &self.slots, piece.text, learns, &mut self.usual);
+            request.unproven |= unproven.client;
+            request.list_unproven |= unproven.list;
+            request.who_unproven = unproven.who;
+            if unproven.no_list {
+                (request.forwarded, request.elements, request.real_ip) = (None, None, None);
+            }
+        }
         if reading.time_unproven {
             request.damaged.add(Input::Time as u8);
         }
@@ -398,8 +420,8 @@ impl<'b> Reader<'b> {
         if !has_lines || (text.starts_with('{') && !parser.forms_first) {
             let walked = self.walk.fill(&parser.plan, text, &mut self.slots);
             match walked {
-                Ok(Forgiven::Nothing) => return Ok(Reading::default()),
-                Ok(Forgiven::Cut) => return Ok(Reading { cut: true, ..Reading::default() }),
+                Ok(Forgiven::Nothing) => return Ok(Reading { is_json: true, ..Reading::default() }),
+                Ok(Forgiven::Cut) => return Ok(Reading { cut: true, is_json: true, ..Reading::default() }),
                 Ok(Forgiven::Quotes) => {
                     return Ok(Reading { cut: true, unproven: true, list_unproven: true, ..Reading::default() });
                 }

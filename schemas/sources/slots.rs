@@ -24,12 +24,14 @@ pub(crate) struct Slots<'b> {
     values: Vec<Scalar<'b>>,
     /// What slots held before another value of the same key came, in the order of the record.
     doubled: Vec<(u16, Scalar<'b>)>,
+    /// Values that stand where the mapping does not look.
+    hidden: Vec<(u16, Scalar<'b>)>,
     pub(super) scratch: String,
 }
 
 impl<'b> Slots<'b> {
     pub(crate) fn new(count: usize) -> Slots<'b> {
-        Slots { values: vec![Scalar::Absent; count], doubled: Vec::new(), scratch: String::new() }
+        Slots { values: vec![Scalar::Absent; count], doubled: Vec::new(), hidden: Vec::new(), scratch: String::new() }
     }
 
     /// Forgets the record before.
@@ -37,6 +39,7 @@ impl<'b> Slots<'b> {
     pub(super) fn clear(&mut self) {
         self.values.fill(Scalar::Absent);
         self.doubled.clear();
+        self.hidden.clear();
         self.scratch.clear();
     }
 
@@ -82,6 +85,31 @@ impl<'b> Slots<'b> {
         self.doubled.push((slot, held));
         if !matches!(value, Scalar::Absent) {
             self.put(slot, value);
+        }
+    }
+
+    /// A value of a key that stands where the mapping does not look: one more beside those that are there, never the first.
+    #[cold]
+    pub(super) fn hide(&mut self, slot: u16, value: Scalar<'b>) {
+        self.hidden.push((slot, value));
+    }
+
+    /// Whether there are such values.
+    #[inline]
+    pub(super) fn has_hidden(&self) -> bool {
+        !self.hidden.is_empty()
+    }
+
+    /// Counts them beside the others, where `is_told` says that the column has any.
+    #[cold]
+    pub(super) fn uncover(&mut self, is_told: impl Fn(&Slots<'b>, u16) -> bool) {
+        for (slot, value) in std::mem::take(&mut self.hidden) {
+            match self.get(slot) {
+                Scalar::Absent if is_told(self, slot) => self.put(slot, value),
+                Scalar::Absent => {}
+                held if self.read(held) != self.read(value) => self.doubled.push((slot, value)),
+                _ => {}
+            }
         }
     }
 

@@ -133,9 +133,10 @@ impl Fields {
             unproven: behind(&[Input::ClientIp]),
             time_unproven: false,
             status_unproven: behind(&[Input::Status]) && plan.has_value(Input::Status, filled),
-            list_unproven: behind(&[Input::ForwardedFor, Input::RealIp]),
+            list_unproven: behind(&[Input::ForwardedFor, Input::Forwarded, Input::RealIp]),
             cut: true,
             shortened: false,
+            is_json: false,
         })
     }
 }
@@ -144,7 +145,7 @@ impl Fields {
 const TEXTS: [Input; 5] = [Input::Target, Input::Path, Input::Query, Input::UserAgent, Input::Referrer];
 
 /// Columns of what a client wrote.
-const SENT: [Input; 14] = [
+const SENT: [Input; 15] = [
     Input::Method,
     Input::Target,
     Input::Path,
@@ -159,6 +160,7 @@ const SENT: [Input; 14] = [
     Input::Cookie,
     Input::RequestId,
     Input::ForwardedFor,
+    Input::Forwarded,
 ];
 
 fn slots(list: &str, plan: &Plan) -> Vec<u16> {

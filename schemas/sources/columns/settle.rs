@@ -29,8 +29,15 @@ pub(in crate::sources) struct Doubt {
 }
 
 /// The columns that a forged value would move.
-const SETTLED: [Input; 6] =
-    [Input::ClientIp, Input::ForwardedFor, Input::RealIp, Input::Status, Input::Time, Input::StartTime];
+const SETTLED: [Input; 7] = [
+    Input::ClientIp,
+    Input::ForwardedFor,
+    Input::Forwarded,
+    Input::RealIp,
+    Input::Status,
+    Input::Time,
+    Input::StartTime,
+];
 
 impl Input {
     /// May its column have several values, of which one counts?
@@ -81,7 +88,7 @@ impl Plan {
                 }
             };
             match input {
-                Input::ForwardedFor | Input::RealIp => doubt.list |= differs,
+                Input::ForwardedFor | Input::Forwarded | Input::RealIp => doubt.list |= differs,
                 _ if differs => doubt.damaged.add(input as u8),
                 _ => {}
             }

@@ -14,6 +14,7 @@ mod unescape;
 mod walk;
 
 pub(super) use key::Words;
+pub(super) use salvage::value_at;
 pub(crate) use walk::keys;
 pub(super) use walk::{Forgiven, Walk};
 

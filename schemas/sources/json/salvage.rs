@@ -19,8 +19,15 @@ use crate::sources::plan::Plan;
 use crate::sources::slots::{Scalar, Slots};
 
 /// Who and when, and how it was answered: every value counts, each of so many bytes.
-const SETTLED: [Input; 6] =
-    [Input::ClientIp, Input::ForwardedFor, Input::RealIp, Input::Time, Input::StartTime, Input::Status];
+const SETTLED: [Input; 7] = [
+    Input::ClientIp,
+    Input::ForwardedFor,
+    Input::Forwarded,
+    Input::RealIp,
+    Input::Time,
+    Input::StartTime,
+    Input::Status,
+];
 const SETTLED_BYTES_MAX: usize = 256;
 /// What was asked, and with what: the first value counts.
 const ASKED: [Input; 6] =
@@ -72,6 +79,11 @@ fn value<'b>(rest: &'b str, bytes_max: usize, slots: &mut Slots<'b>) -> Scalar<'
         false => Scalar::Text(raw),
         true => slots.copy(|out| unescape_lenient(raw, out)),
     }
+}
+
+/// As `value`, of a key by which it is told who and how it was answered.
+pub(in crate::sources) fn value_at<'b>(rest: &'b str, slots: &mut Slots<'b>) -> Scalar<'b> {
+    value(rest, SETTLED_BYTES_MAX, slots)
 }
 
 /// Is this what follows the last quote of a text: another key, or the end of what it stands in?

@@ -74,6 +74,11 @@ impl<'b> Scan<'b> {
         self.lenient && self.at >= self.bytes.len()
     }
 
+    /// The text from a position up to this one.
+    pub(super) fn between(&self, from: usize) -> &'b str {
+        &self.text[from..self.at.min(self.text.len())]
+    }
+
     /// The position, to come back to.
     pub(super) fn place(&self) -> usize {
         self.at

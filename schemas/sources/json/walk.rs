@@ -90,6 +90,7 @@ impl Walk {
         }
         let mut place = node.start;
         loop {
+            let before = scan.place();
             let edge = match self.edge(plan, node, place, scan) {
                 Err(_) if scan.is_cut() => return scan.end_within(),
                 edge => edge?,
@@ -99,7 +100,13 @@ impl Walk {
                     place = edge.place;
                     self.value(plan, plan.node_of(edge), scan, slots, depth)?;
                 }
-                None => scan.skip(depth)?,
+                None => {
+                    let is_nested = depth > 1 || matches!(scan.peek(), b'{' | b'[');
+                    scan.skip(depth)?;
+                    if is_nested {
+                        hidden(plan, scan, before, slots);
+                    }
+                }
             }
             match scan.peek() {
                 b',' => scan.step(),
@@ -165,11 +172,13 @@ impl Walk {
             b'{' => {
                 slots.fill(node.slot, Scalar::Nested);
                 // An object where an array of names and values may stand: its keys are the names.
-                return if node.has_children() {
-                    self.object(plan, node, scan, slots, depth + 1)
-                } else {
-                    scan.skip(depth)
-                };
+                if node.has_children() {
+                    return self.object(plan, node, scan, slots, depth + 1);
+                }
+                let start = scan.place();
+                scan.skip(depth)?;
+                hidden(plan, scan, start, slots);
+                return Ok(());
             }
             b'[' if node.is_list => return self.list(plan, node, scan, slots, depth + 1),
             b'[' if node.slot == SLOT_NONE => {
@@ -179,10 +188,17 @@ impl Walk {
                 if node.has_children() && scan.place() - start > "[ ]".len() {
                     spoil(plan, node, slots);
                 }
+                hidden(plan, scan, start, slots);
                 return Ok(());
             }
-            b'[' => return array(node, scan, slots, depth),
+            b'[' => {
+                let start = scan.place();
+                array(node, scan, slots, depth)?;
+                hidden(plan, scan, start, slots);
+                return Ok(());
+            }
             b'"' if node.is_headers() => return headers(plan, node, scan, slots),
+            b'"' if node.is_packed => return packed(plan, node, scan, slots),
             first => scalar(node, scan, slots, first)?,
         };
         if node.slot == SLOT_NONE && node.has_children() && says_something(value, slots) {
@@ -264,6 +280,14 @@ impl Walk {
         self.value(plan, child, scan, slots, depth)?;
         scan.go(end);
         Ok(())
+    }
+}
+
+/// What was stepped over may hold what a client put an object around.
+#[inline]
+fn hidden<'b>(plan: &Plan, scan: &Scan<'b>, from: usize, slots: &mut Slots<'b>) {
+    if let Some(made) = &plan.made {
+        made.fill_hidden(scan.between(from), slots);
     }
 }
 
@@ -351,6 +375,44 @@ fn headers<'b>(plan: &Plan, node: &Node, scan: &mut Scan<'b>, slots: &mut Slots<
     }
     slots.fill(node.slot, value);
     Ok(())
+}
+
+/// A text where an object belongs, which is written as JSON in it.
+#[cold]
+fn packed<'b>(plan: &Plan, node: &Node, scan: &mut Scan<'b>, slots: &mut Slots<'b>) -> Result<(), Bad> {
+    let value = scalar(node, scan, slots, b'"')?;
+    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(slots.read(value)) {
+        Ok(object) => fill_object(plan, node, &object, slots),
+        Err(_) if says_something(value, slots) => spoil(plan, node, slots),
+        Err(_) => {}
+    }
+    Ok(())
+}
+
+/// Recurses along the mapping's paths only.
+fn fill_object(plan: &Plan, node: &Node, object: &serde_json::Map<String, serde_json::Value>, slots: &mut Slots<'_>) {
+    for (name, value) in object {
+        let Some(child) = plan.child_named(node, name) else { continue };
+        let scalar = match value {
+            serde_json::Value::Object(object) => {
+                fill_object(plan, child, object, slots);
+                Scalar::Nested
+            }
+            serde_json::Value::String(text) => slots.copy(|out| out.push_str(text)),
+            serde_json::Value::Number(number) if child.is_text => slots.copy(|out| out.push_str(&number.to_string())),
+            serde_json::Value::Number(number) => {
+                let float = || Scalar::Float(number.as_f64().unwrap_or(f64::NAN));
+                number.as_i64().map_or_else(float, Scalar::Int)
+            }
+            serde_json::Value::Array(all) => slots.copy(|out| {
+                let texts: Vec<&str> = all.iter().filter_map(serde_json::Value::as_str).collect();
+                out.push_str(&texts.join(", "));
+            }),
+            serde_json::Value::Bool(_) => Scalar::Bool,
+            serde_json::Value::Null => Scalar::Absent,
+        };
+        slots.fill(child.slot, scalar);
+    }
 }
 
 /// A value that is no object and no array; its first byte is `first`.

@@ -57,7 +57,7 @@ impl<'b> Reader<'b> {
         if is_json || !(2..=RECORD_EVENTS_MAX).contains(&lines().count()) {
             return false;
         }
-        let before = (self.parts.clone(), self.front, self.bare);
+        let before = (self.parts.clone(), self.front, self.bare, self.usual);
         let mut outcomes: Vec<Outcome<'b>> = Vec::new();
         for (n, text) in lines().enumerate() {
             let piece = Piece { text, is_doubtful: piece.is_doubtful || n > 0, ..piece };
@@ -68,7 +68,7 @@ impl<'b> Reader<'b> {
         if is_several {
             outcomes.into_iter().for_each(sink);
         } else {
-            (self.parts, self.front, self.bare) = before;
+            (self.parts, self.front, self.bare, self.usual) = before;
         }
         is_several
     }

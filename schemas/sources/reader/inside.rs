@@ -113,14 +113,14 @@ impl<'b> Reader<'b> {
         if around.is_nobody() {
             return read(self, sink);
         }
-        let front = self.front;
+        let (front, usual) = (self.front, self.usual);
         read(self, &mut |outcome: Outcome<'b>| {
             sink(outcome.map(|(mut request, bytes)| {
                 request.unproven |= around.doubts(request.peer);
                 (request, bytes)
             }));
         });
-        self.front = front;
+        (self.front, self.usual) = (front, usual);
     }
 
     /// Reads the first of `lines` that is a record, or holds records; false where none is.
@@ -187,6 +187,7 @@ impl<'b> Reader<'b> {
         let mut reader = Reader::new(self.parser, self.arena);
         reader.observed_us = self.observed_us;
         (reader.parts, reader.front, reader.bare) = (std::mem::take(&mut self.parts), self.front, self.bare);
+        reader.usual = self.usual;
         let read = |reader: &mut Reader<'b>, sink: &mut Sink<'_, 'b>| match split {
             Some(split) => reader.read_split(behind, split, &mut fields.cloned(), sink),
             None => reader.read_piece(behind, fields, sink),
@@ -196,7 +197,7 @@ impl<'b> Reader<'b> {
             false if is_bare => reader.read_bare(whole, sink, read),
             false => read(&mut reader, sink),
         }
-        self.bare = reader.bare;
+        (self.bare, self.usual) = (reader.bare, reader.usual);
         (self.parts, self.front) = (reader.parts, reader.front);
     }
 }

@@ -104,6 +104,8 @@ pub(super) struct Reading {
     pub(super) cut: bool,
     /// Its middle was left out.
     pub(super) shortened: bool,
+    /// It is no line, but a JSON object.
+    pub(super) is_json: bool,
 }
 
 /// Buffers of a reader.
