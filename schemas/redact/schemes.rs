@@ -219,7 +219,10 @@ pub(crate) fn flags(text: &str, memo: &mut Memo, findings: &mut Vec<Finding>) {
     let mut from = 0;
     while let Some(dash) = memchr::memchr(b'-', &bytes[from..]).map(|i| from + i) {
         from = dash + 1;
-        if dash > 0 && !is_blank(bytes[dash - 1]) && !matches!(bytes[dash - 1], b'"' | b'\'' | b'=' | b'`' | b'(') {
+        if dash > 0
+            && !is_blank(bytes[dash - 1])
+            && !matches!(bytes[dash - 1], b'"' | b'\'' | b'=' | b'`' | b'(' | b'?' | b'&')
+        {
             continue;
         }
         let dashes = bytes[dash..].iter().take(2).take_while(|&&b| b == b'-').count();
