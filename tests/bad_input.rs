@@ -290,6 +290,6 @@ fn wrong_usage_is_exit_2() {
     refused(
         &["detectors", "show", "zzzz"],
         2,
-        &["there is no detector `zzzz`; there are: object-walk, object-walk-address, objects-refused, "],
+        &["there is no detector `zzzz`; there are: object-walk, object-walk-address, objects-in-order, "],
     );
 }
