@@ -315,7 +315,10 @@ impl Outbox {
                 Some((entry, State::Reverted)) if wanted.stand != Stand::Active => {
                     had_its_time(tx, &entry.action).await?
                 }
-                Some((entry, State::Awaiting)) => self.ask_no_more(tx, lane, entry, wanted, pass).await?,
+                Some((entry, State::Awaiting)) => {
+                    self.ask_no_more(tx, lane, entry, wanted, pass).await?;
+                    false
+                }
                 _ => false,
             };
             let need = match is_over {

@@ -114,8 +114,7 @@ impl Outbox {
         Ok(!entries.is_empty() || Queue::reverts_waiting(tx, lane.name(), queue).await?)
     }
 
-    /// What waits for a person and needs none any more: the policy asks nobody, so it is asked for anew; or the attack is over, and who
-    /// has the address by now may be somebody else. True where it is over.
+    /// What waits for a person because the policy said so, and says so no longer, is asked for anew.
     pub(super) async fn ask_no_more(
         &self,
         tx: &mut Tx,
@@ -123,18 +122,14 @@ impl Outbox {
         entry: &Entry,
         wanted: &Wanted,
         pass: &mut Pass,
-    ) -> Result<bool, StoreError> {
-        if wanted.stand == Stand::Ending {
-            self.cancel(tx, lane, entry, State::Awaiting, "the attack is over", pass).await?;
-            return Ok(true);
-        }
+    ) -> Result<(), StoreError> {
         // It has become worse.
         let asks_nobody = wanted.stand == Stand::Active && !wanted.approve;
         if asks_nobody && why(tx, &entry.action.id, StepKind::Awaiting).await?.as_deref() == Some(POLICY_ASKS) {
             self.cancel(tx, lane, entry, State::Awaiting, "the policy asks nobody any more", pass).await?;
             self.wake.notify_one();
         }
-        Ok(false)
+        Ok(())
     }
 
     /// What nobody asks for any more is not begun; whether what is in force, or prolongs it, is left to its end.

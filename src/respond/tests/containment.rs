@@ -166,27 +166,6 @@ async fn who_could_not_be_let_go_is_shown_while_everything_is_halted() {
     assert_eq!(shown, [(ATTACKER, Some(why.as_str()))]);
 }
 
-/// Who has the address by then may be somebody else.
-#[tokio::test]
-async fn nobody_is_asked_any_more_about_an_attack_that_is_over() {
-    let trial = Trial::new("guard: { ttl: 1h }, policy: [{ do: [block], approve: true }]", false, BLOCKS).await;
-    let open = alert("al-1", ATTACKER);
-    trial.tell(&open, &[]).await;
-    trial.settle().await;
-    let asked = trial.in_state("awaiting").await;
-    assert_eq!(asked.len(), 1);
-    trial.tell(&closing(&open), &[]).await;
-    trial.settle().await;
-    assert_eq!((trial.in_state("awaiting").await, trial.in_state("cancelled").await), (vec![], asked.clone()));
-    assert!(!desk::approve(trial.outbox.store(), &asked[0], "noor", trial.now()).await.expect("asked"));
-    trial.settle().await;
-    assert_eq!(trial.board.entities(), [""; 0]);
-    // The attack is back: so is the question.
-    trial.tell(&alert("al-2", ATTACKER), &[]).await;
-    trial.settle().await;
-    assert_eq!(trial.in_state("awaiting").await.len(), 1);
-}
-
 #[tokio::test]
 async fn what_an_attempt_may_have_left_ends_in_time_while_everything_is_halted() {
     let trial = Trial::new(HOURLY, false, BLOCKS).await;
