@@ -4,7 +4,7 @@
 //! Of each outcome, with `new` the different objects of the window that the entity had not touched before it, and `share` the part of
 //! them whose number is next (at most two away) to one of the eight before it of the same endpoint:
 //!
-//!     new >= max(at_least * (1 - order * share), times * usual)
+//! * `new >= max(at_least * (1 - order * share), times * usual)`
 //!
 //! `usual` is the busy level of the entity's own windows, leaning on that of its peers (`usual`); while neither is known nobody is told.
 //! Counting up lowers the least number alone: who usually takes in what is new in order, as a machine that synchronises does, is
