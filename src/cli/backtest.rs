@@ -16,16 +16,15 @@ use serde::Serialize;
 use super::output::{self, AlertsFile, Progress, counted, grouped, stderr_line};
 use super::shared::{self, DetectorArgs};
 use super::status::screen::table;
-use super::{Failure, desk, shell, usage};
+use super::{Failure, desk, usage};
 use crate::backtest::blocks::{self, Block, Hit};
 use crate::backtest::compare::{self, All, Difference};
 use crate::backtest::{Alerts, Backtest, Done, Period};
 use crate::clock::Stopwatch;
 use crate::config::{Config, DetectorsSection, KeysSection, Span};
 use crate::pipeline::Outlet;
-use crate::query::{self, QueryError, QueryLimits};
+use crate::query::QueryLimits;
 use crate::respond::action::scrub;
-use crate::trail::Place;
 use crate::{app, keys, rules};
 
 /// So long before --from events are read, for what detectors learn.
@@ -131,10 +130,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let period = period(args).map_err(usage)?;
     let alerts_file = args.alerts.as_deref().map(AlertsFile::new).transpose().map_err(usage)?;
     let data_dir = args.data_dir.clone().unwrap_or_else(super::default_data_dir);
-    let place = match &config {
-        Some(config) => Place::of_config(config),
-        None => Place::of_data_dir(&data_dir),
-    };
+    let place = shared::lake_of(config.as_ref(), args.data_dir.as_deref());
     let default = KeysSection::default();
     let key_place = config.as_ref().map_or((&default, &data_dir), |config| (&config.keys, &config.data_dir));
     // Which entities make room at a bound hangs on it, and nothing else.
@@ -152,11 +148,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let runtime = app::runtime()?;
     let limits = QueryLimits { memory_bytes: MEMORY_BYTES, ..QueryLimits::default() };
     runtime.block_on(async {
-        let session =
-            query::session(&place.lake.uri, &place.lake.options, limits).await.map_err(|error| match error {
-                QueryError::NoLake { .. } => usage(anyhow!("{error}: `{} run` or `replay` fills it", shell::program())),
-                error => Failure::from(error),
-            })?;
+        let session = shared::session(&place, limits).await?;
         let done = read(&backtest, &session).await?;
         let after = compare::told(&done.alerts[0])?;
         let before = match done.alerts.get(1) {
@@ -188,14 +180,7 @@ fn section(args: &Args, config: Option<&Config>) -> DetectorsSection {
 }
 
 fn period(args: &Args) -> anyhow::Result<Period> {
-    let moment =
-        |option: &str, text: &Option<String>| text.as_deref().map(|text| shared::moment(option, text)).transpose();
-    let (from_us, to_us) = (moment("--from", &args.from)?, moment("--to", &args.to)?);
-    if let (Some(from), Some(to)) = (from_us, to_us)
-        && from >= to
-    {
-        return Err(anyhow!("--from is not before --to: expected a period of which events can be read"));
-    }
+    let (from_us, to_us) = shared::period(args.from.as_deref(), args.to.as_deref())?;
     Ok(Period { read_from_us: from_us.map(|from| from.saturating_sub(args.learn.us)), from_us, to_us })
 }
 

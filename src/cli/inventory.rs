@@ -3,20 +3,18 @@
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
-use anyhow::anyhow;
 use clap::ValueEnum;
 use schemas::Templates;
 
 use super::output::{counted, stderr_line};
 use super::status::screen::table;
-use super::{Failure, desk, shared, shell, usage};
+use super::{Failure, desk, shared, usage};
 use crate::app;
 use crate::backtest::Period;
 use crate::config::{self, Config};
 use crate::inventory::{self, Endpoint, Wanted};
-use crate::query::{self, QueryError, QueryLimits};
+use crate::query::QueryLimits;
 use crate::respond::action::scrub;
-use crate::trail::Place;
 
 /// How the inventory is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -78,21 +76,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let text = config::read_document(path).map_err(usage)?;
         operations.extend(Templates::operations(&text, &path.display().to_string()).map_err(usage)?);
     }
-    let moment =
-        |option: &str, text: &Option<String>| text.as_deref().map(|text| shared::moment(option, text)).transpose();
-    let (from_us, to_us) = (moment("--from", &args.from).map_err(usage)?, moment("--to", &args.to).map_err(usage)?);
-    let place = match &config {
-        Some(config) => Place::of_config(config),
-        None => Place::of_data_dir(&args.data_dir.clone().unwrap_or_else(super::default_data_dir)),
-    };
+    let (from_us, to_us) = shared::period(args.from.as_deref(), args.to.as_deref()).map_err(usage)?;
+    let place = shared::lake_of(config.as_ref(), args.data_dir.as_deref());
     let when = Period::sql(from_us, to_us, "time");
     let wanted = Wanted { when: &when, unanswered: args.all };
     let mut endpoints = app::runtime()?.block_on(async {
-        let session = query::session(&place.lake.uri, &place.lake.options, QueryLimits::default()).await;
-        let session = session.map_err(|error| match error {
-            QueryError::NoLake { .. } => usage(anyhow!("{error}: `{} run` or `replay` fills it", shell::program())),
-            error => Failure::from(error),
-        })?;
+        let session = shared::session(&place, QueryLimits::default()).await?;
         inventory::list(&session, wanted, &operations).await.map_err(Failure::from)
     })?;
     if args.undocumented || args.format == Format::Openapi {

@@ -4,13 +4,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::builder::{PossibleValue, PossibleValuesParser};
+use datafusion::prelude::SessionContext;
 use schemas::SourceConfig;
 use schemas::sources::KINDS;
 
 use super::recognise::{self, AUTO};
+use super::{Failure, shell, usage};
 use crate::clock;
-use crate::config::{self, DetectorsSection, Span};
+use crate::config::{self, Config, DetectorsSection, Span};
 use crate::geo::GeoFiles;
+use crate::query::{self, QueryError, QueryLimits};
+use crate::trail::Place;
 
 /// How the records of a one-off run are read.
 #[derive(clap::Args)]
@@ -111,6 +115,36 @@ pub fn moment(option: &str, text: &str) -> anyhow::Result<i64> {
     let day = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|day| day.and_hms_opt(0, 0, 0));
     day.map(|day| day.and_utc().timestamp_micros()).ok_or_else(|| {
         anyhow!("{option} {text:?}: expected a time such as 2026-06-01T00:00:00Z, a day, or a span such as 24h")
+    })
+}
+
+/// What `--from` and `--to` say, in microseconds since 1970; open where nothing is said.
+pub fn period(from: Option<&str>, to: Option<&str>) -> anyhow::Result<(Option<i64>, Option<i64>)> {
+    let from_us = from.map(|text| moment("--from", text)).transpose()?;
+    let to_us = to.map(|text| moment("--to", text)).transpose()?;
+    match (from_us, to_us) {
+        (Some(from), Some(to)) if from >= to => {
+            Err(anyhow!("--from is not before --to: expected a period of which events can be read"))
+        }
+        period => Ok(period),
+    }
+}
+
+/// The lake of the configuration, or below the data folder.
+pub fn lake_of(config: Option<&Config>, data_dir: Option<&Path>) -> Place {
+    match (config, data_dir) {
+        (Some(config), _) => Place::of_config(config),
+        (None, Some(data_dir)) => Place::of_data_dir(data_dir),
+        (None, None) => Place::of_data_dir(&super::default_data_dir()),
+    }
+}
+
+/// Opens a lake for questions; one that is not there is the user's to fill.
+pub async fn session(place: &Place, limits: QueryLimits) -> Result<SessionContext, Failure> {
+    let session = query::session(&place.lake.uri, &place.lake.options, limits).await;
+    session.map_err(|error| match error {
+        QueryError::NoLake { .. } => usage(anyhow!("{error}: `{} run` or `replay` fills it", shell::program())),
+        error => Failure::from(error),
     })
 }
 

@@ -2,7 +2,7 @@
 //! of the plan is there as told.
 
 mod report;
-mod score;
+pub(super) mod score;
 mod stories;
 
 use std::collections::{HashMap, HashSet};

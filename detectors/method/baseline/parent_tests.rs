@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
+use schemas::Alert;
 use schemas::alert::State;
-use schemas::{Alert, Lane};
 use serde_json::{Value, json};
 
-use crate::engine::EngineLimits;
-use crate::testkit::batch_of;
-use crate::{Engine, parse_rule};
+use crate::engine::testing::alerts_of;
+use crate::parse_rule;
 
 const START: i64 = 1_772_323_200_000_000;
 const MINUTE: i64 = 60_000_000;
@@ -52,26 +51,9 @@ fn usual() -> Vec<Value> {
 }
 
 fn alerts(entity: &str, parent: &str, newcomers: Vec<Value>, cut: usize) -> Vec<Alert> {
-    let rules = rules(entity, parent);
-    let mut engine = Engine::new(rules.clone(), EngineLimits::default()).unwrap();
-    let lane = Lane::new("s", 0);
-    engine.open(&lane, 0);
     let mut rows = usual();
     rows.extend(newcomers);
-    rows.sort_by_key(|row| row["time"].as_i64());
-    rows.iter_mut().zip(0..).for_each(|(row, offset)| row["offset"] = Value::from(offset));
-    let mut alerts = Vec::new();
-    for rows in rows.chunks(cut) {
-        engine.push(&lane, batch_of(rows).unwrap()).unwrap();
-        alerts.extend(engine.advance().unwrap());
-        if cut < usize::MAX {
-            let bytes = engine.snapshot();
-            engine = Engine::restore(rules.clone(), EngineLimits::default(), &bytes).unwrap();
-            assert!(engine.snapshot() == bytes, "a snapshot restores to itself");
-        }
-    }
-    alerts.extend(engine.finish().unwrap());
-    alerts
+    alerts_of(&rules(entity, parent), rows, cut)
 }
 
 /// Who is told of.

@@ -8,6 +8,7 @@ use schemas::{Alert, Lane};
 use serde_json::{Value, json};
 
 use crate::engine::parse_rfc3339;
+use crate::engine::testing::alerts_of;
 use crate::testkit::batch_of;
 use crate::{Engine, EngineLimits, Rule, parse_rule};
 
@@ -69,25 +70,8 @@ fn counted_up(from: i64, every: i64, many: i64, who: &str, status: i64) -> Vec<V
     (0..many).map(|n| asked(from + n * every, who, &(5_001 + n).to_string(), status)).collect()
 }
 
-fn alerts(method: &str, mut rows: Vec<Value>, cut: usize) -> Vec<Alert> {
-    rows.sort_by_key(|row| row["time"].as_i64());
-    let rules = rules(method);
-    let mut engine = Engine::new(rules.clone(), EngineLimits::default()).unwrap();
-    let lane = Lane::new("s", 0);
-    engine.open(&lane, 0);
-    rows.iter_mut().zip(0..).for_each(|(row, offset)| row["offset"] = Value::from(offset));
-    let mut alerts = Vec::new();
-    for rows in rows.chunks(cut) {
-        engine.push(&lane, batch_of(rows).unwrap()).unwrap();
-        alerts.extend(engine.advance().unwrap());
-        if cut < usize::MAX {
-            let bytes = engine.snapshot();
-            engine = Engine::restore(rules.clone(), EngineLimits::default(), &bytes).unwrap();
-            assert!(engine.snapshot() == bytes, "a snapshot restores to itself");
-        }
-    }
-    alerts.extend(engine.finish().unwrap());
-    alerts
+fn alerts(method: &str, rows: Vec<Value>, cut: usize) -> Vec<Alert> {
+    alerts_of(&rules(method), rows, cut)
 }
 
 /// Who was told of, at how many, of what was needed.

@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use schemas::Alert;
-use schemas::alert::{Entity, Severity, State, Window};
+use schemas::alert::Entity;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::demo::tests::score;
 
 const DAYS: u32 = 16;
 
@@ -194,30 +195,8 @@ fn the_database_of_places_says_where_networks_are() {
     assert!(database() == database());
 }
 
-fn alert(id: &str, detector: &str, entity: (&str, &str), at_us: i64) -> Alert {
-    let opened = schemas::time_text(at_us);
-    Alert {
-        id: id.into(),
-        revision: 0,
-        state: State::Open,
-        detector: detector.into(),
-        title: detector.into(),
-        severity: Severity::High,
-        entity: Entity { kind: entity.0.into(), value: entity.1.into() },
-        opened: opened.clone(),
-        updated: opened.clone(),
-        window: Window { start: opened.clone(), end: opened },
-        observed: 1.0,
-        expected: None,
-        threshold: 1.0,
-        score: 1.0,
-        events: 1,
-        owasp: vec![],
-        attack: vec![],
-        evidence: Value::Null,
-        dry_run: true,
-        part_of: None,
-    }
+fn alert(id: &str, detector: &str, (kind, value): (&str, &str), at_us: i64) -> Alert {
+    score::alert(id, detector, &Entity { kind: kind.into(), value: value.into() }, at_us)
 }
 
 fn incident(act: Act, address: &str, start_us: i64) -> Incident {

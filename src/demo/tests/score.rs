@@ -9,7 +9,7 @@ pub(super) fn rfc3339(us: i64) -> String {
     chrono::DateTime::from_timestamp_micros(us).unwrap().to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
 }
 
-pub(super) fn alert(id: &str, detector: &str, entity: &Entity, opened_us: i64) -> Alert {
+pub(in crate::demo) fn alert(id: &str, detector: &str, entity: &Entity, opened_us: i64) -> Alert {
     let opened = rfc3339(opened_us);
     Alert {
         id: id.into(),
